@@ -1,0 +1,70 @@
+# Only Python and make are needed: uv comes from the PATH, or else into .venv-tools; uv then fills .venv from uv.lock.
+
+PYTHON ?= python3
+ifeq ($(firstword $(shell uv --version 2>/dev/null || true)),uv)
+UV := uv
+else
+UV := .venv-tools/bin/uv
+UV_INSTALLED := .venv-tools/.installed
+endif
+RUN := $(UV) run --no-sync
+PYTEST := $(RUN) pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check fmt types docs bench budgets
+
+help:  ## Show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@sed -n 's/^\([a-z-]*\):.*##/  \1:/p' Makefile
+
+demo: .venv/.demo  ## See Metaxy work on small real files
+	$(RUN) mx demo
+
+test: .venv/.test  ## Run the fast tests
+	$(PYTEST) -n 2 -m "not slow"
+
+test-slow: .venv/.dev  ## Run the slow tests: other type checkers, kills, many writers
+	$(PYTEST) -m slow
+
+check: .venv/.dev  ## Check format, lint, types, the lock file and the workflow
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) mypy
+	$(UV) lock --check
+	$(RUN) python .ci/check_workflows.py
+
+fmt: .venv/.dev  ## Format the code, and fix what ruff can fix
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+types: .venv/.dev  ## Check types: mypy on everything, pyright and ty on user code
+	$(RUN) mypy
+	$(PYTEST) tests/typing
+
+docs: .venv/.test  ## Run the code of the README and the pages of docs/
+	$(PYTEST) tests/docs
+
+bench: .venv/.dev  ## Measure how fast updates are resolved
+	$(RUN) python benchmarks/resolve.py
+
+budgets: .venv/.dev  ## Measure the CPU time of import, help and versions against their limits
+	$(RUN) python benchmarks/budgets.py
+
+# One file marks each state of .venv; a changed lock file makes all of them old. --inexact keeps what others installed.
+
+.venv/.demo: pyproject.toml uv.lock | $(UV_INSTALLED)
+	$(UV) sync --frozen --inexact --no-default-groups --extra demo
+	@touch $@
+
+.venv/.test: pyproject.toml uv.lock | $(UV_INSTALLED)
+	$(UV) sync --frozen --inexact --no-default-groups --group test --all-extras --compile-bytecode
+	@touch $@
+
+.venv/.dev: pyproject.toml uv.lock | $(UV_INSTALLED)
+	$(UV) sync --frozen --all-groups --all-extras --compile-bytecode
+	@touch $@
+
+.venv-tools/.installed:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet uv
+	@touch $@

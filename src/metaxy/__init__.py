@@ -1,0 +1,199 @@
+"""Metaxy: know exactly which samples must be computed again, and why.
+
+Each public name is loaded when it is first used, so that ``import metaxy`` stays quick.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from metaxy import _moved
+
+if TYPE_CHECKING:
+    from metaxy._markers import experimental
+    from metaxy._markers import public as public
+    from metaxy.config import MetaxyConfig, StoreConfig
+    from metaxy.definitions.definition import FeatureDefinition
+    from metaxy.definitions.dependency import FeatureDep, FeatureDepMetadata
+    from metaxy.definitions.field import FieldDep, FieldSpec, SpecialFieldDep
+    from metaxy.definitions.keys import (
+        CoercibleToFeatureKey,
+        CoercibleToFieldKey,
+        FeatureKey,
+        FieldKey,
+        ValidatedFeatureKey,
+        ValidatedFeatureKeyAdapter,
+        ValidatedFeatureKeySequence,
+        ValidatedFeatureKeySequenceAdapter,
+        ValidatedFieldKey,
+        ValidatedFieldKeyAdapter,
+        ValidatedFieldKeySequence,
+        ValidatedFieldKeySequenceAdapter,
+        coerce_to_feature_key,
+    )
+    from metaxy.definitions.lineage import LineageRelationship
+    from metaxy.definitions.mapping import AllFieldsMapping, DefaultFieldsMapping, FieldsMapping, FieldsMappingType
+    from metaxy.definitions.names import IDColumns
+    from metaxy.definitions.selection import FeatureSelection
+    from metaxy.definitions.spec import FeatureSpec, FeatureSpecWithIDColumns
+    from metaxy.errors import (
+        ExternalFeatureVersionMismatchError,
+        ExternalFeatureVersionMismatchWarning,
+        MetaxyMissingFeatureDependency,
+        UnresolvedExternalFeatureWarning,
+    )
+    from metaxy.feature import BaseFeature, FeatureConfig
+    from metaxy.hashing import HashAlgorithm
+    from metaxy.project.loading import init, load_features, load_module_entrypoint, load_package_entrypoints
+    from metaxy.registry import FeatureGraph, current_graph, get_feature_by_key, graph
+    from metaxy.storage.port import AccessMode
+    from metaxy.store.store import MetadataStore
+    from metaxy.versioning.increment import Increment, LazyIncrement, PolarsIncrement, PolarsLazyIncrement
+
+    __version__: str
+
+__all__ = [
+    "AccessMode",
+    "AllFieldsMapping",
+    "BaseFeature",
+    "CoercibleToFeatureKey",
+    "CoercibleToFieldKey",
+    "DefaultFieldsMapping",
+    "ExternalFeatureVersionMismatchError",
+    "ExternalFeatureVersionMismatchWarning",
+    "FeatureConfig",
+    "FeatureDefinition",
+    "FeatureDep",
+    "FeatureDepMetadata",
+    "FeatureGraph",
+    "FeatureKey",
+    "FeatureSelection",
+    "FeatureSpec",
+    "FeatureSpecWithIDColumns",
+    "FieldDep",
+    "FieldKey",
+    "FieldSpec",
+    "FieldsMapping",
+    "FieldsMappingType",
+    "HashAlgorithm",
+    "IDColumns",
+    "Increment",
+    "LazyIncrement",
+    "LineageRelationship",
+    "MetadataStore",
+    "MetaxyConfig",
+    "MetaxyMissingFeatureDependency",
+    "PolarsIncrement",
+    "PolarsLazyIncrement",
+    "SpecialFieldDep",
+    "StoreConfig",
+    "UnresolvedExternalFeatureWarning",
+    "ValidatedFeatureKey",
+    "ValidatedFeatureKeyAdapter",
+    "ValidatedFeatureKeySequence",
+    "ValidatedFeatureKeySequenceAdapter",
+    "ValidatedFieldKey",
+    "ValidatedFieldKeyAdapter",
+    "ValidatedFieldKeySequence",
+    "ValidatedFieldKeySequenceAdapter",
+    "__version__",
+    "coerce_to_feature_key",
+    "current_graph",
+    "experimental",
+    "get_feature_by_key",
+    "graph",
+    "init",
+    "load_features",
+    "load_module_entrypoint",
+    "load_package_entrypoints",
+]
+
+# Public name → the module that has it; `public` is importable, too.
+_HOMES: Final = {
+    "AccessMode": "metaxy.storage.port",
+    "AllFieldsMapping": "metaxy.definitions.mapping",
+    "BaseFeature": "metaxy.feature",
+    "CoercibleToFeatureKey": "metaxy.definitions.keys",
+    "CoercibleToFieldKey": "metaxy.definitions.keys",
+    "DefaultFieldsMapping": "metaxy.definitions.mapping",
+    "ExternalFeatureVersionMismatchError": "metaxy.errors",
+    "ExternalFeatureVersionMismatchWarning": "metaxy.errors",
+    "FeatureConfig": "metaxy.feature",
+    "FeatureDefinition": "metaxy.definitions.definition",
+    "FeatureDep": "metaxy.definitions.dependency",
+    "FeatureDepMetadata": "metaxy.definitions.dependency",
+    "FeatureGraph": "metaxy.registry",
+    "FeatureKey": "metaxy.definitions.keys",
+    "FeatureSelection": "metaxy.definitions.selection",
+    "FeatureSpec": "metaxy.definitions.spec",
+    "FeatureSpecWithIDColumns": "metaxy.definitions.spec",
+    "FieldDep": "metaxy.definitions.field",
+    "FieldKey": "metaxy.definitions.keys",
+    "FieldSpec": "metaxy.definitions.field",
+    "FieldsMapping": "metaxy.definitions.mapping",
+    "FieldsMappingType": "metaxy.definitions.mapping",
+    "HashAlgorithm": "metaxy.hashing",
+    "IDColumns": "metaxy.definitions.names",
+    "Increment": "metaxy.versioning.increment",
+    "LazyIncrement": "metaxy.versioning.increment",
+    "LineageRelationship": "metaxy.definitions.lineage",
+    "MetadataStore": "metaxy.store.store",
+    "MetaxyConfig": "metaxy.config",
+    "MetaxyMissingFeatureDependency": "metaxy.errors",
+    "PolarsIncrement": "metaxy.versioning.increment",
+    "PolarsLazyIncrement": "metaxy.versioning.increment",
+    "SpecialFieldDep": "metaxy.definitions.field",
+    "StoreConfig": "metaxy.config",
+    "UnresolvedExternalFeatureWarning": "metaxy.errors",
+    "ValidatedFeatureKey": "metaxy.definitions.keys",
+    "ValidatedFeatureKeyAdapter": "metaxy.definitions.keys",
+    "ValidatedFeatureKeySequence": "metaxy.definitions.keys",
+    "ValidatedFeatureKeySequenceAdapter": "metaxy.definitions.keys",
+    "ValidatedFieldKey": "metaxy.definitions.keys",
+    "ValidatedFieldKeyAdapter": "metaxy.definitions.keys",
+    "ValidatedFieldKeySequence": "metaxy.definitions.keys",
+    "ValidatedFieldKeySequenceAdapter": "metaxy.definitions.keys",
+    "coerce_to_feature_key": "metaxy.definitions.keys",
+    "current_graph": "metaxy.registry",
+    "experimental": "metaxy._markers",
+    "get_feature_by_key": "metaxy.registry",
+    "graph": "metaxy.registry",
+    "init": "metaxy.project.loading",
+    "load_features": "metaxy.project.loading",
+    "load_module_entrypoint": "metaxy.project.loading",
+    "load_package_entrypoints": "metaxy.project.loading",
+    "public": "metaxy._markers",
+}
+
+
+class _Package(ModuleType):
+    """The module `metaxy` itself; submodules do not replace public names such as `mx.graph`."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and name in _HOMES):
+            super().__setattr__(name, value)
+
+
+def _load(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("metaxy")
+    if name in _HOMES:
+        return _moved.resolve(f"{_HOMES[name]}:{name}")
+    raise AttributeError(f"module 'metaxy' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+
+
+if not TYPE_CHECKING:  # type checkers would take any name for a public one
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first used."""
+        value = globals()[name] = _load(name)
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names and the modules that are loaded."""
+        return sorted({*globals(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package
+_moved.install()

@@ -1,0 +1,130 @@
+"""Import paths of metaxy 0.1, and where the same names are now.
+
+An old path is importable as a module that looks its names up in its targets, so that pickles, `isinstance` and store
+types in `metaxy.toml` meet the very same objects. To add a path, add a row; no file is needed.
+"""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final
+
+from metaxy.errors import MovedMetadataStoreWarning
+
+# Old module → the modules, or `module:object`, that have its names; searched in this order.
+MOVED: Final[dict[str, tuple[str, ...]]] = {
+    "metaxy._exceptions": ("metaxy.errors",),
+    "metaxy._hashing": ("metaxy.hashing",),
+    "metaxy._packaging": ("metaxy.feature",),
+    "metaxy._warnings": ("metaxy.errors",),
+    "metaxy.entrypoints": ("metaxy.errors", "metaxy.project.loading"),
+    "metaxy.ext.metadata_stores": (),
+    "metaxy.ext.metadata_stores.delta": ("metaxy.ext.delta",),
+    "metaxy.ext.metadata_stores.duckdb": ("metaxy.ext.duckdb",),
+    "metaxy.ext.polars": ("metaxy.ext.delta",),
+    "metaxy.ext.polars.handlers": (),
+    "metaxy.ext.polars.handlers.delta": ("metaxy.ext.delta",),
+    "metaxy.graph": ("metaxy.registry:graph",),
+    "metaxy.metadata_store": ("metaxy.errors", "metaxy.storage.port", "metaxy.store.store"),
+    "metaxy.metadata_store.base": ("metaxy.storage.port", "metaxy.store.config", "metaxy.store.store"),
+    "metaxy.metadata_store.exceptions": ("metaxy.errors",),
+    "metaxy.metadata_store.fallback": ("metaxy.store.fallback",),
+    "metaxy.metadata_store.types": ("metaxy.storage.port",),
+    "metaxy.metadata_store.warnings": ("metaxy.errors",),
+    "metaxy.models": (),
+    "metaxy.models.bases": ("metaxy.errors",),
+    "metaxy.models.constants": ("metaxy.columns",),
+    "metaxy.models.feature": ("metaxy.dag.snapshot", "metaxy.registry", "metaxy.feature"),
+    "metaxy.models.feature_definition": ("metaxy.definitions.definition",),
+    "metaxy.models.feature_selection": ("metaxy.definitions.selection",),
+    "metaxy.models.feature_spec": (
+        "metaxy.definitions.spec",
+        "metaxy.definitions.dependency",
+        "metaxy.definitions.names",
+    ),
+    "metaxy.models.field": ("metaxy.definitions.field",),
+    "metaxy.models.fields_mapping": ("metaxy.definitions.mapping",),
+    "metaxy.models.filter_expression": ("metaxy.errors", "metaxy.definitions.filters"),
+    "metaxy.models.lineage": ("metaxy.definitions.lineage",),
+    "metaxy.models.plan": ("metaxy.dag.plan",),
+    "metaxy.models.types": ("metaxy.definitions.keys", "metaxy.dag.snapshot"),
+    "metaxy.utils": ("metaxy.versioning.frames",),
+    "metaxy.utils.exceptions": ("metaxy.errors",),
+    "metaxy.versioning.types": ("metaxy.hashing", "metaxy.versioning.increment"),
+}
+# These warn where a name is taken from them.
+DEPRECATED: Final = frozenset({"metaxy.ext.polars", *(path for path in MOVED if ".metadata_stores" in path)})
+
+
+class MovedModule(ModuleType):
+    """A module of metaxy 0.1: each of its names is looked up where it is now, when it is needed."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an object from its new place.
+
+        Raises:
+            AttributeError: if no target has it.
+        """
+        if not name.startswith("__"):  # Python asks modules for many such names, which never moved
+            for target in MOVED[self.__name__]:
+                place = resolve(target)
+                if hasattr(place, name):
+                    self._warn(name, target)
+                    return getattr(place, name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        """List the names of all targets."""
+        return sorted({name for target in MOVED[self.__name__] for name in dir(resolve(target))})
+
+    def _warn(self, name: str, target: str) -> None:
+        if self.__name__ in DEPRECATED:
+            message = f"{self.__name__}.{name} has moved; import it from {target}"
+            warnings.warn(message, MovedMetadataStoreWarning, stacklevel=3)
+
+
+class MovedFinder:
+    """Finds and loads the modules of the table that do not exist as files.
+
+    It has no base class: those of the import system would make `import metaxy` slower.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - given by the import system
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """Return how to load an old module, None for all others."""
+        if fullname not in MOVED:
+            return None
+        is_package = any(other.startswith(f"{fullname}.") for other in MOVED)
+        loader: Any = self
+        return ModuleSpec(fullname, loader, origin="moved", is_package=is_package)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return an empty module that knows its name."""
+        return MovedModule(spec.name, f"Moved to {', '.join(MOVED[spec.name]) or 'several modules'}.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: the names are looked up later."""
+
+
+def resolve(target: str) -> Any:
+    """Return the module, or the object in a module, that a target names.
+
+    >>> resolve("metaxy.hashing:MIN_TRUNCATION_LENGTH")
+    8
+    """
+    module, _, name = target.partition(":")
+    place = importlib.import_module(module)
+    return getattr(place, name) if name else place
+
+
+def install() -> None:
+    """Make old paths importable; modules that exist as files win."""
+    if not any(isinstance(finder, MovedFinder) for finder in sys.meta_path):
+        sys.meta_path.append(MovedFinder())

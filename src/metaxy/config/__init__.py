@@ -1,0 +1,14 @@
+"""Configuration: `metaxy.toml`, `METAXY_*` variables and arguments, merged into one `MetaxyConfig`."""
+
+from metaxy.config.entries import PluginConfig, StoreConfig
+from metaxy.config.settings import MetaxyConfig, current_settings
+from metaxy.errors import ConfigFileNotFoundError, InvalidConfigError
+
+__all__ = [
+    "ConfigFileNotFoundError",
+    "InvalidConfigError",
+    "MetaxyConfig",
+    "PluginConfig",
+    "StoreConfig",
+    "current_settings",
+]

@@ -1,0 +1,84 @@
+"""What is wrong with a configuration, in one line that says where."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from metaxy.config.environment import variable_of
+from metaxy.config.files import locate
+from metaxy.config.secrets import is_secret, mask_text
+from metaxy.errors import InvalidConfigError, did_you_mean
+
+ErrorKind = TypeVar("ErrorKind", bound=InvalidConfigError)
+_QUOTED: Final = re.compile(r"'([^']+)'")
+
+
+def config_error(
+    kind: type[ErrorKind], message: str, key: Sequence[object] = (), config_file: Path | None = None
+) -> ErrorKind:
+    """Build an error that begins with its place: the variable that sets the key, else file and line.
+
+    Args:
+        kind: Class of the error.
+        message: What is wrong.
+        key: The key that it is about, as the keys of all tables around it and its own.
+        config_file: Where the configuration was read from.
+    """
+    if key and (variable := variable_of(key)):
+        return kind(f"{variable}: {message}")
+    if config_file is None:
+        return kind(message)
+    file, line = locate(config_file, key)
+    return kind(message, config_file=file, position=line)
+
+
+def validation_error(
+    error: ValidationError,
+    known: Collection[str],
+    prefix: Sequence[str] = (),
+    config_file: Path | None = None,
+) -> InvalidConfigError:
+    """Turn what Pydantic found wrong with values of the configuration into our error.
+
+    Args:
+        error: What Pydantic raised.
+        known: Keys that are allowed.
+        prefix: The table that was validated.
+        config_file: Where the configuration was read from.
+    """
+    key = (*prefix, *error.errors(include_url=False)[0]["loc"])
+    return config_error(InvalidConfigError, first_problem(error, known, prefix), key, config_file)
+
+
+def first_problem(error: ValidationError, known: Collection[str] = (), prefix: Sequence[str] = ()) -> str:
+    """Return in one line the first problem that Pydantic found, and how many more there are.
+
+    Args:
+        error: What Pydantic raised.
+        known: Keys that are allowed.
+        prefix: What to write before the keys.
+    """
+    first: Any
+    first, *others = error.errors(include_url=False)
+    name = ".".join(str(part) for part in (*prefix, *first["loc"]))
+    text = _describe(first, name, known)
+    return " ".join(text.split()) + (f" (and {len(others)} more)" if others else "")
+
+
+def _describe(problem: Any, name: str, known: Collection[str]) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {name!r}.{did_you_mean(str(problem['loc'][-1]), known)}"
+    if problem["type"] == "missing":
+        return f"{name} is missing"
+    if not message.startswith("Input should "):
+        return f"{name}: {message}" if name else message
+    given = problem["input"]
+    expected = message.removeprefix("Input ")
+    if isinstance(given, (str, int, float)) and not any(is_secret(str(part)) for part in problem["loc"]):
+        shown = mask_text(given) if isinstance(given, str) else given
+        return f"{name} {expected}, not {shown!r}.{did_you_mean(str(given), _QUOTED.findall(expected))}".rstrip(".")
+    return f"{name} {expected}"

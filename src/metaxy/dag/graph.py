@@ -1,0 +1,364 @@
+"""The graph of definitions: registration, plans, order and versions.
+
+It is pure: the hash length and the project are arguments. `metaxy.registry.FeatureGraph` is the same graph for users,
+with both taken from the active configuration.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from typing_extensions import Self
+
+from metaxy.dag import checks, snapshot, versions
+from metaxy.dag.plan import FeaturePlan, FQFieldKey
+from metaxy.dag.walk import dependencies_first
+from metaxy.definitions.definition import FeatureClass, FeatureDefinition
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
+from metaxy.errors import (
+    AmbiguousProjectError,
+    DefinitionError,
+    FieldNotFoundError,
+    MetaxyMissingFeatureDependency,
+    UnknownFeatureError,
+    did_you_mean,
+)
+
+OnConflict: TypeAlias = Literal["raise", "ignore"]
+FieldVersions: TypeAlias = dict[str, str]
+
+
+@dataclass
+class _Memo:
+    """What was computed since the last change of the graph."""
+
+    plans: dict[FeatureKey, FeaturePlan] = field(default_factory=dict)
+    fields: dict[int, dict[FeatureKey, FieldVersions]] = field(default_factory=dict)
+    projects: dict[tuple[str, int], str] = field(default_factory=dict)
+
+
+class DefinitionGraph:
+    """Feature definitions by key, in the order of their registration.
+
+    Features may be registered in any order. Whatever is wrong between features is reported when the last one involved
+    is registered; the graph is unchanged then. Parents that never come are reported when a plan or version is needed.
+    """
+
+    def __init__(self) -> None:
+        self._definitions: dict[FeatureKey, FeatureDefinition] = {}
+        self._dependents: dict[FeatureKey, dict[FeatureKey, None]] = {}
+        self._names: dict[tuple[str, str], dict[FeatureKey, None]] = {}
+        self._memo = _Memo()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self._definitions)} features)"
+
+    # -- registration --------------------------------------------------------------------------------------------------
+
+    @property
+    def feature_definitions_by_key(self) -> Mapping[FeatureKey, FeatureDefinition]:
+        """A read-only view of all definitions, as they are now."""
+        return MappingProxyType(self._definitions)
+
+    def add_feature(self, feature_class: FeatureClass) -> None:
+        """Register a feature class.
+
+        Args:
+            feature_class: A subclass of `BaseFeature` with a spec.
+        """
+        self.add_feature_definition(FeatureDefinition.from_feature_class(feature_class))
+
+    def add_feature_definition(self, definition: FeatureDefinition, on_conflict: OnConflict = "raise") -> None:
+        """Register a definition.
+
+        A definition replaces one of the same class path, and any replaces an external one; an external definition never
+        replaces another kind.
+
+        Args:
+            definition: The definition.
+            on_conflict: What to do when another class already has this key.
+
+        Raises:
+            DefinitionError: if the key is taken, or if something is wrong between this feature and the others.
+        """
+        old = self._definitions.get(definition.key)
+        if old is not None and not _replaces(definition, old, on_conflict):
+            return
+        candidate = {**self._definitions, definition.key: definition}
+        checks.check_distinct(definition, self._clashing(definition))
+        checks.check_definition(
+            definition, candidate, self._dependents.get(definition.key, ()), redefined=old is not None
+        )
+        if old is not None:
+            self._unlink(old)
+        self._definitions = candidate
+        self._link(definition)
+        self._memo = _Memo()
+
+    def remove_feature(self, key: CoercibleToFeatureKey) -> None:
+        """Remove a feature; features that depend on it stay, but have no plan any more.
+
+        Args:
+            key: Key of a registered feature.
+        """
+        definition = self.get_feature_definition(key)
+        self._unlink(definition)
+        self._definitions = {k: d for k, d in self._definitions.items() if k != definition.key}
+        self._memo = _Memo()
+
+    def copy(self) -> Self:
+        """Return a graph of the same definitions that can be changed on its own."""
+        twin = type(self)()
+        twin._definitions = dict(self._definitions)
+        for definition in self._definitions.values():
+            twin._link(definition)
+        return twin
+
+    def get_feature_definition(self, key: CoercibleToFeatureKey) -> FeatureDefinition:
+        """Return the definition of a feature.
+
+        Args:
+            key: Key of a registered feature.
+
+        Raises:
+            UnknownFeatureError: if there is none (a KeyError).
+        """
+        wanted = coerce_to_feature_key(key)
+        if wanted not in self._definitions:
+            raise UnknownFeatureError.from_key(str(wanted), map(str, self._definitions))
+        return self._definitions[wanted]
+
+    def _clashing(self, definition: FeatureDefinition) -> Iterator[FeatureDefinition]:
+        keys = {key: None for name in _names(definition) for key in self._names.get(name, ())}
+        return (self._definitions[key] for key in keys if key != definition.key)
+
+    def _link(self, definition: FeatureDefinition) -> None:
+        for dep in definition.spec.deps:
+            self._dependents.setdefault(dep.feature, {})[definition.key] = None
+        for name in _names(definition):
+            self._names.setdefault(name, {})[definition.key] = None
+
+    def _unlink(self, definition: FeatureDefinition) -> None:
+        for dep in definition.spec.deps:
+            self._dependents[dep.feature].pop(definition.key, None)
+        for name in _names(definition):
+            self._names[name].pop(definition.key)
+
+    # -- projects ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_external_features(self) -> bool:
+        """Whether some feature is only a placeholder."""
+        return any(definition.is_external for definition in self._definitions.values())
+
+    @property
+    def project(self) -> str:
+        """The only project of the features that are defined here.
+
+        Raises:
+            AmbiguousProjectError: if there is none, or more than one (a RuntimeError).
+        """
+        projects = sorted({d.project for d in self._definitions.values() if not d.is_external})
+        if len(projects) != 1:
+            found = f"features of several projects: {', '.join(projects)}" if projects else "no features of its own"
+            raise AmbiguousProjectError(f"the graph has {found}; set 'project' in metaxy.toml, or pass project=")
+        return projects[0]
+
+    def features_of(self, project: str) -> list[FeatureDefinition]:
+        """Return the definitions of a project, without external ones.
+
+        Args:
+            project: Name of the project.
+        """
+        return [d for d in self._definitions.values() if d.project == project and not d.is_external]
+
+    # -- plans ---------------------------------------------------------------------------------------------------------
+
+    def get_feature_plan(self, key: CoercibleToFeatureKey) -> FeaturePlan:
+        """Return the plan of a feature.
+
+        Args:
+            key: Key of a registered feature.
+
+        Raises:
+            MetaxyMissingFeatureDependency: if one of its parents is not registered.
+        """
+        memo = self._memo  # first: what is computed from older definitions must not reach a newer memo
+        definition = self.get_feature_definition(key)
+        if definition.key not in memo.plans:
+            specs = {dep.feature: self._parent(definition.key, dep.feature).spec for dep in definition.spec.deps}
+            memo.plans[definition.key] = FeaturePlan.build(definition.spec, specs)
+        return memo.plans[definition.key]
+
+    def _parent(self, child: FeatureKey, parent: FeatureKey) -> FeatureDefinition:
+        if parent not in self._definitions:
+            raise MetaxyMissingFeatureDependency(
+                f"feature '{child}' depends on '{parent}', which is not in the graph."
+                f"{did_you_mean(str(parent), map(str, self._definitions))} "
+                "Import the module that defines it, or run `mx lock` if it belongs to another project"
+            )
+        return self._definitions[parent]
+
+    # -- order ---------------------------------------------------------------------------------------------------------
+
+    def topological_sort_features(
+        self, feature_keys: Iterable[CoercibleToFeatureKey] | None = None, *, descending: bool = False
+    ) -> list[FeatureKey]:
+        """Return features so that each comes after the features it depends on, also indirectly.
+
+        Args:
+            feature_keys: The features to sort; all by default. Unknown ones are kept.
+            descending: Return dependents first instead.
+        """
+        keys = self._definitions if feature_keys is None else map(coerce_to_feature_key, feature_keys)
+        wanted = sorted(dict.fromkeys(keys), key=_text_order)
+        members = set(wanted)
+        order = [key for key in dependencies_first(wanted, self._sorted_parents) if key in members]
+        return order[::-1] if descending else order
+
+    def get_downstream_features(
+        self, sources: CoercibleToFeatureKey | Iterable[CoercibleToFeatureKey]
+    ) -> list[FeatureKey]:
+        """Return all features that depend on some features, directly or not, dependencies first.
+
+        Args:
+            sources: The features to start from; they are not part of the result.
+        """
+        starts = _as_keys(sources)
+        reached = dependencies_first(starts, lambda key: self._dependents.get(key, ()))
+        return self.topological_sort_features(set(reached) - starts)
+
+    def _sorted_parents(self, key: FeatureKey) -> list[FeatureKey]:
+        definition = self._definitions.get(key)
+        parents = (dep.feature for dep in definition.spec.deps) if definition else ()
+        return sorted((parent for parent in parents if parent in self._definitions), key=_text_order)
+
+    # -- versions ------------------------------------------------------------------------------------------------------
+
+    def field_versions(self, key: CoercibleToFeatureKey, length: int) -> FieldVersions:
+        """Return the version of each field of a feature.
+
+        Args:
+            key: Key of a registered feature.
+            length: How many characters of each hash are kept.
+
+        Raises:
+            MetaxyMissingFeatureDependency: if a feature that it depends on, directly or not, is not registered.
+        """
+        done = self._memo.fields.setdefault(length, {})
+        wanted = self.get_feature_definition(key).key
+        if wanted not in done:
+            for each in dependencies_first(
+                [wanted], lambda node: () if node in done else self._versioned_parents(node)
+            ):
+                if each not in done:
+                    done[each] = self._compute_field_versions(self._definitions[each], done, length)
+        return dict(done[wanted])
+
+    def _versioned_parents(self, key: FeatureKey) -> list[FeatureKey]:
+        """Return the parents whose versions the version of a feature needs, as far as they are registered."""
+        definition = self._definitions[key]
+        if _is_overridden(definition):
+            return []
+        return [dep.feature for dep in definition.spec.deps if dep.feature in self._definitions]
+
+    def _compute_field_versions(
+        self, definition: FeatureDefinition, done: Mapping[FeatureKey, FieldVersions], length: int
+    ) -> FieldVersions:
+        known = definition.known_field_versions
+        if _is_overridden(definition):
+            return known
+        return versions.field_versions(self.get_feature_plan(definition.key), done, length) | known
+
+    def field_version(self, key: FQFieldKey, length: int) -> str:
+        """Return the version of one field.
+
+        Args:
+            key: Feature and field.
+            length: How many characters of the hash are kept.
+        """
+        found = self.field_versions(key.feature, length)
+        if (name := str(key.field)) not in found:
+            raise FieldNotFoundError(f"feature '{key.feature}' has no field '{name}'.{did_you_mean(name, found)}")
+        return found[name]
+
+    def feature_version(self, key: CoercibleToFeatureKey, length: int) -> str:
+        """Return the version of a feature: the hash over the versions of its fields.
+
+        Args:
+            key: Key of a registered feature.
+            length: How many characters of the hash are kept.
+        """
+        return versions.feature_version(self.field_versions(key, length), length)
+
+    def version_of_project(self, project: str, length: int) -> str:
+        """Return the version of a project: the hash over its definitions, ``empty`` if it has none here.
+
+        Args:
+            project: Name of the project.
+            length: How many characters of the hash are kept.
+        """
+        memo = self._memo
+        if (project, length) not in memo.projects:
+            memo.projects[project, length] = versions.project_version(self.features_of(project), length)
+        return memo.projects[project, length]
+
+    # -- snapshots -----------------------------------------------------------------------------------------------------
+
+    def snapshot(self, project: str, length: int) -> dict[str, snapshot.SerializedFeature]:
+        """Return the features of a project as plain data, without external ones.
+
+        Args:
+            project: Name of the project.
+            length: How many characters of the versions are kept.
+        """
+        return {
+            str(d.key): snapshot.serialize(d, self.feature_version(d.key, length), length)
+            for d in self.features_of(project)
+        }
+
+    @classmethod
+    def from_snapshot(cls, data: Mapping[str, Mapping[str, Any]]) -> Self:
+        """Build a graph from a snapshot; no user code is imported.
+
+        Args:
+            data: Features by key, as `to_snapshot` returns them.
+        """
+        graph = cls()
+        for definition in snapshot.deserialize(data):
+            graph.add_feature_definition(definition)
+        return graph
+
+
+def _replaces(new: FeatureDefinition, old: FeatureDefinition, on_conflict: OnConflict) -> bool:
+    """Decide whether a definition takes the place of one with the same key."""
+    if new.is_external != old.is_external:
+        return old.is_external
+    if new.feature_class_path == old.feature_class_path:
+        return True
+    if on_conflict == "ignore":
+        return False
+    raise DefinitionError(
+        f"feature '{new.key}' is already defined by {old.source}; {new.source} needs another key, or remove one of them"
+    )
+
+
+def _as_keys(sources: Any) -> set[FeatureKey]:
+    """Return the keys of one feature or of several; a list of texts is a list of features."""
+    single = isinstance(sources, (str, FeatureKey, type)) or hasattr(sources, "key")
+    return {coerce_to_feature_key(source) for source in ([sources] if single else sources)}
+
+
+def _is_overridden(definition: FeatureDefinition) -> bool:
+    """Return whether all field versions are given, so that no parent is needed."""
+    known = definition.known_field_versions
+    return bool(known) and all(str(each.key) in known for each in definition.spec.fields)
+
+
+def _names(definition: FeatureDefinition) -> tuple[tuple[str, str], ...]:
+    return ("table", definition.table_name), ("suffix", definition.key.to_column_suffix())
+
+
+def _text_order(key: FeatureKey) -> tuple[str, FeatureKey]:
+    return str(key).lower(), key

@@ -1,0 +1,323 @@
+"""Every error and warning of Metaxy, in one tree.
+
+An error says what is wrong, where, and how to fix it, in one line; data that a program may want is kept as attributes.
+
+    MetaxyError
+    ├── MetaxyInvariantViolationError            something that user code must not do
+    │   ├── MetaxyMissingFeatureDependency       a feature depends on one that is not in the graph
+    │   ├── MetaxyEmptyCodeVersionError
+    │   ├── AmbiguousProjectError (RuntimeError) the graph has no project, or several
+    │   └── ExternalFeatureVersionMismatchError
+    ├── DefinitionError (ValueError)             a feature definition is wrong
+    │   ├── AbstractFeatureError (AttributeError)  a feature class without a spec
+    │   └── CyclicDependencyError                a → b → a
+    ├── UnknownFeatureError (KeyError)           a key that the graph does not have
+    ├── FilterParseError (ValueError)            a filter string that cannot be parsed
+    ├── InvalidConfigError (ValueError)          metaxy.toml, environment or store options
+    │   ├── ConfigFileNotFoundError (FileNotFoundError)
+    │   └── StoreImportError (ImportError)       the class of a store cannot be imported
+    ├── EntrypointLoadError                      user code that cannot be imported
+    ├── VersioningEngineMismatchError            data outside the database, but native versioning was demanded
+    └── MetadataStoreError                       anything a store refuses
+        ├── FeatureNotFoundError (.keys)         the feature has no table here
+        ├── SystemDataNotFoundError
+        ├── TableNotFoundError                   and the store may not create it
+        ├── FieldNotFoundError
+        ├── MetadataSchemaError (ValueError)     columns, types, NULLs or duplicates that cannot be stored or read
+        ├── DependencyError
+        ├── StoreNotOpenError
+        ├── StoreLockedError                     another process writes to an embedded database
+        ├── StoreConnectionError                 the database, path or bucket cannot be reached
+        ├── HashAlgorithmNotSupportedError (ValueError)
+        └── HashSettingsMismatchError            rows exist, under other hash settings
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+__all__ = [
+    "AbstractFeatureError",
+    "AmbiguousProjectError",
+    "AutoCreatedTableWarning",
+    "CodeVersionWarning",
+    "ConfigFileNotFoundError",
+    "ConfigNotSetWarning",
+    "CyclicDependencyError",
+    "DefinitionError",
+    "DefinitionWarning",
+    "DependencyError",
+    "EntrypointLoadError",
+    "ExternalFeatureVersionMismatchError",
+    "ExternalFeatureVersionMismatchWarning",
+    "ExtraProvenanceFieldWarning",
+    "FeatureNotFoundError",
+    "FieldNotFoundError",
+    "FilterParseError",
+    "HashAlgorithmNotSupportedError",
+    "HashSettingsMismatchError",
+    "IncompleteStoreConfigWarning",
+    "InvalidConfigError",
+    "InvalidStoredFeatureWarning",
+    "LockFileMissingWarning",
+    "MetadataSchemaError",
+    "MetadataStoreError",
+    "MetaxyColumnMissingWarning",
+    "MetaxyEmptyCodeVersionError",
+    "MetaxyError",
+    "MetaxyInvariantViolationError",
+    "MetaxyMissingFeatureDependency",
+    "MetaxyWarning",
+    "MovedMetadataStoreWarning",
+    "PolarsMaterializationWarning",
+    "StoreConnectionError",
+    "StoreImportError",
+    "StoreLockedError",
+    "StoreNotOpenError",
+    "SystemDataNotFoundError",
+    "TableNotFoundError",
+    "UnknownFeatureError",
+    "UnresolvedExternalFeatureWarning",
+    "VersioningEngineMismatchError",
+    "did_you_mean",
+    "short_path",
+]
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest option, or an empty string.
+
+    >>> did_you_mean("vidoe", ["video", "audio"])
+    " Did you mean 'video'?"
+    >>> did_you_mean("zzz", ["video"])
+    ''
+    """
+    close = difflib.get_close_matches(name, list(options), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def short_path(path: str | PurePath) -> str:
+    """Return a path as someone in the working directory would write it.
+
+    >>> short_path(Path.cwd() / "metaxy.toml"), short_path("elsewhere.toml")
+    ('metaxy.toml', 'elsewhere.toml')
+    """
+    folder = Path.cwd()
+    return str(Path(path).relative_to(folder) if folder in Path(path).parents else path)
+
+
+class MetaxyError(Exception):
+    """Root of all errors that Metaxy raises."""
+
+    is_user_code_error = False
+
+    def __str__(self) -> str:
+        """Return the bare message, also where a base such as KeyError would quote it."""
+        return str(self.args[0]) if self.args else ""
+
+
+class MetaxyInvariantViolationError(MetaxyError):
+    """User code did something that Metaxy cannot give a meaning."""
+
+    is_user_code_error = True
+
+
+class MetaxyMissingFeatureDependency(MetaxyInvariantViolationError):
+    """A feature depends on a feature that is not in the graph."""
+
+
+class MetaxyEmptyCodeVersionError(MetaxyInvariantViolationError):
+    """A code version that must not be empty is empty."""
+
+
+class AmbiguousProjectError(MetaxyInvariantViolationError, RuntimeError):
+    """One project is needed, but the graph has none or several."""
+
+
+class ExternalFeatureVersionMismatchError(MetaxyInvariantViolationError):
+    """An external feature in the store has another version than the code expects."""
+
+
+class DefinitionError(MetaxyError, ValueError):
+    """A feature definition is wrong, alone or together with the others of its graph."""
+
+
+class AbstractFeatureError(DefinitionError, AttributeError):
+    """A feature class without a spec was used as a feature."""
+
+
+class CyclicDependencyError(DefinitionError):
+    """Features depend on each other in a circle; ``cycle`` lists the keys."""
+
+    cycle: tuple[str, ...] = ()
+
+    @classmethod
+    def from_cycle(cls, cycle: Sequence[str]) -> "CyclicDependencyError":
+        """Build the error from the keys of the cycle, the first repeated at the end."""
+        error = cls(f"features depend on each other in a circle: {' → '.join(cycle)}; remove one of these dependencies")
+        error.cycle = tuple(cycle)
+        return error
+
+
+class UnknownFeatureError(MetaxyError, KeyError):
+    """The graph has no feature of this key; ``key`` holds it."""
+
+    key: str = ""
+
+    @classmethod
+    def from_key(cls, key: str, known: Iterable[str]) -> "UnknownFeatureError":
+        """Build the error with a near match and the known keys."""
+        names = sorted(known)
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        error = cls(
+            f"feature {key!r} is not in the graph.{did_you_mean(key, names)} "
+            + (f"Known features: {shown}" if names else "The graph is empty: import the module that defines it first")
+        )
+        error.key = key
+        return error
+
+
+class FilterParseError(MetaxyError, ValueError):
+    """A filter string cannot be parsed."""
+
+
+class InvalidConfigError(MetaxyError, ValueError):
+    """The configuration is wrong; ``config_file`` says where, ``base_message`` says what."""
+
+    def __init__(self, message: str = "", *, config_file: Any = None, position: Sequence[int] = ()) -> None:
+        """Build the error.
+
+        Args:
+            message: What is wrong.
+            config_file: The file that says so.
+            position: Line and column in that file, as far as they are known.
+        """
+        self.base_message = message
+        self.config_file = config_file
+        place = ":".join(str(part) for part in (short_path(config_file), *position)) if config_file else ""
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class ConfigFileNotFoundError(InvalidConfigError, FileNotFoundError):
+    """The configuration file that was asked for does not exist."""
+
+
+class StoreImportError(InvalidConfigError, ImportError):
+    """The class of a store, or a package that it needs, cannot be imported."""
+
+
+class EntrypointLoadError(MetaxyError):
+    """A module that defines features cannot be imported."""
+
+
+class VersioningEngineMismatchError(MetaxyError):
+    """``versioning_engine="native"`` was demanded, but some data is not in the database."""
+
+
+class MetadataStoreError(MetaxyError):
+    """A store cannot do what was asked."""
+
+
+class FeatureNotFoundError(MetadataStoreError):
+    """A feature has no table in the store; ``keys`` lists the features."""
+
+    def __init__(self, message: str = "", *, keys: Sequence[Any] | None = None) -> None:
+        super().__init__(message)
+        self.keys = list(keys or [])
+
+
+class SystemDataNotFoundError(MetadataStoreError):
+    """A system table does not exist yet."""
+
+
+class TableNotFoundError(MetadataStoreError):
+    """A table is missing and the store may not create it."""
+
+
+class FieldNotFoundError(MetadataStoreError):
+    """A feature has no such field."""
+
+
+class MetadataSchemaError(MetadataStoreError, ValueError):
+    """Columns, types, NULLs or duplicates that cannot be stored, read or versioned."""
+
+
+class DependencyError(MetadataStoreError):
+    """A dependency of a feature cannot be used."""
+
+
+class StoreNotOpenError(MetadataStoreError):
+    """The store is closed, or open for reading only."""
+
+
+class StoreLockedError(MetadataStoreError):
+    """Another process holds the lock of an embedded database."""
+
+
+class StoreConnectionError(MetadataStoreError):
+    """The database, directory or bucket of a store cannot be reached."""
+
+
+class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):
+    """The engine of this store cannot compute the hash algorithm."""
+
+
+class HashSettingsMismatchError(MetadataStoreError):
+    """A feature has rows, but under another hash algorithm or truncation length."""
+
+
+class MetaxyWarning(UserWarning):
+    """Root of the warnings that are not given a base by compatibility."""
+
+
+class AutoCreatedTableWarning(MetaxyWarning):
+    """A table was created because ``auto_create_tables`` is on."""
+
+
+class CodeVersionWarning(MetaxyWarning):
+    """A stored definition has a code version that user code may no longer have."""
+
+
+class DefinitionWarning(MetaxyWarning):
+    """A definition that user code cannot correct here, stored or broken by a redefinition, is wrong."""
+
+
+class ConfigNotSetWarning(MetaxyWarning):
+    """Configuration was asked for before any was loaded."""
+
+
+class IncompleteStoreConfigWarning(MetaxyWarning):
+    """A store entry without a type was ignored."""
+
+
+class LockFileMissingWarning(MetaxyWarning):
+    """The configured lock file does not exist."""
+
+
+class ExtraProvenanceFieldWarning(MetaxyWarning):
+    """A by-field column has members that are not fields of the feature; they are not stored."""
+
+
+class InvalidStoredFeatureWarning(MetaxyWarning):
+    """A stored definition cannot be decoded and was skipped."""
+
+
+class UnresolvedExternalFeatureWarning(MetaxyWarning):
+    """An external feature was not found in the store."""
+
+
+class ExternalFeatureVersionMismatchWarning(MetaxyWarning):
+    """An external feature in the store has another version than the code expects."""
+
+
+class MovedMetadataStoreWarning(DeprecationWarning):
+    """A store was imported from a path that will go away."""
+
+
+class PolarsMaterializationWarning(Warning):
+    """Data left its database and is versioned by Polars instead."""
+
+
+class MetaxyColumnMissingWarning(Warning):
+    """A column that Metaxy had to compute itself was missing."""

@@ -1,0 +1,1 @@
+"""Adapters to databases, table formats, dataframes and orchestrators; each is optional."""

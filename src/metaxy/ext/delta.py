@@ -1,0 +1,196 @@
+"""Delta Lake: tables as folders of Parquet files; versions are computed with Polars."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import narwhals as nw
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
+from pydantic import Field
+
+from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import InvalidConfigError, StoreConnectionError, TableNotFoundError
+from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.store.config import MetadataStoreConfig
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.frames import collect_to_polars
+
+Layout = Literal["nested", "flat"]
+LAYOUTS = ("nested", "flat")
+ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
+
+
+class DeltaStorage:
+    """Implements the storage port: one Delta table per feature below a root folder or bucket."""
+
+    capabilities = Capabilities(creates_tables=True)
+
+    def __init__(
+        self, root: str, layout: Layout, storage_options: Mapping[str, str], write_options: Mapping[str, Any]
+    ) -> None:
+        self.root = root
+        self.layout = layout
+        self.storage_options = dict(storage_options)
+        self.write_options = dict(write_options)
+
+    def open(self, mode: AccessMode) -> None:
+        """Nothing to connect: each operation opens the table that it needs."""
+
+    def close(self) -> None:
+        """Nothing to disconnect."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return "://" not in self.root
+
+    def uri(self, key: FeatureKey) -> str:
+        """Return the address of a feature's table."""
+        path = "/".join(key.parts) if self.layout == "nested" else key.table_name
+        return f"{self.root}/{path}.delta"
+
+    def has_table(self, key: FeatureKey) -> bool:
+        """Return whether there is a Delta table."""
+        with self._errors(key):
+            return DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
+
+    def _table(self, key: FeatureKey) -> DeltaTable:
+        with self._errors(key):
+            return DeltaTable(self.uri(key), storage_options=self.storage_options or None)
+
+    @contextmanager
+    def _errors(self, key: FeatureKey) -> Iterator[None]:
+        try:
+            yield
+        except DeltaTableNotFoundError as error:
+            raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
+        except (DeltaError, OSError) as error:
+            raise StoreConnectionError(f"{self.uri(key)}: {str(error).splitlines()[0]}") from error
+
+    def scan(self, key: FeatureKey) -> Scan:
+        """Return all rows of the table's current state, lazily."""
+        with self._errors(key):
+            frame = nw.from_native(pl.scan_delta(self._table(key)))
+            return Scan(frame, by_field=by_field_forms(frame.collect_schema()))
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows; each table gets all of its rows or none."""
+        for write in writes:
+            frame = _storable(collect_to_polars(write.frame))
+            options = {"schema_mode": "merge", **self.write_options}
+            with self._errors(write.key):
+                frame.write_delta(
+                    self.uri(write.key),
+                    mode="append",
+                    storage_options=self.storage_options or None,
+                    delta_write_options=options,
+                )
+
+    def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Remove the rows that fulfil a condition: they are found here and named by what identifies them."""
+        table = self._table(key)
+        if condition is None:
+            table.delete()
+            return
+        rows = self.scan(key).frame
+        known = list(rows.collect_schema())
+        identity = [name for name in known if not name.startswith("metaxy_") or name in ROW_IDENTITY]
+        simple = [name for name in identity if not rows.collect_schema()[name].is_nested()]
+        found = collect_to_polars(rows.filter(condition).select(simple)).unique()
+        if found.height:
+            same = " AND ".join(f't."{_doubled(name)}" IS NOT DISTINCT FROM s."{_doubled(name)}"' for name in simple)
+            with self._errors(key):
+                table.merge(found, same, source_alias="s", target_alias="t").when_matched_delete().execute()
+
+    def drop(self, key: FeatureKey) -> None:
+        """Remove the table: its folder, or all of its rows where the storage has no folders."""
+        if not self.has_table(key):
+            return
+        if self.is_local:
+            shutil.rmtree(self.uri(key))
+        else:
+            self._table(key).delete()
+
+    def describe(self, key: FeatureKey) -> Mapping[str, str]:
+        """Say where a table lies."""
+        return {"uri": self.uri(key)}
+
+
+def _doubled(name: str) -> str:
+    return name.replace('"', '""')
+
+
+def _storable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Turn types that Delta does not have into those it has."""
+    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+
+
+class DeltaMetadataStoreConfig(MetadataStoreConfig):
+    """Keys of a Delta store."""
+
+    root_path: str | Path = Field(description="folder or bucket that holds the tables")
+    storage_options: dict[str, Any] | None = Field(default=None, description="credentials and options of object stores")
+    layout: Layout = Field(default="nested", description="a/b.delta (nested) or a__b.delta (flat)")
+    delta_write_options: dict[str, Any] | None = Field(
+        default=None, description="options for deltalake.write_deltalake"
+    )
+
+
+class DeltaMetadataStore(MetadataStore):
+    """Features as Delta Lake tables below one folder or bucket.
+
+    Args:
+        root_path: folder or bucket; a local folder is created by the first write.
+        storage_options: credentials and options of object stores.
+        layout: ``nested`` keeps feature ``a/b`` in ``a/b.delta``, ``flat`` in ``a__b.delta``.
+        delta_write_options: options for every write.
+        options: what all stores take, see `MetadataStore`.
+
+    >>> DeltaMetadataStore("s3://bucket/features").display()
+    'DeltaMetadataStore(path=s3://bucket/features)'
+    """
+
+    def __init__(
+        self,
+        root_path: str | Path,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        layout: Layout = "nested",
+        delta_write_options: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        if layout not in LAYOUTS:
+            raise InvalidConfigError(f"layout must be nested or flat, not {layout!r}")
+        self.root_path = _absolute(str(root_path))
+        storage = DeltaStorage(self.root_path, layout, storage_options or {}, delta_write_options or {})
+        super().__init__(storage=storage, engine=PolarsEngine(), **options)
+
+    @classmethod
+    def config_model(cls) -> type[DeltaMetadataStoreConfig]:
+        """Return the model of this store's configuration."""
+        return DeltaMetadataStoreConfig
+
+    @property
+    def default_delta_write_options(self) -> dict[str, Any]:
+        """Options of every write."""
+        storage: Any = self.storage
+        return {"mode": "append", "schema_mode": "merge", **storage.write_options}
+
+    def display(self) -> str:
+        """Describe the store, without secrets."""
+        return f"DeltaMetadataStore(path={self.root_path})"
+
+
+def _absolute(path: str) -> str:
+    """Make a local path absolute; leave other addresses as they are."""
+    for scheme in ("file://", "local://"):
+        path = path.removeprefix(scheme)
+    return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())

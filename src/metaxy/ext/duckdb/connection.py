@@ -1,0 +1,223 @@
+"""One DuckDB database: opened with patience, extended without downloads, one cursor per thread."""
+
+import importlib.util
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import narwhals as nw
+
+from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError, StoreNotOpenError
+from metaxy.ext.duckdb.functions import ADDED, add_hash_functions, function_name
+from metaxy.hashing import HashAlgorithm
+from metaxy.storage.port import AccessMode
+from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.frames import Frame, collect_to_arrow
+
+REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
+POLL_SECONDS = 0.05
+BATCH_ROWS = 122_880  # the rows of a DuckDB row group
+
+DUCKDB = Dialect(
+    name="duckdb",
+    hashes={
+        HashAlgorithm.MD5: "md5({0})",
+        HashAlgorithm.SHA256: "sha256({0})",
+        **{algorithm: f"{function_name(algorithm)}({{0}})" for algorithm in ADDED},
+    },
+    row_id="rowid",
+)
+
+
+@dataclass(frozen=True)
+class ExtensionSpec:
+    """A DuckDB extension: its name, where it may be installed from, and statements to run once it is loaded."""
+
+    name: str
+    repository: str = "core"
+    init_sql: Sequence[str] = ()
+
+
+class DuckDBConnection:
+    """Implements the `Database` port of the SQL engine over one DuckDB database."""
+
+    dialect = DUCKDB
+
+    def __init__(
+        self,
+        database: str,
+        config: Mapping[str, str],
+        extensions: Sequence[ExtensionSpec],
+        lock_timeout: float,
+    ) -> None:
+        self.database = database
+        self.config = dict(config)
+        self.extensions = list(extensions)
+        self.lock_timeout = lock_timeout
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._threads = threading.local()
+        self._marker = f"mx_here_{uuid.uuid4().hex}"
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the database is not a file of this machine."""
+        return self.database.startswith(REMOTE)
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect; a file that does not exist yet is created, also for reading."""
+        in_memory = self.database.startswith(":memory:")
+        exists = self.is_remote or (not in_memory and Path(self.database).exists())
+        self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
+        self._threads = threading.local()
+        try:
+            self._prepare(self._connection)
+        except duckdb.Error as error:
+            self.close()
+            raise StoreConnectionError(f"{self.database}: {_first_line(error)}") from error
+
+    def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        config: dict[str, Any] = {"autoinstall_known_extensions": "false", **self.config}
+        deadline = time.monotonic() + self.lock_timeout
+        while True:
+            try:
+                return duckdb.connect(self.database, read_only=read_only, config=config)
+            except duckdb.ConnectionException as error:
+                # This process has the file open in the other mode, which does no harm to a reader.
+                if not read_only:
+                    raise StoreLockedError(
+                        f"{self.database} is open for reading elsewhere in this process; close that store first"
+                    ) from error
+                read_only = False
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
+                if time.monotonic() >= deadline:
+                    raise StoreLockedError(
+                        f"{self.database} is locked by another process that writes to it (waited "
+                        f"{self.lock_timeout:g} s); raise `lock_timeout`, or use a store for many writers, such as "
+                        "PostgreSQL or Delta"
+                    ) from error
+                time.sleep(POLL_SECONDS)
+            except duckdb.Error as error:
+                raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET python_enable_replacements = false")
+        for extension in self.extensions:
+            _load_extension(connection, extension)
+        add_hash_functions(connection)
+        connection.create_function(self._marker, _here, [], "VARCHAR")
+
+    def close(self) -> None:
+        """Disconnect; cursors of all threads end with it."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # -- statements --------------------------------------------------------------------------------------------------
+
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The cursor of this thread."""
+        if self._connection is None:
+            raise StoreNotOpenError(f"{self.database} is closed; use `with store:`")
+        cursor: duckdb.DuckDBPyConnection | None = getattr(self._threads, "cursor", None)
+        if cursor is None:
+            cursor = self._threads.cursor = self._connection.cursor()
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.execute("SET python_enable_replacements = false")
+        return cursor
+
+    def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
+        """Run a statement of ours."""
+        try:
+            return self.cursor.execute(statement)
+        except duckdb.Error as error:
+            raise MetadataStoreError(f"{self.database}: {_first_line(error)}") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run statements together or not at all."""
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.cursor.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    def relation(self, query: str) -> nw.LazyFrame[Any]:
+        """Return a query as a lazy frame."""
+        frame: nw.LazyFrame[Any] = nw.from_native(self.cursor.sql(query))
+        return frame
+
+    def fetch(self, query: str) -> Any:
+        """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
+        try:
+            return self.cursor.sql(query).to_arrow_table()
+        except duckdb.Error as error:
+            raise MetadataStoreError(f"{self.database}: {_first_line(error)}") from error
+
+    def query_of(self, frame: nw.LazyFrame[Any]) -> str:
+        """Return the SQL of a lazy frame."""
+        sql: str = frame.to_native().sql_query()
+        return sql
+
+    def owns(self, frame: Frame) -> bool:
+        """Return whether a frame lives in this very database: only here the marker function exists."""
+        native = frame.to_native()
+        if not isinstance(native, duckdb.DuckDBPyRelation):
+            return False
+        try:
+            native.query("mx_relation", f"SELECT {self._marker}() FROM (SELECT 1)").fetchall()
+        except duckdb.Error:
+            return False
+        return True
+
+    def load(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Register a frame from elsewhere as a view of this thread; Arrow data is scanned where it lies."""
+        name = f"mx_given_{uuid.uuid4().hex}"
+        table = collect_to_arrow(frame)
+        # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
+        sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
+        self.cursor.register(name, sliced)
+        return self.relation(f"SELECT * FROM {name}")
+
+
+def _here() -> str:
+    return "here"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _load_extension(connection: duckdb.DuckDBPyConnection, extension: ExtensionSpec) -> None:
+    """Load an extension from an installed wheel, else from where DuckDB keeps them, else install it."""
+    wheel = _wheel_file(extension.name)
+    name = DUCKDB.quote(extension.name)
+    try:
+        connection.execute(f"LOAD {DUCKDB.literal(str(wheel))}" if wheel else f"LOAD {name}")
+    except duckdb.Error:
+        repository = "" if extension.repository == "core" else f" FROM {DUCKDB.quote(extension.repository)}"
+        connection.execute(f"INSTALL {name}{repository}")
+        connection.execute(f"LOAD {name}")
+    for statement in extension.init_sql:
+        connection.execute(statement)
+
+
+def _wheel_file(name: str) -> Path | None:
+    module = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if module is None or not module.submodule_search_locations:
+        return None
+    folder = Path(next(iter(module.submodule_search_locations)))
+    return next(iter(folder.glob(f"extensions/v{duckdb.__version__}/{name}.duckdb_extension")), None)

@@ -1,0 +1,115 @@
+"""Feature tables in a DuckDB database."""
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import narwhals as nw
+
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, TableNotFoundError
+from metaxy.ext.duckdb.connection import DUCKDB, DuckDBConnection
+from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.versioning.codec import by_field_forms
+
+_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class DuckDBStorage:
+    """Implements the storage port; `DuckDBConnection` is what it talks to."""
+
+    def __init__(self, connection: DuckDBConnection, *, table_prefix: str = "", creates_tables: bool = False) -> None:
+        if table_prefix and not _PREFIX.fullmatch(table_prefix):
+            raise InvalidConfigError(
+                f"table_prefix {table_prefix!r} must consist of letters, digits and underscores, and not start with "
+                "a digit"
+            )
+        self.connection = connection
+        self.table_prefix = table_prefix
+        self.capabilities = Capabilities(transactions=True, creates_tables=creates_tables)
+        self._writing = threading.Lock()
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect to the database."""
+        self.connection.open(mode)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.connection.close()
+
+    def table_name(self, key: FeatureKey) -> str:
+        """Name the table of a feature."""
+        return self.table_prefix + key.table_name
+
+    def _table_type(self, key: FeatureKey) -> str | None:
+        found = self.connection.execute(
+            "SELECT table_type FROM information_schema.tables WHERE table_catalog = current_database()"
+            f" AND table_schema = current_schema() AND table_name = {DUCKDB.literal(self.table_name(key))}"
+        ).fetchall()
+        return str(found[0][0]) if found else None
+
+    def has_table(self, key: FeatureKey) -> bool:
+        """Return whether the table exists."""
+        return self._table_type(key) is not None
+
+    def scan(self, key: FeatureKey) -> Scan:
+        """Return all rows of a table as a relation."""
+        kind = self._table_type(key)
+        if kind is None:
+            raise TableNotFoundError(f"{self.connection.database} has no table {self.table_name(key)!r}")
+        table = DUCKDB.quote(self.table_name(key))
+        relation = self.connection.cursor.sql(f"SELECT * FROM {table}")
+        frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(relation)
+        types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+        forms = by_field_forms(frame.collect_schema())
+        return Scan(frame, table if kind == "BASE TABLE" else None, types, forms)
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows to tables, all in one transaction."""
+        with self._writing, self.connection.transaction():
+            for write in writes:
+                self._append(write)
+
+    def _append(self, write: Append) -> None:
+        table = DUCKDB.quote(self.table_name(write.key))
+        query = self.connection.query_of(write.frame)
+        if write.create:
+            self.connection.execute(f"CREATE TABLE {table} AS {query}")
+            return
+        self._grow(table, write)
+        names = DUCKDB.names(write.frame.collect_schema())
+        try:
+            self.connection.cursor.execute(f"INSERT INTO {table} ({names}) {query}")
+        except duckdb.Error as error:
+            raise MetadataSchemaError(f"{write.key}: {str(error).splitlines()[0]}") from error
+
+    def _grow(self, table: str, write: Append) -> None:
+        relation = write.frame.to_native()
+        types = dict(zip(relation.columns, relation.types, strict=True))
+        for column in write.new_columns:
+            self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {DUCKDB.quote(column)} {types[column]}")
+        for column, members in write.new_members.items():
+            for member in members:
+                path = f"{DUCKDB.quote(column)}.{DUCKDB.quote(member)}"
+                self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {path} VARCHAR")
+
+    def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Remove the rows that fulfil a condition."""
+        table = DUCKDB.quote(self.table_name(key))
+        if condition is None:
+            self.connection.execute(f"DELETE FROM {table}")
+            return
+        rows = self.connection.relation(f"SELECT rowid AS mx_row, * FROM {table}").filter(condition).select("mx_row")
+        query = self.connection.query_of(rows)
+        with self._writing:
+            self.connection.execute(f"DELETE FROM {table} WHERE rowid IN ({query})")
+
+    def drop(self, key: FeatureKey) -> None:
+        """Remove a table."""
+        with self._writing:
+            self.connection.execute(f"DROP TABLE IF EXISTS {DUCKDB.quote(self.table_name(key))}")
+
+    def describe(self, key: FeatureKey) -> Mapping[str, str]:
+        """Say where a table lies."""
+        return {"table_name": self.table_name(key)}

@@ -1,0 +1,1 @@
+"""Where features come from: modules, installed packages, environment variables."""

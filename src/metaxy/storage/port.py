@@ -1,0 +1,91 @@
+"""The storage port: seven methods over append-only tables, and what an adapter can do, as data.
+
+A storage knows tables, rows and physical types. It knows nothing of versions, samples or graphs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import narwhals as nw
+
+from metaxy.definitions.keys import FeatureKey
+from metaxy.versioning.codec import ByField
+
+AccessMode = Literal["r", "w"]
+SchemaEvolution = Literal["add", "strict"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a storage can do; the store and the tests read it instead of asking which database it is."""
+
+    by_field: Literal["struct", "json"] = "struct"
+    has_map: bool = True
+    transactions: bool = False
+    creates_tables: bool = False
+    adds_columns: bool = True
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A table as its storage gives it: lazy rows with physical columns, and the form of its by-field columns.
+
+    ``table`` is the quoted name where the rows are a plain table of an SQL database; ``types`` are its SQL types.
+    """
+
+    frame: nw.LazyFrame[Any]
+    table: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    by_field: Mapping[str, ByField] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Append:
+    """Rows to add to one table, with the physical types that the table has or will have.
+
+    ``create``: the table does not exist yet. ``new_columns``: columns to add to it first; ``new_members``: members
+    to add to its struct columns.
+    """
+
+    key: FeatureKey
+    frame: nw.LazyFrame[Any]
+    create: bool = False
+    new_columns: tuple[str, ...] = ()
+    new_members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Storage(Protocol):
+    """Append-only tables, one per feature."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this storage can do."""
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect; ``w`` must be able to write at once."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+    def has_table(self, key: FeatureKey) -> bool:
+        """Return whether the table exists, without reading it."""
+
+    def scan(self, key: FeatureKey) -> Scan:
+        """Return all rows of a table, lazily.
+
+        Raises:
+            TableNotFoundError: if it does not exist.
+        """
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows to tables: all of them or, without transactions, each table wholly, in the given order."""
+
+    def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Remove the rows that fulfil a condition, None for all."""
+
+    def drop(self, key: FeatureKey) -> None:
+        """Remove a table; absent afterwards."""
+
+    def describe(self, key: FeatureKey) -> Mapping[str, str]:
+        """Say where a table lies, for messages and status displays; no secrets."""

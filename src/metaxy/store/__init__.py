@@ -1,0 +1,1 @@
+"""The user's store: features in, features out, and what must be computed again."""

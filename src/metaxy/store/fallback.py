@@ -1,0 +1,82 @@
+"""Stores to read from what is missing in the first one; names are resolved when they are first needed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from metaxy.errors import InvalidConfigError
+from metaxy.hashing import HashAlgorithm
+
+if TYPE_CHECKING:
+    from metaxy.config import MetaxyConfig
+    from metaxy.store.store import MetadataStore
+
+
+class FallbackStoreList(Sequence["MetadataStore"]):
+    """A sequence of stores, some given by their name in the configuration.
+
+    Raises:
+        ValueError: for a name without a configuration, or a store with another hash algorithm.
+    """
+
+    def __init__(
+        self,
+        entries: "Iterable[MetadataStore | str] | None" = None,
+        *,
+        config: "MetaxyConfig | None" = None,
+        parent_hash_algorithm: HashAlgorithm | None = None,
+    ) -> None:
+        self._entries: list[MetadataStore | str] = list(entries or ())
+        self._config = config
+        self._algorithm = parent_hash_algorithm
+        if config is None and any(isinstance(entry, str) for entry in self._entries):
+            raise InvalidConfigError("fallback stores given by name need a configuration; pass store objects instead")
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> "MetadataStore": ...
+    @overload
+    def __getitem__(self, index: slice) -> "list[MetadataStore]": ...
+    def __getitem__(self, index: int | slice) -> "MetadataStore | list[MetadataStore]":
+        if isinstance(index, slice):
+            return [self._resolve(n) for n in range(*index.indices(len(self)))]
+        return self._resolve(range(len(self))[index])
+
+    def __iter__(self) -> "Iterator[MetadataStore]":
+        return (self._resolve(n) for n in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, (list, FallbackStoreList)) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment] # a mutable list: its names turn into stores
+
+    def __repr__(self) -> str:
+        return f"FallbackStoreList({self._entries!r})"
+
+    @property
+    def all_resolved(self) -> bool:
+        """Whether every name has been turned into a store."""
+        return not any(isinstance(entry, str) for entry in self._entries)
+
+    @property
+    def resolved(self) -> "list[MetadataStore]":
+        """The stores that are known without looking names up."""
+        return [entry for entry in self._entries if not isinstance(entry, str)]
+
+    @property
+    def names(self) -> list[str]:
+        """How each entry is called, without looking names up."""
+        return [entry if isinstance(entry, str) else entry.name or entry.display() for entry in self._entries]
+
+    def _resolve(self, index: int) -> "MetadataStore":
+        entry: Any = self._entries[index]
+        if isinstance(entry, str):
+            assert self._config is not None  # noqa: S101 - the constructor refuses names without a configuration
+            entry = self._entries[index] = self._config.get_store(entry)
+        if self._algorithm is not None and entry.hash_algorithm != self._algorithm:
+            raise InvalidConfigError(
+                f"fallback store {index} hashes with {entry.hash_algorithm.value}, its parent with "
+                f"{self._algorithm.value}; give both the same hash_algorithm"
+            )
+        return entry  # type: ignore[no-any-return] # a store by now

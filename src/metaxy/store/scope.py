@@ -1,0 +1,47 @@
+"""What a verb of the store takes from its surroundings, once: graph, settings and hash settings."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from metaxy.config import MetaxyConfig, current_settings
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.hashing import HashAlgorithm, HashSettings
+from metaxy.registry import FeatureGraph, current_graph
+from metaxy.versioning.codec import Form
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The graph and the settings that one call of a verb works with."""
+
+    graph: FeatureGraph
+    settings: MetaxyConfig
+    algorithm: HashAlgorithm
+
+    @classmethod
+    def current(cls, algorithm: HashAlgorithm) -> "Scope":
+        """Take the active graph and configuration."""
+        return cls(current_graph(), current_settings(), algorithm)
+
+    @property
+    def hash(self) -> HashSettings:
+        """How samples are hashed."""
+        return HashSettings(self.algorithm, self.settings.hash_truncation_length)
+
+    @property
+    def shape(self) -> Form:
+        """How users see columns with versions by field, and how new tables keep them."""
+        return "map" if self.settings.enable_map_datatype else "struct"
+
+    def definition(self, feature: Any) -> FeatureDefinition:
+        """Return the definition of a feature, given by anything that names one."""
+        return self.graph.get_feature_definition(coerce_to_feature_key(feature))
+
+    def version(self, key: FeatureKey) -> str:
+        """Return the current version of a feature."""
+        return self.graph.feature_version(key, self.hash.length)
+
+    def project_version(self, definition: FeatureDefinition) -> str:
+        """Return the version of the project that a write belongs to."""
+        return self.graph.version_of_project(self.settings.project or definition.project, self.hash.length)

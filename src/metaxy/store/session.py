@@ -1,0 +1,103 @@
+"""Who has a store open, and how: counted across threads, opened once, closed once; and the store's clock."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta, timezone
+
+from metaxy.errors import StoreNotOpenError
+from metaxy.storage.port import AccessMode, Storage
+
+__all__ = ["AccessMode", "Clock", "Session"]
+
+
+class Clock:
+    """Strictly increasing UTC microseconds: two writes of one store never share a timestamp."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = datetime.min.replace(tzinfo=timezone.utc)
+
+    def now(self) -> datetime:
+        """Return the time, at least one microsecond after the last answer."""
+        with self._lock:
+            self._last = max(datetime.now(timezone.utc), self._last + timedelta(microseconds=1))
+            return self._last
+
+
+class Session:
+    """Opens a storage at the outermost entry and closes it at the outermost exit, whichever threads they are in.
+
+    The effective mode is the strongest that anyone holds. Asking to write while it is open for reading reconnects,
+    which is refused while another thread is inside.
+    """
+
+    def __init__(self, storage: Storage, display: str) -> None:
+        self._storage = storage
+        self._display = display
+        self._lock = threading.RLock()
+        self._inside: Counter[int] = Counter()
+        self._mode: AccessMode | None = None
+        self.resources = ExitStack()  # what must be closed together with the storage
+
+    @property
+    def mode(self) -> AccessMode | None:
+        """The effective mode, None while closed."""
+        return self._mode
+
+    @contextmanager
+    def entered(self, mode: AccessMode) -> Iterator[bool]:
+        """Hold the storage open; yields whether this is the outermost entry."""
+        outermost = self._enter(mode)
+        try:
+            yield outermost
+        finally:
+            self._exit()
+
+    def _enter(self, mode: AccessMode) -> bool:
+        me = threading.get_ident()
+        with self._lock:
+            outermost = self._mode is None
+            if outermost:
+                self._storage.open(mode)
+                self._mode = mode
+            elif mode == "w" and self._mode == "r":
+                self._upgrade(me)
+            self._inside[me] += 1
+            return outermost
+
+    def _upgrade(self, me: int) -> None:
+        if any(thread != me for thread in self._inside):
+            raise StoreNotOpenError(
+                f'{self._display} is open for reading in another thread; open it with `store.open("w")` first'
+            )
+        self._storage.close()
+        try:
+            self._storage.open("w")
+        except BaseException:
+            self._storage.open("r")  # whoever reads goes on reading
+            raise
+        self._mode = "w"
+
+    def _exit(self) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            self._inside[me] -= 1
+            if not self._inside[me]:
+                del self._inside[me]
+            if not self._inside and self._mode is not None:
+                self._mode = None
+                self.resources.close()
+                self._storage.close()
+
+    def require(self, mode: AccessMode) -> None:
+        """Refuse to work on a store that is not open for this.
+
+        Raises:
+            StoreNotOpenError: saying how to open it.
+        """
+        if self._mode is None:
+            raise StoreNotOpenError(f'{self._display} is closed; use `with store.open("{mode}"):`')
+        if mode == "w" and self._mode == "r":
+            raise StoreNotOpenError(f'{self._display} is open for reading only; use `with store.open("w"):` to write')

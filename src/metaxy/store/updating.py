@@ -1,0 +1,225 @@
+"""Resolving an update: what should be, against what is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.errors import (
+    DefinitionError,
+    FeatureNotFoundError,
+    MetadataSchemaError,
+    PolarsMaterializationWarning,
+    VersioningEngineMismatchError,
+)
+from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.mismatch import refuse_other_hash_settings
+from metaxy.store.reading import Found, find
+from metaxy.store.result import Result, shows_polars
+from metaxy.store.scope import Scope
+from metaxy.store.writing import without_empty_columns
+from metaxy.versioning.build import Known, build_given_recipe, build_recipe
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.engine import Engine, PolarsEngine, Rows
+from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
+from metaxy.versioning.increment import Increment, LazyIncrement
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+Filters = Sequence[nw.Expr]
+
+
+@dataclass(frozen=True)
+class UpdateRequest:
+    """What a caller asks of an update, with defaults filled in."""
+
+    samples: Frame | None = None
+    filters: Mapping[FeatureKey, Filters] = field(default_factory=dict)
+    global_filters: Filters = ()
+    target_filters: Filters = ()
+    versioning_engine: VersioningEngineOptions = "auto"
+    skip_comparison: bool = False
+    staleness_predicates: Filters = ()
+    one_row_per_group: bool = False
+
+    @classmethod
+    def build(
+        cls, plan: FeaturePlan, *, samples: Any, filters: Mapping[Any, Filters] | None, **rest: Any
+    ) -> "UpdateRequest":
+        """Normalise what the user passed.
+
+        Raises:
+            DefinitionError: if a filter names a feature that takes no part, or a root feature has no samples.
+        """
+        key = plan.feature.key
+        known = {key, *plan.parent_features_by_key}
+        by_key = {coerce_to_feature_key(feature): as_filters(given) for feature, given in (filters or {}).items()}
+        for feature in by_key:
+            if feature not in known:
+                names = ", ".join(sorted(map(str, known)))
+                raise DefinitionError(
+                    f"feature {key}: filters name {feature}, which takes no part; use one of: {names}"
+                )
+        if samples is None and not plan.feature_deps:
+            raise DefinitionError(
+                f"feature {key} is a root: pass `samples=`, a frame with {', '.join(plan.feature.id_columns)} and "
+                f"{METAXY_PROVENANCE_BY_FIELD}"
+            )
+        frame = None if samples is None else as_narwhals(samples, f"the samples for feature {key}")
+        return cls(samples=frame, filters=by_key, **rest)
+
+
+def as_filters(filters: Filters | nw.Expr | None) -> Filters:
+    """Make a list of conditions of one, several or none."""
+    if filters is None:
+        return ()
+    return (filters,) if isinstance(filters, nw.Expr) else tuple(filters)
+
+
+class Update:
+    """One resolution: the tables found, the recipe built for them, and the engine that runs it."""
+
+    def __init__(
+        self, store: "MetadataStore", scope: Scope, definition: FeatureDefinition, request: UpdateRequest
+    ) -> None:
+        self.store = store
+        self.scope = scope
+        self.definition = definition
+        self.spec = definition.spec
+        self.request = request
+        self.plan = scope.graph.get_feature_plan(definition.key)
+        self.current = self._find_current()
+        self.parents = {} if request.samples is not None else self._find_parents()
+
+    # -- tables --------------------------------------------------------------------------------------------------------
+
+    def _find_current(self) -> Found | None:
+        try:
+            return find(self.store, self.spec.key, allow_fallback=False)
+        except FeatureNotFoundError:
+            return None
+
+    def _find_parents(self) -> dict[FeatureKey, Found]:
+        found = {}
+        for dep in self.plan.feature_deps:
+            try:
+                found[dep.feature] = find(self.store, dep.feature, allow_fallback=True)
+            except FeatureNotFoundError:
+                if not dep.optional:
+                    raise
+        return found
+
+    def _known(self, key: FeatureKey, found: Found) -> Known:
+        return Known(self.scope.version(key), found.scan.frame.collect_schema())
+
+    # -- recipe and rows -----------------------------------------------------------------------------------------------
+
+    def run(self, *, lazy: bool) -> Increment | LazyIncrement:
+        """Resolve the update, at once or lazily."""
+        current = self._known(self.spec.key, self.current) if self.current else None
+        compare = not self.request.skip_comparison
+        if self.request.samples is not None or not self.parents:
+            samples = self._nothing() if self.request.samples is None else self._samples(self.request.samples)
+            schema = samples.collect_schema()
+            recipe = build_given_recipe(self.spec, schema, self.scope.hash, current=current, compare=compare)
+            inputs = [
+                Rows(samples, by_field=by_field_forms(schema), ids=tuple(self.spec.id_columns), filters=self._own)
+            ]
+        else:
+            tables = {key: self._known(key, found) for key, found in self.parents.items()}
+            recipe = build_recipe(
+                self.plan,
+                tables,
+                self.scope.hash,
+                current=current,
+                compare=compare,
+                one_row_per_group=self.request.one_row_per_group,
+            )
+            inputs = [self._parent_rows(coerce_to_feature_key(step.feature)) for step in recipe.inputs]
+        engine, inputs = self._place(inputs)
+        in_polars = shows_polars(engine, self.request.samples)
+        result = Result(engine, recipe, inputs, self._current_rows(), self.scope.shape, in_polars)
+        if lazy:
+            self._refuse_other_settings(self.spec.key, *self.parents)
+            return result.lazy()
+        return self._eager(result)
+
+    def _eager(self, result: Result) -> Increment:
+        """Run at once; tables are only looked at again if nothing in them counted."""
+        changes = result.run()
+        increment = result.split(changes)
+        if changes.expected == 0:
+            self._refuse_other_settings(*self.parents)
+        if len(increment.new) >= changes.expected:
+            self._refuse_other_settings(self.spec.key)
+        return increment
+
+    def _refuse_other_settings(self, *keys: FeatureKey) -> None:
+        tables = {**self.parents, **({self.spec.key: self.current} if self.current else {})}
+        for key in keys:
+            if key in tables:
+                refuse_other_hash_settings(tables[key], self.scope.definition(key), self.scope)
+
+    @property
+    def _own(self) -> tuple[nw.Expr, ...]:
+        request = self.request
+        return (*request.filters.get(self.spec.key, ()), *request.global_filters, *request.target_filters)
+
+    def _current_rows(self) -> Rows | None:
+        if self.current is None:
+            return None
+        return self.current.rows(
+            self.spec.id_columns, filters=self._own, stale=tuple(self.request.staleness_predicates)
+        )
+
+    def _parent_rows(self, key: FeatureKey) -> Rows:
+        dep = next(dep for dep in self.plan.feature_deps if dep.feature == key)
+        filters = (*self.request.filters.get(key, ()), *self.request.global_filters)
+        ids = self.plan.parent_features_by_key[key].id_columns
+        return self.parents[key].rows(
+            ids, filters=filters, renamed_filters=tuple(dep.filters), rename=dict(dep.rename or {})
+        )
+
+    def _samples(self, samples: Frame) -> nw.LazyFrame[Any]:
+        samples = without_empty_columns(samples, self.definition)
+        schema = samples.collect_schema()
+        if METAXY_PROVENANCE_BY_FIELD not in schema:
+            fields = ", ".join(f.key.to_struct_key() for f in self.spec.fields)
+            raise MetadataSchemaError(
+                f"feature {self.spec.key}: the samples lack {METAXY_PROVENANCE_BY_FIELD}, a struct with one version "
+                f"(text) per field: {fields}"
+            )
+        if self.request.versioning_engine == "polars":
+            return as_lazy(samples)
+        return self.store.engine.take(samples)
+
+    def _nothing(self) -> nw.LazyFrame[Any]:
+        """Return no expected rows: all parents are optional, and none has a table yet."""
+        if self.current:
+            return self.current.scan.frame.head(0)
+        members = {f.key.to_struct_key(): pl.String for f in self.spec.fields}
+        columns = dict.fromkeys(self.spec.id_columns, pl.String) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
+        return self.store.engine.take(nw.from_native(pl.DataFrame(schema=columns)))
+
+    # -- placement -----------------------------------------------------------------------------------------------------
+
+    def _place(self, inputs: Sequence[Rows]) -> tuple[Engine, list[Rows]]:
+        """Choose the database where all rows are in it, else Polars, saying why."""
+        if self.request.versioning_engine == "polars":
+            return PolarsEngine(), list(inputs)
+        foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
+        if not foreign or isinstance(self.store.engine, PolarsEngine):
+            return self.store.engine, list(inputs)
+        message = f"feature {self.spec.key}: {', '.join(foreign)} comes from a fallback store, outside {self.store!r}"
+        if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
+            raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
+        warn(f"{message}; versions are computed with Polars", PolarsMaterializationWarning, stacklevel=5)
+        return PolarsEngine(), list(inputs)

@@ -1,0 +1,270 @@
+"""Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+from warnings import warn
+
+import narwhals as nw
+
+from metaxy import columns as c
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import (
+    ExtraProvenanceFieldWarning,
+    MetadataSchemaError,
+    MetaxyColumnMissingWarning,
+    TableNotFoundError,
+    did_you_mean,
+)
+from metaxy.storage.evolution import Fit, fit_columns
+from metaxy.storage.port import Append, Scan
+from metaxy.store.scope import Scope
+from metaxy.versioning.build import type_family
+from metaxy.versioning.checks import Checks, raise_problems
+from metaxy.versioning.codec import ByField, Form, by_field_forms
+from metaxy.versioning.engine import Target
+from metaxy.versioning.frames import Frame, as_narwhals, collect_to_polars
+from metaxy.versioning.stamp import Stamp
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+OnDuplicate = Literal["error", "last"]
+KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT, c.METAXY_DELETED_AT)
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What a caller may choose about a write."""
+
+    materialization_id: str | None = None
+    preserve_feature_version: bool = False
+    on_duplicate: OnDuplicate = "error"
+
+
+def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, options: WriteOptions) -> Append:
+    """Turn a frame into rows for the table of a feature; nothing is stored yet.
+
+    Columns in: IDs, user columns, ``metaxy_provenance_by_field``; other system columns if the user has them.
+    Columns out: the same user columns, and all system columns.
+
+    Raises:
+        MetadataSchemaError: if columns are missing, IDs or versions are NULL, or rows of one ID differ.
+        TableNotFoundError: if there is no table and the store may not create one.
+    """
+    definition = scope.definition(feature)
+    given = without_empty_columns(as_narwhals(frame, f"the frame for feature {definition.key}"), definition)
+    check_columns(definition, given.collect_schema())
+    rows = store.engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
+    schema = rows.collect_schema()
+    table = existing_table(store, definition.key)
+    stamp = build_stamp(store, scope, definition, schema, table, options)
+    rows = checked(store, rows, build_checks(definition, schema, stamp), definition)
+    fit = _fit(store, definition, schema, stamp, table)
+    target = Target(fit.casts, table.types, table.frame) if table else Target()
+    stamped = store.engine.stamp(rows, stamp, target)
+    return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
+
+
+def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
+    """Return the table of a feature, None if the store will create it."""
+    try:
+        return store.storage.scan(key)
+    except TableNotFoundError as error:
+        if store.storage.capabilities.creates_tables:
+            return None
+        raise TableNotFoundError(
+            f"{store!r} has no table for feature {key}, and may not create it; set auto_create_tables = true in "
+            "metaxy.toml (or pass auto_create_tables=True), or create the table yourself"
+        ) from error
+
+
+# -- what the frame must look like -------------------------------------------------------------------------------------
+
+
+def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType]) -> None:
+    """Refuse a frame that lacks IDs or provenance, or has half of a data version."""
+    where, spec = f"feature {definition.key}", definition.spec
+    for column in spec.id_columns:
+        if column not in schema:
+            raise MetadataSchemaError(
+                f"{where}: the frame lacks ID column {column!r}.{did_you_mean(column, schema)} "
+                f"It has: {', '.join(schema)}"
+            )
+    if c.METAXY_PROVENANCE_BY_FIELD not in schema:
+        fields = ", ".join(repr(f.key.to_struct_key()) for f in spec.fields)
+        raise MetadataSchemaError(
+            f"{where}: the frame lacks {c.METAXY_PROVENANCE_BY_FIELD}, a struct with one version (text) per field: "
+            f"{fields}; frames from resolve_update have it"
+        )
+    if c.METAXY_DATA_VERSION in schema and c.METAXY_DATA_VERSION_BY_FIELD not in schema:
+        raise MetadataSchemaError(
+            f"{where}: the frame has {c.METAXY_DATA_VERSION} without {c.METAXY_DATA_VERSION_BY_FIELD}; give both"
+        )
+    for column in c.BY_FIELD_COLUMNS:
+        if column in schema and not isinstance(schema[column], (nw.Struct, nw.Map, nw.List)):
+            raise MetadataSchemaError(f"{where}: {column} must be a struct or a map of texts, not {schema[column]}")
+    lower: dict[str, str] = {}
+    for column in schema:
+        if lower.setdefault(column.lower(), column) != column:
+            raise MetadataSchemaError(f"{where}: columns {lower[column.lower()]!r} and {column!r} differ only by case")
+
+
+def without_empty_columns(frame: Frame, definition: FeatureDefinition) -> Frame:
+    """Leave out user columns that have no type, as all their values are NULL: there is nothing to store."""
+    if isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars():
+        return frame
+    untyped = [name for name, dtype in frame.collect_schema().items() if isinstance(dtype, nw.Unknown)]
+    if not untyped:
+        return frame
+    eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    empty = [name for name in untyped if eager[name].null_count() == len(eager)]
+    return eager.drop([name for name in empty if name not in definition.spec.id_columns])
+
+
+def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
+    """Keep the last row of each sample, in the order of the frame."""
+    if isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars():
+        raise MetadataSchemaError(
+            f'feature {definition.key}: rows of a database have no order, so on_duplicate="last" needs a dataframe'
+        )
+    eager = collect_to_polars(frame)
+    return nw.from_native(eager.unique(definition.spec.id_columns, keep="last", maintain_order=True))
+
+
+def checked(
+    store: "MetadataStore", rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
+) -> nw.LazyFrame[Any]:
+    """Count what may be wrong; equal rows collapse, different rows of one sample are refused."""
+    counts = store.engine.check(rows, checks)
+    raise_problems(checks, counts)
+    if counts["samples"] == counts["total"]:
+        return rows
+    rows = rows.unique()
+    counts = store.engine.check(rows, checks)
+    if counts["samples"] == counts["total"]:
+        return rows
+    ids = list(definition.spec.id_columns)
+    twice = rows.group_by(ids).agg(nw.len().alias("mx_rows")).filter(nw.col("mx_rows") > 1).head(1)
+    example = collect_to_polars(twice.select(ids)).row(0, named=True)
+    raise MetadataSchemaError(
+        f"feature {definition.key}: {counts['total'] - counts['samples']} rows repeat the ID of another row with other "
+        f'values, for example {example}; pass on_duplicate="last" to keep the last one'
+    )
+
+
+# -- what the rows get -------------------------------------------------------------------------------------------------
+
+
+def build_stamp(
+    store: "MetadataStore",
+    scope: Scope,
+    definition: FeatureDefinition,
+    schema: Mapping[str, nw.dtypes.DType],
+    table: Scan | None,
+    options: WriteOptions,
+) -> Stamp:
+    """Decide what each system column gets."""
+    members = tuple(f.key.to_struct_key() for f in definition.spec.fields)
+    given = by_field_forms(schema)
+    _warn_about(definition, schema, given, members)
+    versions = (c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION)
+    keep_versions = options.preserve_feature_version and all(column in schema for column in versions)
+    kept = frozenset(column for column in (*KEPT_IF_GIVEN, *(versions if keep_versions else ())) if column in schema)
+    now = store.clock.now()
+    materialization = options.materialization_id or store.materialization_id
+    return Stamp(
+        members=members,
+        user_columns=user_columns(schema),
+        hash=scope.hash,
+        texts={
+            c.METAXY_FEATURE_VERSION: scope.version(definition.key),
+            c.METAXY_PROJECT_VERSION: scope.project_version(definition),
+            c.METAXY_MATERIALIZATION_ID: materialization,
+        },
+        times={c.METAXY_CREATED_AT: now, c.METAXY_UPDATED_AT: now, c.METAXY_DELETED_AT: None},
+        kept=kept,
+        given=given,
+        forms=_forms(store, scope.shape, members, table),
+    )
+
+
+def user_columns(schema: Mapping[str, nw.dtypes.DType]) -> tuple[str, ...]:
+    """List the columns that belong to the user, in order."""
+    return tuple(name for name in schema if not c.is_system_column(name) and name not in c.STRAY_COLUMNS)
+
+
+def _warn_about(
+    definition: FeatureDefinition,
+    schema: Mapping[str, nw.dtypes.DType],
+    given: Mapping[str, ByField],
+    members: tuple[str, ...],
+) -> None:
+    for column, form in given.items():
+        missing = [m for m in members if form.form == "struct" and m not in form.members]
+        if missing and column == c.METAXY_PROVENANCE_BY_FIELD:
+            raise MetadataSchemaError(
+                f"feature {definition.key}: {column} lacks field {missing[0]!r}; it has: {', '.join(form.members)}"
+            )
+        extra = sorted(set(form.members) - set(members))
+        if extra:
+            message = (
+                f"feature {definition.key}: {column} has {', '.join(extra)}, which are no fields; they are not stored"
+            )
+            warn(message, ExtraProvenanceFieldWarning, stacklevel=6)
+    if definition.spec.deps and c.METAXY_PROVENANCE not in schema:
+        message = (
+            f"feature {definition.key}: the frame lacks {c.METAXY_PROVENANCE}, so it was computed from "
+            f"{c.METAXY_PROVENANCE_BY_FIELD}; write frames that resolve_update returned"
+        )
+        warn(message, MetaxyColumnMissingWarning, stacklevel=6)
+
+
+def _forms(store: "MetadataStore", shape: Form, members: tuple[str, ...], table: Scan | None) -> dict[str, ByField]:
+    """Say how the table keeps by-field columns: as it is, or as new tables get them."""
+    form: Form = "json" if store.storage.capabilities.by_field == "json" else shape
+    if form == "map" and not store.storage.capabilities.has_map:
+        form = "struct"
+    forms = dict.fromkeys(c.BY_FIELD_COLUMNS, ByField(form, members))
+    for column, existing in (table.by_field if table else {}).items():
+        added = tuple(m for m in members if m not in existing.members)
+        forms[column] = ByField(existing.form, (*existing.members, *added) if existing.form == "struct" else ())
+    return forms
+
+
+def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], stamp: Stamp) -> Checks:
+    """Decide what to count."""
+    ids = tuple(definition.spec.id_columns)
+    text_ids = tuple(name for name in ids if type_family(schema[name]) == "text")
+    return Checks(f"feature {definition.key}", ids, text_ids, stamp)
+
+
+def _fit(
+    store: "MetadataStore",
+    definition: FeatureDefinition,
+    schema: Mapping[str, nw.dtypes.DType],
+    stamp: Stamp,
+    table: Scan | None,
+) -> Fit:
+    """Compare the rows with the table they go to."""
+    if table is None:
+        return Fit()
+    system = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
+    known = table.frame.collect_schema()
+    present = {name: dtype for name, dtype in system.items() if name in known}
+    frame = {name: schema[name] for name in stamp.user_columns} | present
+    missing = {name: dtype for name, dtype in system.items() if name not in known}
+    absent = {name: nw.Struct([]) for name in c.BY_FIELD_COLUMNS if name not in known}
+    return fit_columns(
+        f"feature {definition.key}",
+        frame | missing | absent,
+        known,
+        table.by_field,
+        stamp.members,
+        store.schema_evolution,
+    )
+
+
+def _system_type(kind: str) -> nw.dtypes.DType:
+    return nw.Datetime("us", "UTC") if kind == "timestamp" else nw.String()

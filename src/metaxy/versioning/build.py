@@ -1,0 +1,317 @@
+"""From a plan to a recipe: which columns, joins and formulas the rows of one feature need.
+
+All rules about columns live here: renames, selections, collisions, what parents join on and what expected and current
+rows are matched on. It sees schemas, never rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import narwhals as nw
+
+from metaxy.columns import (
+    METAXY_DATA_VERSION,
+    METAXY_DATA_VERSION_BY_FIELD,
+    METAXY_PROVENANCE,
+    METAXY_PROVENANCE_BY_FIELD,
+    STRAY_COLUMNS,
+    is_system_column,
+)
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.lineage import LineageRelationshipType
+from metaxy.definitions.spec import FeatureSpec
+from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
+from metaxy.hashing import HashSettings
+from metaxy.versioning.fields import field_formulas, needed_members
+from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Latest, Recipe, Version
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known about a table before its rows are read: the feature version that counts, and the columns."""
+
+    feature_version: str
+    schema: nw.Schema
+
+
+@dataclass
+class _Names:
+    """Short names for user columns; a name met again keeps its short name."""
+
+    feature: str
+    shorts: dict[str, str] = field(default_factory=dict)
+    types: dict[str, nw.dtypes.DType] = field(default_factory=dict)
+
+    def short(self, name: str, dtype: nw.dtypes.DType) -> str:
+        if name not in self.shorts:
+            twin = next((other for other in self.shorts if other.lower() == name.lower()), None)
+            if twin:
+                raise MetadataSchemaError(
+                    f"{self.feature}: columns {twin!r} and {name!r} differ only by case; rename one of them"
+                )
+            self.shorts[name] = f"k{len(self.shorts)}"
+            self.types[name] = dtype
+        return self.shorts[name]
+
+
+def type_family(dtype: nw.dtypes.DType) -> str:
+    """Name the family of types that may stand on two sides of a join.
+
+    >>> type_family(nw.Int32()), type_family(nw.String())
+    ('integer', 'text')
+    """
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float():
+        return "float"
+    if isinstance(dtype, (nw.String, nw.Categorical, nw.Enum)):
+        return "text"
+    if isinstance(dtype, nw.Datetime):
+        return "timestamp" if dtype.time_zone is None else "timestamp with time zone"
+    return str(dtype).lower()
+
+
+def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.dtypes.DType) -> None:
+    """Refuse to compare IDs of different types: a database would convert one of them silently.
+
+    Raises:
+        MetadataSchemaError: if the types belong to different families.
+    """
+    if isinstance(left, nw.Unknown) or isinstance(right, nw.Unknown):
+        return
+    if type_family(left) != type_family(right):
+        raise MetadataSchemaError(
+            f"{feature}: ID column {column!r} is {left} on one side and {right} on the other; cast one of them"
+        )
+
+
+def build_recipe(
+    plan: FeaturePlan,
+    tables: Mapping[FeatureKey, Known],
+    settings: HashSettings,
+    *,
+    current: Known | None = None,
+    compare: bool = True,
+    one_row_per_group: bool = False,
+) -> Recipe:
+    """Build the recipe of a feature from its parents' tables.
+
+    Args:
+        plan: the feature with its parents.
+        tables: version and columns of each parent's table; an optional parent may be missing.
+        settings: how samples are hashed.
+        current: version and columns of the feature's own table, None where it has none.
+        compare: False makes all expected rows new.
+        one_row_per_group: give one row per group of an aggregation instead of one per row of the parent.
+
+    Raises:
+        DefinitionError: if columns collide, or parents have nothing to join on.
+        MetadataSchemaError: if a column is missing or IDs have different types.
+    """
+    return _Builder(plan, tables, settings, one_row_per_group).build(current, compare=compare)
+
+
+def build_given_recipe(
+    spec: FeatureSpec,
+    schema: nw.Schema,
+    settings: HashSettings,
+    *,
+    current: Known | None = None,
+    compare: bool = True,
+) -> Recipe:
+    """Build the recipe for rows that the user gives: their by-field provenance is taken as it is."""
+    names = _Names(str(spec.key))
+    missing = [c for c in spec.id_columns if c not in schema]
+    if missing:
+        raise MetadataSchemaError(f"{spec.key}: the samples lack ID column {missing[0]!r}; they have {list(schema)}")
+    dropped = {*STRAY_COLUMNS, METAXY_PROVENANCE_BY_FIELD, METAXY_PROVENANCE}
+    if METAXY_DATA_VERSION_BY_FIELD not in schema:
+        dropped.add(METAXY_DATA_VERSION)
+    output = tuple(Column(c, names.short(c, t), c) for c, t in schema.items() if c not in dropped)
+    fields = tuple(Field(f.key.to_struct_key(), f"v{n}", given=True) for n, f in enumerate(spec.fields))
+    match = tuple(names.shorts[c] for c in spec.id_columns)
+    stored = _current(spec, current, spec.id_columns, names) if current and compare else None
+    return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare)
+
+
+def _current(spec: FeatureSpec, known: Known, keys: Sequence[str], names: _Names) -> Current:
+    """Describe the stored rows of the feature itself."""
+    for key in keys:
+        if key not in known.schema:
+            raise MetadataSchemaError(
+                f"{spec.key}: its table lacks column {key!r}, by which rows are matched; it has {list(known.schema)}"
+            )
+        check_same_type(str(spec.key), key, names.types[key], known.schema[key])
+    stored = [c for c in known.schema if c not in STRAY_COLUMNS]
+    columns = tuple(Column(c, f"o{n}", c) for n, c in enumerate(stored))
+    latest = Latest(tuple(spec.id_columns), known.feature_version)
+    return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns))
+
+
+class _Builder:
+    def __init__(
+        self,
+        plan: FeaturePlan,
+        tables: Mapping[FeatureKey, Known],
+        settings: HashSettings,
+        one_row_per_group: bool,
+    ) -> None:
+        self.spec = plan.feature
+        self.plan = plan
+        self.tables = tables
+        self.settings = settings
+        self.one_row_per_group = one_row_per_group
+        self.names = _Names(str(plan.feature.key))
+        self.versions: dict[tuple[FeatureKey, str], Version] = {}
+
+    def build(self, current: Known | None, *, compare: bool) -> Recipe:
+        deps = self._join_order()
+        if not deps:
+            raise DefinitionError(f"{self.spec.key}: none of its parents has a table yet; write one of them first")
+        inputs: list[Input] = []
+        output: dict[str, Column] = {}
+        joined: list[str] = []
+        for dep in deps:
+            step, added = self._input(len(inputs), dep, joined, output)
+            inputs.append(step)
+            output |= added
+            joined += [c for c in self._input_ids(dep) if c not in joined]
+        keys = self._match(deps, output, joined)
+        stored = _current(self.spec, current, keys, self.names) if current and compare else None
+        optional = frozenset(v.short for i in inputs if i.optional for v in i.versions)
+        return Recipe(
+            str(self.spec.key),
+            tuple(inputs),
+            field_formulas(self.plan, self.versions),
+            tuple(self.names.shorts[k] for k in keys),
+            tuple(output.values()),
+            self.settings,
+            stored,
+            compare,
+            optional,
+        )
+
+    # -- joins ---------------------------------------------------------------------------------------------------------
+
+    def _input_ids(self, dep: FeatureDep) -> list[str]:
+        return list(self.plan.get_input_id_columns_for_dep(dep))
+
+    def _join_order(self) -> list[FeatureDep]:
+        """Order parents so that each shares an ID column with those before it, required ones first."""
+        present = [dep for dep in self.plan.feature_deps if dep.feature in self.tables]
+        waiting = sorted(present, key=lambda dep: dep.optional)
+        order: list[FeatureDep] = []
+        known: set[str] = set()
+        while waiting:
+            fits = [d for d in waiting if not known or known & set(self._input_ids(d))]
+            if not fits:
+                raise DefinitionError(
+                    f"{self.spec.key}: parent {waiting[0].feature} shares no ID column with {order[0].feature} "
+                    f"({self._input_ids(waiting[0])} and {sorted(known)}); rename one of them to match"
+                )
+            order.append(fits[0])
+            waiting.remove(fits[0])
+            known |= set(self._input_ids(fits[0]))
+        return order
+
+    def _match(self, deps: Sequence[FeatureDep], output: Mapping[str, Column], joined: list[str]) -> list[str]:
+        """Choose the columns on which expected and stored rows meet: the feature's IDs where they are all known."""
+        ids = list(self.spec.id_columns)
+        expands = any(dep.lineage.relationship.type == LineageRelationshipType.EXPANSION for dep in deps)
+        known = set(joined) if expands else {*joined, *output}
+        if set(ids) <= known:
+            return ids
+        return joined
+
+    # -- one parent ----------------------------------------------------------------------------------------------------
+
+    def _input(
+        self, index: int, dep: FeatureDep, joined: Sequence[str], before: Mapping[str, Column]
+    ) -> tuple[Input, dict[str, Column]]:
+        known = self.tables[dep.feature]
+        parent = self.plan.parent_features_by_key[dep.feature]
+        names = self._renamed(dep, known.schema)
+        keys = self._input_ids(dep)
+        group = dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION
+        shown = self._shown(dep, parent, names, keys)
+        if group and self.one_row_per_group:
+            shown = keys
+        by_name = {name: stored for stored, name in names.items()}
+        order = [names[i] for i in parent.id_columns if i in names] if group else []
+        columns = {}
+        for name in dict.fromkeys([*shown, *keys, *order]):
+            if name not in by_name:
+                raise MetadataSchemaError(
+                    f"{self.spec.key}: parent {dep.feature} has no column {name!r}.{did_you_mean(name, by_name)}"
+                )
+            columns[name] = Column(by_name[name], self._short(name, known.schema[by_name[name]], shared=keys), name)
+        shared = [k for k in keys if k in joined]
+        self._check_collisions(dep, [n for n in shown if n in before and n not in shared])
+        for n in set(columns) - {*shown, *keys}:  # an ID that only orders a group is not another parent's column
+            columns[n] = Column(columns[n].stored, f"{columns[n].short}_{index}", n)
+        step = Input(
+            feature=str(dep.feature),
+            latest=Latest(tuple(parent.id_columns), known.feature_version),
+            columns=tuple(columns.values()),
+            versions=self._input_versions(index, dep.feature),
+            join=tuple(columns[k].short for k in shared),
+            group=Group(tuple(columns[k].short for k in keys), tuple(columns[n].short for n in order))
+            if group
+            else None,
+            one_row_per_group=group and self.one_row_per_group,
+            optional=dep.optional,
+            outer=dep.optional and not self.plan.required_deps,
+        )
+        return step, {n: columns[n] for n in shown if n not in before}
+
+    def _short(self, name: str, dtype: nw.dtypes.DType, shared: Sequence[str]) -> str:
+        if name in self.names.types and name in shared:
+            check_same_type(str(self.spec.key), name, self.names.types[name], dtype)
+        return self.names.short(name, dtype)
+
+    def _renamed(self, dep: FeatureDep, schema: nw.Schema) -> dict[str, str]:
+        """Map the user columns of a parent to their new names."""
+        rename = dep.rename or {}
+        user = [c for c in schema if not is_system_column(c) and c not in STRAY_COLUMNS]
+        for old in rename:
+            if old not in user:
+                raise MetadataSchemaError(
+                    f"{self.spec.key}: parent {dep.feature} has no column {old!r} to rename.{did_you_mean(old, user)}"
+                )
+        for new in rename.values():
+            if is_system_column(new):
+                raise DefinitionError(
+                    f"{self.spec.key}: {new!r} is a system column; rename the parent's column to another"
+                )
+        names = {c: rename.get(c, c) for c in user}
+        if len(set(names.values())) < len(names):
+            twice = next(n for n in names.values() if list(names.values()).count(n) > 1)
+            raise DefinitionError(f"{self.spec.key}: two columns of parent {dep.feature} would be named {twice!r}")
+        return names
+
+    def _shown(self, dep: FeatureDep, parent: FeatureSpec, names: Mapping[str, str], keys: Sequence[str]) -> list[str]:
+        """List the columns of a parent that the result shows."""
+        if dep.select is None:
+            return list(names.values())
+        on = dep.lineage.relationship.get_aggregation_columns(self.spec.id_columns) or getattr(
+            dep.lineage.relationship, "on", None
+        )
+        extra = on or [names.get(i, i) for i in parent.id_columns]
+        return list(dict.fromkeys([*dep.select, *extra, *keys]))
+
+    def _check_collisions(self, dep: FeatureDep, names: Sequence[str]) -> None:
+        if names:
+            column = names[0]
+            raise DefinitionError(
+                f"{self.spec.key}: column {column!r} comes from {dep.feature} and from another parent; rename it: "
+                f'FeatureDep(feature="{dep.feature}", rename={{"{column}": "{dep.feature.parts[-1]}_{column}"}})'
+            )
+
+    def _input_versions(self, index: int, parent: FeatureKey) -> tuple[Version, ...]:
+        """List the data versions of a parent that some field needs."""
+        members = needed_members(self.plan, parent)
+        versions = tuple(Version(m, f"d{index}_{n}", f"{parent}.{label}") for n, (m, label) in enumerate(members))
+        self.versions |= {(parent, label): v for (_, label), v in zip(members, versions, strict=True)}
+        return versions

@@ -1,0 +1,98 @@
+"""What is counted before rows are stored: NULL or broken IDs and versions, and samples that occur twice.
+
+One aggregate over the frame, written for SQL or Polars; both give one row with the same names. `raise_problems` turns
+counts into an error, so that nothing is stored of a frame with anything wrong in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, METAXY_PROVENANCE_BY_FIELD
+from metaxy.errors import MetadataSchemaError
+from metaxy.versioning.codec import member_polars, member_sql
+from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.stamp import Stamp
+
+NUL = "\x00"
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The counts to take: per ID column, per field, and how many samples there are."""
+
+    feature: str
+    ids: tuple[str, ...]
+    text_ids: tuple[str, ...]
+    stamp: Stamp
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """By-field columns that the frame has, by the letter that counts use for them."""
+        given = {"p": METAXY_PROVENANCE_BY_FIELD, "d": METAXY_DATA_VERSION_BY_FIELD}
+        return {letter: name for letter, name in given.items() if name in self.stamp.given}
+
+    def members(self, letter: str) -> list[tuple[int, str]]:
+        """Fields whose versions the frame gives in a by-field column."""
+        fields = list(enumerate(self.stamp.members))
+        return fields if letter == "p" else [(n, m) for n, m in fields if self.stamp.overridden(m)]
+
+
+def check_sql(checks: Checks, source: str, dialect: Dialect) -> str:
+    """Write the query that takes the counts."""
+
+    def total(condition: str) -> str:
+        return f"coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0)"
+
+    def has_nul(value: str) -> str:
+        return dialect.contains.format(value, dialect.nul) if dialect.nul else "FALSE"
+
+    ids = {name: f"s.{dialect.quote(name)}" for name in checks.ids}
+    counts = [f"{total(f'{column} IS NULL')} AS null_id_{n}" for n, column in enumerate(ids.values())]
+    counts += [f"{total(has_nul(ids[name]))} AS nul_id_{checks.ids.index(name)}" for name in checks.text_ids]
+    for letter, name in checks.columns.items():
+        column = f"s.{dialect.quote(name)}"
+        for n, member in checks.members(letter):
+            value = member_sql(checks.stamp.given[name], column, member, dialect)
+            missing = f"{value} IS NULL" if letter == "p" else f"{column} IS NOT NULL AND {value} IS NULL"
+            counts += [f"{total(missing)} AS null_{letter}_{n}", f"{total(has_nul(value))} AS nul_{letter}_{n}"]
+    samples = f"SELECT count(*) FROM (SELECT DISTINCT {', '.join(ids.values())} FROM {source} AS s) AS n"
+    return f"SELECT count(*) AS total, ({samples}) AS samples, {', '.join(counts)} FROM {source} AS s"
+
+
+def check_polars(checks: Checks, frame: pl.DataFrame) -> dict[str, int]:
+    """Take the counts of a Polars frame."""
+    counts = {f"null_id_{n}": pl.col(name).is_null().sum() for n, name in enumerate(checks.ids)}
+    for name in checks.text_ids:
+        found = pl.col(name).cast(pl.String).str.contains(NUL, literal=True)
+        counts[f"nul_id_{checks.ids.index(name)}"] = found.sum()
+    for letter, name in checks.columns.items():
+        for n, member in checks.members(letter):
+            value = member_polars(frame.schema[name], name, member)
+            counts[f"null_{letter}_{n}"] = (value.is_null() & (pl.col(name).is_not_null() | (letter == "p"))).sum()
+            counts[f"nul_{letter}_{n}"] = value.str.contains(NUL, literal=True).sum()
+    row = frame.select(pl.len().alias("total"), **counts).row(0, named=True)
+    return {**row, "samples": frame.select(checks.ids).n_unique()}
+
+
+def raise_problems(checks: Checks, counts: Mapping[str, int]) -> None:
+    """Raise for the first thing that is wrong; samples that occur twice are not judged here.
+
+    Raises:
+        MetadataSchemaError: naming the feature, the column or field, and how many rows.
+    """
+    total = counts["total"]
+    for name, count in counts.items():
+        kind, _, place = name.partition("_")
+        letter, _, position = place.partition("_")
+        if kind not in {"null", "nul"} or not count:
+            continue
+        what = "is NULL" if kind == "null" else "contains a NUL character"
+        if letter == "id":
+            where = f"ID column {checks.ids[int(position)]!r}"
+            fix = "give every row an ID" if kind == "null" else "remove it"
+        else:
+            where = f"field {checks.stamp.members[int(position)]!r} of {checks.columns[letter]}"
+            fix = "give every field a version" if kind == "null" else "remove it"
+        raise MetadataSchemaError(f"{checks.feature}: {where} {what} in {count} of {total} rows; {fix}")

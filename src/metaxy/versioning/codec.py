@@ -1,0 +1,116 @@
+"""By-field columns at the table boundary: flat text columns inside, Struct, Map or JSON outside.
+
+The physical type of a table decides how a column is read and written; the ``enable_map_datatype`` setting only decides
+what new tables get and what users see. Each direction exists for SQL, Polars and Arrow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.versioning.dialect import Dialect
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Form = Literal["struct", "map", "json"]
+
+
+@dataclass(frozen=True)
+class ByField:
+    """The physical form of a by-field column; ``members`` are known only for structs."""
+
+    form: Form
+    members: tuple[str, ...] = ()
+
+
+def form_of(dtype: nw.dtypes.DType | None) -> ByField | None:
+    """Return the form that a column type stands for, None if it cannot hold versions by field."""
+    if isinstance(dtype, nw.Struct):
+        return ByField("struct", tuple(f.name for f in dtype.fields))
+    if isinstance(dtype, (nw.Map, nw.List)):  # a map is a list of entries where the reader does not know maps
+        return ByField("map")
+    return ByField("json") if isinstance(dtype, nw.String) else None
+
+
+def by_field_forms(schema: Mapping[str, nw.dtypes.DType]) -> dict[str, ByField]:
+    """Say in which form a table keeps its by-field columns."""
+    forms = {column: form_of(schema.get(column)) for column in BY_FIELD_COLUMNS}
+    return {column: form for column, form in forms.items() if form}
+
+
+# -- SQL ---------------------------------------------------------------------------------------------------------------
+
+
+def member_sql(form: ByField | None, column: str, member: str, dialect: Dialect) -> str:
+    """Write one member of a column as text; NULL where the column is missing or a struct lacks the member."""
+    if form is None or (form.form == "struct" and member not in form.members):
+        return dialect.null_text
+    if form.form == "struct":
+        value = dialect.struct_member.format(column, dialect.quote(member))
+    elif form.form == "map":
+        value = dialect.map_member.format(column, dialect.literal(member))
+    else:
+        value = dialect.json_member.format(column, dialect.literal(dialect.json_path.format(member)))
+    return dialect.text.format(value, dialect.text_type)
+
+
+def pack_sql(form: ByField, values: Mapping[str, str], dialect: Dialect) -> str:
+    """Write flat text expressions as one column; members of a struct that have no value become NULL."""
+    if form.form == "struct":
+        members = [f"{dialect.quote(m)} := {values.get(m, dialect.null_text)}" for m in form.members or values]
+        return dialect.pack_struct.format(", ".join(members))
+    keys = ", ".join(dialect.literal(m) for m in values)
+    if form.form == "map":
+        return dialect.pack_map.format(keys, ", ".join(values.values()))
+    return dialect.pack_json.format(", ".join(f"{dialect.literal(m)}, {v}" for m, v in values.items()))
+
+
+# -- Polars ------------------------------------------------------------------------------------------------------------
+
+
+def member_polars(dtype: pl.DataType | None, column: str, name: str) -> pl.Expr:
+    """Take one member of a by-field column as text; NULL where the column is missing or lacks the member."""
+    value = pl.lit(None)
+    if isinstance(dtype, pl.Struct) and any(f.name == name for f in dtype.fields):
+        value = pl.col(column).struct.field(name)
+    elif isinstance(dtype, pl.Map):
+        value = pl.col(column).map.get(name)
+    elif isinstance(dtype, pl.List):
+        entries = pl.col(column).list.filter(pl.element().struct.field("key") == name)
+        value = entries.list.first().struct.field("value")
+    elif dtype == pl.String:
+        value = pl.col(column).str.json_path_match(f"$['{name}']")
+    return value.cast(pl.String)
+
+
+def pack_polars(form: ByField, values: Mapping[str, pl.Expr]) -> pl.Expr:
+    """Pack flat text expressions into one column."""
+    if form.form == "struct":
+        absent = pl.lit(None, pl.String)
+        return pl.struct([values.get(m, absent).alias(m) for m in form.members or values])
+    if form.form == "map":
+        entries = [pl.struct(key=pl.lit(m), value=v) for m, v in values.items()]
+        return pl.concat_list(entries).cast(pl.Map(pl.String, pl.String))
+    return pl.struct([v.alias(m) for m, v in values.items()]).struct.json_encode()
+
+
+# -- Arrow -------------------------------------------------------------------------------------------------------------
+
+
+def pack_arrow(form: ByField, values: Mapping[str, "pa.ChunkedArray[Any]"]) -> "pa.ChunkedArray[Any]":
+    """Pack flat Arrow text columns into one column; structs share the memory of their members."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if form.form == "struct":
+        struct: Any = pc.make_struct(*values.values(), field_names=list(values))  # chunks stay chunks
+        chunked: pa.ChunkedArray[Any] = struct
+        return chunked
+    frame = pl.DataFrame({name: pl.Series(name, column) for name, column in values.items()})
+    packed = frame.select(pack_polars(form, {name: pl.col(name) for name in values}).alias("m")).to_arrow()
+    return packed.column("m").cast(pa.map_(pa.string(), pa.string()))

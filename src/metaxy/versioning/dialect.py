@@ -1,0 +1,104 @@
+"""How one SQL engine writes what a recipe needs, as data.
+
+A dialect is values and templates, never a subclass: quoting, hashes, ordered aggregates, byte order, row ids. The
+functions below it write the pieces of the hash recipe with them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from metaxy.hashing import ESCAPE, SEPARATOR, HashAlgorithm, HashSettings
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The words of an SQL engine; templates are filled with `str.format`."""
+
+    name: str
+    hashes: Mapping[HashAlgorithm, str]
+    quote_mark: str = '"'
+    text_type: str = "VARCHAR"
+    literal_escapes: Mapping[str, str] = field(default_factory=lambda: {"'": "''"})
+    left: str = "left({0}, {1})"
+    contains: str = "contains({0}, {1})"
+    replace: str = "replace({0}, {1}, {2})"
+    concat: str = " || "
+    text: str = "CAST({0} AS {1})"
+    byte_order: str = "{0}"
+    ordered_join: str = "string_agg({0}, {1} ORDER BY {2})"
+    struct_member: str = "{0}.{1}"
+    map_member: str = "{0}[{1}]"
+    json_member: str = "json_extract_string({0}, {1})"
+    json_path: str = '$."{0}"'
+    pack_struct: str = "struct_pack({0})"
+    pack_map: str = "map([{0}], [{1}])"
+    pack_json: str = "json_object({0})"
+    timestamp_type: str = "TIMESTAMP WITH TIME ZONE"
+    timestamp_value: str = "CAST({0} AS TIMESTAMP WITH TIME ZONE)"
+    nul: str | None = "chr(0)"
+    materialized: str = "AS MATERIALIZED"
+    repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
+    row_id: str | None = None
+    settings: str = ""
+
+    @property
+    def null_text(self) -> str:
+        """NULL as text."""
+        return self.text.format("NULL", self.text_type)
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier.
+
+        >>> Dialect("ansi", {}).quote('a"b')
+        '"a""b"'
+        """
+        mark = self.quote_mark
+        return mark + name.replace(mark, mark * 2) + mark
+
+    def literal(self, value: str) -> str:
+        """Quote a text value.
+
+        >>> Dialect("ansi", {}).literal("it's")
+        "'it''s'"
+        """
+        for mark, escaped in self.literal_escapes.items():
+            value = value.replace(mark, escaped)
+        return f"'{value}'"
+
+    def timestamp(self, moment: datetime | None) -> str:
+        """Write a moment, with microseconds and in UTC."""
+        if moment is None:
+            return f"CAST(NULL AS {self.timestamp_type})"
+        return self.timestamp_value.format(self.literal(moment.isoformat(sep=" ", timespec="microseconds")))
+
+    def names(self, names: Iterable[str], table: str = "") -> str:
+        """Write a list of quoted names, each behind the name of its table."""
+        prefix = f"{table}." if table else ""
+        return ", ".join(prefix + self.quote(name) for name in names)
+
+    def hashed(self, text: str, settings: HashSettings) -> str:
+        """Write the truncated hash of a text expression."""
+        return self.left.format(self.hashes[settings.algorithm].format(text), settings.length)
+
+    def escaped(self, value: str) -> str:
+        """Write a value with its separators escaped; the guard makes the usual case, nothing to escape, free."""
+        slash, bar = self.literal(ESCAPE), self.literal(SEPARATOR)
+        doubled = self.replace.format(value, slash, self.literal(ESCAPE * 2))
+        both = self.replace.format(doubled, bar, self.literal(ESCAPE + SEPARATOR))
+        guard = f"{self.contains.format(value, bar)} OR {self.contains.format(value, slash)}"
+        return f"CASE WHEN {guard} THEN {both} ELSE {value} END"
+
+    def concatenated(self, parts: Iterable[str]) -> str:
+        """Write the concatenation of text expressions; NULL if any of them is NULL."""
+        return self.concat.join(parts)
+
+    def joined(self, values: Iterable[str]) -> str:
+        """Write values glued with the separator."""
+        glue = f"{self.concat}{self.literal(SEPARATOR)}{self.concat}"
+        return glue.join(values)
+
+
+def as_cte(name: str, body: str, dialect: Dialect, *, materialized: bool = False) -> str:
+    """Write one step of a statement."""
+    return f"{name} {dialect.materialized if materialized else 'AS'} (\n  {body}\n)"

@@ -1,0 +1,269 @@
+"""Who runs a recipe: a database through one statement, or Polars through one plan.
+
+Both engines take rows as storages give them and return flat columns with the short names of the recipe; packing them
+for the user is not their job.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.hashing import HashAlgorithm
+from metaxy.versioning import polars as plan
+from metaxy.versioning import sql
+from metaxy.versioning.checks import Checks, check_polars, check_sql
+from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql
+from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.flags import add_flags
+from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
+from metaxy.versioning.latest import pick
+from metaxy.versioning.recipe import COUNTS, Latest, Recipe
+from metaxy.versioning.show import Shown, show_polars, show_sql
+from metaxy.versioning.sources import Source
+from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it.
+
+    ``table`` is the quoted name where the relation is a plain table of the engine's database.
+    """
+
+    frame: nw.LazyFrame[Any]
+    table: str | None = None
+    by_field: Mapping[str, ByField] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    filters: tuple[nw.Expr, ...] = ()
+    renamed_filters: tuple[nw.Expr, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    stale: tuple[nw.Expr, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user asks nothing of these rows."""
+        return not (self.filters or self.renamed_filters or self.stale)
+
+
+@dataclass(frozen=True)
+class View:
+    """By-field columns that a user must see in another form than their table keeps them."""
+
+    forms: Mapping[str, ByField] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Changed samples as one flat table (Arrow or Polars) with ``status``, and how many samples are expected."""
+
+    table: Any
+    expected: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """The table that rows are written to: which columns must be cast to its types, and where the types are found."""
+
+    casts: frozenset[str] = frozenset()
+    types: Mapping[str, str] = field(default_factory=dict)
+    frame: nw.LazyFrame[Any] | None = None
+
+
+class Database(Protocol):
+    """What the SQL engine needs of a database, for the calling thread."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this database writes SQL."""
+
+    def relation(self, query: str) -> nw.LazyFrame[Any]:
+        """Return a query as a lazy frame."""
+
+    def fetch(self, query: str) -> Any:
+        """Run a query and return an Arrow table."""
+
+    def query_of(self, frame: nw.LazyFrame[Any]) -> str:
+        """Return the SQL of a lazy frame of this database."""
+
+    def owns(self, frame: Frame) -> bool:
+        """Return whether a frame lives in this very database."""
+
+    def load(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Put a frame from elsewhere beside the tables."""
+
+
+class Engine(Protocol):
+    """What the store needs of an engine."""
+
+    @property
+    def algorithms(self) -> frozenset[HashAlgorithm]:
+        """Algorithms that it can compute."""
+
+    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+        """Run a recipe at once."""
+
+    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+        """Return the changed samples as a lazy frame."""
+
+    def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
+        """Return the rows that count, with these columns."""
+
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
+        """Show flat rows of some statuses as users see them."""
+
+    def take(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Bring a frame of the user to where the engine computes."""
+
+    def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
+        """Count what may be wrong with rows before they are stored."""
+
+    def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
+        """Version rows that are written, with the types that their table has."""
+
+
+@dataclass(frozen=True)
+class SqlEngine:
+    """Runs recipes inside a database."""
+
+    database: Database
+
+    @property
+    def algorithms(self) -> frozenset[HashAlgorithm]:
+        """Algorithms that the dialect can write."""
+        return frozenset(self.database.dialect.hashes)
+
+    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+        """Run a recipe as one statement."""
+        table = self.database.fetch(self.statement(recipe, inputs, current))
+        status = table.column("status").to_numpy()
+        counts = (status == COUNTS).nonzero()[0]
+        expected = int(table.column("p")[int(counts[0])].as_py())
+        return Changes(table, expected)
+
+    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+        """Return the statement as a lazy frame."""
+        return self.database.relation(self.statement(recipe, inputs, current)).filter(nw.col("status") != COUNTS)
+
+    def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
+        """Return the rows that count, as a lazy frame of the database."""
+        dialect, source = self.database.dialect, self.source(rows)
+        ctes, picked = pick(source, latest, dialect, "r")
+        values = {c: f"t.{dialect.quote(c)}" for c in columns}
+        for column, form in view.forms.items():
+            members = {m: source.member(column, m, dialect) for m in view.members}
+            values[column] = f"{pack_sql(form, members, dialect)} AS {dialect.quote(column)}"
+        select = picked.select(list(values.values()))
+        return self.database.relation(("WITH " + ",\n".join(ctes) + "\n" if ctes else "") + select)
+
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
+        """Show rows as a query."""
+        return self.database.relation(show_sql(self.database.query_of(flat), statuses, shown, self.database.dialect))
+
+    def take(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Use a frame of this database as it is, and put any other beside the tables."""
+        if isinstance(frame, nw.LazyFrame) and self.database.owns(frame):
+            return frame
+        return self.database.load(frame)
+
+    def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
+        """Count in the database."""
+        query = check_sql(checks, f"({self.database.query_of(frame)})", self.database.dialect)
+        counts: dict[str, int] = self.database.fetch(query).to_pylist()[0]
+        return counts
+
+    def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
+        """Version rows in the database."""
+        casts = {name: target.types[name] for name in target.casts}
+        source = f"({self.database.query_of(frame)})"
+        return self.database.relation(stamp_sql(stamp, source, self.database.dialect, casts))
+
+    def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
+        """Write the statement of a recipe."""
+        sources = [self.source(rows) for rows in inputs]
+        stored = self.source(current) if current and recipe.current and recipe.compare else None
+        return sql.render(recipe, sources, stored, self.database.dialect)
+
+    def source(self, rows: Rows) -> Source:
+        """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""
+        dialect, columns = self.database.dialect, tuple(rows.frame.collect_schema())
+        plain = Source("", columns, rows.by_field)
+        if rows.is_plain and rows.table:
+            return replace(plain, sql=rows.table, row_id=dialect.row_id)
+        frame, row_id = rows.frame, None
+        if rows.table and dialect.row_id:
+            row_id = "mx_row"
+            frame = self.database.relation(f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}")
+        flagged = add_flags(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
+        query = f"({self.database.query_of(flagged.frame)})"
+        return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)
+
+
+@dataclass(frozen=True)
+class PolarsEngine:
+    """Runs recipes with Polars, on frames of any kind."""
+
+    @property
+    def algorithms(self) -> frozenset[HashAlgorithm]:
+        """Algorithms that polars-hash has."""
+        return frozenset(plan.HASHES)
+
+    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+        """Run a recipe as one plan, the number of expected samples with it."""
+        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
+        counted = expected.select(pl.len())
+        changed, count = pl.collect_all([self._compared(recipe, expected, current), counted])
+        return Changes(changed, int(count.item()))
+
+    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+        """Return the plan as a lazy frame."""
+        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
+        return nw.from_native(self._compared(recipe, expected, current))
+
+    def _compared(self, recipe: Recipe, expected: pl.LazyFrame, current: Rows | None) -> pl.LazyFrame:
+        stored = None
+        if current and recipe.current and recipe.compare:
+            stored = plan.stored_rows(recipe.current, self.source(current))
+        return plan.compare(recipe, expected, stored)
+
+    def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
+        """Return the rows that count, as a Polars lazy frame."""
+        source = self.source(rows)
+        schema = source.frame.collect_schema()
+        values = {c: pl.col(c) for c in columns}
+        for column, form in view.forms.items():
+            members = {m: member_polars(schema[column], column, m) for m in view.members}
+            values[column] = pack_polars(form, members).alias(column)
+        return nw.from_native(plan.latest_rows(source, latest, columns).select(*values.values()))
+
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
+        """Show rows as a plan."""
+        return nw.from_native(show_polars(to_polars_lazy(flat), statuses, shown))
+
+    def take(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Collect a frame, so that it is checked and stored as one state of its data."""
+        return nw.from_native(collect_to_polars(frame).lazy())
+
+    def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
+        """Count with Polars."""
+        return check_polars(checks, collect_to_polars(frame))
+
+    def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
+        """Version rows with Polars."""
+        types = to_polars_lazy(target.frame).collect_schema() if target.frame is not None else {}
+        return nw.from_native(stamp_polars(stamp, to_polars_lazy(frame), {name: types[name] for name in target.casts}))
+
+    def source(self, rows: Rows) -> plan.PolarsSource:
+        """Add the flags that the user's filters ask for."""
+        flagged = add_flags(
+            nw.from_native(to_polars_lazy(rows.frame)),
+            rows.ids,
+            rows.filters,
+            rows.renamed_filters,
+            rows.rename,
+            rows.stale,
+        )
+        return plan.PolarsSource(flagged.frame.to_native(), flagged.keep, flagged.stale)

@@ -1,0 +1,75 @@
+"""Filters and predicates of users as boolean columns, so that they see the latest rows in every engine.
+
+A filter must apply after the latest row of each sample is known. It is therefore turned into a column of the base
+relation, where Narwhals can express it, and rows are dropped by that column later. A filter that reads only ID columns
+keeps or drops all rows of a sample alike, so it is applied at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+KEEP = "mx_keep"
+STALE_FLAG = "mx_stale"
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """A relation with the boolean columns that were added to it."""
+
+    frame: nw.LazyFrame[Any]
+    keep: str | None = None
+    stale: str | None = None
+
+
+def reads_only(expression: nw.Expr, schema: Mapping[str, Any], columns: Sequence[str]) -> bool:
+    """Return whether an expression can be evaluated with these columns alone."""
+    known: dict[str, list[Any]] = {name: [] for name in columns if name in schema}
+    if len(known) < len(columns):
+        return False
+    empty = nw.from_native(pl.DataFrame(known, schema=dict.fromkeys(known, pl.Null)))
+    try:
+        empty.select(expression)
+    except nw.exceptions.ColumnNotFoundError:
+        return False
+    except Exception:
+        return True
+    return True
+
+
+def add_flags(
+    frame: nw.LazyFrame[Any],
+    ids: Sequence[str],
+    filters: Sequence[nw.Expr] = (),
+    renamed_filters: Sequence[nw.Expr] = (),
+    rename: Mapping[str, str] | None = None,
+    stale: Sequence[nw.Expr] = (),
+) -> Flagged:
+    """Apply filters on IDs, and turn the other filters and predicates into columns.
+
+    Args:
+        frame: the base relation, with all rows of all samples.
+        ids: its ID columns.
+        filters: conditions on the columns as they are; rows must fulfil all.
+        renamed_filters: conditions on the columns as ``rename`` names them.
+        rename: old names to new names.
+        stale: predicates; a row that fulfils one counts as stale.
+    """
+    names = frame.collect_schema()
+    at_once = [f for f in filters if reads_only(f, names, ids)]
+    if at_once:
+        frame = frame.filter(*at_once)
+    later = [f for f in filters if not any(f is other for other in at_once)]
+    if renamed_filters:
+        new, old = dict(rename or {}), {after: before for before, after in (rename or {}).items()}
+        flag = nw.all_horizontal(*renamed_filters, ignore_nulls=False)
+        frame = frame.rename(new).with_columns(flag.alias("mx_keep_renamed")).rename(old)
+        later.append(nw.col("mx_keep_renamed"))
+    if later:
+        frame = frame.with_columns(nw.all_horizontal(*later, ignore_nulls=False).alias(KEEP))
+    if stale:
+        frame = frame.with_columns(nw.any_horizontal(*stale, ignore_nulls=True).alias(STALE_FLAG))
+    return Flagged(frame, KEEP if later else None, STALE_FLAG if stale else None)

@@ -1,0 +1,71 @@
+"""Frames of users: any dataframe that Narwhals knows, in; Polars or Arrow out."""
+
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.errors import MetadataSchemaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Frame = nw.DataFrame[Any] | nw.LazyFrame[Any]
+
+
+def as_narwhals(frame: Any, what: str = "the frame") -> Frame:
+    """Wrap a dataframe, lazy or eager.
+
+    Raises:
+        MetadataSchemaError: if it is no dataframe that Narwhals knows.
+    """
+    try:
+        wrapped: Frame = nw.from_native(frame)
+    except TypeError as error:
+        raise MetadataSchemaError(
+            f"{what} is a {type(frame).__module__}.{type(frame).__qualname__}, which is no dataframe; "
+            "pass a Polars, Pandas, PyArrow, DuckDB, Ibis or Narwhals frame"
+        ) from error
+    return wrapped
+
+
+def as_lazy(frame: Frame) -> nw.LazyFrame[Any]:
+    """Make a frame lazy, in its own library where that is lazy, else in Polars."""
+    if isinstance(frame, nw.LazyFrame):
+        return frame
+    if frame.implementation.is_polars():
+        return frame.lazy()
+    return nw.from_native(frame.to_polars().lazy())
+
+
+def to_polars_lazy(frame: Frame) -> pl.LazyFrame:
+    """Make a Polars lazy frame, without reading anything if it is Polars already."""
+    if frame.implementation.is_polars():
+        native: pl.LazyFrame = frame.lazy().to_native()
+        return native
+    return collect_to_polars(frame).lazy()
+
+
+def collect_to_polars(frame: Any) -> pl.DataFrame:
+    """Collect any frame to Polars.
+
+    >>> collect_to_polars(pl.LazyFrame({"id": ["a"]})).rows()
+    [('a',)]
+    """
+    wrapped = as_narwhals(frame)
+    if isinstance(wrapped, nw.DataFrame):
+        return wrapped.to_polars()
+    if wrapped.implementation.is_polars():
+        return wrapped.collect().to_polars()
+    collected: pl.DataFrame = wrapped.collect("polars").to_native()
+    return collected
+
+
+def collect_to_arrow(frame: Any) -> "pa.Table":
+    """Collect any frame to an Arrow table.
+
+    >>> collect_to_arrow(pl.DataFrame({"id": ["a"]})).num_rows
+    1
+    """
+    wrapped = as_narwhals(frame)
+    return wrapped.to_arrow() if isinstance(wrapped, nw.DataFrame) else wrapped.collect("pyarrow").to_native()

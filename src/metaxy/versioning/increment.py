@@ -1,0 +1,149 @@
+"""What `resolve_update` returns: new, stale and orphaned samples, eager or lazy, as Narwhals or Polars frames."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import narwhals as nw
+import polars as pl
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+PREVIEW_ROWS = 5
+
+
+class PolarsIncrement(NamedTuple):
+    """New, stale and orphaned samples as Polars frames."""
+
+    new: pl.DataFrame
+    stale: pl.DataFrame
+    orphaned: pl.DataFrame
+
+
+class _Frames(NamedTuple):
+    new: nw.DataFrame[Any]
+    stale: nw.DataFrame[Any]
+    orphaned: nw.DataFrame[Any]
+
+
+class Increment(_Frames):
+    """Samples to compute (`new`), to compute again (`stale`) and to remove (`orphaned`).
+
+    ``new`` and ``stale`` hold the columns of the parents and the versions to write; ``orphaned`` holds the stored rows.
+    It unpacks like a tuple of the three, is true if there is anything to do, and shows itself as a table in notebooks.
+    ``expected`` is how many samples the feature should have, where that is known.
+
+    >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
+    >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
+    >>> increment
+    Increment(new=2, stale=0, orphaned=0, unchanged=3)
+    >>> bool(increment), [len(batch) for batch in increment.batches(1)]
+    (True, [1, 1])
+    """
+
+    expected: int | None = None
+
+    def with_expected(self, expected: int) -> "Increment":
+        """Return the increment with the number of samples that the feature should have."""
+        increment = type(self)(*self)
+        increment.expected = expected
+        return increment
+
+    def __bool__(self) -> bool:
+        return any(len(frame) for frame in self)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many samples are new, stale, orphaned and, where that is known, unchanged."""
+        counts = {name: len(frame) for name, frame in zip(self._fields, self, strict=True)}
+        if self.expected is not None:
+            counts["unchanged"] = max(self.expected - counts["new"] - counts["stale"], 0)
+        return counts
+
+    @property
+    def progress(self) -> float | None:
+        """Per cent of the expected samples that were computed at least once; None if nothing is expected."""
+        return 100 * (self.expected - len(self.new)) / self.expected if self.expected else None
+
+    def batches(self, size: int) -> Iterator[nw.DataFrame[Any]]:
+        """Yield the samples to compute, new ones first, at most ``size`` at a time."""
+        for frame in (self.new, self.stale):
+            for start in range(0, len(frame), size):
+                yield frame[start : start + size]
+
+    def collect(self) -> "Increment":
+        """Return this increment: it is eager already."""
+        return self
+
+    def to_polars(self) -> PolarsIncrement:
+        """Convert the three frames to Polars."""
+        return PolarsIncrement(*(frame.to_polars() for frame in self))
+
+    def to_pandas(self) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
+        """Convert the three frames to Pandas."""
+        return self.new.to_pandas(), self.stale.to_pandas(), self.orphaned.to_pandas()
+
+    def to_arrow(self) -> tuple["pa.Table", "pa.Table", "pa.Table"]:
+        """Convert the three frames to Arrow tables."""
+        return self.new.to_arrow(), self.stale.to_arrow(), self.orphaned.to_arrow()
+
+    def __repr__(self) -> str:
+        return f"Increment({', '.join(f'{name}={count}' for name, count in self.counts.items())})"
+
+    def _repr_html_(self) -> str:
+        """Show counts and the first samples of each kind in a notebook."""
+        rows = "".join(f"<tr><td>{name}</td><td>{count:,}</td></tr>" for name, count in self.counts.items())
+        tables = "".join(
+            f"<details><summary>{name}</summary>{frame.head(PREVIEW_ROWS).to_polars()._repr_html_()}</details>"
+            for name, frame in zip(self._fields, self, strict=True)
+            if len(frame)
+        )
+        return f"<table><tr><th>samples</th><th>count</th></tr>{rows}</table>{tables}"
+
+
+@dataclass(kw_only=True)
+class PolarsLazyIncrement:
+    """New, stale and orphaned samples as Polars lazy frames."""
+
+    new: pl.LazyFrame
+    stale: pl.LazyFrame
+    orphaned: pl.LazyFrame
+    input: pl.LazyFrame | None = None
+
+    def collect(self, **kwargs: Any) -> PolarsIncrement:
+        """Compute the three frames together."""
+        return PolarsIncrement(*pl.collect_all([self.new, self.stale, self.orphaned], **kwargs))
+
+
+@dataclass(kw_only=True)
+class LazyIncrement:
+    """New, stale and orphaned samples, not computed yet.
+
+    The frames are views, not a snapshot: each is computed from what the tables hold when it is collected. `collect`
+    computes all three at once from one snapshot. ``input`` is the joined parents with provenance, before the
+    comparison; None for samples that the user gave.
+    """
+
+    new: nw.LazyFrame[Any]
+    stale: nw.LazyFrame[Any]
+    orphaned: nw.LazyFrame[Any]
+    input: nw.LazyFrame[Any] | None = None
+    compute: Callable[[], Increment] | None = field(default=None, repr=False)
+
+    def collect(self, **kwargs: Any) -> Increment:
+        """Compute the three frames at once, from one snapshot."""
+        if self.compute is not None:
+            return self.compute()
+        return Increment(*(frame.collect(**kwargs) for frame in (self.new, self.stale, self.orphaned)))
+
+    def to_polars(self) -> PolarsLazyIncrement:
+        """Convert to Polars lazy frames; what is not Polars yet is computed for that."""
+        frames = (self.new, self.stale, self.orphaned)
+        if all(frame.implementation.is_polars() for frame in frames):
+            new, stale, orphaned = (frame.to_native() for frame in frames)
+        else:
+            new, stale, orphaned = (frame.lazy() for frame in self.collect().to_polars())
+        given = None if self.input is None else self.input.collect("polars").to_native().lazy()
+        return PolarsLazyIncrement(new=new, stale=stale, orphaned=orphaned, input=given)

@@ -1,0 +1,103 @@
+"""Latest rows: the one total order, and the SQL that picks them.
+
+Order of a sample's rows: time of its last event (delete or write), last write, first write, data version, provenance;
+newest first, NULLs last, text by bytes. The order in which rows were inserted plays no part.
+"""
+
+from dataclasses import dataclass
+
+from metaxy.columns import (
+    METAXY_CREATED_AT,
+    METAXY_DATA_VERSION,
+    METAXY_DELETED_AT,
+    METAXY_PROVENANCE,
+    METAXY_UPDATED_AT,
+)
+from metaxy.versioning.dialect import Dialect, as_cte
+from metaxy.versioning.recipe import Latest
+from metaxy.versioning.sources import Source
+
+TIME_ORDER = (METAXY_UPDATED_AT, METAXY_CREATED_AT)
+TEXT_ORDER = (METAXY_DATA_VERSION, METAXY_PROVENANCE)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Rows that count: what follows FROM, where ``t`` is the source, and the conditions that follow WHERE."""
+
+    from_: str
+    where: tuple[str, ...]
+
+    def select(self, columns: list[str]) -> str:
+        """Write a query over the picked rows."""
+        where = f"\n  WHERE {' AND '.join(self.where)}" if self.where else ""
+        return f"SELECT {', '.join(columns)}\n  FROM {self.from_}{where}"
+
+
+def order_by(source: Source, dialect: Dialect, table: str) -> str:
+    """Write the total order, over those of its columns that the table has."""
+    name = {column: f"{table}.{dialect.quote(column)}" for column in source.columns}
+    times = [name[c] for c in TIME_ORDER if c in name]
+    texts = [dialect.byte_order.format(name[c]) for c in TEXT_ORDER if c in name]
+    events = [name[c] for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in name]
+    first = [f"coalesce({', '.join(events)})"] if len(events) > 1 else events
+    return ", ".join(f"{term} DESC NULLS LAST" for term in [*first, *times, *texts]) or "1"
+
+
+def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], Picked]:
+    """Write the steps that pick the rows that count; ``prefix`` keeps the names of several inputs apart.
+
+    Returns: CTEs, and the rows they lead to.
+    """
+    version = []
+    if latest.feature_version is not None:
+        version = [f"t.{dialect.quote(latest.version_column)} = {dialect.literal(latest.feature_version)}"]
+    after = []
+    if not latest.include_deleted and METAXY_DELETED_AT in source.columns:
+        after.append(f"t.{dialect.quote(METAXY_DELETED_AT)} IS NULL")
+    if source.keep:
+        after.append(f"t.{dialect.quote(source.keep)}")
+    if not latest.one_per_sample:
+        return [], Picked(f"{source.sql} AS t", (*version, *after))
+    if source.row_id:
+        return _pick_by_row_id(source, latest, dialect, prefix, version, after)
+    return _pick_by_window(source, latest, dialect, version, after)
+
+
+def _pick_by_window(
+    source: Source, latest: Latest, dialect: Dialect, version: list[str], after: list[str]
+) -> tuple[list[str], Picked]:
+    number = (
+        f"row_number() OVER (PARTITION BY {dialect.names(latest.ids, 't')} ORDER BY {order_by(source, dialect, 't')})"
+    )
+    where = f" WHERE {' AND '.join(version)}" if version else ""
+    inner = f"(SELECT t.*, {number} AS mx_n FROM {source.sql} AS t{where}) AS t"
+    return [], Picked(inner, ("t.mx_n = 1", *after))
+
+
+def _pick_by_row_id(
+    source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
+) -> tuple[list[str], Picked]:
+    """Order only the samples that have several rows: most have one, and need no sorting."""
+    ids, row = dialect.names(latest.ids, "t"), f"t.{source.row_id}"
+    where = f" WHERE {' AND '.join(version)}" if version else ""
+    repeated, best = f"{prefix}_repeated", f"{prefix}_best"
+    same = " AND ".join(f"b.{dialect.quote(i)} IS NOT DISTINCT FROM t.{dialect.quote(i)}" for i in latest.ids)
+    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 't')})"
+    ctes = [
+        as_cte(
+            repeated,
+            f"SELECT {ids} FROM {source.sql} AS t{where} GROUP BY {ids} HAVING count(*) > 1",
+            dialect,
+            materialized=True,
+        ),
+        as_cte(
+            best,
+            f"SELECT {dialect.names(latest.ids)}, mx_row FROM (SELECT {ids}, {row} AS mx_row, {number} AS mx_n"
+            f" FROM {source.sql} AS t SEMI JOIN {repeated} AS b ON {same}{where}) WHERE mx_n = 1",
+            dialect,
+            materialized=True,
+        ),
+    ]
+    from_ = f"{source.sql} AS t LEFT JOIN {best} AS b ON {same}"
+    return ctes, Picked(from_, (*version, f"(b.mx_row IS NULL OR b.mx_row = {row})", *after))

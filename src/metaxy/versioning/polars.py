@@ -1,0 +1,210 @@
+"""A recipe as one Polars plan: the same steps, names and rows as the SQL statement.
+
+Frames are lazy; the only step that looks at data while it runs is the choice of the latest rows, which orders only the
+samples that have several.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import polars_hash  # noqa: F401 - registers the `nchash` and `chash` namespaces
+
+from metaxy.columns import (
+    METAXY_DELETED_AT,
+    METAXY_PROVENANCE,
+    METAXY_PROVENANCE_BY_FIELD,
+    METAXY_UPDATED_AT,
+)
+from metaxy.hashing import ESCAPE, SEPARATOR, HashAlgorithm, HashSettings
+from metaxy.versioning.codec import member_polars
+from metaxy.versioning.latest import TEXT_ORDER, TIME_ORDER
+from metaxy.versioning.recipe import BROKEN, NEW, ORPHANED, STALE, Current, Field, Input, Latest, Recipe
+
+HASHES = {
+    HashAlgorithm.MD5: ("nchash", "md5"),
+    HashAlgorithm.SHA256: ("chash", "sha2_256"),
+    HashAlgorithm.XXHASH32: ("nchash", "xxhash32"),
+    HashAlgorithm.XXHASH64: ("nchash", "xxhash64"),
+    HashAlgorithm.XXH3_64: ("nchash", "xxh3_64"),
+    HashAlgorithm.WYHASH: ("nchash", "wyhash"),
+}
+
+
+@dataclass(frozen=True)
+class PolarsSource:
+    """Rows of a table or of the user, and the boolean columns that filters and predicates were turned into."""
+
+    frame: pl.LazyFrame
+    keep: str | None = None
+    stale: str | None = None
+
+
+def hashed(text: pl.Expr, settings: HashSettings) -> pl.Expr:
+    """Hash a text expression and keep the first characters; integers as decimal text."""
+    namespace, function = HASHES[settings.algorithm]
+    digest: pl.Expr = getattr(getattr(text, namespace), function)()
+    return digest.cast(pl.String).str.slice(0, settings.length)
+
+
+def escaped(value: pl.Expr) -> pl.Expr:
+    """Escape the separator in values that come from rows."""
+    clean = value.str.replace_all(ESCAPE, ESCAPE * 2, literal=True)
+    clean = clean.str.replace_all(SEPARATOR, ESCAPE + SEPARATOR, literal=True)
+    guard = value.str.contains(SEPARATOR, literal=True) | value.str.contains(ESCAPE, literal=True)
+    return pl.when(guard).then(clean).otherwise(value)
+
+
+def joined(values: Sequence[pl.Expr]) -> pl.Expr:
+    """Glue values with the separator; NULL if one of them is NULL."""
+    return pl.concat_str(values, separator=SEPARATOR)
+
+
+def keep_latest(frame: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
+    """Keep the latest row of each sample, in the total order that `latest` defines."""
+    repeated = frame.select(ids).is_duplicated()
+    if not repeated.any():
+        return frame
+    events = [c for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in frame.columns]
+    order = [pl.coalesce(events)] if events else []
+    order += [pl.col(c) for c in (*TIME_ORDER, *TEXT_ORDER) if c in frame.columns]
+    several = frame.filter(repeated)
+    if order:
+        several = several.sort(order, descending=True, nulls_last=True)
+    return pl.concat([frame.filter(~repeated), several.unique(ids, keep="first", maintain_order=True)])
+
+
+def latest_rows(source: PolarsSource, latest: Latest, columns: Iterable[str]) -> pl.LazyFrame:
+    """Pick the rows that count. Columns in → ``columns`` out, and those that filters were turned into."""
+    rows = source.frame
+    stored = rows.collect_schema().names()
+    order = (METAXY_DELETED_AT, METAXY_UPDATED_AT, *TIME_ORDER, *TEXT_ORDER)
+    flags = [name for name in (source.keep, source.stale) if name]
+    needed = {*columns, *order, *latest.ids, *flags} & set(stored)
+    if latest.feature_version is not None:
+        rows = rows.filter(pl.col(latest.version_column) == latest.feature_version)
+    rows = rows.select(name for name in stored if name in needed)
+    if latest.one_per_sample:
+        ids = list(latest.ids)
+        # Rows must not be filtered before the latest one is known.
+        rows = rows.map_batches(lambda frame: keep_latest(frame, ids), predicate_pushdown=False, slice_pushdown=False)
+    if not latest.include_deleted and METAXY_DELETED_AT in needed:
+        rows = rows.filter(pl.col(METAXY_DELETED_AT).is_null())
+    return rows.filter(pl.col(source.keep)) if source.keep else rows
+
+
+def expected_rows(recipe: Recipe, sources: Sequence[PolarsSource]) -> pl.LazyFrame:
+    """Compute the rows that the feature should have.
+
+    Returns: output columns (``k…``), match keys, field versions (``v…``) and the sample's provenance (``p``).
+    """
+    rows = _hash_fields(recipe, sources) if recipe.inputs else _given_fields(recipe, sources[0])
+    given = {f.short for f in recipe.fields if f.given}
+    values = [escaped(pl.col(s)) if s in given else pl.col(s) for s in recipe.sample_order]
+    return rows.with_columns(p=hashed(joined(values), recipe.hash))
+
+
+def _given_fields(recipe: Recipe, source: PolarsSource) -> pl.LazyFrame:
+    frame = source.frame.filter(pl.col(source.keep)) if source.keep else source.frame
+    schema = frame.collect_schema()
+    columns = [pl.col(c.stored).alias(c.short) for c in recipe.output]
+    fields = [_member(schema, METAXY_PROVENANCE_BY_FIELD, f.member).alias(f.short) for f in recipe.fields]
+    return frame.select(*columns, *fields)
+
+
+def _hash_fields(recipe: Recipe, sources: Sequence[PolarsSource]) -> pl.LazyFrame:
+    inputs = [_input_rows(step, source, recipe.hash) for step, source in zip(recipe.inputs, sources, strict=True)]
+    rows = inputs[0]
+    for step, frame in zip(recipe.inputs[1:], inputs[1:], strict=True):
+        how = "full" if step.outer else "left" if step.optional else "inner"
+        rows = rows.join(frame, on=list(step.join), how=how, coalesce=True)  # type: ignore[arg-type] # a literal
+    grouped = {v.short for i in recipe.inputs if i.group for v in i.versions}
+    values = {}
+    for version in (v for i in recipe.inputs for v in i.versions):
+        value = pl.col(version.short) if version.short in grouped else escaped(pl.col(version.short))
+        values[version.short] = value.fill_null("") if version.short in recipe.optional_versions else value
+    fields = [hashed(_field_text(f, values), recipe.hash).alias(f.short) for f in recipe.fields]
+    kept = dict.fromkeys([*(c.short for c in recipe.output), *recipe.match])
+    return rows.select(*(pl.col(c) for c in kept), *fields)
+
+
+def _member(schema: pl.Schema, column: str, name: str) -> pl.Expr:
+    return member_polars(schema.get(column), column, name)
+
+
+def _field_text(formula: Field, values: dict[str, pl.Expr]) -> pl.Expr:
+    parts: list[pl.Expr] = []
+    for text, version in formula.parts():
+        parts += [pl.lit(text)] if text else []
+        parts += [values[version]] if version else []
+    return pl.concat_str(parts)
+
+
+def _input_rows(step: Input, source: PolarsSource, settings: HashSettings) -> pl.LazyFrame:
+    rows = latest_rows(source, step.latest, [*(c.stored for c in step.columns), *(v.column for v in step.versions)])
+    schema = source.frame.collect_schema()
+    columns = [pl.col(c.stored).alias(c.short) for c in step.columns]
+    versions = [_member(schema, v.column, v.member).alias(v.short) for v in step.versions]
+    rows = rows.select(*columns, *versions)
+    if step.group is None:
+        return rows
+    keys = list(step.group.keys)
+    values = [_group_value(v.short, step, settings).alias(v.short) for v in step.versions]
+    groups = rows.group_by(keys).agg(*values)
+    if step.one_row_per_group:
+        return groups
+    return rows.select(c.short for c in step.columns).join(groups, on=keys, how="left", nulls_equal=True)
+
+
+def _group_value(short: str, step: Input, settings: HashSettings) -> pl.Expr:
+    """Hash the values of a group in order; a NULL makes it NULL, except from an optional parent."""
+    order = [pl.col(name) for name in (step.group.order if step.group else ())]
+    text = escaped(pl.col(short)).sort_by(order).str.join(SEPARATOR, ignore_nulls=True)
+    value = hashed(text.fill_null(""), settings)
+    return value if step.optional else pl.when(pl.col(short).null_count() == 0).then(value)
+
+
+def stored_rows(current: Current, source: PolarsSource) -> pl.LazyFrame:
+    """Reduce the current rows to what is compared: keys (``c…``), provenance, flag, and stored columns (``o…``)."""
+    columns = [*current.keys, *(c.stored for c in current.columns), METAXY_PROVENANCE]
+    rows = latest_rows(source, current.latest, columns)
+    stale = pl.col(source.stale).fill_null(value=False) if source.stale else pl.lit(value=False)
+    keys = [pl.col(key).alias(f"c{n}") for n, key in enumerate(current.keys)]
+    payload = [pl.col(c.stored).alias(c.short) for c in current.columns]
+    provenance = pl.col(METAXY_PROVENANCE)
+    if not current.collapse:
+        return rows.select(*keys, *payload, low=provenance, high=provenance, stale=stale)
+    names = list(current.keys)
+    return (
+        rows.sort(list(current.latest.ids))
+        .with_columns(
+            mx_low=provenance.min().over(names),
+            mx_high=provenance.max().over(names),
+            mx_stale=(stale | provenance.is_null()).any().over(names),
+        )
+        .unique(names, keep="first", maintain_order=True)
+        .select(*keys, *payload, low=pl.col("mx_low"), high=pl.col("mx_high"), stale=pl.col("mx_stale"))
+    )
+
+
+def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None) -> pl.LazyFrame:
+    """Give each changed row its status. Expected and stored columns in → both and ``status`` out."""
+    broken = pl.any_horizontal([pl.col(name).is_null() for name in (*recipe.match, "p")])
+    if stored is None:
+        return expected.with_columns(status=pl.when(broken).then(BROKEN).otherwise(NEW))
+    keys = list(recipe.match)
+    stored = stored.with_columns(mx_stored=pl.lit(value=True))
+    expected = expected.with_columns(mx_expected=pl.lit(value=True))
+    rows = expected.join(stored, left_on=keys, right_on=[f"c{n}" for n in range(len(keys))], how="full", coalesce=False)
+    differs = pl.col("stale") | pl.col("low").ne_missing(pl.col("p")) | pl.col("high").ne_missing(pl.col("p"))
+    status = (
+        pl.when(pl.col("mx_expected").is_null())
+        .then(ORPHANED)
+        .when(broken)
+        .then(BROKEN)
+        .when(pl.col("mx_stored").is_null())
+        .then(NEW)
+        .when(differs)
+        .then(STALE)
+    )
+    return rows.with_columns(status=status).filter(pl.col("status").is_not_null())

@@ -1,0 +1,139 @@
+"""What has to happen to version the rows of one feature, as plain data.
+
+A `Recipe` names inputs, columns, joins, field formulas and the comparison; it computes nothing. `sql` renders it as one
+statement and `polars` as one lazy plan; both must give the same rows. Inside a recipe every column has a short name, so
+that engines with short, case-insensitive or reserved identifiers cannot stumble over the names of users.
+
+    k0 k1 …     user columns, also the IDs          d0_1   data version of member 1 of input 0
+    v0 v1 …     provenance of each field            p      provenance of the sample
+    o0 o1 …     columns of the stored current row   status NEW, STALE, ORPHANED or BROKEN
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, METAXY_FEATURE_VERSION
+from metaxy.hashing import HashSettings
+
+NEW: Final = 1
+STALE: Final = 2
+ORPHANED: Final = 3
+BROKEN: Final = 4  # an ID or a data version that must not be NULL is NULL
+COUNTS: Final = 5  # the one extra row that carries the number of expected rows
+
+
+@dataclass(frozen=True)
+class Column:
+    """A user column: as the table names it, as the statement names it, as the user sees it."""
+
+    stored: str
+    short: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Latest:
+    """Which rows of a table count: of one feature version, the latest of each sample, not deleted."""
+
+    ids: tuple[str, ...]
+    feature_version: str | None
+    one_per_sample: bool = True
+    include_deleted: bool = False
+    version_column: str = METAXY_FEATURE_VERSION
+
+
+@dataclass(frozen=True)
+class Group:
+    """An aggregation: rows that are equal on ``keys`` feed one sample, in the order of ``order`` (short names)."""
+
+    keys: tuple[str, ...]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A data version of a parent's field: the member of the by-field column that holds it, and its short name."""
+
+    member: str
+    short: str
+    label: str
+    column: str = METAXY_DATA_VERSION_BY_FIELD
+
+
+@dataclass(frozen=True)
+class Input:
+    """One parent: its rows, the columns taken from it, and how it joins those before it.
+
+    ``join`` lists the short names shared with the inputs before; the first input joins nothing. ``optional`` parents
+    are joined from the left, or fully when ``outer`` (all parents are optional).
+    """
+
+    feature: str
+    latest: Latest
+    columns: tuple[Column, ...]
+    versions: tuple[Version, ...]
+    join: tuple[str, ...] = ()
+    group: Group | None = None
+    one_row_per_group: bool = False
+    optional: bool = False
+    outer: bool = False
+
+
+@dataclass(frozen=True)
+class Field:
+    """How the provenance of one field is computed: literal text and the short names of data versions, in turn.
+
+    ``given`` instead names a column that already holds the value (rows that the user supplied).
+    """
+
+    member: str
+    short: str
+    texts: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    given: bool = False
+
+    def parts(self) -> Iterator[tuple[str, str | None]]:
+        """Yield each literal text with the short name of the data version that follows it, if any."""
+        yield from zip(self.texts, (*self.versions, None), strict=False)
+
+
+@dataclass(frozen=True)
+class Current:
+    """The rows that the feature has: their columns, and how they match the expected ones.
+
+    ``keys`` are stored names in the order of `Recipe.match`. ``collapse``: several rows share a key (expansion), and a
+    key counts as current only if all of its rows carry the expected provenance.
+    """
+
+    latest: Latest
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...]
+    collapse: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One feature: inputs joined in order, fields hashed, compared with the current rows.
+
+    ``match`` lists the short names on which expected and current rows meet; ``output`` the columns of the result.
+    """
+
+    feature: str
+    inputs: tuple[Input, ...]
+    fields: tuple[Field, ...]
+    match: tuple[str, ...]
+    output: tuple[Column, ...]
+    hash: HashSettings
+    current: Current | None = None
+    compare: bool = True
+    optional_versions: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def sample_order(self) -> tuple[str, ...]:
+        """Short names of the field versions in the order in which the sample hash takes them."""
+        return tuple(f.short for f in sorted(self.fields, key=lambda f: f.member))
+
+    def without_comparison(self) -> "Recipe":
+        """Return the recipe of the expected rows alone."""
+        return replace(self, current=None, compare=False)

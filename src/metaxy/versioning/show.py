@@ -1,0 +1,84 @@
+"""What users see of flat rows: names instead of short names, versions packed by field; for SQL, Polars and Arrow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_arrow, pack_polars, pack_sql
+from metaxy.versioning.dialect import Dialect
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A column made of flat ones: the form it takes, and the short name that holds each member."""
+
+    form: ByField
+    shorts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Repacked:
+    """A stored by-field column that must be shown in another form."""
+
+    short: str
+    stored: ByField
+    form: ByField
+
+
+Shown = Mapping[str, str | Packed | Repacked]
+
+
+def show_sql(flat: str, statuses: Sequence[int], shown: Shown, dialect: Dialect) -> str:
+    """Write the query that shows the rows of some statuses."""
+
+    def value(item: str | Packed | Repacked) -> str:
+        if isinstance(item, str):
+            return item
+        if isinstance(item, Packed):
+            return pack_sql(item.form, item.shorts, dialect)
+        members = {m: member_sql(item.stored, item.short, m, dialect) for m in item.form.members}
+        return pack_sql(item.form, members, dialect)
+
+    columns = ", ".join(f"{value(item)} AS {dialect.quote(name)}" for name, item in shown.items())
+    wanted = ", ".join(map(str, statuses))
+    return f"SELECT {columns} FROM ({flat}) AS flat WHERE status IN ({wanted})"
+
+
+def show_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: Shown) -> pl.LazyFrame:
+    """Show the rows of some statuses."""
+    schema = flat.collect_schema()
+
+    def value(item: str | Packed | Repacked) -> pl.Expr:
+        if isinstance(item, str):
+            return pl.col(item)
+        if isinstance(item, Packed):
+            return pack_polars(item.form, {m: pl.col(short) for m, short in item.shorts.items()})
+        members = {m: member_polars(schema[item.short], item.short, m) for m in item.form.members}
+        return pack_polars(item.form, members)
+
+    rows = flat.filter(pl.col("status").is_in(list(statuses)))
+    return rows.select([value(item).alias(name) for name, item in shown.items()])
+
+
+def show_arrow(flat: "pa.Table", statuses: Sequence[int], shown: Shown) -> "pa.Table":
+    """Show the rows of some statuses; columns that need no packing are not copied again."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = flat.filter(pc.is_in(flat["status"], pa.array(statuses, flat["status"].type)))
+    if any(isinstance(item, Repacked) for item in shown.values()):
+        frame = pl.DataFrame(rows).lazy()
+        return show_polars(frame, statuses, shown).collect().to_arrow()
+    columns: dict[str, Any] = {
+        name: rows[item]
+        if isinstance(item, str)
+        else pack_arrow(item.form, {m: rows[s] for m, s in item.shorts.items()})
+        for name, item in shown.items()
+        if not isinstance(item, Repacked)
+    }
+    return pa.table(columns)

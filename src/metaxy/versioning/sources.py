@@ -1,0 +1,27 @@
+"""What an SQL statement reads: a table or a query, the form of its columns, and flags computed beforehand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from metaxy.versioning.codec import ByField, member_sql
+from metaxy.versioning.dialect import Dialect
+
+
+@dataclass(frozen=True)
+class Source:
+    """One relation of a statement.
+
+    ``sql`` may follow FROM. ``keep`` and ``stale`` name boolean columns that user filters and staleness predicates were
+    turned into. ``row_id`` names a column that identifies rows within one statement, where there is one.
+    """
+
+    sql: str
+    columns: tuple[str, ...]
+    by_field: Mapping[str, ByField] = field(default_factory=dict)
+    keep: str | None = None
+    stale: str | None = None
+    row_id: str | None = None
+
+    def member(self, column: str, member: str, dialect: Dialect, table: str = "t") -> str:
+        """Write one member of a by-field column as text."""
+        return member_sql(self.by_field.get(column), f"{table}.{dialect.quote(column)}", member, dialect)

@@ -1,0 +1,279 @@
+"""A recipe as one flat SQL statement: a CTE per step, nothing nested, every value computed once.
+
+    latest rows of each input → grouped → joined → fields hashed → sample hashed → compared → payload
+
+The statement returns one row per changed sample: ``status``, the output columns (``k…``), the field versions (``v…``),
+the sample's provenance (``p``), and for orphaned samples the stored row (``o…``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from metaxy.columns import METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD
+from metaxy.versioning.dialect import Dialect, as_cte
+from metaxy.versioning.latest import pick
+from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, Column, Current, Field, Group, Input, Recipe
+from metaxy.versioning.sources import Source
+
+
+def render(recipe: Recipe, sources: Sequence[Source], current: Source | None, dialect: Dialect) -> str:
+    """Write the statement of a recipe; ``sources`` are those of its inputs, in order.
+
+    A recipe without inputs takes its expected rows from the one source that is given (rows of the user).
+    """
+    return _Statement(recipe, list(sources), current, dialect).write()
+
+
+def field_text(formula: Field, dialect: Dialect, values: Mapping[str, str]) -> str:
+    """Write the text that is hashed for one field; ``values`` maps short names to escaped expressions."""
+    parts = [
+        piece
+        for text, version in formula.parts()
+        for piece in ([dialect.literal(text)] if text else []) + ([values[version]] if version else [])
+    ]
+    return dialect.concatenated(parts)
+
+
+def sample_hash(recipe: Recipe, dialect: Dialect) -> str:
+    """Write the hash over all fields of a sample."""
+    given = {f.short for f in recipe.fields if f.given}
+    values = [dialect.escaped(short) if short in given else short for short in recipe.sample_order]
+    return dialect.hashed(dialect.joined(values), recipe.hash)
+
+
+@dataclass
+class _Statement:
+    recipe: Recipe
+    sources: list[Source]
+    current: Source | None
+    dialect: Dialect
+    ctes: list[str] = field(default_factory=list)
+
+    def write(self) -> str:
+        if self.recipe.inputs:
+            for index, step in enumerate(self.recipe.inputs):
+                self._input(index, step)
+            joined = self._join()
+            self._expected(joined)
+        else:
+            self._given()
+        status = self._compare()
+        final = self._final(status)
+        settings = f" {self.dialect.settings}" if self.dialect.settings else ""
+        return "WITH " + ",\n".join(self.ctes) + "\n" + final + settings
+
+    def _add(self, name: str, body: str, *, materialized: bool = False) -> str:
+        self.ctes.append(as_cte(name, body, self.dialect, materialized=materialized))
+        return name
+
+    # -- inputs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _late(self) -> bool:
+        """Whether the payload is read by row id after the comparison has left few rows."""
+        compared = self.recipe.current is not None and self.recipe.compare
+        plain = not any(i.one_row_per_group or i.outer for i in self.recipe.inputs)
+        return compared and plain and bool(self.recipe.inputs) and all(s.row_id for s in self.sources)
+
+    def _early(self, step: Input) -> list[Column]:
+        """Columns of an input that the steps before the comparison need."""
+        if not self._late:
+            return list(step.columns)
+        group = step.group or Group((), ())
+        needed = {*self.recipe.match, *group.keys, *group.order, *(k for i in self.recipe.inputs for k in i.join)}
+        return [c for c in step.columns if c.short in needed]
+
+    def _input(self, index: int, step: Input) -> None:
+        source, d = self.sources[index], self.dialect
+        ctes, picked = pick(source, step.latest, d, f"i{index}")
+        self.ctes += ctes
+        columns = [f"t.{d.quote(c.stored)} AS {c.short}" for c in self._early(step)]
+        if self._late:
+            columns.append(f"t.{source.row_id} AS r{index}")
+        versions = [f"{source.member(v.column, v.member, d)} AS {v.short}" for v in step.versions]
+        self._add(f"i{index}_rows", picked.select([*columns, *versions] or ["1 AS one"]))
+        self._add_group(index, step)
+
+    def _add_group(self, index: int, step: Input) -> None:
+        rows, d = f"i{index}_rows", self.dialect
+        if step.group is None:
+            self._add(f"i{index}", f"SELECT * FROM {rows}")
+            return
+        order = ", ".join(d.byte_order.format(short) for short in step.group.order)
+        values = [f"{self._group_value(v.short, order, step)} AS {v.short}" for v in step.versions]
+        keys = list(step.group.keys)
+        self._add(f"i{index}_groups", f"SELECT {', '.join([*keys, *values])} FROM {rows} GROUP BY {', '.join(keys)}")
+        if step.one_row_per_group:
+            self._add(f"i{index}", f"SELECT * FROM i{index}_groups")
+            return
+        kept = [c.short for c in self._early(step)] + ([f"r{index}"] if self._late else [])
+        columns = [f"t.{short}" for short in kept] + [f"g.{v.short}" for v in step.versions]
+        same = " AND ".join(f"g.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)
+        self._add(f"i{index}", f"SELECT {', '.join(columns)} FROM {rows} AS t JOIN i{index}_groups AS g ON {same}")
+
+    def _group_value(self, short: str, order: str, step: Input) -> str:
+        """Hash the values of a group in order; a NULL makes it NULL, except from an optional parent."""
+        d = self.dialect
+        text = d.ordered_join.format(d.escaped(short), d.literal("|"), order)
+        if step.optional:
+            return d.hashed(f"coalesce({text}, '')", self.recipe.hash)
+        return f"CASE WHEN count({short}) = count(*) THEN {d.hashed(text, self.recipe.hash)} END"
+
+    # -- expected rows -----------------------------------------------------------------------------------------------
+
+    def _shorts(self, index: int) -> list[str]:
+        step = self.recipe.inputs[index]
+        keys = step.group.keys if step.group and step.one_row_per_group else None
+        columns = [c.short for c in self._early(step) if keys is None or c.short in keys]
+        return columns + [v.short for v in step.versions] + ([f"r{index}"] if self._late else [])
+
+    def _join(self) -> str:
+        """Join the inputs in order; returns the name of the step that holds all their columns."""
+        name, columns = "i0", self._shorts(0)
+        for index, step in enumerate(self.recipe.inputs[1:], start=1):
+            kind = "FULL JOIN" if step.outer else "LEFT JOIN" if step.optional else "JOIN"
+            added = [short for short in self._shorts(index) if short not in columns]
+            kept = [f"coalesce(a.{c}, b.{c}) AS {c}" if step.outer and c in step.join else f"a.{c}" for c in columns]
+            same = " AND ".join(f"a.{key} = b.{key}" for key in step.join)
+            select = ", ".join([*kept, *(f"b.{short}" for short in added)])
+            name = self._add(f"j{index}", f"SELECT {select} FROM {name} AS a {kind} i{index} AS b ON {same}")
+            columns += added
+        self._joined_columns = columns
+        return name
+
+    def _expected(self, joined: str) -> None:
+        d, recipe = self.dialect, self.recipe
+        grouped = {v.short for i in recipe.inputs if i.group for v in i.versions}
+        values = {}
+        for version in (v for i in recipe.inputs for v in i.versions):
+            value = version.short if version.short in grouped else d.escaped(version.short)
+            values[version.short] = f"coalesce({value}, '')" if version.short in recipe.optional_versions else value
+        versions = {v.short for i in recipe.inputs for v in i.versions}
+        kept = [c for c in self._joined_columns if c not in versions]
+        hashes = [f"{d.hashed(field_text(f, d, values), recipe.hash)} AS {f.short}" for f in recipe.fields]
+        self._add(
+            "fields", f"SELECT {', '.join([*kept, *hashes])}\n  FROM {joined}", materialized=d.repeats_expressions
+        )
+        self._sample(kept)
+
+    def _given(self) -> None:
+        """Take the expected rows from the user."""
+        source, d = self.sources[0], self.dialect
+        columns = [f"t.{d.quote(c.stored)} AS {c.short}" for c in self.recipe.output]
+        values = [f"{source.member(METAXY_PROVENANCE_BY_FIELD, f.member, d)} AS {f.short}" for f in self.recipe.fields]
+        where = f" WHERE t.{d.quote(source.keep)}" if source.keep else ""
+        self._add("fields", f"SELECT {', '.join([*columns, *values])}\n  FROM {source.sql} AS t{where}")
+        self._sample([c.short for c in self.recipe.output])
+
+    def _sample(self, kept: Sequence[str]) -> None:
+        fields = [f.short for f in self.recipe.fields]
+        columns = ", ".join([*kept, *fields, f"{sample_hash(self.recipe, self.dialect)} AS p", "1 AS here"])
+        self._expected_columns = [*kept, *fields, "p"]
+        self._add("expected", f"SELECT {columns}\n  FROM fields", materialized=True)
+
+    # -- comparison --------------------------------------------------------------------------------------------------
+
+    def _compare(self) -> str:
+        """Give each row its status; returns the name of the step with the changed rows."""
+        broken = " OR ".join(f"e.{name} IS NULL" for name in (*self.recipe.match, "p"))
+        columns = ", ".join(f"e.{c}" for c in self._expected_columns)
+        if self.recipe.current is None or self.current is None or not self.recipe.compare:
+            status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
+            return self._add("changed", f"SELECT {status}, {columns} FROM expected AS e")
+        self._current(self.recipe.current, self.current)
+        same = " AND ".join(f"e.{k} = c.c{n}" for n, k in enumerate(self.recipe.match))
+        status = (
+            f"CASE WHEN e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN c.here IS NULL THEN {NEW}"
+            f" WHEN c.stale OR c.low IS DISTINCT FROM e.p OR c.high IS DISTINCT FROM e.p THEN {STALE} END"
+            if self.recipe.current.collapse
+            else f"CASE WHEN e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN c.here IS NULL THEN {NEW}"
+            f" WHEN c.stale OR c.low IS DISTINCT FROM e.p THEN {STALE} END"
+        )
+        # Only orphaned rows show what is stored; a NULL row id keeps the others out of the join that fetches it.
+        stored = ", ".join(
+            "CASE WHEN e.here IS NULL THEN c.rc END AS rc" if c == "rc" else f"c.{c}" for c in self._stored_columns
+        )
+        body = f"SELECT {status} AS status, {columns}, {stored} FROM expected AS e FULL JOIN stored AS c ON {same}"
+        self._add("compared", body)
+        return self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True)
+
+    def _current(self, current: Current, source: Source) -> None:
+        d = self.dialect
+        ctes, picked = pick(source, current.latest, d, "c")
+        self.ctes += ctes
+        keys = [f"t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
+        stale = f"coalesce(t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
+        payload = [f"t.{source.row_id} AS rc"] if source.row_id else self._stored_payload(current)
+        shorts = ["rc"] if source.row_id else [c.short for c in current.columns]
+        provenance = f"t.{d.quote(METAXY_PROVENANCE)}"
+        self._stored_columns = shorts
+        if not current.collapse:
+            columns = [*keys, f"{provenance} AS low", f"{stale} AS stale", *payload, "1 AS here"]
+            self._add("stored", picked.select(columns))
+            return
+        partition = f"PARTITION BY {', '.join(f't.{d.quote(key)}' for key in current.keys)}"
+        order = ", ".join(d.byte_order.format(f"t.{d.quote(i)}") for i in current.latest.ids)
+        over = f"OVER ({partition})"
+        # `low` and `high` differ, or `stale` is set, as soon as one of the rows disagrees or has no provenance.
+        columns = [
+            *keys,
+            f"min({provenance}) {over} AS low",
+            f"max({provenance}) {over} AS high",
+            f"(max(CASE WHEN {stale} OR {provenance} IS NULL THEN 1 ELSE 0 END) {over}) = 1 AS stale",
+            *payload,
+            "1 AS here",
+            f"row_number() OVER ({partition} ORDER BY {order}) AS mx_n",
+        ]
+        self._add("stored_rows", picked.select(columns))
+        self._add("stored", "SELECT * FROM stored_rows WHERE mx_n = 1")
+
+    def _stored_payload(self, current: Current) -> list[str]:
+        return [f"t.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
+
+    # -- result ------------------------------------------------------------------------------------------------------
+
+    def _final(self, changed: str) -> str:
+        """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
+        nothing = ["NULL"] * (len(self.recipe.output) + len(self.recipe.fields))
+        values = [f"ch.{f.short}" for f in self.recipe.fields]
+        current = self.recipe.current if self.current is not None and self.recipe.compare else None
+        stored = list(current.columns) if current else []
+        if current and self.current and self.current.row_id:
+            output, joins = self._payload("JOIN")
+            rows = ["ch.status", *output, *values, "ch.p", *(f"NULL AS {c.short}" for c in stored)]
+            kept = [f"tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
+            lost = f"JOIN {self.current.sql} AS tc ON tc.{self.current.row_id} = ch.rc"
+            branches = [
+                _select(rows, changed, joins, f"ch.status <> {ORPHANED}"),
+                _select(["ch.status", *nothing, "NULL", *kept], changed, [lost]),
+            ]
+        else:
+            output, joins = self._payload("LEFT JOIN")
+            branches = [
+                _select(["ch.status", *output, *values, "ch.p", *(f"ch.{c.short}" for c in stored)], changed, joins)
+            ]
+        expected = f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM expected)"
+        count = ", ".join([str(COUNTS), *nothing, expected, *(["NULL"] * len(stored))])
+        return "\nUNION ALL ".join([*branches, f"SELECT {count}"])
+
+    def _payload(self, kind: str) -> tuple[list[str], list[str]]:
+        """Write the output columns, and the joins that fetch those that were left behind."""
+        if not self._late:
+            return [f"ch.{c.short}" for c in self.recipe.output], []
+        wanted = {c.short for c in self.recipe.output}
+        home: dict[str, str] = {}
+        joins = []
+        for index, (step, source) in enumerate(zip(self.recipe.inputs, self.sources, strict=True)):
+            early = {c.short for c in self._early(step)}
+            late = [c for c in step.columns if c.short in wanted - early]
+            home |= {short: f"ch.{short}" for short in early}
+            home |= {c.short: f"t{index}.{self.dialect.quote(c.stored)} AS {c.short}" for c in late}
+            if late:
+                how = "LEFT JOIN" if step.optional else kind
+                joins.append(f"{how} {source.sql} AS t{index} ON t{index}.{source.row_id} = ch.r{index}")
+        return [home[c.short] for c in self.recipe.output], joins
+
+
+def _select(columns: Sequence[str], changed: str, joins: Sequence[str], where: str = "") -> str:
+    lines = [f"SELECT {', '.join(columns)}", f"FROM {changed} AS ch", *joins]
+    return "\n".join([*lines, f"WHERE {where}"] if where else lines)

@@ -1,0 +1,174 @@
+"""The versions of rows that are written: what each system column gets, as data, with its two renderings.
+
+Columns in: IDs, user columns, ``metaxy_provenance_by_field`` and whichever other system columns the user gives.
+Columns out: the same, with all ten system columns. A provenance that is given is trusted; data versions default to it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from metaxy import columns as c
+from metaxy.hashing import HashSettings
+from metaxy.versioning import polars as plan
+from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_polars, pack_sql
+from metaxy.versioning.dialect import Dialect
+
+PACKED = {"p": c.METAXY_PROVENANCE_BY_FIELD, "d": c.METAXY_DATA_VERSION_BY_FIELD}
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What the rows of one write get.
+
+    ``members`` are the fields in order; ``user_columns`` what is stored beside the system columns. ``texts`` and
+    ``times`` are constants for whole columns, None for NULL; columns in ``kept`` keep what the frame has, with the
+    constant only for NULLs. ``forms`` says how the table keeps by-field columns, ``given`` how the frame does.
+    """
+
+    members: tuple[str, ...]
+    user_columns: tuple[str, ...]
+    hash: HashSettings
+    texts: Mapping[str, str | None]
+    times: Mapping[str, datetime | None]
+    kept: frozenset[str]
+    given: Mapping[str, ByField]
+    forms: Mapping[str, ByField]
+
+    @property
+    def overrides_data(self) -> bool:
+        """Whether the user gives data versions by field."""
+        return c.METAXY_DATA_VERSION_BY_FIELD in self.given
+
+    def overridden(self, member: str) -> bool:
+        """Whether the user gives the data version of this field."""
+        form = self.given.get(c.METAXY_DATA_VERSION_BY_FIELD)
+        return form is not None and (form.form != "struct" or member in form.members)
+
+    @property
+    def hash_order(self) -> list[int]:
+        """Positions of the members in the order in which the sample hash takes them."""
+        return sorted(range(len(self.members)), key=lambda n: self.members[n])
+
+
+# -- SQL ---------------------------------------------------------------------------------------------------------------
+
+
+def stamp_sql(stamp: Stamp, source: str, dialect: Dialect, casts: Mapping[str, str] | None = None) -> str:
+    """Write the query that versions rows; ``casts`` maps columns to the types that their table has."""
+    flat = _flat_sql(stamp, source, dialect)
+    hashes = _hash_sql(stamp, dialect)
+    final = _final_sql(stamp, dialect, casts or {})
+    return f"SELECT {final}\nFROM (SELECT *, {hashes}\n  FROM ({flat}) AS f) AS h"
+
+
+def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
+    kept = [f"s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept))]
+    provenance = f"s.{dialect.quote(c.METAXY_PROVENANCE_BY_FIELD)}"
+    data = f"s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
+    for n, member in enumerate(stamp.members):
+        value = member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
+        kept.append(f"{value} AS p{n}")
+        if stamp.overridden(member):
+            own = member_sql(stamp.given[c.METAXY_DATA_VERSION_BY_FIELD], data, member, dialect)
+            kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS d{n}")
+        else:
+            kept.append(f"{value} AS d{n}")
+    return f"SELECT {', '.join(kept)} FROM {source} AS s"
+
+
+def _hash_sql(stamp: Stamp, dialect: Dialect) -> str:
+    def sample(prefix: str) -> str:
+        values = (dialect.escaped(f"{prefix}{n}") for n in stamp.hash_order)
+        return dialect.hashed(dialect.joined(values), stamp.hash)
+
+    given = dialect.quote(c.METAXY_PROVENANCE)
+    provenance = f"coalesce({given}, {sample('p')})" if c.METAXY_PROVENANCE in stamp.kept else sample("p")
+    own = sample("d") if stamp.overrides_data else "NULL"
+    return f"{provenance} AS mx_p, {own} AS mx_d"
+
+
+def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
+    values = {name: dialect.quote(name) for name in stamp.user_columns}
+    for prefix, name in PACKED.items():
+        members = {m: f"{prefix}{n}" for n, m in enumerate(stamp.members)}
+        values[name] = pack_sql(stamp.forms[name], members, dialect)
+    values[c.METAXY_PROVENANCE] = "mx_p"
+    data = "coalesce(mx_d, mx_p)" if stamp.overrides_data else "mx_p"
+    values[c.METAXY_DATA_VERSION] = data
+    if c.METAXY_DATA_VERSION in stamp.kept:
+        values[c.METAXY_DATA_VERSION] = f"coalesce({dialect.quote(c.METAXY_DATA_VERSION)}, mx_p)"
+    for name, text in stamp.texts.items():
+        values[name] = dialect.null_text if text is None else dialect.literal(text)
+    for name, time in stamp.times.items():
+        values[name] = dialect.timestamp(time)
+    for name in stamp.kept & {*stamp.texts, *stamp.times}:
+        values[name] = f"coalesce({dialect.quote(name)}, {values[name]})"
+    for name, kind in casts.items():
+        values[name] = f"CAST({values[name]} AS {kind})"
+    return ", ".join(f"{value} AS {dialect.quote(name)}" for name, value in values.items())
+
+
+# -- Polars ------------------------------------------------------------------------------------------------------------
+
+
+def stamp_polars(stamp: Stamp, frame: pl.LazyFrame, casts: Mapping[str, pl.DataType] | None = None) -> pl.LazyFrame:
+    """Version rows; ``casts`` maps columns to the types that their table has."""
+    schema = frame.collect_schema()
+    flat = frame.select(*stamp.user_columns, *sorted(stamp.kept), *_flat_polars(stamp, schema))
+    hashed = flat.with_columns(_hash_polars(stamp))
+    return hashed.select(_final_polars(stamp, casts or {}))
+
+
+def _flat_polars(stamp: Stamp, schema: pl.Schema) -> list[pl.Expr]:
+    provenance, data = PACKED.values()
+    flat = []
+    for n, member in enumerate(stamp.members):
+        value = member_polars(schema[provenance], provenance, member)
+        flat.append(value.alias(f"p{n}"))
+        if stamp.overridden(member):
+            own = member_polars(schema[data], data, member)
+            value = pl.when(pl.col(data).is_null()).then(value).otherwise(own)
+        flat.append(value.alias(f"d{n}"))
+    return flat
+
+
+def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
+    def sample(prefix: str) -> pl.Expr:
+        return plan.hashed(plan.joined([plan.escaped(pl.col(f"{prefix}{n}")) for n in stamp.hash_order]), stamp.hash)
+
+    given = [pl.col(c.METAXY_PROVENANCE).cast(pl.String)] if c.METAXY_PROVENANCE in stamp.kept else []
+    own = sample("d") if stamp.overrides_data else pl.lit(None, pl.String)
+    return [pl.coalesce([*given, sample("p")]).alias("mx_p"), own.alias("mx_d")]
+
+
+def _final_polars(stamp: Stamp, casts: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+    values: dict[str, pl.Expr] = {name: pl.col(name) for name in stamp.user_columns}
+    for prefix, name in PACKED.items():
+        members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}
+        values[name] = pack_polars(stamp.forms[name], members)
+    values[c.METAXY_PROVENANCE] = pl.col("mx_p")
+    values[c.METAXY_DATA_VERSION] = pl.coalesce("mx_d", "mx_p") if stamp.overrides_data else pl.col("mx_p")
+    if c.METAXY_DATA_VERSION in stamp.kept:
+        values[c.METAXY_DATA_VERSION] = pl.coalesce(c.METAXY_DATA_VERSION, "mx_p")
+    moment = pl.Datetime("us", "UTC")
+    constants = {name: pl.lit(text, pl.String) for name, text in stamp.texts.items()}
+    constants |= {name: pl.lit(time, moment) for name, time in stamp.times.items()}
+    for name, constant in constants.items():
+        kept = pl.col(name).cast(constant_type(name)) if name in stamp.kept else None
+        values[name] = constant if kept is None else pl.coalesce(kept, constant)
+    cast = {name: value.cast(casts[name]) if name in casts else value for name, value in values.items()}
+    return [value.alias(name) for name, value in cast.items()]
+
+
+def constant_type(column: str) -> pl.DataType:
+    """Return the Polars type of a system column that is not by field."""
+    kinds = {column.name: column.kind for column in c.SYSTEM_COLUMNS}
+    return pl.Datetime("us", "UTC") if kinds[column] == "timestamp" else pl.String()
+
+
+def sample_values(frame: pl.DataFrame, column: str, limit: int = 3) -> Sequence[object]:
+    """Return a few values of a column, for messages."""
+    return frame.get_column(column).drop_nulls().head(limit).to_list()

@@ -1,0 +1,95 @@
+"""Who may import whom. `docs/architecture.md` explains the same table to people."""
+
+import ast
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from tests.architecture.tree import functions, imported_modules, imported_names, imports, modules
+
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
+
+# Lowest first. A module may import its own layer and those above it in this list.
+LAYERS = (
+    ("errors", "columns", "hashing", "context", "_markers"),
+    ("definitions",),
+    ("dag",),
+    ("versioning",),
+    ("storage",),
+    ("config",),
+    ("registry",),
+    ("feature",),
+    ("store",),
+    ("project",),
+    ("metaxy", "_moved"),
+    ("ext",),
+    ("demo",),
+    ("cli",),
+)
+RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
+
+# Clients of databases and platforms: optional, so only adapters may import them.
+BACKENDS = {
+    *("chdb", "clickhouse_connect", "dagster", "deltalake", "duckdb", "fastmcp", "google", "ibis", "lancedb", "mcp"),
+    *("psycopg", "pyiceberg", "pyspark", "ray", "sqlalchemy", "sqlglot", "sqlmodel"),
+}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {module.folder for module in modules()} <= RANK.keys()
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [
+        f"{module.at(node)}: {module.folder} imports {target}"
+        for module in modules()
+        for target, node in imported_modules(module)
+        if RANK[folder_of(target)] > RANK[module.folder]
+    ]
+    assert wrong == []
+
+
+def test_imports_have_no_cycles() -> None:
+    graph = {module.name: {target for target, _ in imported_modules(module)} - {module.name} for module in modules()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+
+
+def test_imports_are_absolute() -> None:
+    assert [
+        module.at(node) for module in modules() for target, node in imports(module.tree) if target.startswith(".")
+    ] == []
+
+
+def test_no_import_of_the_package_inside_a_function() -> None:
+    assert [
+        module.at(node)
+        for module in modules()
+        for function in functions(module)
+        for node in ast.walk(function)
+        if imports_metaxy(node)
+    ] == []
+
+
+def test_only_adapters_import_backends() -> None:
+    wrong = [
+        f"{module.at(node)}: {target}"
+        for module in modules()
+        for target, node in imports(module.tree)
+        if target.split(".")[0] in BACKENDS and module.folder not in ("ext", "demo")
+    ]
+    assert wrong == []
+
+
+def test_document_shows_these_layers() -> None:
+    rows = re.findall(r"^\| \d+ \| (.+?) \|", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert tuple(tuple(re.findall(r"`(\w+)`", row)) for row in rows) == LAYERS
+
+
+def folder_of(target: str) -> str:
+    return ".".join(target.split(".")[1:2]) or "metaxy"
+
+
+def imports_metaxy(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        return any(isinstance(argument, ast.Constant) and "metaxy" in str(argument.value) for argument in node.args)
+    return any(name.split(".")[0] == "metaxy" for name in imported_names(node))

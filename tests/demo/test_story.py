@@ -1,0 +1,132 @@
+"""The story of the demo: told twice on both stores, with the right numbers, in a folder that works by itself."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+import metaxy as mx
+from metaxy.cli.demo import demo
+from metaxy.demo import project
+from metaxy.demo.story import run_demo
+
+STORES: list[project.StoreType] = ["duckdb", "delta"]
+Row = tuple[str, ...]
+
+FIRST = [("video", "50", "0", "0"), *((name, "50", "0", "0", "50", "0") for name in ("crop", "faces", "transcript"))]
+BACK = [("video", "1", "0", "0"), *((name, "1", "0", "0", "1", "49") for name in ("crop", "faces", "transcript"))]
+NOTHING = [("video", "0", "0", "0"), *((name, "0", "0", "0", "0", "50") for name in ("crop", "faces", "transcript"))]
+SOUNDS = [("video", "0", "5", "0"), *NOTHING[1:3], ("transcript", "0", "5", "0", "5", "45")]
+CODE = [NOTHING[0], ("crop", "50", "0", "0", "50", "0"), ("faces", "50", "0", "0", "50", "0"), NOTHING[3]]
+GONE = [("video", "0", "0", "1"), *((name, "0", "0", "1", "0", "49") for name in ("crop", "faces", "transcript"))]
+
+
+@pytest.fixture(autouse=True)
+def leave_no_trace() -> Iterator[None]:
+    yield
+    mx.MetaxyConfig.reset()
+    project.forget_features()
+
+
+def tell(path: Path, store: project.StoreType = "duckdb", *, fresh: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    run_demo(path, store, fresh, console)
+    return cast("io.StringIO", console.file).getvalue()
+
+
+def tables(story: str) -> list[list[Row]]:
+    """Return the rows of each table, without its head."""
+    found: list[list[Row]] = []
+    for line in story.splitlines():
+        if line.startswith("│"):
+            found[-1].append(tuple(line.replace("│", " ").split()))
+        elif line.startswith("┏"):
+            found.append([])
+    return found
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_the_story_has_the_right_numbers_and_goes_on_the_second_time(tmp_path: Path, store: project.StoreType) -> None:
+    first = tell(tmp_path / "demo", store)
+    assert tables(first) == [FIRST, NOTHING, SOUNDS, CODE, GONE]
+    assert "200 media files written" in first
+    assert "145 of 150 samples were not recomputed" in first
+    assert "other code: version 1 → 2" in first
+
+    second = tell(tmp_path / "demo", store)
+    assert tables(second) == [BACK, NOTHING, SOUNDS, CODE, GONE]
+    assert "4 media files written" in second
+    assert "other code: version 2 → 3" in second
+
+
+def test_what_was_computed_is_right(tmp_path: Path) -> None:
+    tell(tmp_path)
+    rows = {key: stored(tmp_path, key) for key in ("video", "crop", "faces", "transcript")}
+    assert {key: len(frame) for key, frame in rows.items()} == dict.fromkeys(rows, 49)
+    assert rows["faces"].sort("video")["faces"].head(3).to_list() == [5, 6, 10]
+    assert rows["faces"]["faces"].is_between(3, 12).all()
+    assert rows["transcript"]["loudness"].is_between(-40, 0, closed="none").all()
+    assert rows["transcript"]["text"].str.contains(r"^(la|-)( la| -){9}$").all()
+    assert (rows["crop"]["pixels"] <= 3 * 64 * 48).all()
+
+
+def stored(folder: Path, feature: str) -> pl.DataFrame:
+    with project.inside(folder), mx.FeatureGraph().use():
+        project.forget_features()
+        with mx.init(Path("metaxy.toml")).get_store() as store:
+            return store.read(feature).collect("polars").to_polars()
+
+
+def test_no_file_knows_where_the_folder_is(tmp_path: Path) -> None:
+    for store in STORES:
+        tell(tmp_path / store, store)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(files) > 400
+    assert [file for file in files if str(tmp_path).encode() in file.read_bytes()] == []
+
+
+def test_an_interrupted_demo_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(file: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("metaxy.demo.project.raise_code_version", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tell(tmp_path)
+    monkeypatch.undo()
+    assert tables(tell(tmp_path)) == [NOTHING, NOTHING, SOUNDS, CODE, GONE]
+
+
+def test_a_change_of_the_user_is_seen_and_kept(tmp_path: Path) -> None:
+    tell(tmp_path)
+    features = tmp_path / "features.py"
+    features.write_text(features.read_text().replace('fields=["count"]', 'fields=["how-many"]'))
+    first, *_ = tables(tell(tmp_path))
+    assert first == [BACK[0], BACK[1], ("faces", "50", "0", "0", "50", "0"), BACK[3]]
+    assert '"how-many"' in features.read_text()
+
+
+def test_another_store_needs_fresh(tmp_path: Path) -> None:
+    tell(tmp_path, "delta")
+    assert "--fresh starts over with duckdb" in tell(tmp_path, "duckdb")
+    assert tables(tell(tmp_path, "duckdb", fresh=True))[0] == FIRST
+
+
+def test_the_module_can_be_imported_in_the_folder(tmp_path: Path) -> None:
+    project.prepare(tmp_path, "duckdb", fresh=False)
+    code = "import metaxy as mx; mx.init(); print(*sorted(map(str, mx.current_graph().list_features())))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["crop", "faces", "transcript", "video"]
+
+
+def test_the_command_prints_the_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demo(tmp_path / "demo")
+    shown = capsys.readouterr().out
+    assert "1. The first run" in shown
+    assert "5. video_50 is removed" in shown
+    assert "\x1b" not in shown

@@ -1,0 +1,55 @@
+"""What the README says about installing: each extra alone is enough for what it is named after."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.docs.test_pages import ROOT, program, read
+
+UV = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
+DUCKDB_TO_DELTA = [
+    ("from metaxy.ext.duckdb import DuckDBMetadataStore", "from metaxy.ext.delta import DeltaMetadataStore"),
+    ('DuckDBMetadataStore("features.duckdb", auto_create_tables=True)', 'DeltaMetadataStore("features")'),
+]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(UV is None, reason="needs uv: run this by `make test-slow`"),
+]
+
+
+def install(extras: list[str], folder: Path) -> Path:
+    """Install the package with some extras, as locked, and return the folder of its scripts."""
+    environment = os.environ | {"UV_PROJECT_ENVIRONMENT": str(folder / "environment")}
+    options = [f"--extra={extra}" for extra in extras]
+    subprocess.run(
+        [str(UV), "sync", "--frozen", "--no-editable", "--no-default-groups", *options, "--python", sys.executable],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+    )
+    return folder / "environment" / ("Scripts" if sys.platform == "win32" else "bin")
+
+
+@pytest.mark.parametrize(
+    ("extras", "command"),
+    [
+        ([], ["mx", "--help"]),
+        (["duckdb"], ["python", "quickstart.py"]),
+        (["delta"], ["python", "delta.py"]),
+        (["demo"], ["mx", "demo"]),
+        (["demo"], ["mx", "demo", "--store", "delta"]),
+    ],
+    ids=" ".join,
+)
+def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) -> None:
+    scripts = install(extras, tmp_path)
+    quickstart = program(read("docs/quickstart.md"))
+    on_delta = quickstart.replace(*DUCKDB_TO_DELTA[0]).replace(*DUCKDB_TO_DELTA[1])
+    (tmp_path / "quickstart.py").write_text(quickstart, encoding="utf-8")
+    (tmp_path / "delta.py").write_text(on_delta, encoding="utf-8")
+    name, *arguments = command
+    subprocess.run([str(scripts / name), *arguments], cwd=tmp_path, check=True)
