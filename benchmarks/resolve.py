@@ -62,8 +62,8 @@ def hand_written(video: str, leaf: str, *, compare: bool) -> str:
     ),"""
     status = "CASE WHEN s.id IS NULL THEN 1 WHEN e.id IS NULL THEN 3 WHEN e.p IS DISTINCT FROM s.p THEN 2 END"
     result = (
-        f"SELECT * FROM (SELECT {status} AS status, e.*, s.id AS stored FROM expected e FULL JOIN stored s ON e.id = s.id)"
-        " WHERE status IS NOT NULL"
+        f"SELECT * FROM (SELECT {status} AS status, e.*, s.id AS stored"
+        " FROM expected e FULL JOIN stored s ON e.id = s.id) WHERE status IS NOT NULL"
     )
     return f"""
     WITH root AS (

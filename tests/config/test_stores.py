@@ -183,9 +183,9 @@ def test_a_wrong_path(write: Write, path: str, text: str) -> None:
 
 def test_a_missing_package_is_named_with_its_extra(write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(folder)
-    write("import no_such_client", "shop/ext/duckdb.py")
+    write("import no_such_client", "store_without_client/ext/duckdb.py")
     write("import no_such_client", "plain_store.py")
-    message = failure(configured(write, "", "shop.ext.duckdb.Store"))
+    message = failure(configured(write, "", "store_without_client.ext.duckdb.Store"))
     assert message.endswith("No module named 'no_such_client'; pip install \"metaxy[duckdb]\"")
     assert failure(configured(write, "", "plain_store.Store")).endswith("No module named 'no_such_client'")
 

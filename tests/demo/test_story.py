@@ -1,6 +1,7 @@
 """The story of the demo: told twice on both stores, with the right numbers, in a folder that works by itself."""
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,10 +35,23 @@ def leave_no_trace() -> Iterator[None]:
     project.forget_features()
 
 
-def tell(path: Path, store: project.StoreType = "duckdb", *, fresh: bool = False) -> str:
+def tell(path: Path, store: project.StoreType = "duckdb") -> str:
     console = Console(file=io.StringIO(), width=120)
-    run_demo(path, store, fresh, console)
+    run_demo(path, store, False, console)
+    mx.MetaxyConfig.reset()
     return cast("io.StringIO", console.file).getvalue()
+
+
+@pytest.fixture(scope="module", params=STORES)
+def told_twice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    folder = tmp_path_factory.mktemp("demo") / request.param
+    return folder, tell(folder, request.param), tell(folder, request.param)
+
+
+@pytest.fixture
+def told(told_twice: tuple[Path, str, str], tmp_path: Path) -> Path:
+    """A folder of its own in which the demo has run."""
+    return shutil.copytree(told_twice[0], tmp_path / "copy")
 
 
 def tables(story: str) -> list[list[Row]]:
@@ -51,23 +65,25 @@ def tables(story: str) -> list[list[Row]]:
     return found
 
 
-@pytest.mark.parametrize("store", STORES)
-def test_the_story_has_the_right_numbers_and_goes_on_the_second_time(tmp_path: Path, store: project.StoreType) -> None:
-    first = tell(tmp_path / "demo", store)
+def test_the_story_has_the_right_numbers(told_twice: tuple[Path, str, str]) -> None:
+    _, first, _ = told_twice
     assert tables(first) == [FIRST, NOTHING, SOUNDS, CODE, GONE]
     assert "200 media files written" in first
     assert "145 of 150 samples were not recomputed" in first
-    assert "other code: version 1 → 2" in first
+    assert "other code: version 2 instead of 1" in first
 
-    second = tell(tmp_path / "demo", store)
+
+def test_the_second_time_it_goes_on(told_twice: tuple[Path, str, str]) -> None:
+    folder, _, second = told_twice
     assert tables(second) == [BACK, NOTHING, SOUNDS, CODE, GONE]
     assert "4 media files written" in second
-    assert "other code: version 2 → 3" in second
+    assert "another store" not in second
+    assert "other code: version 3 instead of 2" in second
+    assert 'CROP_VERSION = "3"' in (folder / "features.py").read_text()
 
 
-def test_what_was_computed_is_right(tmp_path: Path) -> None:
-    tell(tmp_path)
-    rows = {key: stored(tmp_path, key) for key in ("video", "crop", "faces", "transcript")}
+def test_what_was_computed_is_right(told_twice: tuple[Path, str, str]) -> None:
+    rows = {key: stored(told_twice[0], key) for key in ("video", "crop", "faces", "transcript")}
     assert {key: len(frame) for key, frame in rows.items()} == dict.fromkeys(rows, 49)
     assert rows["faces"].sort("video")["faces"].head(3).to_list() == [5, 6, 10]
     assert rows["faces"]["faces"].is_between(3, 12).all()
@@ -83,12 +99,25 @@ def stored(folder: Path, feature: str) -> pl.DataFrame:
             return store.read(feature).collect("polars").to_polars()
 
 
-def test_no_file_knows_where_the_folder_is(tmp_path: Path) -> None:
-    for store in STORES:
-        tell(tmp_path / store, store)
-    files = [file for file in tmp_path.rglob("*") if file.is_file()]
-    assert len(files) > 400
-    assert [file for file in files if str(tmp_path).encode() in file.read_bytes()] == []
+def test_no_file_knows_where_the_folder_is(told_twice: tuple[Path, str, str]) -> None:
+    folder = told_twice[0]
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert len(files) > 300
+    assert [file for file in files if str(folder.parent).encode() in file.read_bytes()] == []
+
+
+def test_a_change_of_the_user_is_seen_and_kept(told: Path) -> None:
+    features = told / "features.py"
+    features.write_text(features.read_text().replace('fields=["count"]', 'fields=["how-many"]'))
+    first, *_ = tables(tell(told))
+    assert first == [BACK[0], BACK[1], ("faces", "50", "0", "0", "50", "0"), BACK[3]]
+    assert '"how-many"' in features.read_text()
+
+
+def test_a_demo_keeps_its_store(tmp_path: Path) -> None:
+    project.prepare(tmp_path, "delta", fresh=False)
+    assert "another store and keeps it; --fresh starts over with duckdb" in tell(tmp_path, "duckdb")
+    assert not (tmp_path / "store.duckdb").exists()
 
 
 def test_an_interrupted_demo_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,31 +131,15 @@ def test_an_interrupted_demo_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert tables(tell(tmp_path)) == [NOTHING, NOTHING, SOUNDS, CODE, GONE]
 
 
-def test_a_change_of_the_user_is_seen_and_kept(tmp_path: Path) -> None:
-    tell(tmp_path)
-    features = tmp_path / "features.py"
-    features.write_text(features.read_text().replace('fields=["count"]', 'fields=["how-many"]'))
-    first, *_ = tables(tell(tmp_path))
-    assert first == [BACK[0], BACK[1], ("faces", "50", "0", "0", "50", "0"), BACK[3]]
-    assert '"how-many"' in features.read_text()
-
-
-def test_another_store_needs_fresh(tmp_path: Path) -> None:
-    tell(tmp_path, "delta")
-    assert "--fresh starts over with duckdb" in tell(tmp_path, "duckdb")
-    assert tables(tell(tmp_path, "duckdb", fresh=True))[0] == FIRST
-
-
-def test_the_module_can_be_imported_in_the_folder(tmp_path: Path) -> None:
-    project.prepare(tmp_path, "duckdb", fresh=False)
+def test_the_module_can_be_imported_in_the_folder(told: Path) -> None:
     code = "import metaxy as mx; mx.init(); print(*sorted(map(str, mx.current_graph().list_features())))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=told, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["crop", "faces", "transcript", "video"]
 
 
-def test_the_command_prints_the_story(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    demo(tmp_path / "demo")
+def test_the_command_prints_the_story(told: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    demo(told)
     shown = capsys.readouterr().out
-    assert "1. The first run" in shown
+    assert "1. Go on where the last demo ended" in shown
     assert "5. video_50 is removed" in shown
     assert "\x1b" not in shown

@@ -76,9 +76,7 @@ def test_another_graph_gets_them_too(install: Install, graph: FeatureGraph) -> N
 
 def test_a_failure_names_the_entry_point(install: Install) -> None:
     install("shop", target="no_such_module_at_all")
-    with pytest.raises(
-        EntrypointLoadError, match=r"^cannot load entry point 'anything' \(no_such_module_at_all\): "
-    ):
+    with pytest.raises(EntrypointLoadError, match=r"^cannot load entry point 'anything' \(no_such_module_at_all\): "):
         load_package_entrypoints()
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from metaxy.cli.failures import FAILURE, USAGE, exit_code, one_line, usage_line
+from metaxy.cli.failures import FAILURE, INTERRUPTED, USAGE, exit_code, one_line, usage_line
 from metaxy.errors import ConfigFileNotFoundError
 
 DEBUG_VARIABLE: Final = "METAXY_DEBUG"
@@ -79,6 +79,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except Exception as error:  # whatever it is: a user must not see a traceback without --debug
         return report(error)
     return result if isinstance(result, int) else 0

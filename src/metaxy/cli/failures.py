@@ -17,6 +17,7 @@ from metaxy.errors import (
 
 FAILURE: Final = 1
 USAGE: Final = 2
+INTERRUPTED: Final = 130  # what shells report for Ctrl-C
 UNREACHABLE: Final = 3
 
 

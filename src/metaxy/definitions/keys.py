@@ -20,10 +20,6 @@ _LATER_PART: Final = re.compile(r"[a-z0-9_][a-z0-9_-]*")
 class _Key(RootModel[tuple[str, ...]]):
     model_config = ConfigDict(frozen=True)
 
-    if TYPE_CHECKING:  # pydantic's own signature knows only what is stored, not what is accepted
-
-        def __init__(self, root: "str | Sequence[str] | Self" = ..., *, parts: Sequence[str] = ...) -> None: ...
-
     @model_validator(mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -134,6 +130,10 @@ class FeatureKey(_Key):
     (video/crop-2, ('video', 'crop-2'), 'video__crop_2')
     """
 
+    if TYPE_CHECKING:  # pydantic's own signature knows only what is stored, and is made anew for each class
+
+        def __init__(self, root: "str | Sequence[str] | Self" = ..., *, parts: Sequence[str] = ...) -> None: ...
+
 
 class FieldKey(_Key):
     """Key of a field of a feature.
@@ -141,6 +141,10 @@ class FieldKey(_Key):
     >>> FieldKey(["audio", "left"]).to_struct_key()
     'audio_left'
     """
+
+    if TYPE_CHECKING:  # pydantic's own signature knows only what is stored, and is made anew for each class
+
+        def __init__(self, root: "str | Sequence[str] | Self" = ..., *, parts: Sequence[str] = ...) -> None: ...
 
 
 class HasFeatureKey(Protocol):

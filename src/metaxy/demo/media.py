@@ -11,7 +11,7 @@ from typing import Any, Final
 VIDEOS: Final = 50
 FRAMES: Final = 3
 CELL: Final = 16  # pixels; a frame is 4 x 3 cells, and each cell has room for one face
-RATE: Final = 8000  # sound samples per second
+RATE: Final = 4000  # sound samples per second
 BEATS: Final = 10  # a sound is a second of ten beats, each a tone or silence
 
 

@@ -51,7 +51,11 @@ def tell(console: Console) -> None:
     count = edit_sounds()
     run(console, f"3. {count} sounds are recorded again", "Their frames are the same: only transcripts are computed.")
     old, new = project.raise_code_version(Path("features.py"))
-    run(console, f"4. Crops are cut by other code: version {old} → {new}", "Faces depend on crops. Transcripts do not.")
+    run(
+        console,
+        f"4. Crops are cut by other code: version {new} instead of {old}",
+        "Faces depend on crops. Transcripts do not.",
+    )
     gone = remove_a_video()
     run(console, f"5. {gone} is removed", "What is known of it is orphaned, and deleted.")
 

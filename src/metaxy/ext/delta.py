@@ -106,7 +106,8 @@ class DeltaStorage:
         simple = [name for name in identity if not rows.collect_schema()[name].is_nested()]
         found = collect_to_polars(rows.filter(condition).select(simple)).unique()
         if found.height:
-            same = " AND ".join(f't."{_doubled(name)}" IS NOT DISTINCT FROM s."{_doubled(name)}"' for name in simple)
+            pairs = (f't."{_doubled(name)}" IS NOT DISTINCT FROM s."{_doubled(name)}"' for name in simple)
+            same = " AND ".join(f"({pair})" for pair in pairs)
             with self._errors(key):
                 table.merge(found, same, source_alias="s", target_alias="t").when_matched_delete().execute()
 

@@ -9,18 +9,6 @@ from typing_extensions import TypedDict
 from metaxy.store.config import VersioningEngineOptions
 
 
-class ReadOptions(TypedDict, total=False):
-    """Arguments of `MetadataStore.read`."""
-
-    feature_version: str | None
-    filters: Sequence[nw.Expr] | None
-    columns: Sequence[str] | None
-    allow_fallback: bool
-    with_feature_history: bool
-    with_sample_history: bool
-    include_soft_deleted: bool
-
-
 class UpdateOptions(TypedDict, total=False):
     """Arguments of `MetadataStore.resolve_update`."""
 

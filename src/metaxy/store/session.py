@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 
-from metaxy.errors import StoreNotOpenError
+from metaxy.errors import InvalidConfigError, StoreNotOpenError
 from metaxy.storage.port import AccessMode, Storage
 
 __all__ = ["AccessMode", "Clock", "Session"]
@@ -49,6 +49,8 @@ class Session:
     @contextmanager
     def entered(self, mode: AccessMode) -> Iterator[bool]:
         """Hold the storage open; yields whether this is the outermost entry."""
+        if mode not in ("r", "w"):
+            raise InvalidConfigError(f"a store is opened with mode 'r' or 'w', not {mode!r}")
         outermost = self._enter(mode)
         try:
             yield outermost

@@ -1,47 +1,29 @@
 """The metadata store: a thin conductor of a storage, an engine, the active graph and the active configuration."""
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar, Literal, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
 import narwhals as nw
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
-from metaxy.config import MetaxyConfig, current_settings
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.errors import (
-    FeatureNotFoundError,
-    HashAlgorithmNotSupportedError,
-    InvalidConfigError,
-    MetadataStoreError,
-)
-from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
-from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
-from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
+from metaxy.errors import FeatureNotFoundError
+from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.deleting import delete_for_good, delete_softly
-from metaxy.store.fallback import FallbackStoreList
+from metaxy.store.handle import StoreHandle
 from metaxy.store.mismatch import refuse_other_hash_settings
-from metaxy.store.options import ReadOptions, UpdateOptions
+from metaxy.store.options import UpdateOptions
 from metaxy.store.provenance import compute_provenance
 from metaxy.store.reading import find, read_rows
-from metaxy.store.scope import Scope
-from metaxy.store.session import Clock, Session
 from metaxy.store.updating import Update, UpdateRequest, as_filters
 from metaxy.store.writing import OnDuplicate, WriteOptions, prepare
-from metaxy.versioning.engine import Engine
 from metaxy.versioning.increment import Increment, LazyIncrement
 from metaxy.versioning.recipe import Latest
 
 Filters = Sequence[nw.Expr]
 
 
-def creates_tables(given: bool | None) -> bool:
-    """Return whether a store may create tables: what it was told, else what the configuration says."""
-    return current_settings().auto_create_tables if given is None else given
-
-
-class MetadataStore:
+class MetadataStore(StoreHandle):
     """Reads and writes features, and resolves what must be computed.
 
     A store is a context manager: ``with store:`` opens it for reading, ``with store.open("w"):`` for writing. It may be
@@ -60,160 +42,35 @@ class MetadataStore:
         schema_evolution: ``add`` lets tables grow by new columns, ``strict`` refuses them.
     """
 
-    default_hash_algorithm: ClassVar[HashAlgorithm] = DEFAULT_ALGORITHM
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Remember the arguments: a closed store is pickled as them."""
-        store = super().__new__(cls)
-        store._arguments = (args, kwargs)
-        return store
-
-    def __init__(
-        self,
-        *,
-        storage: Storage,
-        engine: Engine,
-        name: str | None = None,
-        hash_algorithm: HashAlgorithm | None = None,
-        versioning_engine: VersioningEngineOptions = "auto",
-        fallback_stores: "Sequence[MetadataStore | str] | FallbackStoreList | None" = None,
-        auto_create_tables: bool | None = None,
-        materialization_id: str | None = None,
-        schema_evolution: SchemaEvolution | None = None,
-    ) -> None:
-        self.storage = storage
-        self.engine = engine
-        self.clock = Clock()
-        self.hash_algorithm = hash_algorithm or self.default_hash_algorithm
-        self.versioning_engine = versioning_engine
-        self.auto_create_tables = creates_tables(auto_create_tables)
-        grows = storage.capabilities.creates_tables
-        self.schema_evolution: SchemaEvolution = schema_evolution or ("add" if grows else "strict")
-        if not isinstance(fallback_stores, FallbackStoreList):
-            fallback_stores = FallbackStoreList(fallback_stores, parent_hash_algorithm=self.hash_algorithm)
-        self.fallback_stores = fallback_stores
-        self._name = name
-        self._materialization_id = materialization_id
-        self._session = Session(storage, self.display())
-        self.seen_versions: set[tuple[FeatureKey, str]] = set()
-        self._entered = threading.local()
-
-    # -- description ---------------------------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str | None:
-        """Label of the store."""
-        return self._name
-
-    @property
-    def materialization_id(self) -> str | None:
-        """What ``metaxy_materialization_id`` gets by default."""
-        return self._materialization_id
-
-    @property
-    def hash_truncation_length(self) -> int:
-        """How many characters of hashes are kept: a setting of the configuration."""
-        return current_settings().hash_truncation_length
-
-    @property
-    def qualified_class_name(self) -> str:
-        """Import path of the class."""
-        return f"{type(self).__module__}.{type(self).__qualname__}"
-
-    def display(self) -> str:
-        """Describe the store, without secrets."""
-        return f"{type(self).__name__}()"
-
-    def __repr__(self) -> str:
-        label = f"[{self._name}] " if self._name else ""
-        return label + self.display()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle a closed store as its arguments."""
-        if self._session.mode is not None:
-            raise MetadataStoreError(f"{self!r} is open; close it before it is pickled")
-        args, kwargs = self._arguments
-        return _rebuild, (type(self), args, kwargs)
-
-    # -- configuration -------------------------------------------------------------------------------------------------
-
-    @classmethod
-    def config_model(cls) -> type[MetadataStoreConfig]:
-        """Return the model of this store's configuration."""
-        return MetadataStoreConfig
-
-    @classmethod
-    def from_config(cls, config: MetadataStoreConfig, **kwargs: Any) -> Self:
-        """Build the store from its configuration; fallback stores are looked up by name when they are needed."""
-        options = {**config.given(), **kwargs}
-        if config.fallback_stores:
-            algorithm = options.get("hash_algorithm") or cls.default_hash_algorithm
-            names = FallbackStoreList(
-                config.fallback_stores, config=MetaxyConfig.get(), parent_hash_algorithm=algorithm
-            )
-            options.setdefault("fallback_stores", names)
-        return cls(**options)
-
-    # -- opening -------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def open(self, mode: AccessMode = "r") -> Iterator[Self]:
-        """Open the store until the block ends; blocks nest, and the outermost one connects and disconnects.
-
-        Raises:
-            StoreConnectionError: if the database or folder cannot be reached.
-            StoreLockedError: if another process keeps an embedded database locked.
-        """
-        with self._session.entered(mode) as outermost:
-            if outermost:
-                self.validate_hash_algorithm()
-            yield self
-
-    def __enter__(self) -> Self:
-        """Open the store for reading."""
-        entered: list[AbstractContextManager[Self]] = self._entered.__dict__.setdefault("stack", [])
-        block = self.open("r")
-        store = block.__enter__()
-        entered.append(block)
-        return store
-
-    def __exit__(self, *error: object) -> None:
-        """Leave the block that was entered last in this thread."""
-        self._entered.stack.pop().__exit__(*error)
-
-    def keep_open(self, store: "MetadataStore") -> None:
-        """Open a fallback store for as long as this one is open."""
-        if store._session.mode is None:
-            self._session.resources.enter_context(store.open("r"))
-
-    def validate_hash_algorithm(self, check_fallback_stores: bool = True) -> None:
-        """Refuse an algorithm that the engine cannot compute, and fallback stores that hash otherwise."""
-        if self.hash_algorithm not in self.engine.algorithms:
-            known = ", ".join(sorted(algorithm.value for algorithm in self.engine.algorithms))
-            raise HashAlgorithmNotSupportedError(
-                f"{self!r} cannot compute {self.hash_algorithm.value}; set hash_algorithm to one of: {known}"
-            )
-        for index, store in enumerate(self.fallback_stores.resolved if check_fallback_stores else []):
-            if store.hash_algorithm != self.hash_algorithm:
-                raise InvalidConfigError(
-                    f"fallback store {index} ({store!r}) hashes with {store.hash_algorithm.value}, {self!r} with "
-                    f"{self.hash_algorithm.value}; give both the same hash_algorithm"
-                )
-
-    def _scope(self, mode: AccessMode) -> Scope:
-        self._session.require(mode)
-        return Scope.current(self.hash_algorithm)
-
     # -- reading -------------------------------------------------------------------------------------------------------
 
     @overload
     def read(
-        self, feature: Any, *, with_store_info: Literal[False] = False, **options: Unpack[ReadOptions]
+        self,
+        feature: Any,
+        *,
+        feature_version: str | None = None,
+        filters: Filters | None = None,
+        columns: Sequence[str] | None = None,
+        allow_fallback: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
+        include_soft_deleted: bool = False,
+        with_store_info: Literal[False] = False,
     ) -> nw.LazyFrame[Any]: ...
     @overload
     def read(
-        self, feature: Any, *, with_store_info: Literal[True], **options: Unpack[ReadOptions]
+        self,
+        feature: Any,
+        *,
+        feature_version: str | None = None,
+        filters: Filters | None = None,
+        columns: Sequence[str] | None = None,
+        allow_fallback: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
+        include_soft_deleted: bool = False,
+        with_store_info: Literal[True],
     ) -> "tuple[nw.LazyFrame[Any], MetadataStore]": ...
     def read(
         self,
@@ -421,7 +278,3 @@ class MetadataStore:
             MetadataSchemaError: if a parent's data versions are missing or NULL.
         """
         return compute_provenance(self, self._scope("r"), feature, df)
-
-
-def _rebuild(cls: type[MetadataStore], args: tuple[Any, ...], kwargs: dict[str, Any]) -> MetadataStore:
-    return cls(*args, **kwargs)

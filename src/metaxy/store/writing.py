@@ -173,7 +173,7 @@ def build_stamp(
     keep_versions = options.preserve_feature_version and all(column in schema for column in versions)
     kept = frozenset(column for column in (*KEPT_IF_GIVEN, *(versions if keep_versions else ())) if column in schema)
     now = store.clock.now()
-    materialization = options.materialization_id or store.materialization_id
+    materialization = store.materialization_id if options.materialization_id is None else options.materialization_id
     return Stamp(
         members=members,
         user_columns=user_columns(schema),

@@ -105,7 +105,8 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
     for name, time in stamp.times.items():
         values[name] = dialect.timestamp(time)
     for name in stamp.kept & {*stamp.texts, *stamp.times}:
-        values[name] = f"coalesce({dialect.quote(name)}, {values[name]})"
+        kind = dialect.text_type if name in stamp.texts else dialect.timestamp_type
+        values[name] = f"coalesce({dialect.text.format(dialect.quote(name), kind)}, {values[name]})"
     for name, kind in casts.items():
         values[name] = f"CAST({values[name]} AS {kind})"
     return ", ".join(f"{value} AS {dialect.quote(name)}" for name, value in values.items())

@@ -10,7 +10,8 @@ from metaxy.errors import InvalidConfigError
 from metaxy.ext.duckdb.connection import DuckDBConnection, ExtensionSpec
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.store.config import MetadataStoreConfig
-from metaxy.store.store import MetadataStore, creates_tables
+from metaxy.store.handle import creates_tables
+from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import SqlEngine
 
 

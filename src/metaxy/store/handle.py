@@ -1,0 +1,180 @@
+"""What a store is made of, how it is described and configured, and who has it open; its verbs are in `store`."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import Self
+
+from metaxy.config import MetaxyConfig, current_settings
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
+from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
+from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
+from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
+from metaxy.store.fallback import FallbackStoreList
+from metaxy.store.scope import Scope
+from metaxy.store.session import Clock, Session
+from metaxy.versioning.engine import Engine
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+
+def creates_tables(given: bool | None) -> bool:
+    """Return whether a store may create tables: what it was told, else what the configuration says."""
+    return current_settings().auto_create_tables if given is None else given
+
+
+class StoreHandle:
+    """The parts of a store, opened and closed together."""
+
+    default_hash_algorithm: ClassVar[HashAlgorithm] = DEFAULT_ALGORITHM
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments: a closed store is pickled as them."""
+        store = super().__new__(cls)
+        store._arguments = (args, kwargs)
+        return store
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        engine: Engine,
+        name: str | None = None,
+        hash_algorithm: HashAlgorithm | None = None,
+        versioning_engine: VersioningEngineOptions = "auto",
+        fallback_stores: "Sequence[MetadataStore | str] | FallbackStoreList | None" = None,
+        auto_create_tables: bool | None = None,
+        materialization_id: str | None = None,
+        schema_evolution: SchemaEvolution | None = None,
+    ) -> None:
+        self.storage = storage
+        self.engine = engine
+        self.clock = Clock()
+        self.hash_algorithm = hash_algorithm or self.default_hash_algorithm
+        self.versioning_engine = versioning_engine
+        self.auto_create_tables = creates_tables(auto_create_tables)
+        grows = storage.capabilities.creates_tables
+        self.schema_evolution: SchemaEvolution = schema_evolution or ("add" if grows else "strict")
+        if not isinstance(fallback_stores, FallbackStoreList):
+            fallback_stores = FallbackStoreList(fallback_stores, parent_hash_algorithm=self.hash_algorithm)
+        self.fallback_stores = fallback_stores
+        self._name = name
+        self._materialization_id = materialization_id
+        self._session = Session(storage, self.display())
+        self.seen_versions: set[tuple[FeatureKey, str]] = set()
+        self._entered = threading.local()
+
+    # -- description ---------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str | None:
+        """Label of the store."""
+        return self._name
+
+    @property
+    def materialization_id(self) -> str | None:
+        """What ``metaxy_materialization_id`` gets by default."""
+        return self._materialization_id
+
+    @property
+    def hash_truncation_length(self) -> int:
+        """How many characters of hashes are kept: a setting of the configuration."""
+        return current_settings().hash_truncation_length
+
+    @property
+    def qualified_class_name(self) -> str:
+        """Import path of the class."""
+        return f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def display(self) -> str:
+        """Describe the store, without secrets."""
+        return f"{type(self).__name__}()"
+
+    def __repr__(self) -> str:
+        label = f"[{self._name}] " if self._name else ""
+        return label + self.display()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle a closed store as its arguments."""
+        if self._session.mode is not None:
+            raise MetadataStoreError(f"{self!r} is open; close it before it is pickled")
+        args, kwargs = self._arguments
+        return _rebuild, (type(self), args, kwargs)
+
+    # -- configuration -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def config_model(cls) -> type[MetadataStoreConfig]:
+        """Return the model of this store's configuration."""
+        return MetadataStoreConfig
+
+    @classmethod
+    def from_config(cls, config: MetadataStoreConfig, **kwargs: Any) -> Self:
+        """Build the store from its configuration; fallback stores are looked up by name when they are needed."""
+        options = {**config.given(), **kwargs}
+        if config.fallback_stores:
+            algorithm = options.get("hash_algorithm") or cls.default_hash_algorithm
+            names = FallbackStoreList(
+                config.fallback_stores, config=MetaxyConfig.get(), parent_hash_algorithm=algorithm
+            )
+            options.setdefault("fallback_stores", names)
+        return cls(**options)
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def open(self, mode: AccessMode = "r") -> Iterator[Self]:
+        """Open the store until the block ends; blocks nest, and the outermost one connects and disconnects.
+
+        Raises:
+            StoreConnectionError: if the database or folder cannot be reached.
+            StoreLockedError: if another process keeps an embedded database locked.
+        """
+        with self._session.entered(mode) as outermost:
+            if outermost:
+                self.validate_hash_algorithm()
+            yield self
+
+    def __enter__(self) -> Self:
+        """Open the store for reading."""
+        entered: list[AbstractContextManager[Self]] = self._entered.__dict__.setdefault("stack", [])
+        block = self.open("r")
+        store = block.__enter__()
+        entered.append(block)
+        return store
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the block that was entered last in this thread."""
+        self._entered.stack.pop().__exit__(*error)
+
+    def keep_open(self, store: "MetadataStore") -> None:
+        """Open a fallback store for as long as this one is open."""
+        if store._session.mode is None:
+            self._session.resources.enter_context(store.open("r"))
+
+    def validate_hash_algorithm(self, check_fallback_stores: bool = True) -> None:
+        """Refuse an algorithm that the engine cannot compute, and fallback stores that hash otherwise."""
+        if self.hash_algorithm not in self.engine.algorithms:
+            known = ", ".join(sorted(algorithm.value for algorithm in self.engine.algorithms))
+            raise HashAlgorithmNotSupportedError(
+                f"{self!r} cannot compute {self.hash_algorithm.value}; set hash_algorithm to one of: {known}"
+            )
+        for index, store in enumerate(self.fallback_stores.resolved if check_fallback_stores else []):
+            if store.hash_algorithm != self.hash_algorithm:
+                raise InvalidConfigError(
+                    f"fallback store {index} ({store!r}) hashes with {store.hash_algorithm.value}, {self!r} with "
+                    f"{self.hash_algorithm.value}; give both the same hash_algorithm"
+                )
+
+    def _scope(self, mode: AccessMode) -> Scope:
+        self._session.require(mode)
+        return Scope.current(self.hash_algorithm)
+
+
+def _rebuild(cls: type[StoreHandle], args: tuple[Any, ...], kwargs: dict[str, Any]) -> StoreHandle:
+    return cls(*args, **kwargs)

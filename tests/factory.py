@@ -1,0 +1,51 @@
+"""Features, rows and answers for tests, each in one line."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.spec import FeatureSpec
+from metaxy.registry import current_graph
+from metaxy.versioning.frames import collect_to_polars
+
+PROJECT = "test"
+
+
+def define(
+    key: str, *deps: Any, ids: Sequence[str] = ("id",), fields: Sequence[Any] = ("default",), project: str = PROJECT
+) -> FeatureDefinition:
+    """Add a feature to the active graph; defining it again replaces it, as a changed class does."""
+    spec = FeatureSpec(key=key, id_columns=ids, deps=deps, fields=fields)
+    definition = FeatureDefinition(spec=spec, feature_schema={}, feature_class_path=f"code.{key}", project=project)
+    current_graph().add_feature_definition(definition)
+    return definition
+
+
+def rows(versions: Any = "1", /, **columns: Any) -> pl.DataFrame:
+    """Make rows of a root feature.
+
+    ``versions`` holds the version of each field, for all rows or one per row; a bare version is that of ``default``.
+    """
+    by_field = versions if isinstance(versions, Mapping) else {"default": versions}
+    frame = pl.DataFrame(columns)
+    members = [
+        pl.lit(value, pl.String) if value is None or isinstance(value, str) else pl.Series(value, dtype=pl.String)
+        for value in by_field.values()
+    ]
+    struct = pl.struct([member.alias(name) for name, member in zip(by_field, members, strict=True)])
+    return frame.with_columns(struct.alias(METAXY_PROVENANCE_BY_FIELD))
+
+
+def values(frame: Any, *columns: str) -> list[Any]:
+    """Collect a frame of any kind to sorted values of one column, or sorted tuples of several."""
+    collected = collect_to_polars(frame)
+    found: Iterable[Any] = collected.select(columns or ("id",)).rows()
+    return sorted((row if len(row) > 1 else row[0] for row in found), key=repr)
+
+
+def ids(increment: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the IDs of new, stale and orphaned samples."""
+    return values(increment.new), values(increment.stale), values(increment.orphaned)
