@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.registry import current_graph
+from metaxy.storage.port import Append
+from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
 PROJECT = "test"
@@ -49,3 +53,14 @@ def values(frame: Any, *columns: str) -> list[Any]:
 def ids(increment: Any) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the IDs of new, stale and orphaned samples."""
     return values(increment.new), values(increment.stale), values(increment.orphaned)
+
+
+def everything(store: MetadataStore, key: str) -> pl.DataFrame:
+    """Return the table of a feature as it is stored."""
+    return collect_to_polars(store.storage.scan(FeatureKey(key)).frame)
+
+
+def put(store: MetadataStore, key: str, frame: pl.DataFrame) -> None:
+    """Make the table of a feature anew, as others may have written it: nothing is checked or added."""
+    store.storage.drop(FeatureKey(key))
+    store.storage.append([Append(FeatureKey(key), store.engine.take(nw.from_native(frame)), create=True)])

@@ -180,6 +180,8 @@ def _load(name: str) -> Any:
         return importlib.import_module("importlib.metadata").version("metaxy")
     if name in _HOMES:
         return _moved.resolve(f"{_HOMES[name]}:{name}")
+    if f"metaxy.{name}" in _moved.MOVED:  # metaxy 0.1 imported its modules itself, so `mx.metadata_store` was there
+        return importlib.import_module(f"metaxy.{name}")
     raise AttributeError(f"module 'metaxy' has no attribute {name!r}", name=name, obj=sys.modules[__name__])
 
 

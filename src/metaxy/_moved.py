@@ -68,6 +68,8 @@ class MovedModule(ModuleType):
         Raises:
             AttributeError: if no target has it.
         """
+        if f"{self.__name__}.{name}" in MOVED:  # also when only the package was imported, as in metaxy 0.1
+            return importlib.import_module(f"{self.__name__}.{name}")
         if not name.startswith("__"):  # Python asks modules for many such names, which never moved
             for target in MOVED[self.__name__]:
                 place = resolve(target)

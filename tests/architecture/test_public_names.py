@@ -153,6 +153,11 @@ def test_unknown_names_in_old_paths(path: str) -> None:
         _ = importlib.import_module(path).nonsense
 
 
+def test_old_modules_need_no_import_of_their_own() -> None:
+    code = "import metaxy as mx; print(mx.metadata_store.warnings.PolarsMaterializationWarning.__module__)"
+    assert run(code) == "metaxy.errors\n"
+
+
 def test_unknown_old_paths() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("metaxy.models.nonsense")

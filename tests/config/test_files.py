@@ -61,6 +61,12 @@ def test_a_missing_file_is_one_line() -> None:
     assert isinstance(error.value, FileNotFoundError)
 
 
+def test_a_missing_file_of_a_variable_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METAXY_CONFIG", "no.toml")
+    with pytest.raises(ConfigFileNotFoundError, match=r"^no.toml: METAXY_CONFIG names this file, but there is none$"):
+        MetaxyConfig.load()
+
+
 def test_where_the_lock_file_is(write: Write, folder: Path) -> None:
     write("")
     assert MetaxyConfig.load().lock_file == folder / "metaxy.lock"

@@ -52,6 +52,13 @@ def test_lines_of_pyproject(write: Write) -> None:
         MetaxyConfig.load()
 
 
+@pytest.mark.parametrize("text", ["tool = 3  # metaxy", '[tool]\nmetaxy = "x"', "[[tool.metaxy]]\nstore = 'x'"])
+def test_a_section_of_pyproject_that_is_no_table(write: Write, text: str) -> None:
+    write(text, "pyproject.toml")
+    with pytest.raises(InvalidConfigError, match=r"^pyproject.toml: tool.metaxy is not a table$"):
+        MetaxyConfig.load()
+
+
 def test_lines_of_an_extended_file(write: Write) -> None:
     base = write('theme = "x"\nhash_truncation_length = 4', "base.toml")
     write('extend = "base.toml"')
@@ -79,6 +86,7 @@ def test_a_folder_is_no_file(folder: Path) -> None:
         ("METAXY_SYNC", "maybe", "sync should be a valid boolean, unable to interpret input, not 'maybe'"),
         ("METAXY_STORES", "{dev", "not valid JSON: Expecting property name"),
         ("METAXY_EXTRA_FEATURES", "a,b", "not valid JSON: Expecting value"),
+        ("METAXY_ENTRYPOINTS", '{"a": 1}', "entrypoints should be a valid list"),
     ],
 )
 def test_a_wrong_variable_is_named(

@@ -86,6 +86,12 @@ def test_environment_entrypoints(feature: Feature, graph: FeatureGraph, monkeypa
     assert keys(graph) == ["c", "b", "a"]
 
 
+def test_one_entrypoint_needs_no_list(feature: Feature, graph: FeatureGraph) -> None:
+    feature("shop_a", "a")
+    load_features("shop_a")
+    assert keys(graph) == ["a"]
+
+
 def test_load_features(feature: Feature, graph: FeatureGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         feature(f"shop_{name}", name)

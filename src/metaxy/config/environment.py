@@ -45,7 +45,7 @@ def environment_values(variables: Iterable[tuple[str, str]], keys: Collection[st
 
 
 def _value(name: str, key: str, text: str) -> Any:
-    if key == "entrypoints" and not text.lstrip().startswith("["):
+    if key == "entrypoints" and not text.lstrip().startswith(("[", "{")):
         return [part.strip() for part in text.split(",") if part.strip()]
     if key not in ("entrypoints", "extra_features", *TABLES):
         return text

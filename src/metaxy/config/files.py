@@ -121,6 +121,8 @@ def _read_file(path: Path) -> ConfigFile:
     if path.name == PYPROJECT:
         for key in SECTION:
             values = values.get(key, {})
+            if not isinstance(values, dict):
+                raise InvalidConfigError(f"{'.'.join(SECTION)} is not a table", config_file=path)
     return ConfigFile(path, text, values)
 
 

@@ -28,7 +28,7 @@ from metaxy.config.files import EXTEND, find_config_file, read_config
 from metaxy.config.problems import validation_error
 from metaxy.config.stores import build_store
 from metaxy.definitions.selection import FeatureSelection
-from metaxy.errors import ConfigNotSetWarning, IncompleteStoreConfigWarning
+from metaxy.errors import ConfigFileNotFoundError, ConfigNotSetWarning, IncompleteStoreConfigWarning
 from metaxy.hashing import DEFAULT_TRUNCATION_LENGTH, MIN_TRUNCATION_LENGTH
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class MetaxyConfig(BaseModel):
             ConfigFileNotFoundError: if the file does not exist (a FileNotFoundError).
             InvalidConfigError: if anything is wrong with it, with file and line.
         """
-        named = config_file or next(filter(None, map(os.environ.get, FILE_VARIABLES)), None)
+        named = config_file or _file_from_variable()
         start = auto_discovery_start or Path.cwd()
         path = Path(named).absolute() if named else find_config_file(start, search_parents=search_parents)
         values = _nested(read_config(path)) if path else {}
@@ -234,6 +234,15 @@ class MetaxyConfig(BaseModel):
             InvalidConfigError: if the store is unknown, cannot be imported or created, or has another type.
         """
         return build_store(self, name or self.store, expected_type, kwargs)
+
+
+def _file_from_variable() -> Path | None:
+    for name in FILE_VARIABLES:
+        if text := os.environ.get(name):
+            if not Path(text).exists():
+                raise ConfigFileNotFoundError(f"{name} names this file, but there is none", config_file=Path(text))
+            return Path(text)
+    return None
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from pydantic import Field
 
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
+from metaxy.config.secrets import mask_text
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, StoreConnectionError, TableNotFoundError
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
@@ -79,7 +80,8 @@ class DeltaStorage:
         """Return all rows of the table's current state, lazily."""
         with self._errors(key):
             frame = nw.from_native(pl.scan_delta(self._table(key)))
-            return Scan(frame, by_field=by_field_forms(frame.collect_schema()))
+            schema = frame.collect_schema()
+            return Scan(frame, schema, by_field=by_field_forms(schema))
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
@@ -187,7 +189,7 @@ class DeltaMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"DeltaMetadataStore(path={self.root_path})"
+        return f"DeltaMetadataStore(path={mask_text(self.root_path)})"
 
 
 def _absolute(path: str) -> str:

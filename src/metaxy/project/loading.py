@@ -102,7 +102,7 @@ def load_entrypoints(entrypoints: Iterable[str], *, graph: FeatureGraph | None =
     Raises:
         EntrypointLoadError: if a module cannot be imported.
     """
-    for module in entrypoints:
+    for module in [entrypoints] if isinstance(entrypoints, str) else entrypoints:
         load_module_entrypoint(module, graph=graph)
 
 

@@ -35,6 +35,7 @@ class Scan:
     """
 
     frame: nw.LazyFrame[Any]
+    schema: nw.Schema
     table: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     by_field: Mapping[str, ByField] = field(default_factory=dict)

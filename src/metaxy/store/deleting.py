@@ -23,7 +23,7 @@ def delete_softly(
     """Append a tombstone for each sample whose latest row fulfils the filters; all else stays as it was."""
     latest = Latest(tuple(definition.spec.id_columns), scope.version(definition.key))
     rows = found.rows(definition.spec.id_columns, filters=tuple(filters))
-    columns = list(found.scan.frame.collect_schema())
+    columns = list(found.scan.schema)
     live = store.engine.latest(rows, latest, columns, View())
     moment = nw.lit(store.clock.now()).cast(nw.Datetime("us", "UTC"))
     tombstones = live.with_columns(moment.alias(METAXY_DELETED_AT)).select(columns)

@@ -73,7 +73,7 @@ def read_rows(
     Raises:
         MetadataSchemaError: if a column does not exist.
     """
-    known = list(found.scan.frame.collect_schema())
+    known = list(found.scan.schema)
     wanted = list(columns) if columns is not None else known
     for name in wanted:
         if name not in known:

@@ -118,7 +118,7 @@ class Update:
         return found
 
     def _known(self, key: FeatureKey, found: Found) -> Known:
-        return Known(self.scope.version(key), found.scan.frame.collect_schema())
+        return Known(self.scope.version(key), found.scan.schema)
 
     # -- recipe and rows -----------------------------------------------------------------------------------------------
 

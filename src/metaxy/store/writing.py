@@ -251,7 +251,7 @@ def _fit(
     if table is None:
         return Fit()
     system = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
-    known = table.frame.collect_schema()
+    known = table.schema
     present = {name: dtype for name, dtype in system.items() if name in known}
     frame = {name: schema[name] for name in stamp.user_columns} | present
     missing = {name: dtype for name, dtype in system.items() if name not in known}

@@ -189,13 +189,14 @@ class SqlEngine:
 
     def source(self, rows: Rows) -> Source:
         """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""
-        dialect, columns = self.database.dialect, tuple(rows.frame.collect_schema())
+        dialect, columns = self.database.dialect, tuple(rows.frame.columns)
         plain = Source("", columns, rows.by_field)
+        hidden = dialect.row_id in {column.lower() for column in columns}  # by a user column of that name
         if rows.is_plain and rows.table:
-            return replace(plain, sql=rows.table, row_id=dialect.row_id)
+            return replace(plain, sql=rows.table, row_id=None if hidden else dialect.row_id)
         frame, row_id = rows.frame, None
-        if rows.table and dialect.row_id:
-            row_id = "mx_row"
+        if rows.table and dialect.row_id and not hidden:
+            row_id = "metaxy_row"
             frame = self.database.relation(f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}")
         flagged = add_flags(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"

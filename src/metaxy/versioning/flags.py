@@ -12,8 +12,9 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-KEEP = "mx_keep"
-STALE_FLAG = "mx_stale"
+# Columns of ours that stand beside those of users start with ``metaxy_``, so that no user's column is hidden.
+KEEP = "metaxy_keep"
+STALE_FLAG = "metaxy_stale"
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def add_flags(
     if renamed_filters:
         new, old = dict(rename or {}), {after: before for before, after in (rename or {}).items()}
         flag = nw.all_horizontal(*renamed_filters, ignore_nulls=False)
-        frame = frame.rename(new).with_columns(flag.alias("mx_keep_renamed")).rename(old)
-        later.append(nw.col("mx_keep_renamed"))
+        frame = frame.rename(new).with_columns(flag.alias("metaxy_keep_renamed")).rename(old)
+        later.append(nw.col("metaxy_keep_renamed"))
     if later:
         frame = frame.with_columns(nw.all_horizontal(*later, ignore_nulls=False).alias(KEEP))
     if stale:

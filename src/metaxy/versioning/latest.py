@@ -71,8 +71,8 @@ def _pick_by_window(
         f"row_number() OVER (PARTITION BY {dialect.names(latest.ids, 't')} ORDER BY {order_by(source, dialect, 't')})"
     )
     where = f" WHERE {' AND '.join(version)}" if version else ""
-    inner = f"(SELECT t.*, {number} AS mx_n FROM {source.sql} AS t{where}) AS t"
-    return [], Picked(inner, ("t.mx_n = 1", *after))
+    inner = f"(SELECT t.*, {number} AS metaxy_n FROM {source.sql} AS t{where}) AS t"
+    return [], Picked(inner, ("t.metaxy_n = 1", *after))
 
 
 def _pick_by_row_id(
@@ -93,11 +93,12 @@ def _pick_by_row_id(
         ),
         as_cte(
             best,
-            f"SELECT {dialect.names(latest.ids)}, mx_row FROM (SELECT {ids}, {row} AS mx_row, {number} AS mx_n"
-            f" FROM {source.sql} AS t SEMI JOIN {repeated} AS b ON {same}{where}) WHERE mx_n = 1",
+            f"SELECT {dialect.names(latest.ids)}, metaxy_row FROM (SELECT {ids}, {row} AS metaxy_row,"
+            f" {number} AS metaxy_n FROM {source.sql} AS t SEMI JOIN {repeated} AS b ON {same}{where})"
+            " WHERE metaxy_n = 1",
             dialect,
             materialized=True,
         ),
     ]
     from_ = f"{source.sql} AS t LEFT JOIN {best} AS b ON {same}"
-    return ctes, Picked(from_, (*version, f"(b.mx_row IS NULL OR b.mx_row = {row})", *after))
+    return ctes, Picked(from_, (*version, f"(b.metaxy_row IS NULL OR b.metaxy_row = {row})", *after))

@@ -178,12 +178,12 @@ def stored_rows(current: Current, source: PolarsSource) -> pl.LazyFrame:
     return (
         rows.sort(list(current.latest.ids))
         .with_columns(
-            mx_low=provenance.min().over(names),
-            mx_high=provenance.max().over(names),
-            mx_stale=(stale | provenance.is_null()).any().over(names),
+            metaxy_low=provenance.min().over(names),
+            metaxy_high=provenance.max().over(names),
+            metaxy_stale=(stale | provenance.is_null()).any().over(names),
         )
         .unique(names, keep="first", maintain_order=True)
-        .select(*keys, *payload, low=pl.col("mx_low"), high=pl.col("mx_high"), stale=pl.col("mx_stale"))
+        .select(*keys, *payload, low=pl.col("metaxy_low"), high=pl.col("metaxy_high"), stale=pl.col("metaxy_stale"))
     )
 
 

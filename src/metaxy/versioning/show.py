@@ -70,7 +70,8 @@ def show_arrow(flat: "pa.Table", statuses: Sequence[int], shown: Shown) -> "pa.T
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    rows = flat.filter(pc.is_in(flat["status"], pa.array(statuses, flat["status"].type)))
+    wanted = pc.is_in(flat["status"], pa.array(statuses, flat["status"].type))
+    rows = flat.filter(wanted) if pc.any(wanted).as_py() else flat.slice(0, 0)
     if any(isinstance(item, Repacked) for item in shown.values()):
         frame = pl.DataFrame(rows).lazy()
         return show_polars(frame, statuses, shown).collect().to_arrow()

@@ -16,7 +16,7 @@ from metaxy.versioning import polars as plan
 from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_polars, pack_sql
 from metaxy.versioning.dialect import Dialect
 
-PACKED = {"p": c.METAXY_PROVENANCE_BY_FIELD, "d": c.METAXY_DATA_VERSION_BY_FIELD}
+PACKED = {"metaxy_p": c.METAXY_PROVENANCE_BY_FIELD, "metaxy_d": c.METAXY_DATA_VERSION_BY_FIELD}
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
     data = f"s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
     for n, member in enumerate(stamp.members):
         value = member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
-        kept.append(f"{value} AS p{n}")
+        kept.append(f"{value} AS metaxy_p{n}")
         if stamp.overridden(member):
             own = member_sql(stamp.given[c.METAXY_DATA_VERSION_BY_FIELD], data, member, dialect)
-            kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS d{n}")
+            kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS metaxy_d{n}")
         else:
-            kept.append(f"{value} AS d{n}")
+            kept.append(f"{value} AS metaxy_d{n}")
     return f"SELECT {', '.join(kept)} FROM {source} AS s"
 
 
@@ -85,9 +85,9 @@ def _hash_sql(stamp: Stamp, dialect: Dialect) -> str:
         return dialect.hashed(dialect.joined(values), stamp.hash)
 
     given = dialect.quote(c.METAXY_PROVENANCE)
-    provenance = f"coalesce({given}, {sample('p')})" if c.METAXY_PROVENANCE in stamp.kept else sample("p")
-    own = sample("d") if stamp.overrides_data else "NULL"
-    return f"{provenance} AS mx_p, {own} AS mx_d"
+    provenance = f"coalesce({given}, {sample('metaxy_p')})" if c.METAXY_PROVENANCE in stamp.kept else sample("metaxy_p")
+    own = sample("metaxy_d") if stamp.overrides_data else "NULL"
+    return f"{provenance} AS metaxy_p, {own} AS metaxy_d"
 
 
 def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
@@ -95,11 +95,11 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
     for prefix, name in PACKED.items():
         members = {m: f"{prefix}{n}" for n, m in enumerate(stamp.members)}
         values[name] = pack_sql(stamp.forms[name], members, dialect)
-    values[c.METAXY_PROVENANCE] = "mx_p"
-    data = "coalesce(mx_d, mx_p)" if stamp.overrides_data else "mx_p"
+    values[c.METAXY_PROVENANCE] = "metaxy_p"
+    data = "coalesce(metaxy_d, metaxy_p)" if stamp.overrides_data else "metaxy_p"
     values[c.METAXY_DATA_VERSION] = data
     if c.METAXY_DATA_VERSION in stamp.kept:
-        values[c.METAXY_DATA_VERSION] = f"coalesce({dialect.quote(c.METAXY_DATA_VERSION)}, mx_p)"
+        values[c.METAXY_DATA_VERSION] = f"coalesce({dialect.quote(c.METAXY_DATA_VERSION)}, metaxy_p)"
     for name, text in stamp.texts.items():
         values[name] = dialect.null_text if text is None else dialect.literal(text)
     for name, time in stamp.times.items():
@@ -128,11 +128,11 @@ def _flat_polars(stamp: Stamp, schema: pl.Schema) -> list[pl.Expr]:
     flat = []
     for n, member in enumerate(stamp.members):
         value = member_polars(schema[provenance], provenance, member)
-        flat.append(value.alias(f"p{n}"))
+        flat.append(value.alias(f"metaxy_p{n}"))
         if stamp.overridden(member):
             own = member_polars(schema[data], data, member)
             value = pl.when(pl.col(data).is_null()).then(value).otherwise(own)
-        flat.append(value.alias(f"d{n}"))
+        flat.append(value.alias(f"metaxy_d{n}"))
     return flat
 
 
@@ -141,8 +141,8 @@ def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
         return plan.hashed(plan.joined([plan.escaped(pl.col(f"{prefix}{n}")) for n in stamp.hash_order]), stamp.hash)
 
     given = [pl.col(c.METAXY_PROVENANCE).cast(pl.String)] if c.METAXY_PROVENANCE in stamp.kept else []
-    own = sample("d") if stamp.overrides_data else pl.lit(None, pl.String)
-    return [pl.coalesce([*given, sample("p")]).alias("mx_p"), own.alias("mx_d")]
+    own = sample("metaxy_d") if stamp.overrides_data else pl.lit(None, pl.String)
+    return [pl.coalesce([*given, sample("metaxy_p")]).alias("metaxy_p"), own.alias("metaxy_d")]
 
 
 def _final_polars(stamp: Stamp, casts: Mapping[str, pl.DataType]) -> list[pl.Expr]:
@@ -150,10 +150,10 @@ def _final_polars(stamp: Stamp, casts: Mapping[str, pl.DataType]) -> list[pl.Exp
     for prefix, name in PACKED.items():
         members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}
         values[name] = pack_polars(stamp.forms[name], members)
-    values[c.METAXY_PROVENANCE] = pl.col("mx_p")
-    values[c.METAXY_DATA_VERSION] = pl.coalesce("mx_d", "mx_p") if stamp.overrides_data else pl.col("mx_p")
+    values[c.METAXY_PROVENANCE] = pl.col("metaxy_p")
+    values[c.METAXY_DATA_VERSION] = pl.coalesce("metaxy_d", "metaxy_p") if stamp.overrides_data else pl.col("metaxy_p")
     if c.METAXY_DATA_VERSION in stamp.kept:
-        values[c.METAXY_DATA_VERSION] = pl.coalesce(c.METAXY_DATA_VERSION, "mx_p")
+        values[c.METAXY_DATA_VERSION] = pl.coalesce(c.METAXY_DATA_VERSION, "metaxy_p")
     moment = pl.Datetime("us", "UTC")
     constants = {name: pl.lit(text, pl.String) for name, text in stamp.texts.items()}
     constants |= {name: pl.lit(time, moment) for name, time in stamp.times.items()}

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import duckdb
 import narwhals as nw
@@ -29,6 +30,7 @@ class DuckDBStorage:
         self.table_prefix = table_prefix
         self.capabilities = Capabilities(transactions=True, creates_tables=creates_tables)
         self._writing = threading.Lock()
+        self._schemas: dict[tuple[tuple[str, str], ...], nw.Schema] = {}
 
     def open(self, mode: AccessMode) -> None:
         """Connect to the database."""
@@ -42,28 +44,40 @@ class DuckDBStorage:
         """Name the table of a feature."""
         return self.table_prefix + key.table_name
 
-    def _table_type(self, key: FeatureKey) -> str | None:
-        found = self.connection.execute(
-            "SELECT table_type FROM information_schema.tables WHERE table_catalog = current_database()"
-            f" AND table_schema = current_schema() AND table_name = {DUCKDB.literal(self.table_name(key))}"
-        ).fetchall()
-        return str(found[0][0]) if found else None
+    def _select(self, key: FeatureKey, columns: str) -> duckdb.DuckDBPyRelation | None:
+        """Bind a query over a table, which is the cheapest way to ask whether it exists."""
+        try:
+            return self.connection.cursor.sql(f"SELECT {columns} FROM {DUCKDB.quote(self.table_name(key))}")
+        except duckdb.CatalogException:
+            return None
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether the table exists."""
-        return self._table_type(key) is not None
+        return self._select(key, "*") is not None
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of a table as a relation."""
-        kind = self._table_type(key)
-        if kind is None:
+        relation = self._select(key, "*")
+        if relation is None:
             raise TableNotFoundError(f"{self.connection.database} has no table {self.table_name(key)!r}")
-        table = DUCKDB.quote(self.table_name(key))
-        relation = self.connection.cursor.sql(f"SELECT * FROM {table}")
         frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(relation)
         types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
-        forms = by_field_forms(frame.collect_schema())
-        return Scan(frame, table if kind == "BASE TABLE" else None, types, forms)
+        schema = self._schema(frame, tuple(types.items()))
+        table = DUCKDB.quote(self.table_name(key)) if self._has_row_ids(key) else None
+        return Scan(frame, schema, table, types, by_field_forms(schema))
+
+    def _schema(self, frame: nw.LazyFrame[Any], types: tuple[tuple[str, str], ...]) -> nw.Schema:
+        """Return the schema of a relation; Narwhals runs a query to learn it, so it is remembered by its types."""
+        if types not in self._schemas:
+            self._schemas[types] = frame.collect_schema()
+        return self._schemas[types]
+
+    def _has_row_ids(self, key: FeatureKey) -> bool:
+        """Return whether it is a table: rows of a view have no identity."""
+        try:
+            return self._select(key, "rowid") is not None
+        except duckdb.BinderException:
+            return False
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, all in one transaction."""
@@ -78,7 +92,7 @@ class DuckDBStorage:
             self.connection.execute(f"CREATE TABLE {table} AS {query}")
             return
         self._grow(table, write)
-        names = DUCKDB.names(write.frame.collect_schema())
+        names = DUCKDB.names(write.frame.columns)
         try:
             self.connection.cursor.execute(f"INSERT INTO {table} ({names}) {query}")
         except duckdb.Error as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.duckdb.connection import DuckDBConnection, ExtensionSpec
 from metaxy.ext.duckdb.storage import DuckDBStorage
@@ -66,7 +67,7 @@ class DuckDBMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"DuckDBMetadataStore(database={self.database.split('?', 1)[0]})"
+        return f"DuckDBMetadataStore(database={mask_text(self.database.split('?', 1)[0])})"
 
     @property
     def sqlalchemy_url(self) -> str:
