@@ -1,0 +1,87 @@
+"""The one statement of an eager update: what DuckDB plans to do for it, counted instead of timed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from tests.golden.features import stored_definition
+
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.registry import FeatureGraph
+
+FEATURES = (
+    {"key": "video", "id_columns": ["id"], "fields": ["audio", "frames"]},
+    {"key": "crop", "id_columns": ["id"], "deps": ["video"], "fields": ["audio", "frames"]},
+)
+PAYLOAD = {"path", "size"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDBMetadataStore]:
+    """Give a store in which one sample is new, one stale, one orphaned and one unchanged."""
+    graph = FeatureGraph()
+    for feature in FEATURES:
+        graph.add_feature_definition(stored_definition(feature))
+    store = DuckDBMetadataStore(tmp_path / "x.duckdb", auto_create_tables=True)
+    with graph.use(), store.open("w"):
+        store.write("video", samples("a", "b", "gone"))
+        store.write("crop", store.resolve_update("crop").new)
+        store.write("video", samples("b", "new", audio="changed"))
+        store.delete("video", nw.col("id") == "gone")
+        yield store
+
+
+def samples(*ids: str, audio: str = "a") -> pl.DataFrame:
+    versions = [{"audio": audio, "frames": "f"} for _ in ids]
+    columns = {"id": ids, "path": ids, "size": range(len(ids)), "metaxy_provenance_by_field": versions}
+    return pl.DataFrame({name: list(values) for name, values in columns.items()})
+
+
+def statement_of(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
+    """Return the statements that an eager update fetches: there must be one."""
+    fetched: list[str] = []
+    fetch = store.connection.fetch
+
+    def watched(query: str) -> Any:
+        fetched.append(query)
+        return fetch(query)
+
+    monkeypatch.setattr(store.connection, "fetch", watched)
+    increment = store.resolve_update("crop")
+    assert len(fetched) == 1
+    return fetched[0], increment
+
+
+def operators(store: DuckDBMetadataStore, statement: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and details of each operator of the physical plan."""
+    plan = store.connection.cursor.execute(f"EXPLAIN (FORMAT json) {statement}").fetchall()[0][1]
+    waiting = json.loads(plan)
+    while waiting:
+        node = waiting.pop()
+        waiting += node["children"]
+        yield node["name"].strip(), node["extra_info"]
+
+
+def test_it_finds_what_changed(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, increment = statement_of(store, monkeypatch)
+    assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
+
+
+def test_each_field_and_sample_is_hashed_once(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    statement, _ = statement_of(store, monkeypatch)
+    assert statement.count("md5(") == 3  # two fields and the sample
+    plan = [str(details) for _, details in operators(store, statement)]
+    assert sum(text.count("md5(") for text in plan) <= 3  # and the plan writes none of them twice
+
+
+def test_the_payload_is_read_only_for_changed_samples(
+    store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement, _ = statement_of(store, monkeypatch)
+    scans = [details for name, details in operators(store, statement) if name == "SEQ_SCAN"]
+    reads = [scan for scan in scans if PAYLOAD & set(scan.get("Projections", []))]
+    assert len(scans) > len(reads) == 2  # once for new and stale samples, once for orphaned rows; both by row id
