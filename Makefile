@@ -11,7 +11,7 @@ RUN := $(UV) run --no-sync
 PYTEST := $(RUN) pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check fmt types docs bench budgets
+.PHONY: help demo test test-slow check fmt types docs reference bench budgets
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -41,8 +41,12 @@ types: .venv/.dev  ## Check types: mypy on everything, pyright and ty on user co
 	$(RUN) mypy
 	$(PYTEST) tests/typing
 
-docs: .venv/.test  ## Run the code of the README and the pages of docs/
+docs: .venv/.docs  ## Build the site into site/, and run the code of the README and the pages of docs/
+	$(RUN) zensical build --strict --clean
 	$(PYTEST) tests/docs
+
+reference: .venv/.docs  ## Write the tables of docs/reference.md anew, from the code
+	$(RUN) python -m tests.docs.reference
 
 bench: .venv/.dev  ## Measure how fast updates are resolved
 	$(RUN) python benchmarks/resolve.py
@@ -58,6 +62,10 @@ budgets: .venv/.dev  ## Measure the CPU time of import, help and versions agains
 
 .venv/.test: pyproject.toml uv.lock | $(UV_INSTALLED)
 	$(UV) sync --frozen --inexact --no-default-groups --group test --all-extras --compile-bytecode
+	@touch $@
+
+.venv/.docs: pyproject.toml uv.lock | $(UV_INSTALLED)
+	$(UV) sync --frozen --inexact --no-default-groups --group test --group docs --all-extras --compile-bytecode
 	@touch $@
 
 .venv/.dev: pyproject.toml uv.lock | $(UV_INSTALLED)

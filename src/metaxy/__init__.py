@@ -48,7 +48,10 @@ if TYPE_CHECKING:
     from metaxy.project.loading import init, load_features, load_module_entrypoint, load_package_entrypoints
     from metaxy.registry import FeatureGraph, current_graph, get_feature_by_key, graph
     from metaxy.storage.port import AccessMode
+    from metaxy.store.batched_writer import BufferedMetadataWriter
+    from metaxy.store.external import sync_external_features
     from metaxy.store.store import MetadataStore
+    from metaxy.store.system.storage import SystemTableStorage
     from metaxy.versioning.increment import Increment, LazyIncrement, PolarsIncrement, PolarsLazyIncrement
 
     __version__: str
@@ -57,6 +60,7 @@ __all__ = [
     "AccessMode",
     "AllFieldsMapping",
     "BaseFeature",
+    "BufferedMetadataWriter",
     "CoercibleToFeatureKey",
     "CoercibleToFieldKey",
     "DefaultFieldsMapping",
@@ -88,6 +92,7 @@ __all__ = [
     "PolarsLazyIncrement",
     "SpecialFieldDep",
     "StoreConfig",
+    "SystemTableStorage",
     "UnresolvedExternalFeatureWarning",
     "ValidatedFeatureKey",
     "ValidatedFeatureKeyAdapter",
@@ -107,6 +112,7 @@ __all__ = [
     "load_features",
     "load_module_entrypoint",
     "load_package_entrypoints",
+    "sync_external_features",
 ]
 
 # Public name → the module that has it; `public` is importable, too.
@@ -114,6 +120,7 @@ _HOMES: Final = {
     "AccessMode": "metaxy.storage.port",
     "AllFieldsMapping": "metaxy.definitions.mapping",
     "BaseFeature": "metaxy.feature",
+    "BufferedMetadataWriter": "metaxy.store.batched_writer",
     "CoercibleToFeatureKey": "metaxy.definitions.keys",
     "CoercibleToFieldKey": "metaxy.definitions.keys",
     "DefaultFieldsMapping": "metaxy.definitions.mapping",
@@ -145,6 +152,7 @@ _HOMES: Final = {
     "PolarsLazyIncrement": "metaxy.versioning.increment",
     "SpecialFieldDep": "metaxy.definitions.field",
     "StoreConfig": "metaxy.config",
+    "SystemTableStorage": "metaxy.store.system.storage",
     "UnresolvedExternalFeatureWarning": "metaxy.errors",
     "ValidatedFeatureKey": "metaxy.definitions.keys",
     "ValidatedFeatureKeyAdapter": "metaxy.definitions.keys",
@@ -164,6 +172,7 @@ _HOMES: Final = {
     "load_module_entrypoint": "metaxy.project.loading",
     "load_package_entrypoints": "metaxy.project.loading",
     "public": "metaxy._markers",
+    "sync_external_features": "metaxy.store.external",
 }
 
 

@@ -32,6 +32,11 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.metadata_store.base": ("metaxy.storage.port", "metaxy.store.config", "metaxy.store.store"),
     "metaxy.metadata_store.exceptions": ("metaxy.errors",),
     "metaxy.metadata_store.fallback": ("metaxy.store.fallback",),
+    "metaxy.metadata_store.system": (
+        "metaxy.store.system.tables",
+        "metaxy.store.system.records",
+        "metaxy.store.system.storage",
+    ),
     "metaxy.metadata_store.types": ("metaxy.storage.port",),
     "metaxy.metadata_store.warnings": ("metaxy.errors",),
     "metaxy.models": (),
@@ -51,8 +56,9 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.models.lineage": ("metaxy.definitions.lineage",),
     "metaxy.models.plan": ("metaxy.dag.plan",),
     "metaxy.models.types": ("metaxy.definitions.keys", "metaxy.dag.snapshot"),
-    "metaxy.utils": ("metaxy.versioning.frames",),
+    "metaxy.utils": ("metaxy.store.batched_writer", "metaxy.versioning.frames"),
     "metaxy.utils.exceptions": ("metaxy.errors",),
+    "metaxy.utils.external_features": ("metaxy.store.external",),
     "metaxy.versioning.types": ("metaxy.hashing", "metaxy.versioning.increment"),
 }
 # These warn where a name is taken from them.

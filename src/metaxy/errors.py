@@ -21,6 +21,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
     └── MetadataStoreError                       anything a store refuses
         ├── FeatureNotFoundError (.keys)         the feature has no table here
         ├── SystemDataNotFoundError
+        ├── SnapshotError (ValueError)           a graph cannot be pushed, or was not
         ├── TableNotFoundError                   and the store may not create it
         ├── FieldNotFoundError
         ├── MetadataSchemaError (ValueError)     columns, types, NULLs or duplicates that cannot be stored or read
@@ -28,6 +29,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
         ├── StoreNotOpenError
         ├── StoreLockedError                     another process writes to an embedded database
         ├── StoreConnectionError                 the database, path or bucket cannot be reached
+        ├── BufferedWriterError (RuntimeError)   a background writer failed, or is not running
         ├── HashAlgorithmNotSupportedError (ValueError)
         └── HashSettingsMismatchError            rows exist, under other hash settings
 """
@@ -41,6 +43,7 @@ __all__ = [
     "AbstractFeatureError",
     "AmbiguousProjectError",
     "AutoCreatedTableWarning",
+    "BufferedWriterError",
     "CodeVersionWarning",
     "ConfigFileNotFoundError",
     "ConfigNotSetWarning",
@@ -71,6 +74,7 @@ __all__ = [
     "MetaxyWarning",
     "MovedMetadataStoreWarning",
     "PolarsMaterializationWarning",
+    "SnapshotError",
     "StoreConnectionError",
     "StoreImportError",
     "StoreLockedError",
@@ -93,8 +97,9 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["video"])
     ''
     """
-    close = difflib.get_close_matches(name, list(options), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    spelled = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def short_path(path: str | PurePath) -> str:
@@ -231,6 +236,10 @@ class SystemDataNotFoundError(MetadataStoreError):
     """A system table does not exist yet."""
 
 
+class SnapshotError(MetadataStoreError, ValueError):
+    """A graph cannot be pushed as it is, or the store has no such snapshot."""
+
+
 class TableNotFoundError(MetadataStoreError):
     """A table is missing and the store may not create it."""
 
@@ -257,6 +266,10 @@ class StoreLockedError(MetadataStoreError):
 
 class StoreConnectionError(MetadataStoreError):
     """The database, directory or bucket of a store cannot be reached."""
+
+
+class BufferedWriterError(MetadataStoreError, RuntimeError):
+    """A background writer could not write its rows, or is not running."""
 
 
 class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):

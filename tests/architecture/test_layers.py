@@ -25,6 +25,7 @@ LAYERS = (
     ("ext",),
     ("demo",),
     ("cli",),
+    ("testing",),
 )
 RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
 

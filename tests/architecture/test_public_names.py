@@ -29,6 +29,7 @@ OLD_NAMES = {
     "metaxy.metadata_store.base": ("VersioningEngineOptions", "metaxy.store.config"),
     "metaxy.metadata_store.exceptions": ("VersioningEngineMismatchError", "metaxy.errors"),
     "metaxy.metadata_store.fallback": ("FallbackStoreList", "metaxy.store.fallback"),
+    "metaxy.metadata_store.system": ("SystemTableStorage", "metaxy"),
     "metaxy.metadata_store.types": ("AccessMode", "metaxy"),
     "metaxy.metadata_store.warnings": ("PolarsMaterializationWarning", "metaxy.errors"),
     "metaxy.models.bases": ("VersioningEngineMismatchError", "metaxy.errors"),
@@ -45,6 +46,7 @@ OLD_NAMES = {
     "metaxy.models.types": ("FeatureKey", "metaxy"),
     "metaxy.utils": ("collect_to_polars", "metaxy.versioning.frames"),
     "metaxy.utils.exceptions": ("MetaxyError", "metaxy.errors"),
+    "metaxy.utils.external_features": ("sync_external_features", "metaxy"),
     "metaxy.versioning.types": ("PolarsIncrement", "metaxy"),
 }
 # More names of paths with several targets.
@@ -54,6 +56,8 @@ MORE = [
     ("metaxy.metadata_store", "MetadataStore", "metaxy"),
     ("metaxy.metadata_store.base", "MetadataStore", "metaxy"),
     ("metaxy.metadata_store.base", "MetadataStoreConfig", "metaxy.store.config"),
+    ("metaxy.metadata_store.system", "FEATURE_VERSIONS_KEY", "metaxy.store.system.tables"),
+    ("metaxy.metadata_store.system", "FeatureVersionsModel", "metaxy.store.system.records"),
     ("metaxy.models.feature", "FeatureGraph", "metaxy"),
     ("metaxy.models.feature", "SerializedFeature", "metaxy.dag.snapshot"),
     ("metaxy.models.feature", "graph", "metaxy.registry"),
@@ -62,6 +66,7 @@ MORE = [
     ("metaxy.models.filter_expression", "FilterParseError", "metaxy.errors"),
     ("metaxy.models.types", "KEY_SEPARATOR", "metaxy.definitions.keys"),
     ("metaxy.models.types", "PushResult", "metaxy.dag.snapshot"),
+    ("metaxy.utils", "BufferedMetadataWriter", "metaxy"),
     ("metaxy.utils", "collect_to_arrow", "metaxy.versioning.frames"),
     ("metaxy.versioning.types", "HashAlgorithm", "metaxy"),
 ]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import narwhals as nw
 import polars as pl
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from pydantic import Field
 
@@ -26,6 +26,7 @@ from metaxy.versioning.frames import collect_to_polars
 
 Layout = Literal["nested", "flat"]
 LAYOUTS = ("nested", "flat")
+COMMIT_ATTEMPTS = 30  # each one that fails lets another writer through
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
 
@@ -87,14 +88,25 @@ class DeltaStorage:
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
             frame = _storable(collect_to_polars(write.frame))
-            options = {"schema_mode": "merge", **self.write_options}
             with self._errors(write.key):
+                self._commit(self.uri(write.key), frame)
+
+    def _commit(self, uri: str, frame: pl.DataFrame) -> None:
+        """Append to one table; again, if another writer has created or changed it in between."""
+        options = {"schema_mode": "merge", **self.write_options}
+        for attempt in range(1, COMMIT_ATTEMPTS + 1):
+            try:
                 frame.write_delta(
-                    self.uri(write.key),
+                    uri,
                     mode="append",
                     storage_options=self.storage_options or None,
                     delta_write_options=options,
                 )
+            except CommitFailedError:  # nothing was stored
+                if attempt == COMMIT_ATTEMPTS:
+                    raise
+            else:
+                return
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition: they are found here and named by what identifies them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import narwhals as nw
 
@@ -12,33 +13,80 @@ from metaxy.versioning.codec import ByField
 Schema = Mapping[str, nw.dtypes.DType]
 
 
+TEXT = (nw.String, nw.Enum, nw.Categorical)
+UNITS = ("s", "ms", "us", "ns")
+
+
 @dataclass(frozen=True)
 class Fit:
-    """What has to happen so that rows fit a table: columns to cast, columns and struct members to add."""
+    """What has to happen so that rows fit a table: columns to cast, columns and struct members to add.
+
+    ``tried`` are those of the casts that lose nothing only if the values are small or round enough: from, to.
+    """
 
     casts: frozenset[str] = frozenset()
+    tried: Mapping[str, tuple[nw.dtypes.DType, nw.dtypes.DType]] = field(default_factory=dict)
     new_columns: tuple[str, ...] = ()
     new_members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def is_lossless(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
-    """Return whether values of one type can be stored as another without loss; integers are checked when cast.
+def is_lossless(source: Any, target: Any) -> bool:
+    """Return whether every value of one Narwhals type can be stored as another without loss.
 
-    >>> is_lossless(nw.Int64(), nw.Int32()), is_lossless(nw.Float64(), nw.Int64()), is_lossless(nw.Int64(), nw.String())
+    >>> is_lossless(nw.Int32(), nw.Int64()), is_lossless(nw.Int64(), nw.Int32()), is_lossless(nw.Int64(), nw.String())
     (True, False, False)
     """
-    text = (nw.String, nw.Enum, nw.Categorical)
     if source == target or isinstance(source, nw.Unknown) or isinstance(target, nw.Unknown):
         return True
+    if source.is_numeric():
+        return target.is_numeric() and _number_fits(source, target)
+    if isinstance(source, TEXT):
+        return isinstance(target, TEXT)
+    if isinstance(source, (nw.Datetime, nw.Duration)) and type(source) is type(target):
+        return UNITS.index(source.time_unit) <= UNITS.index(target.time_unit)
+    if isinstance(source, nw.Date):
+        return isinstance(target, nw.Datetime)
+    return _members_fit(source, target)
+
+
+def may_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
+    """Return whether some values can be stored as the other type, which is found out by trying.
+
+    >>> may_fit(nw.Int64(), nw.Int32()), may_fit(nw.Float64(), nw.Int64())
+    (True, False)
+    """
     if source.is_integer():
         return target.is_integer() or isinstance(target, (nw.Float64, nw.Decimal))
+    return isinstance(source, nw.Datetime) and isinstance(target, nw.Datetime)
+
+
+def _number_fits(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     if source.is_float():
         return isinstance(target, nw.Float64)
-    if isinstance(source, text):
-        return isinstance(target, text)
-    if isinstance(source, (nw.Date, nw.Datetime)):
-        return isinstance(target, nw.Datetime)
-    return type(source) is type(target)
+    whole, fraction = _digits(source)
+    if target.is_float():
+        return isinstance(target, nw.Float64) and whole + fraction <= 15 and not fraction
+    room, fine = _digits(target)
+    loses_sign = target.is_unsigned_integer() and not source.is_unsigned_integer()
+    return not loses_sign and whole <= room - target.is_integer() and fraction <= fine
+
+
+def _digits(dtype: nw.dtypes.DType) -> tuple[int, int]:
+    """Count the digits of a type's largest value, before and after the point."""
+    if isinstance(dtype, nw.Decimal):
+        return dtype.precision - dtype.scale, dtype.scale
+    bits = int(str(dtype).lstrip("UInt")) - dtype.is_signed_integer()
+    return len(str(2**bits)), 0
+
+
+def _members_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
+    if isinstance(source, nw.Struct) and isinstance(target, nw.Struct):
+        known = {member.name: member.dtype for member in target.fields}
+        return all(m.name in known and is_lossless(m.dtype, known[m.name]) for m in source.fields)
+    if isinstance(source, nw.Map) and isinstance(target, nw.Map):
+        return is_lossless(source.key, target.key) and is_lossless(source.value, target.value)
+    arrays = (nw.List, nw.Array)
+    return isinstance(source, arrays) and isinstance(target, arrays) and is_lossless(source.inner, target.inner)
 
 
 def fit_columns(
@@ -60,13 +108,11 @@ def fit_columns(
             raise MetadataSchemaError(
                 f"{feature}: column {name!r} differs only by case from {lower[name.lower()]!r} of its table; rename it"
             )
-    for name, dtype in frame.items():
-        if name in table and not is_lossless(dtype, table[name]):
-            raise MetadataSchemaError(
-                f"{feature}: column {name!r} is {dtype} but its table has {table[name]}; storing it changes values: "
-                "cast the column, or rename it"
-            )
-    casts = frozenset(name for name, dtype in frame.items() if name in table and dtype != table[name])
+    different = {name: (dtype, table[name]) for name, dtype in frame.items() if name in table and dtype != table[name]}
+    tried = {name: types for name, types in different.items() if not is_lossless(*types)}
+    for name, types in tried.items():
+        if not may_fit(*types):
+            raise lossy(feature, name, *types)
     new_columns = tuple(name for name in frame if name not in table)
     wanted = list(members)
     new_members = {
@@ -76,7 +122,15 @@ def fit_columns(
     }
     if evolution == "strict" and (new_columns or new_members):
         _refuse(feature, frame, new_columns, new_members)
-    return Fit(casts, new_columns, new_members)
+    return Fit(frozenset(different), tried, new_columns, new_members)
+
+
+def lossy(feature: str, column: str, source: nw.dtypes.DType, target: nw.dtypes.DType) -> MetadataSchemaError:
+    """Build the error for a column that does not fit its table."""
+    return MetadataSchemaError(
+        f"{feature}: column {column!r} is {source} but its table has {target}; storing it changes values: "
+        "cast the column, or rename it"
+    )
 
 
 def _refuse(feature: str, frame: Schema, columns: tuple[str, ...], members: Mapping[str, tuple[str, ...]]) -> None:

@@ -1,38 +1,83 @@
 """Deleting: tombstones that hide samples, or rows removed for good."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
-from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION
+from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT, STRAY_COLUMNS
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Append
-from metaxy.store.reading import Found
+from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
 from metaxy.versioning.engine import View
+from metaxy.versioning.flags import check_conditions
+from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
 
 
-def delete_softly(
-    store: "MetadataStore", found: Found, definition: FeatureDefinition, scope: Scope, filters: Sequence[nw.Expr]
-) -> None:
-    """Append a tombstone for each sample whose latest row fulfils the filters; all else stays as it was."""
-    latest = Latest(tuple(definition.spec.id_columns), scope.version(definition.key))
-    rows = found.rows(definition.spec.id_columns, filters=tuple(filters))
-    columns = list(found.scan.schema)
+@dataclass(frozen=True)
+class Deletion:
+    """Which rows of a feature are deleted, and how far back."""
+
+    definition: FeatureDefinition
+    filters: Sequence[nw.Expr] = ()
+    with_feature_history: bool = False
+    with_sample_history: bool = False
+
+
+def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, soft: bool) -> None:
+    """Delete rows of this very store; those of its fallback stores are not its own.
+
+    Raises:
+        FeatureNotFoundError: if the feature has no table in this store.
+    """
+    found = find(store, deletion.definition.key, allow_fallback=False)
+    if soft:
+        _append_tombstones(store, found, scope, deletion)
+    else:
+        check_conditions(f"feature {found.key}", deletion.filters, list(found.scan.schema))
+        store.storage.delete(deletion.definition.key, _condition(scope, deletion))
+
+
+def _append_tombstones(store: "MetadataStore", found: Found, scope: Scope, deletion: Deletion) -> None:
+    """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
+    ids = deletion.definition.spec.id_columns
+    latest = latest_per_version(scope, deletion.definition, all_versions=deletion.with_feature_history)
+    if deletion.with_sample_history:
+        latest = Latest(latest.ids, latest.feature_version, one_per_sample=False)
+    columns = [name for name in found.scan.schema if name not in STRAY_COLUMNS]
+    rows = found.rows(ids, filters=tuple(deletion.filters))
     live = store.engine.latest(rows, latest, columns, View())
-    moment = nw.lit(store.clock.now()).cast(nw.Datetime("us", "UTC"))
-    tombstones = live.with_columns(moment.alias(METAXY_DELETED_AT)).select(columns)
-    store.storage.append([Append(definition.key, tombstones)])
+    tombstones = store.engine.take(live.with_columns(_deleted_at(store).alias(METAXY_DELETED_AT)).select(columns))
+    if collect_to_polars(tombstones.select(METAXY_DELETED_AT).head(1)).height:
+        store.storage.append([Append(deletion.definition.key, tombstones)])
 
 
-def delete_for_good(
-    store: "MetadataStore", definition: FeatureDefinition, scope: Scope, filters: Sequence[nw.Expr]
-) -> None:
-    """Remove all rows of the current version that fulfil the filters, older ones of a sample too."""
-    current = nw.col(METAXY_FEATURE_VERSION) == scope.version(definition.key)
-    store.storage.delete(definition.key, nw.all_horizontal(current, *filters, ignore_nulls=False))
+def latest_per_version(
+    scope: Scope, definition: FeatureDefinition, *, all_versions: bool, include_deleted: bool = False
+) -> Latest:
+    """Pick the latest row of each sample in the current feature version, or in each that the table has."""
+    ids = tuple(definition.spec.id_columns)
+    if all_versions:
+        return Latest((*ids, METAXY_FEATURE_VERSION), None, include_deleted=include_deleted)
+    return Latest(ids, scope.version(definition.key), include_deleted=include_deleted)
+
+
+def _deleted_at(store: "MetadataStore") -> nw.Expr:
+    """Write the time of a deletion: now, but after the row's write, which may carry the time of a faster clock."""
+    now = nw.lit(store.clock.now()).cast(nw.Datetime("us", "UTC"))
+    written = nw.col(METAXY_UPDATED_AT).cast(nw.Datetime("us", "UTC"))
+    return nw.max_horizontal(now, written.dt.offset_by("1us"))
+
+
+def _condition(scope: Scope, deletion: Deletion) -> Any:
+    """Write the condition on the rows to remove, None for all; each row is judged by itself."""
+    conditions = list(deletion.filters)
+    if not deletion.with_feature_history:
+        conditions.append(nw.col(METAXY_FEATURE_VERSION) == scope.version(deletion.definition.key))
+    return nw.all_horizontal(*conditions, ignore_nulls=False) if conditions else None

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from typing_extensions import Self
+
 from metaxy.errors import InvalidConfigError
 from metaxy.hashing import HashAlgorithm
 
@@ -68,6 +70,11 @@ class FallbackStoreList(Sequence["MetadataStore"]):
     def names(self) -> list[str]:
         """How each entry is called, without looking names up."""
         return [entry if isinstance(entry, str) else entry.name or entry.display() for entry in self._entries]
+
+    def checked_against(self, algorithm: HashAlgorithm) -> Self:
+        """Return the same list; its stores must hash like the store that falls back on them, once they are known."""
+        self._algorithm = algorithm
+        return self
 
     def _resolve(self, index: int) -> "MetadataStore":
         entry: Any = self._entries[index]

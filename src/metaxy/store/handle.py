@@ -61,8 +61,8 @@ class StoreHandle:
         grows = storage.capabilities.creates_tables
         self.schema_evolution: SchemaEvolution = schema_evolution or ("add" if grows else "strict")
         if not isinstance(fallback_stores, FallbackStoreList):
-            fallback_stores = FallbackStoreList(fallback_stores, parent_hash_algorithm=self.hash_algorithm)
-        self.fallback_stores = fallback_stores
+            fallback_stores = FallbackStoreList(fallback_stores)
+        self.fallback_stores = fallback_stores.checked_against(self.hash_algorithm)
         self._name = name
         self._materialization_id = materialization_id
         self._session = Session(storage, self.display())
@@ -153,9 +153,8 @@ class StoreHandle:
         self._entered.stack.pop().__exit__(*error)
 
     def keep_open(self, store: "MetadataStore") -> None:
-        """Open a fallback store for as long as this one is open."""
-        if store._session.mode is None:
-            self._session.resources.enter_context(store.open("r"))
+        """Open a fallback store for as long as this one is open, whoever else has it open."""
+        self._session.hold(id(store), store.open("r"))
 
     def validate_hash_algorithm(self, check_fallback_stores: bool = True) -> None:
         """Refuse an algorithm that the engine cannot compute, and fallback stores that hash otherwise."""

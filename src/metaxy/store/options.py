@@ -1,6 +1,7 @@
 """Keyword arguments of the store's verbs, as types: overloads share them instead of repeating them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import narwhals as nw
@@ -20,3 +21,4 @@ class UpdateOptions(TypedDict, total=False):
     skip_comparison: bool
     staleness_predicates: Sequence[nw.Expr] | None
     one_row_per_group: bool
+    as_of: datetime | None

@@ -1,12 +1,13 @@
 """Reading: which store has a feature, which rows of it count, and what the user sees of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
 
-from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.columns import BY_FIELD_COLUMNS, METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError, MetadataSchemaError, TableNotFoundError, did_you_mean
@@ -14,10 +15,15 @@ from metaxy.storage.port import Scan
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField
 from metaxy.versioning.engine import Rows, View
+from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
+    from metaxy.store.handle import StoreHandle
     from metaxy.store.store import MetadataStore
+
+
+_MOMENT = nw.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -25,21 +31,60 @@ class Found:
     """A table, and the store that has it."""
 
     store: "MetadataStore"
+    key: FeatureKey
     scan: Scan
 
     def rows(self, ids: Sequence[str], **asked: Any) -> Rows:
-        """Give the table to an engine; ``asked`` is what the user asks of its rows."""
-        return Rows(self.scan.frame, self.scan.table, self.scan.by_field, tuple(ids), **asked)
+        """Give the table to an engine; ``asked`` is what the user asks of its rows.
+
+        Raises:
+            MetadataSchemaError: if a condition names a column that the table does not have.
+        """
+        rows = Rows(self.scan.frame, self.scan.table, self.scan.by_field, tuple(ids), **asked)
+        columns = list(self.scan.schema)
+        check_conditions(f"feature {self.key}", (*rows.filters, *rows.stale), columns)
+        check_conditions(f"feature {self.key}", rows.renamed_filters, [rows.rename.get(c, c) for c in columns])
+        return rows
+
+    def as_of(self, moment: datetime | None) -> "Found":
+        """Return the table as it was at a moment: rows that were written, or deleted, later do not count."""
+        if moment is None:
+            return self
+        scan = self.scan
+        columns = [column for column in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if column in scan.schema]
+        event = nw.coalesce(*(nw.col(column).cast(_MOMENT) for column in columns))
+        counts = event.is_null() | (event <= nw.lit(moment).cast(_MOMENT))
+        return replace(self, scan=replace(scan, frame=scan.frame.filter(counts), table=None))
 
 
-def find(store: "MetadataStore", key: FeatureKey, *, allow_fallback: bool) -> Found:
+def checked_moment(moment: datetime | None) -> datetime | None:
+    """Return a moment in UTC.
+
+    Raises:
+        ValueError: if it has no time zone: it could mean any of 26 hours.
+
+    >>> checked_moment(datetime(2026, 1, 1, tzinfo=timezone.utc))
+    datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    if moment is None:
+        return None
+    if moment.utcoffset() is None:
+        raise ValueError(
+            f"as_of needs a time zone, and {moment!r} has none; for example datetime(2026, 1, 31, tzinfo=timezone.utc)"
+        )
+    return moment.astimezone(timezone.utc)
+
+
+def find(store: "StoreHandle", key: FeatureKey, *, allow_fallback: bool) -> Found:
     """Return the table of a feature in a store or, where it has none, in the first fallback that has one.
+
+    A table without rows is a table: its fallbacks are not asked.
 
     Raises:
         FeatureNotFoundError: naming the feature and the stores that were searched.
     """
     try:
-        return Found(store, store.storage.scan(key))
+        return Found(cast("MetadataStore", store), key, store.storage.scan(key))  # what has verbs is a MetadataStore
     except TableNotFoundError as error:
         for fallback in store.fallback_stores if allow_fallback else ():
             store.keep_open(fallback)
@@ -82,3 +127,13 @@ def read_rows(
             )
     rows = found.rows(spec.id_columns, filters=tuple(filters))
     return found.store.engine.latest(rows, latest, wanted, shown(found.scan, spec, scope, wanted))
+
+
+def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:
+    """Return the columns of a table, with the types that a user sees."""
+    members = [field.key.to_struct_key() for field in spec.fields]
+    by_field = (
+        nw.Map(nw.String(), nw.String()) if scope.shape == "map" else nw.Struct(dict.fromkeys(members, nw.String()))
+    )
+    wrong = shown(scan, spec, scope, list(scan.schema)).forms
+    return nw.Schema({name: by_field if name in wrong else dtype for name, dtype in scan.schema.items()})

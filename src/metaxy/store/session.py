@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta, timezone
 
 from metaxy.errors import InvalidConfigError, StoreNotOpenError
@@ -40,6 +40,7 @@ class Session:
         self._inside: Counter[int] = Counter()
         self._mode: AccessMode | None = None
         self.resources = ExitStack()  # what must be closed together with the storage
+        self._held: set[int] = set()
 
     @property
     def mode(self) -> AccessMode | None:
@@ -51,14 +52,14 @@ class Session:
         """Hold the storage open; yields whether this is the outermost entry."""
         if mode not in ("r", "w"):
             raise InvalidConfigError(f"a store is opened with mode 'r' or 'w', not {mode!r}")
-        outermost = self._enter(mode)
+        me = threading.get_ident()
+        outermost = self._enter(mode, me)
         try:
             yield outermost
         finally:
-            self._exit()
+            self._exit(me)  # a fallback store may be left by another thread than the one that entered it
 
-    def _enter(self, mode: AccessMode) -> bool:
-        me = threading.get_ident()
+    def _enter(self, mode: AccessMode, me: int) -> bool:
         with self._lock:
             outermost = self._mode is None
             if outermost:
@@ -82,16 +83,25 @@ class Session:
             raise
         self._mode = "w"
 
-    def _exit(self) -> None:
-        me = threading.get_ident()
+    def _exit(self, me: int) -> None:
         with self._lock:
             self._inside[me] -= 1
             if not self._inside[me]:
                 del self._inside[me]
             if not self._inside and self._mode is not None:
                 self._mode = None
-                self.resources.close()
-                self._storage.close()
+                self._held.clear()
+                try:
+                    self.resources.close()
+                finally:
+                    self._storage.close()
+
+    def hold(self, key: int, block: AbstractContextManager[object]) -> None:
+        """Stay in a block until this session ends; ``key`` tells blocks apart that need to be entered only once."""
+        with self._lock:
+            if key not in self._held:
+                self.resources.enter_context(block)
+                self._held.add(key)
 
     def require(self, mode: AccessMode) -> None:
         """Refuse to work on a store that is not open for this.

@@ -1,20 +1,26 @@
 """The metadata store: a thin conductor of a storage, an engine, the active graph and the active configuration."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, overload
 
 import narwhals as nw
 from typing_extensions import Unpack
 
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.errors import FeatureNotFoundError
+from metaxy.registry import FeatureGraph
 from metaxy.store.config import VersioningEngineOptions
-from metaxy.store.deleting import delete_for_good, delete_softly
-from metaxy.store.handle import StoreHandle
+from metaxy.store.copying import CopyRequest, copy_features
+from metaxy.store.deleting import Deletion, delete_rows
+from metaxy.store.external import sync_before_use
+from metaxy.store.information import StoreInformation
 from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.options import UpdateOptions
 from metaxy.store.provenance import compute_provenance
-from metaxy.store.reading import find, read_rows
+from metaxy.store.reading import checked_moment, find, read_rows
+from metaxy.store.rebasing import rebase, target_scope
+from metaxy.store.system.rows import append_rows, read_system_rows
+from metaxy.store.system.tables import is_system_key, refuse_system_key
 from metaxy.store.updating import Update, UpdateRequest, as_filters
 from metaxy.store.writing import OnDuplicate, WriteOptions, prepare
 from metaxy.versioning.increment import Increment, LazyIncrement
@@ -23,7 +29,7 @@ from metaxy.versioning.recipe import Latest
 Filters = Sequence[nw.Expr]
 
 
-class MetadataStore(StoreHandle):
+class MetadataStore(StoreInformation):
     """Reads and writes features, and resolves what must be computed.
 
     A store is a context manager: ``with store:`` opens it for reading, ``with store.open("w"):`` for writing. It may be
@@ -56,6 +62,7 @@ class MetadataStore(StoreHandle):
         with_feature_history: bool = False,
         with_sample_history: bool = False,
         include_soft_deleted: bool = False,
+        as_of: datetime | None = None,
         with_store_info: Literal[False] = False,
     ) -> nw.LazyFrame[Any]: ...
     @overload
@@ -70,6 +77,7 @@ class MetadataStore(StoreHandle):
         with_feature_history: bool = False,
         with_sample_history: bool = False,
         include_soft_deleted: bool = False,
+        as_of: datetime | None = None,
         with_store_info: Literal[True],
     ) -> "tuple[nw.LazyFrame[Any], MetadataStore]": ...
     def read(
@@ -83,6 +91,7 @@ class MetadataStore(StoreHandle):
         with_feature_history: bool = False,
         with_sample_history: bool = False,
         include_soft_deleted: bool = False,
+        as_of: datetime | None = None,
         with_store_info: bool = False,
     ) -> "nw.LazyFrame[Any] | tuple[nw.LazyFrame[Any], MetadataStore]":
         """Read the latest rows of a feature, lazily.
@@ -98,6 +107,7 @@ class MetadataStore(StoreHandle):
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample.
             include_soft_deleted: deleted samples too.
+            as_of: the state at this time: what was written or deleted later does not count.
             with_store_info: return the store that has the rows as well.
 
         Raises:
@@ -107,8 +117,12 @@ class MetadataStore(StoreHandle):
         if feature_version is not None and not with_feature_history:
             raise ValueError("feature_version needs with_feature_history=True")
         scope = self._scope("r")
+        if is_system_key(key := coerce_to_feature_key(feature)):
+            rows = read_system_rows(self, key, filters or (), columns)
+            return (rows, self) if with_store_info else rows
+        sync_before_use(self, scope)
         definition = scope.definition(feature)
-        found = find(self, definition.key, allow_fallback=allow_fallback)
+        found = find(self, definition.key, allow_fallback=allow_fallback).as_of(checked_moment(as_of))
         version = feature_version if with_feature_history else scope.version(definition.key)
         if not with_feature_history:
             refuse_other_hash_settings(found, definition, scope)
@@ -117,18 +131,6 @@ class MetadataStore(StoreHandle):
         )
         rows = read_rows(found, definition.spec, scope, latest, list(filters or ()), columns)
         return (rows, found.store) if with_store_info else rows
-
-    def has_feature(self, feature: Any, *, check_fallback: bool = False) -> bool:
-        """Return whether the feature has a table here or, if asked, in a fallback store."""
-        return self.find_store_for_feature(feature, check_fallback=check_fallback) is not None
-
-    def find_store_for_feature(self, feature_key: Any, *, check_fallback: bool = True) -> "MetadataStore | None":
-        """Return the store that has the feature's table, None if none has."""
-        self._session.require("r")
-        try:
-            return find(self, coerce_to_feature_key(feature_key), allow_fallback=check_fallback).store
-        except FeatureNotFoundError:
-            return None
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -156,8 +158,13 @@ class MetadataStore(StoreHandle):
             MetadataSchemaError: if columns are missing, IDs or versions are NULL, or types do not fit.
             TableNotFoundError: if the table is missing and the store may not create it.
         """
+        scope = self._scope("w")
+        if is_system_key(key := coerce_to_feature_key(feature)):
+            append_rows(self, key, df)
+            return
         options = WriteOptions(materialization_id, preserve_feature_version, on_duplicate)
-        self.storage.append([prepare(self, self._scope("w"), feature, df, options)])
+        with self.engine.temporary():
+            self.storage.append([prepare(self, scope, feature, df, options)])
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first; all frames are checked before any is stored.
@@ -173,9 +180,12 @@ class MetadataStore(StoreHandle):
             frames[key] = frame
         order = scope.graph.topological_sort_features(list(frames), descending=True)
         options = WriteOptions(materialization_id)
-        writes = [prepare(self, scope, key, frames[key], options) for key in order]
-        if writes:
-            self.storage.append(writes)
+        with self.engine.temporary():
+            writes = [prepare(self, scope, key, frames[key], options) for key in order]
+            if writes:
+                self.storage.append(writes)
+
+    # -- deleting ------------------------------------------------------------------------------------------------------
 
     def delete(
         self,
@@ -183,25 +193,94 @@ class MetadataStore(StoreHandle):
         filters: nw.Expr | Filters | None,
         *,
         soft: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
     ) -> None:
-        """Delete the samples whose latest rows fulfil all filters, None for all.
+        """Delete the samples whose latest rows fulfil all filters, None for all; features that depend on it stay.
 
         Args:
             feature: anything that names a feature.
-            filters: conditions on the latest rows.
+            filters: conditions on the latest rows or, for a hard delete, on each row.
             soft: append tombstones instead of removing rows.
+            with_feature_history: in all feature versions, not only in the current one.
+            with_sample_history: let the filters look at all rows of a sample, not only at the latest.
 
         Raises:
             FeatureNotFoundError: if the feature has no table in this store.
         """
         scope = self._scope("w")
+        refuse_system_key(coerce_to_feature_key(feature), "delete from")
         definition = scope.definition(feature)
-        conditions = as_filters(filters)
-        found = find(self, definition.key, allow_fallback=False)
-        if soft:
-            delete_softly(self, found, definition, scope, conditions)
-        else:
-            delete_for_good(self, definition, scope, conditions)
+        deletion = Deletion(definition, as_filters(filters), with_feature_history, with_sample_history)
+        delete_rows(self, scope, deletion, soft=soft)
+
+    def drop_feature_metadata(self, feature: Any) -> None:
+        """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""
+        self._session.require("w")
+        refuse_system_key(key := coerce_to_feature_key(feature), "drop")
+        self.storage.drop(key)
+        self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
+
+    # -- copying -------------------------------------------------------------------------------------------------------
+
+    def copy_metadata(
+        self,
+        from_store: "MetadataStore",
+        features: Sequence[Any] | None = None,
+        *,
+        filters: Mapping[Any, Filters] | None = None,
+        global_filters: Filters | None = None,
+        with_feature_history: bool = True,
+        with_sample_history: bool = False,
+        progress: bool = False,
+    ) -> dict[str, int]:
+        """Copy features from another store, row by row as they are, with tombstones, times and ids of runs.
+
+        Rows that are here already are not copied again, so an interrupted copy can be repeated. Features without a
+        table there are skipped.
+
+        Args:
+            from_store: the store to copy from; it must be open.
+            features: what to copy, all features of the current project by default.
+            filters: conditions per feature, on the rows that would be copied.
+            global_filters: conditions on the rows of all features.
+            with_feature_history: rows of all feature versions.
+            with_sample_history: all rows of each sample, not only its latest in each version.
+            progress: show a progress bar.
+
+        Returns: ``features_copied`` and ``rows_copied``.
+        """
+        scope = self._scope("w")
+        from_store._session.require("r")
+        request = CopyRequest.build(
+            scope,
+            features,
+            filters,
+            global_filters=as_filters(global_filters),
+            with_feature_history=with_feature_history,
+            with_sample_history=with_sample_history,
+            progress=progress,
+        )
+        return copy_features(self, from_store, scope, request)
+
+    def rebase(
+        self, feature: Any, df: Any, *, to_feature_version: str | None = None, graph: FeatureGraph | None = None
+    ) -> nw.LazyFrame[Any]:
+        """Give rows of one feature version the provenance of another, where their content is still right.
+
+        Frames: rows of the feature → the same rows with new provenance and versions, data versions only where the user
+        set them; rows without parents are left out. Write the result with ``preserve_feature_version=True``.
+
+        Args:
+            feature: anything that names a feature with dependencies.
+            df: its rows, as `read` returns them.
+            to_feature_version: the version to rebase on; the current one by default.
+            graph: the graph that has this version; the active one by default.
+
+        Raises:
+            ValueError: if the feature is a root, or its version is another one in the graph.
+        """
+        return rebase(self, target_scope(self._scope("r"), feature, to_feature_version, graph), feature, df)
 
     # -- updates -------------------------------------------------------------------------------------------------------
 
@@ -230,6 +309,7 @@ class MetadataStore(StoreHandle):
         skip_comparison: bool = False,
         staleness_predicates: Filters | None = None,
         one_row_per_group: bool = False,
+        as_of: datetime | None = None,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
 
@@ -247,12 +327,14 @@ class MetadataStore(StoreHandle):
             skip_comparison: call all expected samples new.
             staleness_predicates: stored rows that fulfil one are stale whatever their version.
             one_row_per_group: one row per group of an aggregation, instead of one per row of the parent.
+            as_of: compare the state at this time: what was written or deleted later does not count.
 
         Raises:
             FeatureNotFoundError: if a required parent has no table.
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
         """
         scope = self._scope("r")
+        sync_before_use(self, scope)
         definition = scope.definition(feature)
         request = UpdateRequest.build(
             scope.graph.get_feature_plan(definition.key),
@@ -264,6 +346,7 @@ class MetadataStore(StoreHandle):
             skip_comparison=skip_comparison,
             staleness_predicates=as_filters(staleness_predicates),
             one_row_per_group=one_row_per_group,
+            as_of=checked_moment(as_of),
         )
         return Update(self, scope, definition, request).run(lazy=lazy)
 

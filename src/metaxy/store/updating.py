@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
@@ -28,6 +29,7 @@ from metaxy.store.writing import without_empty_columns
 from metaxy.versioning.build import Known, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
+from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
 from metaxy.versioning.increment import Increment, LazyIncrement
 
@@ -49,6 +51,7 @@ class UpdateRequest:
     skip_comparison: bool = False
     staleness_predicates: Filters = ()
     one_row_per_group: bool = False
+    as_of: datetime | None = None
 
     @classmethod
     def build(
@@ -103,7 +106,7 @@ class Update:
 
     def _find_current(self) -> Found | None:
         try:
-            return find(self.store, self.spec.key, allow_fallback=False)
+            return find(self.store, self.spec.key, allow_fallback=False).as_of(self.request.as_of)
         except FeatureNotFoundError:
             return None
 
@@ -111,7 +114,7 @@ class Update:
         found = {}
         for dep in self.plan.feature_deps:
             try:
-                found[dep.feature] = find(self.store, dep.feature, allow_fallback=True)
+                found[dep.feature] = find(self.store, dep.feature, allow_fallback=True).as_of(self.request.as_of)
             except FeatureNotFoundError:
                 if not dep.optional:
                     raise
@@ -129,6 +132,7 @@ class Update:
         if self.request.samples is not None or not self.parents:
             samples = self._nothing() if self.request.samples is None else self._samples(self.request.samples)
             schema = samples.collect_schema()
+            check_conditions(f"the samples for feature {self.spec.key}", self._own, list(schema))
             recipe = build_given_recipe(self.spec, schema, self.scope.hash, current=current, compare=compare)
             inputs = [
                 Rows(samples, by_field=by_field_forms(schema), ids=tuple(self.spec.id_columns), filters=self._own)

@@ -17,7 +17,7 @@ from metaxy.errors import (
     TableNotFoundError,
     did_you_mean,
 )
-from metaxy.storage.evolution import Fit, fit_columns
+from metaxy.storage.evolution import Fit, fit_columns, lossy
 from metaxy.storage.port import Append, Scan
 from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
@@ -61,7 +61,8 @@ def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, opti
     table = existing_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
     rows = checked(store, rows, build_checks(definition, schema, stamp), definition)
-    fit = _fit(store, definition, schema, stamp, table)
+    fit = fit_to_table(store, definition, schema, stamp, table)
+    try_casts(rows, fit, definition)
     target = Target(fit.casts, table.types, table.frame) if table else Target()
     stamped = store.engine.stamp(rows, stamp, target)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
@@ -154,6 +155,18 @@ def checked(
     )
 
 
+def try_casts(rows: nw.LazyFrame[Any], fit: Fit, definition: FeatureDefinition) -> None:
+    """Refuse values that a cast changes: they are cast there and back."""
+    for name, (source, target) in fit.tried.items():
+        changed = nw.col(name).cast(target).cast(source) != nw.col(name)
+        try:
+            fits = not collect_to_polars(rows.select(changed.any())).item()
+        except Exception as error:  # each library has its own error for values out of range
+            raise lossy(f"feature {definition.key}", name, source, target) from error
+        if not fits:
+            raise lossy(f"feature {definition.key}", name, source, target)
+
+
 # -- what the rows get -------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +199,7 @@ def build_stamp(
         times={c.METAXY_CREATED_AT: now, c.METAXY_UPDATED_AT: now, c.METAXY_DELETED_AT: None},
         kept=kept,
         given=given,
-        forms=_forms(store, scope.shape, members, table),
+        forms=forms_of_table(store, scope.shape, members, table),
     )
 
 
@@ -221,7 +234,9 @@ def _warn_about(
         warn(message, MetaxyColumnMissingWarning, stacklevel=6)
 
 
-def _forms(store: "MetadataStore", shape: Form, members: tuple[str, ...], table: Scan | None) -> dict[str, ByField]:
+def forms_of_table(
+    store: "MetadataStore", shape: Form, members: tuple[str, ...], table: Scan | None
+) -> dict[str, ByField]:
     """Say how the table keeps by-field columns: as it is, or as new tables get them."""
     form: Form = "json" if store.storage.capabilities.by_field == "json" else shape
     if form == "map" and not store.storage.capabilities.has_map:
@@ -240,7 +255,7 @@ def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.D
     return Checks(f"feature {definition.key}", ids, text_ids, stamp)
 
 
-def _fit(
+def fit_to_table(
     store: "MetadataStore",
     definition: FeatureDefinition,
     schema: Mapping[str, nw.dtypes.DType],

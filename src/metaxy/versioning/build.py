@@ -122,10 +122,12 @@ def build_given_recipe(
     compare: bool = True,
 ) -> Recipe:
     """Build the recipe for rows that the user gives: their by-field provenance is taken as it is."""
-    names = _Names(str(spec.key))
+    names = _Names(f"feature {spec.key}")
     missing = [c for c in spec.id_columns if c not in schema]
     if missing:
-        raise MetadataSchemaError(f"{spec.key}: the samples lack ID column {missing[0]!r}; they have {list(schema)}")
+        raise MetadataSchemaError(
+            f"feature {spec.key}: the samples lack ID column {missing[0]!r}; they have {list(schema)}"
+        )
     dropped = {*STRAY_COLUMNS, METAXY_PROVENANCE_BY_FIELD, METAXY_PROVENANCE}
     if METAXY_DATA_VERSION_BY_FIELD not in schema:
         dropped.add(METAXY_DATA_VERSION)
@@ -141,9 +143,10 @@ def _current(spec: FeatureSpec, known: Known, keys: Sequence[str], names: _Names
     for key in keys:
         if key not in known.schema:
             raise MetadataSchemaError(
-                f"{spec.key}: its table lacks column {key!r}, by which rows are matched; it has {list(known.schema)}"
+                f"feature {spec.key}: its table lacks column {key!r}, by which rows are matched; "
+                f"it has {list(known.schema)}"
             )
-        check_same_type(str(spec.key), key, names.types[key], known.schema[key])
+        check_same_type(f"feature {spec.key}", key, names.types[key], known.schema[key])
     stored = [c for c in known.schema if c not in STRAY_COLUMNS]
     columns = tuple(Column(c, f"o{n}", c) for n, c in enumerate(stored))
     latest = Latest(tuple(spec.id_columns), known.feature_version)
@@ -163,13 +166,15 @@ class _Builder:
         self.tables = tables
         self.settings = settings
         self.one_row_per_group = one_row_per_group
-        self.names = _Names(str(plan.feature.key))
+        self.names = _Names(f"feature {plan.feature.key}")
         self.versions: dict[tuple[FeatureKey, str], Version] = {}
 
     def build(self, current: Known | None, *, compare: bool) -> Recipe:
         deps = self._join_order()
         if not deps:
-            raise DefinitionError(f"{self.spec.key}: none of its parents has a table yet; write one of them first")
+            raise DefinitionError(
+                f"feature {self.spec.key}: none of its parents has a table yet; write one of them first"
+            )
         inputs: list[Input] = []
         output: dict[str, Column] = {}
         joined: list[str] = []
@@ -208,7 +213,7 @@ class _Builder:
             fits = [d for d in waiting if not known or known & set(self._input_ids(d))]
             if not fits:
                 raise DefinitionError(
-                    f"{self.spec.key}: parent {waiting[0].feature} shares no ID column with {order[0].feature} "
+                    f"feature {self.spec.key}: parent {waiting[0].feature} shares no ID column with {order[0].feature} "
                     f"({self._input_ids(waiting[0])} and {sorted(known)}); rename one of them to match"
                 )
             order.append(fits[0])
@@ -244,7 +249,8 @@ class _Builder:
         for name in dict.fromkeys([*shown, *keys, *order]):
             if name not in by_name:
                 raise MetadataSchemaError(
-                    f"{self.spec.key}: parent {dep.feature} has no column {name!r}.{did_you_mean(name, by_name)}"
+                    f"feature {self.spec.key}: parent {dep.feature} has no column {name!r}."
+                    f"{did_you_mean(name, by_name)}"
                 )
             columns[name] = Column(by_name[name], self._short(name, known.schema[by_name[name]], shared=keys), name)
         shared = [k for k in keys if k in joined]
@@ -268,7 +274,7 @@ class _Builder:
 
     def _short(self, name: str, dtype: nw.dtypes.DType, shared: Sequence[str]) -> str:
         if name in self.names.types and name in shared:
-            check_same_type(str(self.spec.key), name, self.names.types[name], dtype)
+            check_same_type(f"feature {self.spec.key}", name, self.names.types[name], dtype)
         return self.names.short(name, dtype)
 
     def _renamed(self, dep: FeatureDep, schema: nw.Schema) -> dict[str, str]:
@@ -278,17 +284,20 @@ class _Builder:
         for old in rename:
             if old not in user:
                 raise MetadataSchemaError(
-                    f"{self.spec.key}: parent {dep.feature} has no column {old!r} to rename.{did_you_mean(old, user)}"
+                    f"feature {self.spec.key}: parent {dep.feature} has no column {old!r} to rename."
+                    f"{did_you_mean(old, user)}"
                 )
         for new in rename.values():
             if is_system_column(new):
                 raise DefinitionError(
-                    f"{self.spec.key}: {new!r} is a system column; rename the parent's column to another"
+                    f"feature {self.spec.key}: {new!r} is a system column; rename the parent's column to another"
                 )
         names = {c: rename.get(c, c) for c in user}
         if len(set(names.values())) < len(names):
             twice = next(n for n in names.values() if list(names.values()).count(n) > 1)
-            raise DefinitionError(f"{self.spec.key}: two columns of parent {dep.feature} would be named {twice!r}")
+            raise DefinitionError(
+                f"feature {self.spec.key}: two columns of parent {dep.feature} would be named {twice!r}"
+            )
         return names
 
     def _shown(self, dep: FeatureDep, parent: FeatureSpec, names: Mapping[str, str], keys: Sequence[str]) -> list[str]:
@@ -305,8 +314,9 @@ class _Builder:
         if names:
             column = names[0]
             raise DefinitionError(
-                f"{self.spec.key}: column {column!r} comes from {dep.feature} and from another parent; rename it: "
-                f'FeatureDep(feature="{dep.feature}", rename={{"{column}": "{dep.feature.parts[-1]}_{column}"}})'
+                f"feature {self.spec.key}: column {column!r} comes from {dep.feature} and from another parent; "
+                f'rename it: FeatureDep(feature="{dep.feature}", '
+                f'rename={{"{column}": "{dep.feature.parts[-1]}_{column}"}})'
             )
 
     def _input_versions(self, index: int, parent: FeatureKey) -> tuple[Version, ...]:

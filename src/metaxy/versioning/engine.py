@@ -5,6 +5,7 @@ for the user is not their job.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -95,6 +96,9 @@ class Database(Protocol):
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Put a frame from elsewhere beside the tables."""
 
+    def temporary(self) -> AbstractContextManager[None]:
+        """Return a block; what this thread loads in it is let go when it ends."""
+
 
 class Engine(Protocol):
     """What the store needs of an engine."""
@@ -102,6 +106,13 @@ class Engine(Protocol):
     @property
     def algorithms(self) -> frozenset[HashAlgorithm]:
         """Algorithms that it can compute."""
+
+    @property
+    def implementation(self) -> nw.Implementation:
+        """Library of the lazy frames that it returns."""
+
+    def temporary(self) -> AbstractContextManager[None]:
+        """Return a block; frames that were taken in it are of no use after it."""
 
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe at once."""
@@ -135,6 +146,16 @@ class SqlEngine:
     def algorithms(self) -> frozenset[HashAlgorithm]:
         """Algorithms that the dialect can write."""
         return frozenset(self.database.dialect.hashes)
+
+    @property
+    def implementation(self) -> nw.Implementation:
+        """Library of the database's lazy frames."""
+        library: nw.Implementation = self.database.relation("SELECT 1 AS one").implementation
+        return library
+
+    def temporary(self) -> AbstractContextManager[None]:
+        """Let go of the frames that were put beside the tables, as soon as the block ends."""
+        return self.database.temporary()
 
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one statement."""
@@ -211,6 +232,15 @@ class PolarsEngine:
     def algorithms(self) -> frozenset[HashAlgorithm]:
         """Algorithms that polars-hash has."""
         return frozenset(plan.HASHES)
+
+    @property
+    def implementation(self) -> nw.Implementation:
+        """Polars."""
+        return nw.Implementation.POLARS
+
+    def temporary(self) -> AbstractContextManager[None]:
+        """Do nothing: frames live as long as someone uses them."""
+        return nullcontext()
 
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one plan, the number of expected samples with it."""

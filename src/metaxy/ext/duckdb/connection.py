@@ -179,6 +179,7 @@ class DuckDBConnection:
             return False
         try:
             native.query("mx_relation", f"SELECT {self._marker}() FROM (SELECT 1)").fetchall()
+            self.cursor.sql(native.sql_query())  # fails for rows that another thread registered with its own cursor
         except duckdb.Error:
             return False
         return True
@@ -190,7 +191,22 @@ class DuckDBConnection:
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
         sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
         self.cursor.register(name, sliced)
+        loaded: list[str] | None = getattr(self._threads, "loaded", None)
+        if loaded is not None:
+            loaded.append(name)
         return self.relation(f"SELECT * FROM {name}")
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """Let go of what this thread loads in the block; otherwise it is kept until the thread or the store ends."""
+        threads, loaded = self._threads, list[str]()
+        outer, threads.loaded = getattr(threads, "loaded", None), loaded
+        try:
+            yield
+        finally:
+            threads.loaded = outer
+            for name in loaded:
+                self.cursor.unregister(name)
 
 
 def _here() -> str:

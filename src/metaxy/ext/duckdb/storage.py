@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -89,24 +90,28 @@ class DuckDBStorage:
         table = DUCKDB.quote(self.table_name(write.key))
         query = self.connection.query_of(write.frame)
         if write.create:
-            self.connection.execute(f"CREATE TABLE {table} AS {query}")
-            return
+            existing = self._select(write.key, "*")
+            if existing is None:
+                self.connection.execute(f"CREATE TABLE {table} AS {query}")
+                return
+            write = _fitted(write, existing)
         self._grow(table, write)
         names = DUCKDB.names(write.frame.columns)
         try:
             self.connection.cursor.execute(f"INSERT INTO {table} ({names}) {query}")
         except duckdb.Error as error:
-            raise MetadataSchemaError(f"{write.key}: {str(error).splitlines()[0]}") from error
+            raise MetadataSchemaError(f"feature {write.key}: {str(error).splitlines()[0]}") from error
 
     def _grow(self, table: str, write: Append) -> None:
         relation = write.frame.to_native()
         types = dict(zip(relation.columns, relation.types, strict=True))
         for column in write.new_columns:
-            self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {DUCKDB.quote(column)} {types[column]}")
+            name = DUCKDB.quote(column)
+            self.connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {types[column]}")
         for column, members in write.new_members.items():
             for member in members:
                 path = f"{DUCKDB.quote(column)}.{DUCKDB.quote(member)}"
-                self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {path} VARCHAR")
+                self.connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {path} VARCHAR")
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
@@ -127,3 +132,20 @@ class DuckDBStorage:
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"table_name": self.table_name(key)}
+
+
+def _fitted(write: Append, table: duckdb.DuckDBPyRelation) -> Append:
+    """Let rows for a new table go into one that another thread has created meanwhile.
+
+    Raises:
+        MetadataSchemaError: if it has other types.
+    """
+    rows = write.frame.to_native()
+    types = dict(zip(table.columns, table.types, strict=True))
+    new = {name: kind for name, kind in zip(rows.columns, rows.types, strict=True) if types.get(name) != kind}
+    for name in new.keys() & types.keys():
+        raise MetadataSchemaError(
+            f"feature {write.key}: its table was created by another thread, where column {name!r} is {types[name]}, "
+            f"not {new[name]}; write again"
+        )
+    return replace(write, create=False, new_columns=tuple(new))

@@ -1,0 +1,198 @@
+"""Copying features from one store to another: rows as they are, in batches, and none twice."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy import columns as c
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.errors import DefinitionError, FeatureNotFoundError
+from metaxy.storage.port import Append, Scan
+from metaxy.store.deleting import latest_per_version
+from metaxy.store.reading import Found, find
+from metaxy.store.scope import Scope
+from metaxy.store.writing import existing_table, fit_to_table, forms_of_table, user_columns
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.engine import Target, View
+from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.recipe import Latest
+from metaxy.versioning.stamp import Stamp
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from metaxy.store.store import MetadataStore
+
+logger = logging.getLogger(__name__)
+BATCH_ROWS = 500_000
+IDENTITY = (c.METAXY_FEATURE_VERSION, c.METAXY_UPDATED_AT, c.METAXY_DELETED_AT)
+
+
+@dataclass(frozen=True)
+class CopyRequest:
+    """What a caller asks of a copy."""
+
+    features: Sequence[FeatureKey]
+    filters: Mapping[FeatureKey, Sequence[nw.Expr]] = field(default_factory=dict)
+    global_filters: Sequence[nw.Expr] = ()
+    with_feature_history: bool = True
+    with_sample_history: bool = False
+    progress: bool = False
+
+    @classmethod
+    def build(
+        cls, scope: Scope, features: Sequence[Any] | None, filters: Mapping[Any, Sequence[nw.Expr]] | None, **rest: Any
+    ) -> "CopyRequest":
+        """Normalise what the user passed; no features means those of the configured project.
+
+        Raises:
+            DefinitionError: if a filter names a feature that is not copied.
+        """
+        keys = scope.graph.list_features() if features is None else [scope.definition(f).key for f in features]
+        by_key = {coerce_to_feature_key(feature): tuple(given) for feature, given in (filters or {}).items()}
+        for key in by_key:
+            if key not in keys:
+                raise DefinitionError(
+                    f"filters name {key}, which is not copied; these are: {', '.join(map(str, keys))}"
+                )
+        return cls(list(dict.fromkeys(keys)), by_key, **rest)
+
+
+def copy_features(
+    store: "MetadataStore", source: "MetadataStore", scope: Scope, request: CopyRequest
+) -> dict[str, int]:
+    """Copy features; a copy that was interrupted goes on where it stopped when it is started again."""
+    counts = {"features_copied": 0, "rows_copied": 0}
+    bar = _bar() if request.progress else None
+    with bar or nullcontext():
+        for key in request.features:
+            try:
+                found = find(source, key, allow_fallback=False)
+            except FeatureNotFoundError:
+                logger.warning("feature %s has no table in %r and was not copied", key, source)
+                continue
+            copied = _Copy(store, found, scope, scope.definition(key), request, bar).run()
+            logger.info("feature %s: %d rows copied", key, copied)
+            counts["features_copied"] += 1
+            counts["rows_copied"] += copied
+    return counts
+
+
+def _bar() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The copy of one feature."""
+
+    store: "MetadataStore"
+    found: Found
+    scope: Scope
+    definition: FeatureDefinition
+    request: CopyRequest
+    bar: "Progress | None"
+
+    def run(self) -> int:
+        """Copy the rows that count and are not here yet; returns how many."""
+        rows = self._rows()
+        task = self._start(rows)
+        before = existing_table(self.store, self.definition.key)
+        copied = 0
+        for batch in in_batches(rows):
+            with self.store.engine.temporary():
+                copied += self._append(batch, before)
+            if self.bar and task is not None:
+                self.bar.advance(task, batch.height)
+        return copied
+
+    def _start(self, rows: nw.LazyFrame[Any]) -> "TaskID | None":
+        if self.bar is None:
+            return None
+        return self.bar.add_task(str(self.definition.key), total=collect_to_polars(rows.select(nw.len())).item())
+
+    def _rows(self) -> nw.LazyFrame[Any]:
+        """Read the rows that count, tombstones too: what is deleted there must be deleted here."""
+        request, key = self.request, self.definition.key
+        latest = latest_per_version(
+            self.scope, self.definition, all_versions=request.with_feature_history, include_deleted=True
+        )
+        if request.with_sample_history:
+            latest = Latest(latest.ids, latest.feature_version, one_per_sample=False, include_deleted=True)
+        filters = (*request.filters.get(key, ()), *request.global_filters)
+        columns = [name for name in self.found.scan.schema if name not in c.STRAY_COLUMNS]
+        rows = self.found.rows(self.definition.spec.id_columns, filters=filters)
+        return self.found.store.engine.latest(rows, latest, columns, View())
+
+    def _append(self, batch: pl.DataFrame, before: Scan | None) -> int:
+        """Append the rows of a batch that the table did not have before."""
+        if before is not None:
+            batch = collect_to_polars(self._absent(self.store.engine.take(nw.from_native(batch.lazy())), before))
+        if not batch.is_empty():
+            table = existing_table(self.store, self.definition.key)
+            self.store.storage.append([self._prepared(batch, table)])
+        return batch.height
+
+    def _absent(self, rows: nw.LazyFrame[Any], table: Scan) -> nw.LazyFrame[Any]:
+        """Leave out the rows that the table has; NULLs are equal."""
+        schema = rows.collect_schema()
+        columns = [n for n in (*self.definition.spec.id_columns, *IDENTITY) if n in schema and n in table.schema]
+        keys = {f"metaxy_key_{n}": _as_text(name) for n, name in enumerate(columns)}
+        stored = table.frame.select(**keys)
+        return rows.with_columns(**keys).join(stored, on=list(keys), how="anti").drop(list(keys))
+
+    def _prepared(self, batch: pl.DataFrame, table: Scan | None) -> Append:
+        """Fit rows to the table; nothing that they have is changed."""
+        rows = self.store.engine.take(nw.from_native(batch.lazy()))
+        schema = rows.collect_schema()
+        stamp = self._stamp(schema, table)
+        fit = fit_to_table(self.store, self.definition, schema, stamp, table)
+        target = Target(fit.casts, table.types, table.frame) if table else Target()
+        stamped = self.store.engine.stamp(rows, stamp, target)
+        return Append(self.definition.key, stamped, table is None, fit.new_columns, fit.new_members)
+
+    def _stamp(self, schema: nw.Schema, table: Scan | None) -> Stamp:
+        """Keep all that the rows have; fields that only other versions of the feature have, too."""
+        given = by_field_forms(schema)
+        fields = [f.key.to_struct_key() for f in self.definition.spec.fields]
+        forms = [*given.values(), *(table.by_field.values() if table else ())]
+        members = tuple(dict.fromkeys([*fields, *(m for form in forms for m in form.members)]))
+        scalars = {column.name: column.kind for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
+        computed = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION)
+        return Stamp(
+            members=members,
+            user_columns=user_columns(schema),
+            hash=self.scope.hash,
+            texts={name: None for name, kind in scalars.items() if kind == "text" and name not in computed},
+            times={name: None for name, kind in scalars.items() if kind == "timestamp"},
+            kept=frozenset(name for name in scalars if name in schema),
+            given=given,
+            forms=forms_of_table(self.store, self.scope.shape, members, table),
+        )
+
+
+def _as_text(name: str) -> nw.Expr:
+    """Write a column as text that is never NULL, so that NULLs meet in a join."""
+    return nw.concat_str(nw.lit("="), nw.col(name).cast(nw.String)).fill_null("")
+
+
+def in_batches(rows: nw.LazyFrame[Any]) -> Iterator[pl.DataFrame]:
+    """Collect a lazy frame piece by piece, without holding all of it where its library can stream."""
+    import pyarrow as pa
+
+    native = rows.to_native()
+    if isinstance(native, pl.LazyFrame):
+        yield from native.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)
+    elif hasattr(native, "__arrow_c_stream__"):
+        for batch in pa.RecordBatchReader.from_stream(native):
+            yield pl.DataFrame(batch)
+    else:
+        yield from collect_to_polars(rows).iter_slices(BATCH_ROWS)

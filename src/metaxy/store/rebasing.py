@@ -1,0 +1,85 @@
+"""Rebasing: rows that are still right get the versions of another graph, so that nothing is computed again."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from metaxy import columns as c
+from metaxy.dag.plan import FeaturePlan
+from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
+from metaxy.registry import FeatureGraph
+from metaxy.store.scope import Scope
+from metaxy.store.updating import Update, UpdateRequest
+from metaxy.versioning.frames import as_narwhals, to_polars_lazy
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+PROVENANCE = (c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD)
+DATA_VERSIONS = (c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD)
+VERSIONS = (c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION)
+
+
+def target_scope(scope: Scope, feature: Any, to_feature_version: str | None, graph: FeatureGraph | None) -> Scope:
+    """Return the scope of the graph that rows are rebased on.
+
+    Raises:
+        ValueError: if the version that was asked for is not that of the graph.
+    """
+    target = scope if graph is None else replace(scope, graph=graph)
+    definition = target.definition(feature)
+    version = target.version(definition.key)
+    if to_feature_version not in (None, version):
+        raise ValueError(
+            f"feature {definition.key}: version {to_feature_version!r} not found, the graph has {version!r}; push "
+            "first the graph that has it, or pass it as `graph=`"
+        )
+    return target
+
+
+def rebase(store: "MetadataStore", scope: Scope, feature: Any, df: Any) -> nw.LazyFrame[Any]:
+    """Give rows the provenance that they have in the scope's graph; rows without parents there are left out."""
+    definition = scope.definition(feature)
+    plan = scope.graph.get_feature_plan(definition.key)
+    if not plan.feature_deps:
+        raise DefinitionError(
+            f"feature {definition.key} is a root: its provenance is given, not computed; write its rows again instead"
+        )
+    rows = as_narwhals(df, f"the frame for feature {definition.key}")
+    fresh, keys = _fresh(store, scope, plan)
+    rows = nw.from_native(to_polars_lazy(rows)) if fresh.implementation.is_polars() else store.engine.take(rows)
+    names = rows.collect_schema().names()
+    for key in keys:
+        if key not in names:
+            raise MetadataSchemaError(
+                f"feature {definition.key}: the frame lacks column {key!r}, by which rows are rebased."
+                f"{did_you_mean(key, names)} It has: {', '.join(names)}"
+            )
+    versions = (scope.version(definition.key), scope.project_version(definition))
+    stamped = [nw.lit(value).alias(name) for name, value in zip(VERSIONS, versions, strict=True)]
+    return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*stamped)
+
+
+def _fresh(store: "MetadataStore", scope: Scope, plan: FeaturePlan) -> tuple[nw.LazyFrame[Any], list[str]]:
+    """Return the expected provenance, and the columns that tell its rows apart.
+
+    Those are the feature's IDs or, where one row of a parent makes many of the feature, the parents'.
+    """
+    request = UpdateRequest.build(
+        plan, samples=None, filters=None, skip_comparison=True, one_row_per_group=True,
+        versioning_engine=store.versioning_engine,
+    )  # fmt: skip
+    new = Update(store, scope, scope.definition(plan.feature.key), request).run(lazy=True).new
+    frame: nw.LazyFrame[Any] = new.lazy()
+    ids = list(plan.feature.id_columns)
+    keys = ids if set(ids) <= set(frame.collect_schema()) else plan.input_id_columns
+    return frame.select(*keys, *PROVENANCE), keys
+
+
+def _without_provenance(rows: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
+    """Drop what the new graph decides, and data versions that only repeat the provenance."""
+    if all(name in names for name in (c.METAXY_PROVENANCE, *DATA_VERSIONS)):
+        custom = nw.col(c.METAXY_DATA_VERSION) != nw.col(c.METAXY_PROVENANCE)
+        rows = rows.with_columns(nw.when(custom).then(nw.col(name)).alias(name) for name in DATA_VERSIONS)
+    return rows.drop(name for name in (*PROVENANCE, *VERSIONS, *c.STRAY_COLUMNS) if name in names)

@@ -1,0 +1,1 @@
+"""System tables: what a store remembers about feature graphs and events."""

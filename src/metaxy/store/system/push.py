@@ -1,0 +1,110 @@
+"""Pushing: the features of a project are recorded, as they are now."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from metaxy.dag.snapshot import PushResult, SerializedFeature
+from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.store.scope import Scope
+from metaxy.store.system.history import STATE, LastPush, last_push, recorded_state
+from metaxy.store.system.records import FeatureVersionsModel
+from metaxy.store.system.rows import append_rows, scan_rows
+from metaxy.store.system.tables import FEATURE_VERSIONS, FEATURE_VERSIONS_SCHEMA
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+RESERVED_TAG = "metaxy"
+
+
+def push(store: "MetadataStore", scope: Scope, project: str | None, tags: Mapping[str, str] | None) -> PushResult:
+    """Record the features of a project, or what changed since they were recorded.
+
+    An unchanged graph with new tags is recorded by one row: that of its first feature, with old and new tags.
+
+    Raises:
+        SnapshotError: if there is nothing to push, or a tag is reserved or no text.
+    """
+    given = checked_tags(tags)
+    project = project_to_push(scope, project)
+    features = scope.graph.snapshot(project, scope.hash.length)
+    project_version = scope.graph.version_of_project(project, scope.hash.length)
+    rows = scan_rows(store, FEATURE_VERSIONS)
+    last = last_push(rows, project)
+    now = _recording_time(store.clock.now(), last)
+    if last is None or last.project_version != project_version:
+        made_by = {RESERVED_TAG: json.dumps({"version": version("metaxy")})}
+        _record(store, features, project_version, now, {**given, **made_by})
+        return PushResult(project_version, False, [])
+    stored = recorded_state(rows, project, project_version)
+    updated = [key for key, feature in features.items() if stored.get(key) != tuple(map(feature.get, STATE))]
+    known = json.loads(last.tags)
+    merged = {**known, **given}
+    recorded = updated or ([min(features)] if merged != known else [])
+    _record(store, {key: features[key] for key in recorded}, project_version, now, merged)
+    return PushResult(project_version, True, updated)
+
+
+def project_to_push(scope: Scope, project: str | None) -> str:
+    """Return the project whose features are pushed: the given one, the only one of the graph, or the configured one.
+
+    Raises:
+        SnapshotError: if that is not clear, or the project has no features.
+    """
+    own = sorted({d.project for d in scope.graph.feature_definitions_by_key.values() if not d.is_external})
+    found = project or (own[0] if len(own) == 1 else scope.settings.project)
+    if not own:
+        raise SnapshotError("the graph has no features of its own to push; import them first, for example by mx.init()")
+    if found is None:
+        raise SnapshotError(
+            f"the graph has features of several projects: {', '.join(own)}; pass project=, or set it in metaxy.toml"
+        )
+    if found not in own:
+        raise SnapshotError(
+            f"the graph has no features of project {found!r}.{did_you_mean(found, own)} It has features of: "
+            + ", ".join(own)
+        )
+    return found
+
+
+def checked_tags(tags: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the tags of a push.
+
+    Raises:
+        SnapshotError: if a tag is reserved, or no text.
+
+    >>> checked_tags({"git_commit": "4b825dc"})
+    {'git_commit': '4b825dc'}
+    """
+    for name, value in (tags or {}).items():
+        if name == RESERVED_TAG:
+            raise SnapshotError(f"tag {name!r} is reserved: it says which version of Metaxy pushed; use another name")
+        if not isinstance(value, str):
+            raise SnapshotError(f"tag {name!r}: its value must be text, not {type(value).__name__}; convert it")
+    return dict(tags or {})
+
+
+def _recording_time(now: datetime, last: LastPush | None) -> datetime:
+    """Return the time of this push; it is after the last one even where the clocks of two machines differ."""
+    naive = now.replace(tzinfo=None)
+    return naive if last is None else max(naive, last.recorded_at + timedelta(microseconds=1))
+
+
+def _record(
+    store: "MetadataStore",
+    features: Mapping[str, SerializedFeature],
+    project_version: str,
+    now: datetime,
+    tags: Mapping[str, str],
+) -> None:
+    rows = [
+        FeatureVersionsModel.from_snapshot(key, feature, project_version, now, tags).model_dump()
+        for key, feature in features.items()
+    ]
+    if rows:
+        append_rows(store, FEATURE_VERSIONS.key, pl.DataFrame(rows, schema=FEATURE_VERSIONS_SCHEMA))

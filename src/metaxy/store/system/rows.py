@@ -1,0 +1,52 @@
+"""Reading and writing rows of system tables: no versions, no samples, no fallback stores."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import SystemDataNotFoundError, TableNotFoundError
+from metaxy.storage.port import Append
+from metaxy.store.system.tables import SYSTEM_TABLES, SystemTable
+from metaxy.store.writing import existing_table
+from metaxy.versioning.frames import collect_to_polars
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+
+def read_system_rows(
+    store: "MetadataStore", key: FeatureKey, filters: Sequence[nw.Expr], columns: Sequence[str] | None
+) -> nw.LazyFrame[Any]:
+    """Return the rows of a system table that fulfil all filters, lazily.
+
+    Raises:
+        SystemDataNotFoundError: if this store does not have the table yet.
+    """
+    try:
+        rows = store.storage.scan(key).frame
+    except TableNotFoundError as error:
+        hint = f"; it is written by {SYSTEM_TABLES[key].written_by}" if key in SYSTEM_TABLES else ""
+        raise SystemDataNotFoundError(f"{store!r} has no system table {key} yet{hint}") from error
+    rows = rows.filter(*filters) if filters else rows
+    return rows if columns is None else rows.select(*columns)
+
+
+def scan_rows(store: "MetadataStore", table: SystemTable) -> nw.LazyFrame[Any]:
+    """Return all rows of a system table, lazily; none if it does not exist yet."""
+    try:
+        return store.storage.scan(table.key).frame
+    except TableNotFoundError:
+        return nw.from_native(table.empty().lazy())
+
+
+def append_rows(store: "MetadataStore", key: FeatureKey, frame: Any) -> None:
+    """Add rows to a system table, as they are; it is created if the store may do so."""
+    rows = collect_to_polars(frame)
+    if key in SYSTEM_TABLES:
+        rows = SYSTEM_TABLES[key].fit(rows)
+    existing = existing_table(store, key)
+    new_columns = tuple(name for name in rows.columns if existing and name not in existing.schema)
+    taken = store.engine.take(nw.from_native(rows))
+    store.storage.append([Append(key, taken, existing is None, new_columns)])

@@ -1,0 +1,142 @@
+"""What a store remembers: graphs that were pushed, and events."""
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_PROJECT_VERSION
+from metaxy.dag.snapshot import PushResult
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.selection import FeatureSelection
+from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.registry import FeatureGraph
+from metaxy.store.system.history import IDENTITY, newest, of_version, snapshots
+from metaxy.store.system.push import push
+from metaxy.store.system.records import Event, decoded
+from metaxy.store.system.rows import append_rows, scan_rows
+from metaxy.store.system.tables import (
+    COL_FEATURE_KEY,
+    COL_PROJECT,
+    EVENTS_KEY,
+    FEATURE_VERSIONS,
+    FEATURE_VERSIONS_SCHEMA,
+)
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+COLUMNS = tuple(FEATURE_VERSIONS_SCHEMA)
+
+
+class SystemTableStorage:
+    """Records feature graphs in a store, and reads what was recorded; the store must be open.
+
+    Args:
+        store: where the system tables are; fallback stores are not asked.
+    """
+
+    def __init__(self, store: "MetadataStore") -> None:
+        self.store = store
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def push_graph_snapshot(self, *, project: str | None = None, tags: Mapping[str, str] | None = None) -> PushResult:
+        """Record the features of a project as they are in the active graph.
+
+        If the project was pushed last with the same definitions, only this is added: features whose version changed
+        through a parent in another project, or whose class moved; and new tags, which add to those that are there.
+
+        Args:
+            project: the project to record; that of the graph's features by default.
+            tags: texts to remember with the snapshot, such as a git commit; ``metaxy`` is reserved.
+
+        Raises:
+            SnapshotError: if there is nothing to push, or a tag is reserved or no text.
+        """
+        return push(self.store, self.store._scope("w"), project, tags)
+
+    def write_event(self, event: Event) -> None:
+        """Record an event."""
+        self.store._scope("w")
+        row = event.row(self.store.clock.now().replace(tzinfo=None))
+        append_rows(self.store, EVENTS_KEY, pl.DataFrame([row]))
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def read_graph_snapshots(self, project: str | None = None) -> pl.DataFrame:
+        """Return the history of pushes, newest first; going back to an older graph is an entry of its own.
+
+        Frames: → ``metaxy_project_version``, ``recorded_at`` (when the entry began, UTC), ``feature_count``,
+        ``project``, ``tags`` (JSON).
+
+        Args:
+            project: only this project.
+        """
+        return snapshots(self._rows(), project)
+
+    def read_features(
+        self, *, current: bool = True, project_version: str | None = None, project: str | None = None
+    ) -> pl.DataFrame:
+        """Return the recorded features of one project version, one row each, sorted by project and key.
+
+        Args:
+            current: take the version that the project has in the active graph, if none is given.
+            project_version: the version to read.
+            project: only this project; the current one where the version is taken from the active graph.
+        """
+        if project_version is None:
+            if not current:
+                raise ValueError("current=False needs project_version; read_graph_snapshots() lists those recorded")
+            scope = self.store._scope("r")
+            project = project or scope.settings.project or scope.graph.project
+            project_version = scope.graph.version_of_project(project, scope.hash.length)
+        return newest(of_version(self._rows(), project_version, project), IDENTITY, COLUMNS)
+
+    def load_graph_from_snapshot(self, project_version: str, project: str | None = None) -> FeatureGraph:
+        """Build a graph from what was recorded; no user code is imported.
+
+        Args:
+            project_version: version of the project to load.
+            project: only features of this project.
+
+        Raises:
+            SnapshotError: if there is no such snapshot (a ValueError).
+        """
+        rows = self.read_features(project_version=project_version, project=project)
+        if rows.is_empty():
+            known = self.read_graph_snapshots(project)[METAXY_PROJECT_VERSION].unique(maintain_order=True).to_list()
+            hint = f"The last ones are: {', '.join(known[:5])}" if known else "Nothing was pushed yet"
+            what = f"snapshot {project_version!r}" + (f" of project {project!r}" if project else "")
+            raise SnapshotError(f"{self.store!r} has no {what}.{did_you_mean(project_version, known)} {hint}")
+        graph = FeatureGraph()
+        for definition in decoded(rows, repr(self.store)):
+            graph.add_feature_definition(definition)
+        return graph
+
+    def read_latest_features(self, selection: FeatureSelection) -> pl.DataFrame:
+        """Return the row that was recorded last for each selected feature, of whatever snapshot, sorted by key."""
+        rows = self._rows()
+        if selection.is_empty:
+            return FEATURE_VERSIONS.empty()
+        if not selection.all:
+            rows = rows.filter(_selected(selection))
+        return newest(rows, (COL_FEATURE_KEY,), COLUMNS)
+
+    def resolve_selection(self, selection: FeatureSelection) -> list[FeatureDefinition]:
+        """Return the definitions that were recorded last for each selected feature; those not recorded are left out."""
+        return list(decoded(self.read_latest_features(selection), repr(self.store)))
+
+    def _rows(self) -> nw.LazyFrame[Any]:
+        self.store._scope("r")
+        return scan_rows(self.store, FEATURE_VERSIONS)
+
+
+def _selected(selection: FeatureSelection) -> nw.Expr:
+    """Say which rows a selection means: those of its projects, and those of its keys."""
+    keys = [str(key) for key in selection.keys or ()]
+    wanted = ((COL_PROJECT, list(selection.projects or ())), (COL_FEATURE_KEY, keys))
+    return reduce(or_, (nw.col(column).is_in(names) for column, names in wanted if names))

@@ -1,0 +1,112 @@
+"""The system tables: key, columns and types.
+
+To add a table, add a `SystemTable` to `SYSTEM_TABLES`; `append_rows` and `scan_rows` of the module `rows` then write
+and read it on every store.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import MetadataSchemaError, MetadataStoreError, did_you_mean
+
+METAXY_SYSTEM_KEY_PREFIX: Final = "metaxy-system"
+TIMESTAMP: Final = pl.Datetime("us")  # UTC, without a zone, as metaxy 0.1 has it
+
+COL_PROJECT: Final = "project"
+COL_FEATURE_KEY: Final = "feature_key"
+COL_RECORDED_AT: Final = "recorded_at"
+COL_TAGS: Final = "tags"
+COL_EXECUTION_ID: Final = "execution_id"
+COL_EVENT_TYPE: Final = "event_type"
+COL_TIMESTAMP: Final = "timestamp"
+COL_PAYLOAD: Final = "payload"
+
+FEATURE_VERSIONS_SCHEMA: Final = pl.Schema(
+    {
+        COL_PROJECT: pl.String(),
+        COL_FEATURE_KEY: pl.String(),
+        METAXY_FEATURE_VERSION: pl.String(),
+        METAXY_DEFINITION_VERSION: pl.String(),
+        COL_RECORDED_AT: TIMESTAMP,
+        "feature_spec": pl.String(),
+        "feature_schema": pl.String(),
+        "feature_class_path": pl.String(),
+        METAXY_PROJECT_VERSION: pl.String(),
+        COL_TAGS: pl.String(),
+        "deleted_at": TIMESTAMP,
+    }
+)
+EVENTS_SCHEMA: Final = pl.Schema(
+    {
+        COL_PROJECT: pl.String(),
+        COL_EXECUTION_ID: pl.String(),
+        COL_EVENT_TYPE: pl.String(),
+        COL_TIMESTAMP: TIMESTAMP,
+        COL_FEATURE_KEY: pl.String(),
+        COL_PAYLOAD: pl.String(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class SystemTable:
+    """A table that Metaxy keeps for itself in every store; ``written_by`` tells people how it comes to be."""
+
+    key: FeatureKey
+    schema: pl.Schema
+    written_by: str
+
+    def fit(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Give rows the columns and types of the table; columns that they lack are NULL.
+
+        Raises:
+            MetadataSchemaError: if there are other columns, or values of another type.
+        """
+        for name in rows.columns:
+            if name not in self.schema:
+                raise MetadataSchemaError(
+                    f"system table {self.key} has no column {name!r}.{did_you_mean(name, self.schema)} "
+                    f"It has: {', '.join(self.schema)}"
+                )
+        missing = [pl.lit(None).alias(name) for name in self.schema if name not in rows.columns]
+        try:
+            return rows.with_columns(missing).select(list(self.schema)).cast(self.schema)
+        except pl.exceptions.PolarsError as error:
+            reason = str(error).splitlines()[0]
+            raise MetadataSchemaError(f"system table {self.key}: the rows do not fit: {reason}") from error
+
+    def empty(self) -> pl.DataFrame:
+        """Return the table without rows."""
+        return pl.DataFrame(schema=self.schema)
+
+
+FEATURE_VERSIONS_KEY: Final = FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "feature_versions"])
+EVENTS_KEY: Final = FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "events"])
+FEATURE_VERSIONS: Final = SystemTable(
+    FEATURE_VERSIONS_KEY, FEATURE_VERSIONS_SCHEMA, "`mx push` or SystemTableStorage(store).push_graph_snapshot()"
+)
+EVENTS: Final = SystemTable(EVENTS_KEY, EVENTS_SCHEMA, "SystemTableStorage(store).write_event(…)")
+SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS)}
+
+
+def is_system_key(key: FeatureKey) -> bool:
+    """Return whether a key names a system table.
+
+    >>> is_system_key(FEATURE_VERSIONS_KEY), is_system_key(FeatureKey("video"))
+    (True, False)
+    """
+    return key.parts[0] == METAXY_SYSTEM_KEY_PREFIX
+
+
+def refuse_system_key(key: FeatureKey, verb: str) -> None:
+    """Refuse to do to a system table what only feature tables allow.
+
+    Raises:
+        MetadataStoreError: if the key names a system table.
+    """
+    if is_system_key(key):
+        raise MetadataStoreError(f"cannot {verb} {key}: system tables are the memory of the store and only grow")

@@ -1,0 +1,81 @@
+"""One case for the agreement of engines: a small graph, and what happens to its tables, step by step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.agreement.conditions import Condition
+from tests.agreement.reference import Given
+
+from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.spec import FeatureSpec
+
+
+@dataclass(frozen=True)
+class Write:
+    """Rows that a user writes; ``tick`` is the time since the last event, 0 for one in the same microsecond."""
+
+    feature: FeatureKey
+    rows: Given
+    tick: int = 1
+
+
+@dataclass(frozen=True)
+class Delete:
+    feature: FeatureKey
+    condition: Condition
+    soft: bool = True
+    tick: int = 1
+
+
+@dataclass(frozen=True)
+class Bump:
+    """A new code version of a field, or an old one again."""
+
+    feature: FeatureKey
+    field: int
+    code_version: str
+
+
+@dataclass(frozen=True)
+class Resolve:
+    """An update, and what of it is written back.
+
+    ``kept`` chooses rows (None: the very frames that came back), ``expand`` the further IDs that each gets in an
+    expansion, ``data`` overrides the data version of some fields.
+    """
+
+    feature: FeatureKey
+    samples: Given | None = None
+    filters: Mapping[FeatureKey, tuple[Condition, ...]] | None = None
+    everywhere: tuple[Condition, ...] = ()
+    target: tuple[Condition, ...] = ()
+    stale: tuple[Condition, ...] = ()
+    compare: bool = True
+    one_row_per_group: bool = False
+    lazy: bool = False
+    kept: tuple[bool, ...] | None = None
+    expand: tuple[Any, ...] = ()
+    data: Mapping[str, str] | None = None
+    tick: int = 1
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Everything is written back and deleted as the update says; then nothing may be left to do."""
+
+    feature: FeatureKey
+    expand: tuple[Any, ...]
+
+
+Step = Write | Delete | Bump | Resolve | Settle
+
+
+@dataclass(frozen=True)
+class Case:
+    algorithm: str
+    length: int
+    specs: tuple[FeatureSpec, ...]
+    kinds: Mapping[str, str]
+    filters: Mapping[str, Condition]
+    steps: tuple[Step, ...]

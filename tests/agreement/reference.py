@@ -1,0 +1,381 @@
+"""What a store should answer, in plain Python: slow, short, and meant to be read.
+
+Tables are lists of dicts. Nothing here knows of SQL, Polars or the recipes of the package; only specs, plans and
+definition versions are taken from it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from tests.agreement.conditions import Condition, holds
+
+from metaxy import columns as c
+from metaxy.dag.graph import DefinitionGraph
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.lineage import LineageRelationshipType
+from metaxy.definitions.spec import FeatureSpec
+
+Row: TypeAlias = dict[str, Any]
+Conditions: TypeAlias = Sequence[Condition]
+PROJECT = "agreement"
+
+
+class Refused(Exception):
+    """A store must refuse this."""
+
+
+class Ambiguous(Exception):
+    """Nothing says which of two rows is the latest: they have the same times and versions."""
+
+
+@dataclass
+class Table:
+    """User columns, in order, and all rows that were ever written."""
+
+    columns: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of an update, beside the feature."""
+
+    samples: "Given | None" = None
+    filters: Mapping[FeatureKey, Conditions] = field(default_factory=dict)
+    everywhere: Conditions = ()
+    target: Conditions = ()
+    stale: Conditions = ()
+    compare: bool = True
+    one_row_per_group: bool = False
+
+
+@dataclass(frozen=True)
+class Given:
+    """Rows from the user, and the columns that they have even if there are no rows."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows by status, the rows that should exist, and the columns of both kinds of rows."""
+
+    new: list[Row]
+    stale: list[Row]
+    orphaned: list[Row]
+    expected: list[Row]
+    columns: set[str]
+    stored_columns: set[str]
+    match: list[str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row of one parent, or of several joined ones, with the data version of each parent field."""
+
+    columns: Row
+    versions: Mapping[str, str | None]
+
+    def joined(self, other: "Sample") -> "Sample":
+        return Sample({**self.columns, **other.columns}, {**self.versions, **other.versions})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A parent as the join sees it: its rows, the columns they show, and those that they join on."""
+
+    dep: FeatureDep
+    samples: list[Sample]
+    shown: list[str]
+    keys: list[str]
+
+
+@dataclass
+class Reference:
+    graph: DefinitionGraph
+    algorithm: str
+    length: int
+    filters: Mapping[str, Condition]  # what the filter strings of the specs mean
+    tables: dict[FeatureKey, Table] = field(default_factory=dict)
+
+    # -- hashes --------------------------------------------------------------------------------------------------------
+
+    def hashed(self, text: str) -> str:
+        return hashlib.new(self.algorithm, text.encode(), usedforsecurity=False).hexdigest()[: self.length]
+
+    def sample_hash(self, by_field: Mapping[str, str]) -> str:
+        return self.hashed("|".join(escaped(by_field[name]) for name in sorted(by_field)))
+
+    def versions(self, spec: FeatureSpec, by_field: Mapping[str, str]) -> Row:
+        assert all(by_field[name] is not None for name in members(spec))
+        own = {name: by_field[name] for name in members(spec)}
+        provenance = self.sample_hash(own)
+        return {
+            c.METAXY_PROVENANCE_BY_FIELD: own,
+            c.METAXY_PROVENANCE: provenance,
+            c.METAXY_DATA_VERSION_BY_FIELD: own,
+            c.METAXY_DATA_VERSION: provenance,
+        }
+
+    # -- tables --------------------------------------------------------------------------------------------------------
+
+    def spec(self, key: FeatureKey) -> FeatureSpec:
+        return self.graph.get_feature_definition(key).spec
+
+    def version(self, key: FeatureKey) -> str:
+        return self.graph.feature_version(key, self.length)
+
+    def write(self, key: FeatureKey, given: Given, now: datetime) -> None:
+        table = self.tables.setdefault(key, Table())
+        user = [name for name in given.columns if not c.is_system_column(name)]
+        for name in user:
+            if name not in table.columns:
+                table.columns.append(name)
+                for row in table.rows:
+                    row[name] = None
+        for row in distinct(given.rows):
+            table.rows.append(dict.fromkeys(table.columns) | {n: row[n] for n in user} | self._stamp(key, row, now))
+
+    def _stamp(self, key: FeatureKey, row: Row, now: datetime) -> Row:
+        versions = self.versions(self.spec(key), row[c.METAXY_PROVENANCE_BY_FIELD])
+        overrides = c.METAXY_DATA_VERSION_BY_FIELD in row
+        if overrides:  # whole rows may be NULL, and fields may be left out
+            data = row[c.METAXY_DATA_VERSION_BY_FIELD] or {}
+            own = {name: data.get(name, value) for name, value in versions[c.METAXY_PROVENANCE_BY_FIELD].items()}
+            versions[c.METAXY_DATA_VERSION_BY_FIELD] = own
+        provenance = first(row.get(c.METAXY_PROVENANCE), versions[c.METAXY_PROVENANCE])
+        computed = self.sample_hash(versions[c.METAXY_DATA_VERSION_BY_FIELD]) if overrides else provenance
+        if c.METAXY_DATA_VERSION in row:
+            computed = first(row[c.METAXY_DATA_VERSION], provenance)
+        return versions | {
+            c.METAXY_PROVENANCE: provenance,
+            c.METAXY_DATA_VERSION: computed,
+            c.METAXY_FEATURE_VERSION: self.version(key),
+            c.METAXY_PROJECT_VERSION: self.graph.version_of_project(PROJECT, self.length),
+            c.METAXY_CREATED_AT: first(row.get(c.METAXY_CREATED_AT), now),
+            c.METAXY_UPDATED_AT: now,
+            c.METAXY_DELETED_AT: row.get(c.METAXY_DELETED_AT),
+            c.METAXY_MATERIALIZATION_ID: None,
+        }
+
+    def latest(self, key: FeatureKey, conditions: Conditions = ()) -> list[Row]:
+        """Return the latest row of each sample of the current version, unless it is deleted."""
+        newest: dict[tuple[Any, ...], Row] = {}
+        for row in self.tables[key].rows:
+            if row[c.METAXY_FEATURE_VERSION] == self.version(key):
+                sample = tuple(row[name] for name in self.spec(key).id_columns)
+                newest[sample] = later(newest.get(sample, row), row)
+        living = [row for row in newest.values() if row[c.METAXY_DELETED_AT] is None]
+        return [row for row in living if all(holds(condition, row) for condition in conditions)]
+
+    def delete_softly(self, key: FeatureKey, condition: Condition, now: datetime) -> None:
+        tombstones = [{**row, c.METAXY_DELETED_AT: now} for row in self.latest(key, [condition])]
+        self.tables[key].rows.extend(tombstones)
+
+    def delete_for_good(self, key: FeatureKey, condition: Condition) -> None:
+        rows, version = self.tables[key].rows, self.version(key)
+        rows[:] = [row for row in rows if row[c.METAXY_FEATURE_VERSION] != version or not holds(condition, row)]
+
+    # -- updates -------------------------------------------------------------------------------------------------------
+
+    def resolve(self, key: FeatureKey, asked: Question) -> Answer:
+        spec, own = self.spec(key), (*asked.filters.get(key, ()), *asked.everywhere, *asked.target)
+        if asked.samples is not None:
+            match = list(spec.id_columns)
+            expected, columns = self._given(spec, asked.samples, own)
+        else:
+            expected, columns, match = self._expected(self.graph.get_feature_plan(key), asked)
+        if any(row[name] is None for row in expected for name in (*match, c.METAXY_PROVENANCE)):
+            raise Refused("an ID or a version is NULL")
+        table = self.tables.get(key)
+        if table is None or not asked.compare:
+            return Answer(expected, [], [], expected, columns, columns, match)
+        stored = self._children(spec, match, own)
+        new, stale = [], []
+        for row in expected:
+            children = stored.get(tuple(row[name] for name in match))
+            if children is None:
+                new.append(row)
+            elif any(differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children):
+                stale.append(row)
+        wanted = {tuple(row[name] for name in match) for row in expected}
+        orphaned = [children[0] for sample, children in stored.items() if sample not in wanted]
+        return Answer(new, stale, orphaned, expected, columns, {*table.columns, *c.ALL_SYSTEM_COLUMNS}, match)
+
+    def _children(self, spec: FeatureSpec, match: Sequence[str], own: Conditions) -> dict[tuple[Any, ...], list[Row]]:
+        """Group the stored rows by what they are matched on; more than one per group only for expansions."""
+        stored: dict[tuple[Any, ...], list[Row]] = {}
+        for row in sorted(self.latest(spec.key, own), key=lambda row: [row[name] for name in spec.id_columns]):
+            stored.setdefault(tuple(row[name] for name in match), []).append(row)
+        return stored
+
+    def _given(self, spec: FeatureSpec, samples: Given, own: Conditions) -> tuple[list[Row], set[str]]:
+        columns = set(samples.columns) - {c.METAXY_PROVENANCE_BY_FIELD, c.METAXY_PROVENANCE}
+        if c.METAXY_DATA_VERSION_BY_FIELD not in columns:
+            columns -= {c.METAXY_DATA_VERSION}
+        shown = columns | {c.METAXY_PROVENANCE_BY_FIELD, c.METAXY_PROVENANCE}
+        if c.METAXY_DATA_VERSION_BY_FIELD not in columns:
+            shown |= {c.METAXY_DATA_VERSION_BY_FIELD, c.METAXY_DATA_VERSION}
+        expected = []
+        for row in samples.rows:
+            if all(holds(condition, row) for condition in own):
+                versions = self.versions(spec, row[c.METAXY_PROVENANCE_BY_FIELD])
+                values = versions | {name: row[name] for name in columns}
+                expected.append({name: values[name] for name in shown})
+        return expected, shown
+
+    def _expected(self, plan: FeaturePlan, asked: Question) -> tuple[list[Row], set[str], list[str]]:
+        """Return the rows that should exist, their columns, and those that stored rows are matched on."""
+        parents = [self._parent(plan, dep, asked) for dep in plan.feature_deps if self._exists(dep)]
+        if not parents:  # nothing should exist; only the feature itself can say which columns there are
+            table = self.tables.get(plan.feature.key)
+            known = {*table.columns, *c.ALL_SYSTEM_COLUMNS} if table else {*plan.feature.id_columns, *c.VERSION_COLUMNS}
+            return [], known, list(plan.feature.id_columns)
+        required = [parent for parent in parents if not parent.dep.optional]
+        optional = [parent for parent in parents if parent.dep.optional]
+        head, *rest = [*required, *optional]
+        samples, joined = head.samples, list(head.keys)
+        for parent in rest:
+            shared = [name for name in parent.keys if name in joined]
+            samples = join(samples, parent.samples, shared, optional=parent.dep.optional, full=not required)
+            joined += [name for name in parent.keys if name not in joined]
+        shown = {name for parent in parents for name in parent.shown}
+        rows = [
+            {name: sample.columns.get(name) for name in shown} | self._provenance(plan, sample) for sample in samples
+        ]
+        return rows, shown | set(c.VERSION_COLUMNS), self._match(plan, joined, shown)
+
+    def _exists(self, dep: FeatureDep) -> bool:
+        if dep.feature in self.tables:
+            return True
+        if dep.optional:
+            return False
+        raise Refused(f"{dep.feature} has no table")
+
+    def _match(self, plan: FeaturePlan, joined: list[str], shown: set[str]) -> list[str]:
+        ids = list(plan.feature.id_columns)
+        expands = any(kind(dep) == LineageRelationshipType.EXPANSION for dep in plan.feature_deps)
+        return ids if set(ids) <= set(joined) | (set() if expands else shown) else joined
+
+    def _provenance(self, plan: FeaturePlan, sample: Sample) -> Row:
+        optional = {str(dep.feature) for dep in plan.optional_deps}
+        by_field = {}
+        for spec in plan.feature.fields:
+            parts = [str(spec.key), spec.code_version]
+            for parent in sorted(plan.get_parent_fields_for_field(spec.key), key=str):
+                value = sample.versions.get(str(parent))
+                if value is None and str(parent.feature) not in optional:
+                    raise Refused(f"{parent} has no version")
+                parts += [str(parent), escaped(value or "")]
+            by_field[spec.key.to_struct_key()] = self.hashed("|".join(parts))
+        return self.versions(plan.feature, by_field)
+
+    # -- one parent ----------------------------------------------------------------------------------------------------
+
+    def _parent(self, plan: FeaturePlan, dep: FeatureDep, asked: Question) -> Prepared:
+        parent, rename = self.spec(dep.feature), dict(dep.rename or {})
+        ids = [rename.get(name, name) for name in parent.id_columns]
+        columns = [rename.get(name, name) for name in self.tables[dep.feature].columns]
+        lineage: Any = dep.lineage.relationship
+        on = lineage.on if kind(dep) != LineageRelationshipType.IDENTITY else None
+        if kind(dep) == LineageRelationshipType.AGGREGATION:
+            on = on or plan.feature.id_columns
+        keys = list(on or ids)
+        if dep.select is not None:
+            columns = list(dict.fromkeys([*dep.select, *keys]))
+        samples = self._samples(parent, dep, asked)
+        if kind(dep) == LineageRelationshipType.AGGREGATION:
+            samples = self._aggregated(samples, keys, ids)
+            if asked.one_row_per_group:
+                columns = keys
+                samples = list({tuple(s.columns[name] for name in keys): s for s in samples}.values())
+        shown = [Sample({name: s.columns[name] for name in columns}, s.versions) for s in samples]
+        return Prepared(dep, shown, columns, keys)
+
+    def _samples(self, parent: FeatureSpec, dep: FeatureDep, asked: Question) -> list[Sample]:
+        """Take the latest rows, rename their columns, and drop what the filters drop."""
+        rename = dict(dep.rename or {})
+        rows = self.latest(dep.feature, (*asked.filters.get(dep.feature, ()), *asked.everywhere))
+        static = [self.filters[text] for text in dep.sql_filters or ()]
+        samples = []
+        for row in rows:
+            columns = {rename.get(name, name): row[name] for name in self.tables[dep.feature].columns}
+            data = row[c.METAXY_DATA_VERSION_BY_FIELD]
+            versions = {f"{parent.key}.{f.key}": data[f.key.to_struct_key()] for f in parent.fields}
+            if all(holds(condition, columns) for condition in static):
+                samples.append(Sample(columns, versions))
+        return samples
+
+    def _aggregated(self, samples: Iterable[Sample], keys: Sequence[str], ids: Sequence[str]) -> list[Sample]:
+        """Give all samples of a group the hash over their versions, in the order of their IDs."""
+        groups: dict[tuple[Any, ...], list[Sample]] = {}
+        for sample in sorted(samples, key=lambda sample: [sample.columns[name] for name in ids]):
+            groups.setdefault(tuple(sample.columns[name] for name in keys), []).append(sample)
+        result = []
+        for group in groups.values():
+            texts = {name: [sample.versions[name] or "" for sample in group] for name in group[0].versions}
+            versions = {name: self.hashed("|".join(map(escaped, values))) for name, values in texts.items()}
+            result += [Sample(sample.columns, versions) for sample in group]
+        return result
+
+
+def escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("|", "\\|")
+
+
+def first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def distinct(rows: Iterable[Row]) -> list[Row]:
+    result: list[Row] = []
+    for row in rows:
+        if row not in result:
+            result.append(row)
+    return result
+
+
+def kind(dep: FeatureDep) -> LineageRelationshipType:
+    return dep.lineage.relationship.type
+
+
+def members(spec: FeatureSpec) -> list[str]:
+    return [f.key.to_struct_key() for f in spec.fields]
+
+
+def differs(stored: Row, expected: Row) -> bool:
+    return bool(stored[c.METAXY_PROVENANCE] != expected[c.METAXY_PROVENANCE])
+
+
+def later(left: Row, right: Row) -> Row:
+    """Return the row that counts: the one with the later event, or else the greater versions, NULL being least."""
+
+    def order(row: Row) -> list[tuple[bool, Any]]:
+        event = first(row[c.METAXY_DELETED_AT], row[c.METAXY_UPDATED_AT])
+        times = [event, row[c.METAXY_UPDATED_AT], row[c.METAXY_CREATED_AT]]
+        texts = [row[c.METAXY_DATA_VERSION].encode(), row[c.METAXY_PROVENANCE].encode()]
+        return [(value is not None, value) for value in [*times, *texts]]
+
+    if order(left) == order(right) and left != right:
+        raise Ambiguous
+    return max(left, right, key=order)
+
+
+def join(left: list[Sample], right: list[Sample], on: Sequence[str], *, optional: bool, full: bool) -> list[Sample]:
+    """Join the samples that agree on columns; NULL agrees with nothing."""
+
+    def agree(one: Sample, other: Sample) -> bool:
+        return all(one.columns.get(name) == other.columns[name] is not None for name in on)
+
+    samples = [one.joined(other) for one in left for other in right if agree(one, other)]
+    if optional:
+        samples += [one for one in left if not any(agree(one, other) for other in right)]
+    if full:
+        samples += [other for other in right if not any(agree(one, other) for one in left)]
+    return samples

@@ -1,0 +1,310 @@
+"""Replays a case on stores and on the reference, side by side, and compares all that comes out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
+from tests.agreement.conditions import Condition, Every, Is, Some, as_expr, columns_of
+from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, members
+from tests.agreement.strategies import CHILD, START
+
+from metaxy import columns as c
+from metaxy.config import MetaxyConfig
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.spec import FeatureSpec
+from metaxy.errors import MetaxyError
+from metaxy.registry import FeatureGraph
+from metaxy.store.session import Clock
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.frames import collect_to_polars
+
+MOMENT = pl.Datetime("us", "UTC")
+TYPES: dict[str, Any] = {"text": pl.String, "int": pl.Int64, "date": pl.Date, "time": MOMENT, "bool": pl.Boolean}
+SMALL: tuple[Any, ...] = (pl.Int64, pl.Int32, pl.Int16)  # IDs of one family, of another type in each root feature
+SYSTEM: dict[str, Any] = {x.name: MOMENT if x.kind == "timestamp" else pl.String for x in c.SYSTEM_COLUMNS}
+
+
+class Ticks(Clock):
+    """A clock that stands still until it is moved, so that writes can share a microsecond."""
+
+    moment = START
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+class Replay:
+    """One case on several stores; SQL stores resolve each update natively and with Polars."""
+
+    def __init__(self, case: Case, stores: Mapping[str, MetadataStore]) -> None:
+        self.case = case
+        self.stores = stores
+        self.clock = Ticks()
+        self.specs = {spec.key: spec for spec in case.specs}
+        self.graph = graph_of(case.specs)
+        self.reference = Reference(self.graph, case.algorithm, case.length, case.filters)
+
+    def run(self) -> None:
+        config = MetaxyConfig(hash_truncation_length=self.case.length, project=PROJECT)
+        with config.use(), ExitStack() as stack:
+            for store in self.stores.values():
+                store.clock = self.clock
+                stack.enter_context(store.open("w"))
+            for step in self.case.steps:
+                with self.graph.use():
+                    self._apply(step)
+            with self.graph.use():
+                self._compare_tables()
+
+    def _apply(self, step: Step) -> None:
+        match step:
+            case Write():
+                self._tick(step.tick)
+                self._write(step.feature, step.rows)
+            case Delete():
+                self._tick(step.tick)
+                self._delete(step.feature, step.condition, soft=step.soft)
+            case Bump():
+                self._bump(step)
+            case Resolve():
+                self._resolve(step)
+            case Settle():
+                self._settle(step)
+
+    def _tick(self, tick: int) -> None:
+        self.clock.moment += timedelta(microseconds=tick)
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def _write(self, key: FeatureKey, given: Given) -> None:
+        self.reference.write(key, given, self.clock.moment)
+        for store in self.stores.values():
+            store.write(key, self._frame(key, given))
+
+    def _delete(self, key: FeatureKey, condition: Condition, *, soft: bool = True) -> None:
+        if not self._fits(key, condition):
+            return
+        if soft:
+            self.reference.delete_softly(key, condition, self.clock.moment)
+        else:
+            self.reference.delete_for_good(key, condition)
+        for store in self.stores.values():
+            store.delete(key, as_expr(condition), soft=soft)
+
+    def _fits(self, key: FeatureKey, condition: Condition) -> bool:
+        """Say whether the table of a feature has the columns of a condition by now."""
+        return key in self.reference.tables and columns_of(condition) <= set(self.reference.tables[key].columns)
+
+    def _bump(self, step: Bump) -> None:
+        spec = self.specs[step.feature]
+        fields = list(spec.fields)
+        fields[step.field] = fields[step.field].model_copy(update={"code_version": step.code_version})
+        self.specs[step.feature] = spec.model_copy(update={"fields": tuple(fields)})
+        self.graph = self.reference.graph = graph_of(self.specs.values())
+
+    # -- updates -------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, step: Resolve) -> None:
+        asked = Question(
+            samples=step.samples,
+            filters={key: self._fitting(key, given) for key, given in (step.filters or {}).items()},
+            everywhere=step.everywhere,
+            target=self._fitting(step.feature, step.target) if step.samples is None else step.target,
+            stale=self._fitting(step.feature, step.stale),
+            compare=step.compare,
+            one_row_per_group=step.one_row_per_group,
+        )
+        answer, increments = self._answers(step.feature, asked, lazy=step.lazy, every_engine=True)
+        if answer is None:
+            return
+        self._tick(step.tick)
+        if step.kept is None and step.data is None and self._writable(step.feature, answer):
+            for rows in (answer.new, answer.stale):
+                self.reference.write(step.feature, Given(tuple(answer.columns), tuple(rows)), self.clock.moment)
+            for name, store in self.stores.items():
+                store.write(step.feature, increments[name].new)
+                store.write(step.feature, increments[name].stale)
+            return
+        rows = ordered([*answer.new, *answer.stale])
+        if step.kept is not None:
+            rows = [row for n, row in enumerate(rows) if step.kept and step.kept[n % len(step.kept)]]
+        expand = {self._sample(answer, row): step.expand for row in rows}
+        self._write_back(step.feature, answer, rows, expand, step.data)
+
+    def _fitting(self, key: FeatureKey, conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+        return tuple(condition for condition in conditions if self._fits(key, condition))
+
+    def _writable(self, key: FeatureKey, answer: Answer) -> bool:
+        """Say whether the frames of an update can be written as they are: they have all IDs, and each once."""
+        ids = self.specs[key].id_columns
+        rows = distinct([*answer.new, *answer.stale])
+        return set(ids) <= answer.columns and len({tuple(row[i] for i in ids) for row in rows}) == len(rows)
+
+    def _answers(
+        self, key: FeatureKey, asked: Question, *, lazy: bool = False, every_engine: bool = False
+    ) -> tuple[Answer | None, dict[str, Any]]:
+        """Resolve an update everywhere; what is refused must be refused by all."""
+        options = self._options(key, asked)
+        try:
+            answer = self.reference.resolve(key, asked)
+        except Refused:
+            for label, store, engine in self._engines(every_engine):
+                with pytest.raises(MetaxyError):
+                    pytest.fail(f"{label} resolves {store.resolve_update(key, versioning_engine=engine, **options)}")
+            return None, {}
+        for rows in (answer.expected, answer.orphaned):
+            assert all(row[name] is not None for row in rows for name in c.VERSION_COLUMNS if name in row)
+        increments = {}
+        for label, store, engine in self._engines(every_engine):
+            increments[label] = store.resolve_update(key, versioning_engine=engine, **options)
+            compare_increment(f"{label}, {key}", increments[label], answer)
+            assert increments[label].expected == len({self._sample(answer, row) for row in answer.expected}), label
+            if lazy:
+                views = store.resolve_update(key, versioning_engine=engine, lazy=True, **options)
+                compare_increment(f"{label}, {key}, lazy", views, answer)
+                if views.input is not None:
+                    compare(f"{label}, {key}, input", views.input, answer.expected, answer.columns)
+        return answer, increments
+
+    def _engines(self, every_engine: bool) -> list[tuple[str, MetadataStore, Any]]:
+        engines: list[tuple[str, MetadataStore, Any]] = []
+        for name, store in self.stores.items():
+            engines.append((name, store, "auto"))
+            if every_engine and not isinstance(store.engine, PolarsEngine):
+                engines.append((f"{name} with polars", store, "polars"))
+        return engines
+
+    def _options(self, key: FeatureKey, asked: Question) -> dict[str, Any]:
+        return {
+            "samples": None if asked.samples is None else self._frame(key, asked.samples),
+            "filters": {feature: expressions(given) for feature, given in asked.filters.items()},
+            "global_filters": expressions(asked.everywhere),
+            "target_filters": expressions(asked.target),
+            "staleness_predicates": expressions(asked.stale),
+            "skip_comparison": not asked.compare,
+            "one_row_per_group": asked.one_row_per_group,
+        }
+
+    # -- writing back --------------------------------------------------------------------------------------------------
+
+    def _sample(self, answer: Answer, row: Row) -> tuple[Any, ...]:
+        return tuple(row[name] for name in answer.match)
+
+    def _write_back(
+        self,
+        key: FeatureKey,
+        answer: Answer,
+        rows: Sequence[Row],
+        expand: Mapping[tuple[Any, ...], Sequence[Any]],
+        data: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write rows of an update, one per sample; in an expansion each gets the IDs that `expand` says."""
+        ids = self.specs[key].id_columns
+        lacking = [name for name in ids if name not in answer.columns]
+        if lacking not in ([], ["e"]):
+            return
+        columns = answer.columns | set(lacking)
+        if lacking:
+            rows = [{**row, "e": value} for row in rows for value in expand[self._sample(answer, row)]]
+        if data is not None:
+            columns -= {c.METAXY_DATA_VERSION}
+            rows = [{**row, c.METAXY_DATA_VERSION_BY_FIELD: data} for row in rows]
+        samples = {tuple(row[name] for name in ids): row for row in rows}
+        written = tuple({name: row[name] for name in columns} for row in samples.values())
+        self._write(key, Given(tuple(sorted(columns)), written))
+
+    def _settle(self, step: Settle) -> None:
+        answer, _ = self._answers(step.feature, Question())
+        if answer is None:
+            return
+        self._tick(1)
+        stored = self.reference.latest(step.feature) if step.feature in self.reference.tables else []
+        expand: dict[tuple[Any, ...], Sequence[Any]] = {}
+        for row in answer.new:
+            expand[self._sample(answer, row)] = step.expand[:2]
+        for row in answer.stale:
+            sample = self._sample(answer, row)
+            expand[sample] = [child.get("e") for child in stored if self._sample(answer, child) == sample]
+        self._write_back(step.feature, answer, [*answer.new, *answer.stale], expand)
+        again, _ = self._answers(step.feature, Question())
+        assert again is not None
+        assert (again.new, again.stale) == ([], [])
+        if again.orphaned:
+            self._tick(1)
+            samples = [Every(tuple(Is(name, "=", row[name]) for name in again.match)) for row in again.orphaned]
+            self._delete(step.feature, Some(tuple(samples)))
+            last, _ = self._answers(step.feature, Question(), lazy=True)
+            assert last is not None
+            assert (last.new, last.stale, last.orphaned) == ([], [], [])
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _frame(self, key: FeatureKey, given: Given) -> pl.DataFrame:
+        schema = {name: self._type(key, name, given.rows) for name in given.columns}
+        return pl.DataFrame(list(given.rows), schema=schema)
+
+    def _type(self, key: FeatureKey, name: str, rows: Sequence[Row]) -> Any:
+        if name in c.BY_FIELD_COLUMNS:
+            given = next((row[name] for row in rows if row[name]), members(self.specs[key]))
+            return pl.Struct(dict.fromkeys(given, pl.String))
+        if name in SYSTEM:
+            return SYSTEM[name]
+        kind = self.case.kinds[name]
+        if kind == "small":
+            return SMALL[list(self.specs).index(key) % 3] if key != CHILD else pl.Int64
+        return TYPES[kind]
+
+    def _compare_tables(self) -> None:
+        """Compare all rows that were ever written, and the latest ones."""
+        for key, table in self.reference.tables.items():
+            columns = {*table.columns, *c.ALL_SYSTEM_COLUMNS}
+            for name, store in self.stores.items():
+                history = store.read(
+                    key, with_feature_history=True, with_sample_history=True, include_soft_deleted=True
+                )
+                compare(f"{name}, all of {key}", history, table.rows, columns)
+                if key == CHILD:
+                    compare(f"{name}, {key}", store.read(key), self.reference.latest(key), columns)
+
+
+def graph_of(specs: Iterable[FeatureSpec]) -> FeatureGraph:
+    graph = FeatureGraph()
+    for spec in specs:
+        graph.add_feature_definition(
+            FeatureDefinition(spec=spec, feature_schema={}, feature_class_path="m.F", project=PROJECT)
+        )
+    return graph
+
+
+def expressions(conditions: Iterable[Condition]) -> list[Any]:
+    return [as_expr(condition) for condition in conditions]
+
+
+def compare_increment(where: str, increment: Any, answer: Answer) -> None:
+    compare(f"{where}, new", increment.new, answer.new, answer.columns)
+    compare(f"{where}, stale", increment.stale, answer.stale, answer.columns)
+    compare(f"{where}, orphaned", increment.orphaned, answer.orphaned, answer.stored_columns)
+
+
+def compare(where: str, frame: Any, rows: Sequence[Row], columns: set[str]) -> None:
+    """Compare rows as a multiset, value by value, and the columns even if there are no rows."""
+    found = collect_to_polars(frame)
+    assert set(found.columns) == columns, where
+    assert [plain(row) for row in ordered(found.to_dicts())] == [plain(row) for row in ordered(rows)], where
+
+
+def ordered(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: repr(plain(row)))
+
+
+def plain(value: Any) -> Any:
+    """Make values of equal rows equal in text too."""
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat()
+    return {name: plain(value[name]) for name in sorted(value)} if isinstance(value, dict) else value

@@ -1,0 +1,447 @@
+"""Cases for the agreement of engines: a small graph, the values that its rows are made of, and what happens to it.
+
+The graph has one to four root features, `child` that depends on all of them, and `leaf` that depends on `child`. Rows
+are few and made of few values, so that they meet; the values are those that engines have disagreed about.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
+from tests.agreement.conditions import Condition, Every, Is, Missing, Not, Some, as_text
+from tests.agreement.reference import Given, Row
+
+from metaxy import columns as c
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.field import FieldDep, FieldSpec, SpecialFieldDep
+from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.definitions.mapping import FieldsMapping
+from metaxy.definitions.spec import FeatureSpec
+from metaxy.errors import DefinitionError
+
+CHILD, LEAF = FeatureKey("child"), FeatureKey("leaf")
+START = datetime(2024, 2, 29, 23, 59, 59, 999_990, timezone.utc)
+
+# Texts that sort, compare or escape differently where an engine is careless.
+TEXTS = [
+    *("a", "A", "b", "", " ", "a ", "B", "|", "\\", "a|b", "a\\|b", "'", '"', "\n", "\t", "%", "$1", "10", "9", "SS"),
+    *("é", "e\u0301", "É", "ß", "İ", "i", "\u0131", "\uffff", "😀", "\U0001d518", "ﬁ", "日本", "\u200b", "\ufeffa"),
+]
+VALUES: dict[str, SearchStrategy[Any]] = {
+    "text": st.sampled_from(TEXTS)
+    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
+    "int": st.sampled_from((0, 1, -1, 2, 10, 9, 2**53 + 1, 2**53, 2**63 - 1, -(2**63))),
+    "small": st.integers(-5, 5),
+    "date": st.sampled_from(
+        (date(1970, 1, 1), date(1969, 12, 31), date(2024, 2, 29), date(1, 1, 1), date(9999, 12, 31))
+    ),
+    "time": st.sampled_from((0, 1, -1, 999_999, 1_000_000, 1_700_000_000_000_001)).map(
+        lambda n: datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=n)
+    ),
+    "bool": st.booleans(),
+}
+COMPARABLE = ("text", "int", "small", "bool")  # kinds that filter strings have literals for
+# Names of user columns: also those that statements and plans use themselves, keywords, and what must be quoted.
+NAMES = [
+    *(
+        "path",
+        "size",
+        "p",
+        "k0",
+        "v0",
+        "c0",
+        "o0",
+        "d0_0",
+        "r0",
+        "rc",
+        "t",
+        "one",
+        "here",
+        "low",
+        "stale",
+        "status",
+        "p0",
+        "d0",
+    ),
+    *("rowid", "mx_n", "mx_row", "mx_keep", "mx_low", "mx_p", "mx_d", "order", "select", "sp ace", "ünï", "it's"),
+]
+MOST_ROWS = 8
+FIELDS = ("default", "audio", "frames", "left/audio", "x/y", "y", "z-1/y")
+CODE_VERSIONS = (c.DEFAULT_CODE_VERSION, "", "1", "it's", 'a"ß😀')
+
+
+@dataclass(frozen=True)
+class Root:
+    """A root feature, how `child` depends on it, and the user columns that its table has."""
+
+    spec: FeatureSpec
+    dep: FeatureDep
+    columns: tuple[str, ...]
+
+
+class World:
+    """What the parts of one case share: kinds of columns, few values of each, and names not used yet."""
+
+    def __init__(self, draw: DrawFn) -> None:
+        self.draw = draw
+        self.kinds: dict[str, str] = {}
+        self.values: dict[str, list[Any]] = {}
+        self.filters: dict[str, Condition] = {}
+        start = draw(st.integers(0, len(NAMES) - 1))
+        self.names = iter([*NAMES[start:], *NAMES[:start]])
+        self.versions = self.some("text", 2, 4)
+        kinds = ("text", *VALUES)
+        self.joins = [self.column(name, kinds) for name in self.pick(("a", "ab"))]
+        tuples = st.tuples(*(st.sampled_from(self.values[name]) for name in self.joins))
+        drawn = draw(st.lists(tuples, min_size=2, max_size=5, unique=True))
+        self.samples = [dict(zip(self.joins, values, strict=True)) for values in drawn]
+
+    def chance(self, percent: int) -> bool:
+        """Draw whether something unusual happens; shrinks to no."""
+        return self.draw(st.integers(0, 99)) >= 100 - percent
+
+    def pick(self, options: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(options))
+
+    def subset(self, options: Sequence[Any], at_least: int = 0) -> list[Any]:
+        if not options:
+            return []
+        chosen = st.lists(st.integers(0, len(options) - 1), min_size=at_least, max_size=len(options), unique=True)
+        return [options[n] for n in self.draw(chosen)]
+
+    def some(self, kind: str, at_least: int, at_most: int) -> list[Any]:
+        at_least = min(at_least, 2)
+        return self.draw(st.lists(VALUES[kind], min_size=at_least, max_size=at_most, unique=True))
+
+    def column(self, name: str, kinds: Sequence[str], like: str | None = None) -> str:
+        """Make a column known, with values of its own or those of another column."""
+        self.kinds[name] = self.kinds[like] if like else self.pick(kinds)
+        self.values[name] = self.values[like] if like else self.some(self.kinds[name], 2, 4)
+        return name
+
+    def user_column(self) -> str:
+        return self.column(next(self.names), tuple(VALUES))
+
+    def condition(self, columns: Sequence[str], depth: int = 2) -> Condition:
+        """Draw a condition on columns, at least one of which is of a kind that filter strings can compare."""
+        form = self.pick(("is", "is", "missing", "not", "every", "some")) if depth else "is"
+        if form == "not":
+            return Not(self.condition(columns, depth - 1))
+        if form in ("every", "some"):
+            inner = (self.condition(columns, depth - 1), self.condition(columns, depth - 1))
+            return Every(inner) if form == "every" else Some(inner)
+        column = self.pick([name for name in columns if self.kinds[name] in COMPARABLE] or columns)
+        if form == "missing" or self.kinds[column] not in COMPARABLE:
+            return Missing(column)
+        symbols = ("=", "!=") if self.kinds[column] == "bool" else ("=", "!=", "<", "<=", ">", ">=")
+        return Is(column, self.pick(symbols), self.pick(self.values[column]))
+
+    def conditions(self, columns: Sequence[str], percent: int) -> tuple[Condition, ...]:
+        return (self.condition(columns),) if columns and self.chance(percent) else ()
+
+
+# -- definitions -------------------------------------------------------------------------------------------------------
+
+
+def roots(world: World, *, expands: bool) -> list[Root]:
+    """Draw the parents of `child`: one of them has all columns that they join on."""
+    count = world.pick((1, 1, 2, 2, 3, 4))
+    all_optional = world.chance(15)
+    full = 0 if all_optional else world.draw(st.integers(0, count - 1))
+    return [
+        root(
+            world,
+            number,
+            list(world.joins) if number == full or all_optional else world.subset(world.joins, 1),
+            expands=expands,
+            optional=all_optional or (number != full and world.chance(40)),
+        )
+        for number in range(count)
+    ]
+
+
+def root(world: World, number: int, scope: list[str], *, expands: bool, optional: bool) -> Root:
+    """Draw a parent that is joined on the columns in ``scope``."""
+    lineage = world.pick(
+        ("expansion", "identity", "expansion", "aggregation") if expands else ("identity", "identity", "aggregation")
+    )
+    others = [name for name in world.joins if name not in scope]
+    ids, user = world.draw(st.permutations(scope)), []
+    hidden: list[str] = []
+    if lineage == "aggregation":
+        item = world.column(f"n{number}", ("text", "int", "date", "time"))
+        form = world.pick(("more", "other", "hidden" if others else "more"))
+        ids = world.draw(st.permutations([*scope, item])) if form == "more" else [item]
+        user = scope if form == "other" else []
+        hidden = others if form == "hidden" else []
+        ids = world.draw(st.permutations([*scope, *hidden])) if form == "hidden" else ids
+    user = [*user, *(world.user_column() for _ in range(world.pick((0, 1, 2))))]
+    rename = renames(world, number, [*ids, *user], [name for name in user if name not in scope])
+    select = None
+    if hidden or world.chance(30):
+        select = tuple(world.subset([name for name in [*ids, *user] if name not in hidden]))
+    filters = world.conditions([*ids, *user], 15)
+    world.filters |= {as_text(condition): condition for condition in filters}
+    fields = [FieldSpec(key=key, code_version=world.pick(CODE_VERSIONS)) for key in world.subset(FIELDS, 1)[:3]]
+    stored = {new: old for old, new in rename.items()}
+    spec = FeatureSpec(key=f"p{number}", id_columns=[stored.get(name, name) for name in ids], fields=fields)
+    dep = FeatureDep(
+        feature=spec.key,
+        select=select,
+        rename=rename or None,
+        fields_mapping=mapping(world, [str(f.key) for f in fields]),
+        filters=[as_text(condition) for condition in filters] or None,
+        lineage=lineage_of(world, lineage, scope, expands=expands),
+        optional=optional,
+    )
+    return Root(spec, dep, tuple(stored.get(name, name) for name in [*ids, *user]))
+
+
+def renames(world: World, number: int, columns: Sequence[str], free: Sequence[str]) -> dict[str, str]:
+    """Draw old names for some columns; two columns that are ``free`` may take each other's."""
+    rename = {}
+    for name in columns:
+        if world.chance(15):
+            rename[world.column(f"old{number}_{name}", (), like=name)] = name
+    left = [name for name in free if name not in rename.values()]
+    if len(left) == 2 and world.kinds[left[0]] == world.kinds[left[1]] and world.chance(50):
+        rename |= {left[0]: left[1], left[1]: left[0]}
+    return rename
+
+
+def lineage_of(world: World, kind: str, scope: Sequence[str], *, expands: bool) -> LineageRelationship:
+    if kind == "expansion":
+        return LineageRelationship.expansion(on=scope)
+    if kind == "aggregation":
+        whole = set(scope) == set(world.joins) and not expands
+        return LineageRelationship.aggregation(on=None if whole and world.chance(50) else scope)
+    return LineageRelationship.identity()
+
+
+def mapping(world: World, parent_fields: Sequence[str]) -> FieldsMapping:
+    kind = world.pick(("default", "default", "suffix", "exclude", "all", "none"))
+    if kind == "all":
+        return FieldsMapping.all()
+    if kind == "none":
+        return FieldsMapping.none()
+    excluded = world.subset(parent_fields) if kind == "exclude" else None
+    return FieldsMapping.default(match_suffix=kind == "suffix", exclude_fields=excluded)
+
+
+def child_spec(world: World, parents: Sequence[Root], ids: Sequence[str]) -> FeatureSpec:
+    """Draw the feature that depends on all roots; fields that find no parent are told that they have none."""
+    keys = world.subset(FIELDS, 1)[:3]
+    deps = [with_specific_mapping(world, parent, keys) for parent in parents]
+    fields = []
+    for key in keys:
+        field = FieldSpec(key=key, code_version=world.pick(CODE_VERSIONS), deps=explicit(world, parents))
+        alone = FeatureSpec(key=CHILD, id_columns=ids, deps=without_mappings(deps, key), fields=[field])
+        try:
+            _ = FeaturePlan.build(alone, {parent.spec.key: parent.spec for parent in parents}).parent_fields
+        except DefinitionError:
+            field = FieldSpec(key=key, deps=[FieldDep(feature=parents[0].spec.key, fields=[])])
+        fields.append(field)
+    return FeatureSpec(key=CHILD, id_columns=ids, deps=deps, fields=fields)
+
+
+def with_specific_mapping(world: World, parent: Root, keys: Sequence[str]) -> FeatureDep:
+    if not world.chance(15):
+        return parent.dep
+    fields = [str(f.key) for f in parent.spec.fields]
+    chosen = {key: set(world.subset(fields)) for key in world.subset(keys)}
+    return parent.dep.model_copy(update={"fields_mapping": FieldsMapping.specific(chosen)})
+
+
+def without_mappings(deps: Sequence[FeatureDep], key: str) -> list[FeatureDep]:
+    """Leave out of specific mappings what is said about other fields."""
+    result = []
+    for dep in deps:
+        specific = getattr(dep.fields_mapping.mapping, "mapping", None)
+        if specific is not None:
+            own = {name: fields for name, fields in specific.items() if str(name) == key}
+            dep = dep.model_copy(update={"fields_mapping": FieldsMapping.specific(own)})
+        result.append(dep)
+    return result
+
+
+def explicit(world: World, parents: Sequence[Root]) -> Any:
+    kind = world.pick(("mapped", "mapped", "all", "listed"))
+    if kind == "all":
+        return SpecialFieldDep.ALL
+    if kind == "mapped":
+        return []
+    return [
+        FieldDep(
+            feature=parent.spec.key,
+            fields=SpecialFieldDep.ALL
+            if world.chance(30)
+            else world.subset([f.key.to_string() for f in parent.spec.fields]),
+        )
+        for parent in world.subset(parents, 1)
+    ]
+
+
+def leaf_spec(world: World, child: FeatureSpec) -> FeatureSpec:
+    on = world.subset(child.id_columns, 1)
+    grouped = world.chance(50)
+    lineage = LineageRelationship.aggregation(on=on) if grouped else LineageRelationship.identity()
+    dep = FeatureDep(feature=CHILD, lineage=lineage, select=() if world.chance(30) else None)
+    return FeatureSpec(key=LEAF, id_columns=on if grouped else child.id_columns, deps=[dep], fields=["default"])
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def given_rows(world: World, root: Root, columns: Sequence[str], *, samples: bool = False) -> Given:
+    """Draw a frame for a root feature: distinct IDs, other columns maybe NULL, and versions in one of their forms."""
+    parts = {name: st.sampled_from([*world.values[name], None]) for name in columns if name not in root.spec.id_columns}
+    parts |= version_columns(world, root.spec, samples=samples)
+    row = st.fixed_dictionaries(parts)
+    rows: dict[tuple[Any, ...], Row] = {}
+    for ids in sample_ids(world, root):
+        if not world.chance(15):
+            joined = {name: value for name, value in ids.items() if name in parts and not world.chance(3)}
+            sample = tuple(ids[name] for name in root.spec.id_columns)
+            rows.setdefault(
+                sample, {**world.draw(row), **joined, **dict(zip(root.spec.id_columns, sample, strict=True))}
+            )
+    given = [{name: row[name] for name in (*columns, *parts)} for row in rows.values()]
+    twins = given[:1] if world.chance(5) and not samples else []
+    return Given(tuple(dict.fromkeys([*columns, *parts])), (*given[:MOST_ROWS], *twins))
+
+
+def sample_ids(world: World, root: Root) -> list[Row]:
+    """Draw values of the columns that samples of a root are told apart and joined by."""
+    renamed = dict(zip(root.columns, root.dep.renamed(root.columns), strict=True))
+    items = [stored for stored in root.spec.id_columns if renamed[stored] not in world.joins]
+    result: list[Row] = []
+    for sample in world.samples:
+        joined = {stored: sample[name] for stored, name in renamed.items() if name in world.joins}
+        values = world.subset(world.values[items[0]], 1)[:3] if items else [None]
+        result += [joined | dict.fromkeys(items, value) for value in values]
+    return result
+
+
+def version_columns(world: World, spec: FeatureSpec, *, samples: bool) -> dict[str, SearchStrategy[Any]]:
+    """Draw which system columns a frame has, and how their values are drawn."""
+    keys = [f.key.to_struct_key() for f in spec.fields]
+    version = st.sampled_from(world.versions)
+    parts: dict[str, SearchStrategy[Any]] = {
+        c.METAXY_PROVENANCE_BY_FIELD: st.fixed_dictionaries(dict.fromkeys(keys, version))
+    }
+    if world.chance(25):
+        own = st.fixed_dictionaries(dict.fromkeys(world.subset(keys, 1), version))
+        parts[c.METAXY_DATA_VERSION_BY_FIELD] = own if samples else st.none() | own
+        if world.chance(30) and not samples:
+            parts[c.METAXY_DATA_VERSION] = st.none() | version
+    if world.chance(10):
+        parts[c.METAXY_PROVENANCE] = st.none() | version
+    if world.chance(10) and not samples:
+        moments = st.integers(-3, 3).map(lambda n: START + timedelta(microseconds=n))
+        parts[world.pick((c.METAXY_CREATED_AT, c.METAXY_DELETED_AT))] = st.none() | moments
+    return parts
+
+
+# -- what happens ------------------------------------------------------------------------------------------------------
+
+
+def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], shown: Sequence[str]) -> list[Step]:
+    """Draw what happens: rows of the roots, a first update of `child`, and some more of anything."""
+    happened: list[Step] = [
+        Write(parent.spec.key, given_rows(world, parent, parent.columns))
+        for parent in parents
+        if not (parent.dep.optional and world.chance(20))
+    ]
+    expand = tuple(world.values.get("e", ()))
+    happened.append(Resolve(CHILD, expand=expand, **written(world, specs[-2], 1)))
+    tables = {step.feature for step in happened if isinstance(step, Write)}
+    forms = ("write", "write", "delete", "delete", "resolve", "resolve", "leaf", "samples", "bump")
+    for form in world.draw(st.lists(st.sampled_from(forms), min_size=2, max_size=5)):
+        tick = world.pick((1, 0, 2))
+        parent = world.pick(parents)
+        if form == "resolve":
+            happened.append(resolve_child(world, parents, specs[-2], shown, tick))
+        elif form == "leaf":
+            happened.append(Resolve(LEAF, **asked(world, specs[-1], specs[-1].id_columns, tick)))
+        elif form == "delete":
+            happened.append(delete(world, parent, specs[-2], tick))
+        elif form == "bump":
+            spec = world.pick((parent.spec, specs[-2]))
+            field = world.draw(st.integers(0, len(spec.fields) - 1))
+            happened.append(Bump(spec.key, field, world.pick(CODE_VERSIONS)))
+        elif form == "samples":
+            samples = given_rows(world, parent, parent.columns, samples=True)
+            conditions = world.conditions(parent.columns, 30)
+            happened.append(Resolve(parent.spec.key, samples, target=conditions, **written(world, parent.spec, tick)))
+        else:
+            happened.append(rewrite(world, parent, tick, whole=parent.spec.key not in tables))
+            tables.add(parent.spec.key)
+    return [*happened, Settle(CHILD, expand)]
+
+
+def rewrite(world: World, parent: Root, tick: int, *, whole: bool) -> Write:
+    """Draw further rows of a root; once its table exists, some of its columns may be missing."""
+    kept = {*parent.spec.id_columns, *(name for name in parent.columns if whole or not world.chance(5))}
+    columns = [name for name in parent.columns if name in kept]
+    return Write(parent.spec.key, given_rows(world, parent, columns), tick)
+
+
+def delete(world: World, parent: Root, child: FeatureSpec, tick: int) -> Delete:
+    target = world.pick((parent.spec.key, CHILD))
+    condition = world.condition(child.id_columns if target == CHILD else parent.columns)
+    return Delete(target, condition, not world.chance(20), tick)
+
+
+def resolve_child(
+    world: World, parents: Sequence[Root], child: FeatureSpec, shown: Sequence[str], tick: int
+) -> Resolve:
+    filters = {parent.spec.key: world.conditions(parent.columns, 20) for parent in parents}
+    common = [name for name in child.id_columns if all(name in parent.columns for parent in parents)]
+    return Resolve(
+        CHILD,
+        filters={key: conditions for key, conditions in filters.items() if conditions},
+        everywhere=world.conditions(common, 10),
+        expand=tuple(world.values.get("e", ())),
+        **asked(world, child, shown, tick),
+    )
+
+
+def asked(world: World, spec: FeatureSpec, shown: Sequence[str], tick: int) -> dict[str, Any]:
+    return {
+        "target": world.conditions(shown, 15),
+        "stale": world.conditions(shown, 25),
+        "compare": not world.chance(5),
+        "one_row_per_group": world.chance(25),
+        **written(world, spec, tick),
+    }
+
+
+def written(world: World, spec: FeatureSpec, tick: int) -> dict[str, Any]:
+    members = [f.key.to_struct_key() for f in spec.fields]
+    override = {name: world.pick(world.versions) for name in world.subset(members, 1)} if world.chance(20) else None
+    kept = tuple(world.draw(st.lists(st.booleans(), max_size=8))) if world.chance(40) else None
+    return {"lazy": world.chance(30), "kept": kept, "data": override, "tick": tick}
+
+
+@st.composite
+def cases(draw: DrawFn) -> Case:
+    world = World(draw)
+    expands = world.chance(30)
+    ids = list(world.joins)
+    if expands:
+        ids.insert(draw(st.integers(0, len(ids))), world.column("e", ("text", "int")))
+    parents = roots(world, expands=expands)
+    child = child_spec(world, parents, draw(st.permutations(ids)))
+    leaf = leaf_spec(world, child)
+    specs = (*(parent.spec for parent in parents), child, leaf)
+    shown = list(dict.fromkeys([*ids, *(name for p in parents for name in p.dep.renamed(p.columns))]))
+    algorithm = world.pick(("md5", "sha256"))
+    happened = steps(world, parents, specs, shown)
+    length = world.pick((16, 8, 64))
+    return Case(algorithm, length, specs, world.kinds, world.filters, tuple(happened))

@@ -1,0 +1,71 @@
+"""Every engine gives the versions and increments of the plain-Python reference, for generated graphs and rows.
+
+`make test` runs some 200 cases. `make agree N=20000` runs as many as you like, new ones each time.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, reject, seed, settings
+from tests.agreement.case import Case
+from tests.agreement.memory import memory_store
+from tests.agreement.reference import Ambiguous
+from tests.agreement.replay import Replay
+from tests.agreement.strategies import cases
+from tests.stores import STORES
+
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.hashing import HashAlgorithm
+from metaxy.store.store import MetadataStore
+
+WANTED = int(os.environ.get("METAXY_AGREE", "0"))
+SHARD = 250  # cases per test when many are wanted, so that processes share them
+SHARDS = [*range(-(-WANTED // SHARD))] if WANTED else [*range(4)]
+EXAMPLES = SHARD if WANTED else 50
+
+
+def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> None:
+    """Run a check on generated cases: always the same ones in CI, else new ones."""
+    in_ci = bool(os.environ.get("CI")) and not WANTED
+    configured = settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    test = configured(given(cases())(check))
+    (seed(shard)(test) if in_ci else test)()
+
+
+@pytest.mark.parametrize("shard", SHARDS)
+def test_engines_agree(shard: int) -> None:
+    def check(case: Case) -> None:
+        algorithm = HashAlgorithm(case.algorithm)
+        options: dict[str, Any] = {
+            "auto_create_tables": True,
+            "config": {"threads": "1"},
+        }  # few rows: threads only cost
+        duckdb = DuckDBMetadataStore(":memory:", hash_algorithm=algorithm, **options)
+        replay(case, {"duckdb": duckdb, "polars": memory_store(hash_algorithm=algorithm)})
+
+    check_cases(EXAMPLES, shard, check)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_stores_agree(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def check(case: Case) -> None:
+        store = STORES[name](tmp_path_factory.mktemp(name), hash_algorithm=HashAlgorithm(case.algorithm))
+        replay(case, {name: store})
+
+    check_cases(max(5, WANTED // 50), 0, check)
+
+
+def replay(case: Case, stores: dict[str, MetadataStore]) -> None:
+    try:
+        Replay(case, stores).run()
+    except Ambiguous:
+        reject()

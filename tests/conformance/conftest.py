@@ -1,0 +1,37 @@
+"""Every store, in an empty folder; an empty graph and default settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stores import STORES, StoreFactory
+
+from metaxy.config import MetaxyConfig
+from metaxy.registry import FeatureGraph
+from metaxy.store.store import MetadataStore
+
+
+@pytest.fixture(autouse=True)
+def graph() -> Iterator[FeatureGraph]:
+    """The active graph of the test."""
+    with FeatureGraph().use() as graph, MetaxyConfig().use():
+        yield graph
+
+
+@pytest.fixture(params=STORES)
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactory:
+    """Make a closed store; all stores of a test have the same tables, unless ``folder`` keeps them apart."""
+
+    def make(folder: str = "", **options: object) -> MetadataStore:
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        return STORES[request.param](path, **options)
+
+    return make
+
+
+@pytest.fixture
+def store(make: StoreFactory) -> Iterator[MetadataStore]:
+    """A store that is open for writing."""
+    with make().open("w") as store:
+        yield store

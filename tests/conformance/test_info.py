@@ -1,0 +1,110 @@
+"""What stores tell about features and about themselves."""
+
+from typing import Any
+
+import narwhals as nw
+import pytest
+from tests.factory import define, rows, values
+from tests.stores import StoreFactory
+
+from metaxy import columns as c
+from metaxy.config import MetaxyConfig
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import FeatureNotFoundError, StoreNotOpenError, UnknownFeatureError
+from metaxy.store.store import MetadataStore
+
+
+@pytest.fixture(autouse=True)
+def features() -> None:
+    define("video")
+    define("clip", "video")
+
+
+def test_the_schema_is_that_of_a_read(store: MetadataStore) -> None:
+    store.write("video", rows(id=["a"], n=[1.5]))
+    for shape in (False, True):
+        with MetaxyConfig(enable_map_datatype=shape).use():
+            schema = store.read_feature_schema_from_store("video")
+            assert schema == store.read("video").collect_schema()
+    assert schema["n"] == nw.Float64()
+    assert schema[c.METAXY_UPDATED_AT] == nw.Datetime("us", "UTC")
+
+
+def test_the_schema_of_what_is_not_here_is_not_found(make: StoreFactory) -> None:
+    with make("far").open("w") as far:
+        far.write("video", rows(id=["a"]))
+    with make("near", fallback_stores=[make("far")]).open("w") as near:
+        with pytest.raises(FeatureNotFoundError):
+            near.read_feature_schema_from_store("video")
+        with pytest.raises(UnknownFeatureError):
+            near.read_feature_schema_from_store("vidoe")
+
+
+def test_a_store_says_where_a_feature_lies(make: StoreFactory) -> None:
+    store = make(name="mine")
+    info = store.get_store_info("video")
+    assert info["name"] == "mine"
+    assert info["type"] == f"{type(store).__module__}.{type(store).__name__}"
+    assert info["display"] == store.display()
+    assert [value for key, value in info.items() if key not in ("name", "type", "display") and "video" in value]
+
+
+def test_metadata_says_which_store_has_a_feature(make: StoreFactory) -> None:
+    with make("far").open("w") as far:
+        far.write("video", rows(id=["a"]))
+    with make("near", name="near", fallback_stores=[make("far", name="far")]).open("w") as near:
+        nothing = {"name": "near", "display": near.display()}
+        assert near.get_store_metadata("clip") == nothing
+        assert near.get_store_metadata("video", check_fallback=False) == nothing
+        assert near.get_store_metadata("video")["resolved_from"]["name"] == "far"
+        near.write("video", rows(id=["a"]))
+        assert near.get_store_metadata("video") == {**nothing, "resolved_from": near.get_store_info("video")}
+
+
+def test_the_native_library_is_that_of_frames(store: MetadataStore) -> None:
+    store.write("video", rows(id=["a"]))
+    assert store.native_implementation() is store.read("video").implementation
+
+
+def test_a_closed_store_looks_at_nothing(make: StoreFactory) -> None:
+    store = make()
+    for look in (store.read_feature_schema_from_store, store.get_store_metadata, store.find_store_for_feature):
+        with pytest.raises(StoreNotOpenError):
+            look("video")
+    with pytest.raises(StoreNotOpenError):
+        store.native_implementation()
+
+
+# -- progress ----------------------------------------------------------------------------------------------------------
+
+
+def progress(store: MetadataStore, feature: str = "clip", **options: Any) -> float | None:
+    return store.calculate_input_progress(store.resolve_update(feature, lazy=True, **options), feature)
+
+
+def test_progress_counts_what_is_not_new(store: MetadataStore) -> None:
+    store.write("video", rows("1", id=["a", "b", "c", "d"]))
+    assert progress(store) == 0
+    new = store.resolve_update("clip").new
+    store.write("clip", new.filter(nw.col("id").is_in(["a", "b", "c"])))
+    assert progress(store) == 75
+    store.write("video", rows("2", id=["a"]))
+    assert progress(store) == 75, "stale samples were processed once"
+    assert store.resolve_update("clip").progress == pytest.approx(75)
+    assert progress(store, filters={"video": [nw.col("id") == "a"]}) == 100
+
+
+def test_progress_counts_groups(store: MetadataStore) -> None:
+    define("whole", FeatureDep(feature="video", lineage=LineageRelationship.aggregation(on=["g"])), ids=["g"])
+    store.write("video", rows(id=["a", "b", "c"], g=["x", "x", "y"]))
+    new = store.resolve_update("whole", one_row_per_group=True).new
+    assert values(new, "g") == ["x", "y"]
+    store.write("whole", new.filter(nw.col("g") == "x"))
+    assert progress(store, "whole") == 50
+
+
+def test_there_is_no_progress_where_nothing_is_expected(store: MetadataStore) -> None:
+    store.write("video", rows(id=["a"]))
+    assert progress(store, "video", samples=rows(id=["a"])) is None
+    assert progress(store, filters={"video": [nw.col("id") == "z"]}) is None

@@ -1,0 +1,186 @@
+"""One store, many threads."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import pytest
+from tests.factory import define, everything, ids, rows, values
+from tests.stores import StoreFactory, delta_store
+
+from metaxy import columns as c
+from metaxy.errors import StoreNotOpenError
+from metaxy.store.store import MetadataStore
+
+THREADS = 8
+PATIENCE = 60  # seconds after which a thread that never comes counts as lost
+
+
+@pytest.fixture(autouse=True)
+def features() -> None:
+    define("video")
+    define("clip", "video")
+
+
+def together(actions: Iterable[Callable[[], Any]]) -> list[Any]:
+    """Run actions in threads that start at the same moment, each with the graph and the settings of this one."""
+    todo = list(actions)
+    barrier = threading.Barrier(len(todo), timeout=PATIENCE)
+
+    def run(action: Callable[[], Any]) -> Any:
+        barrier.wait()
+        return action()
+
+    with ThreadPoolExecutor(len(todo)) as pool:
+        return [future.result(PATIENCE) for future in [pool.submit(copy_context().run, run, act) for act in todo]]
+
+
+def test_threads_write_and_read_one_store(store: MetadataStore) -> None:
+    def work(number: int) -> list[int]:
+        for turn in range(3):
+            store.write("video", rows(str(turn), id=[number], turn=[turn]))
+        return values(store.read("video", filters=[nw.col("id") == number]), "id", "turn")
+
+    found = together(lambda number=number: work(number) for number in range(THREADS))
+    assert found == [[(number, 2)] for number in range(THREADS)]
+    stored = everything(store, "video")
+    assert stored.height == 3 * THREADS
+    assert stored[c.METAXY_UPDATED_AT].n_unique() == 3 * THREADS
+
+
+def test_threads_that_write_the_same_sample_leave_one_of_their_rows(store: MetadataStore) -> None:
+    together(lambda n=n: store.write("video", rows(str(n), id=["a"], u=[n], v=[n])) for n in range(THREADS))
+    [(u, v, by_field)] = values(store.read("video"), "u", "v", c.METAXY_PROVENANCE_BY_FIELD)
+    assert u == v == int(by_field["default"])
+    assert values(store.read("video", with_sample_history=True), "u") == list(range(THREADS))
+
+
+def test_threads_resolve_and_delete(store: MetadataStore) -> None:
+    store.write("video", rows(id=list(range(THREADS))))
+    store.write("clip", store.resolve_update("clip").new)
+
+    def work(number: int) -> Any:
+        store.delete("video", nw.col("id") == number)
+        return ids(store.resolve_update("clip", filters={"clip": [nw.col("id") == number]}))[2]
+
+    assert together(lambda n=n: work(n) for n in range(THREADS)) == [[n] for n in range(THREADS)]
+    assert ids(store.resolve_update("clip")) == ([], [], list(range(THREADS)))
+
+
+def test_threads_give_samples_at_once(store: MetadataStore) -> None:
+    samples = [rows(id=[n, n + 1]) for n in range(THREADS)]
+    found = together(lambda s=s: ids(store.resolve_update("video", samples=s))[0] for s in samples)
+    assert found == [[n, n + 1] for n in range(THREADS)]
+
+
+def test_db12_blocks_of_threads_do_not_disturb_each_other(store: MetadataStore) -> None:
+    """A thread that reads while another one writes takes nothing from it."""
+    entered, written = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with store:
+            entered.set()
+            assert written.wait(PATIENCE)
+        store.read("video")
+
+    def write() -> None:
+        assert entered.wait(PATIENCE)
+        store.write("video", rows(id=["a"]))
+        written.set()
+
+    together([read, write])
+    assert values(store.read("video")) == ["a"]
+
+
+def test_db12_each_thread_opens_and_closes_for_itself(make: StoreFactory) -> None:
+    store = make()
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            with store.open("w"):
+                store.write("video", rows(id=[number]))
+
+    together(lambda n=n: work(n) for n in range(4))
+    with pytest.raises(StoreNotOpenError):
+        store.read("video")
+    with store:
+        assert values(store.read("video")) == [0, 1, 2, 3]
+
+
+def test_db12_soft_deletes_and_writes_keep_their_own_times(store: MetadataStore) -> None:
+    store.write("video", rows(id=[f"gone {n}" for n in range(THREADS)]))
+    actions: list[Callable[[], Any]] = []
+    for n in range(THREADS):
+        actions.append(lambda n=n: store.delete("video", nw.col("id") == f"gone {n}"))  # type: ignore[misc]
+        actions.append(lambda n=n: store.write("video", rows(id=[f"new {n}"])))  # type: ignore[misc]
+    together(actions)
+    stored = everything(store, "video")
+    assert stored[c.METAXY_UPDATED_AT].null_count() == 0
+    assert values(store.read("video")) == [f"new {n}" for n in range(THREADS)]
+
+
+def test_db12_a_store_that_is_read_elsewhere_is_not_reopened_for_writing(make: StoreFactory) -> None:
+    store = make()
+    with store.open("w"):
+        store.write("video", rows(id=["a"]))
+    inside, tried = threading.Event(), threading.Event()
+
+    def read() -> Any:
+        with store:
+            inside.set()
+            assert tried.wait(PATIENCE)
+            return values(store.read("video"))
+
+    def write() -> None:
+        assert inside.wait(PATIENCE)
+        try:
+            refusal = pytest.raises(StoreNotOpenError, match=r"open for reading in another thread; open it with")
+            with refusal, store.open("w"):
+                pass
+        finally:
+            tried.set()
+
+    assert together([read, write]) == [["a"], None]
+
+
+def test_frames_may_be_collected_in_another_thread(store: MetadataStore) -> None:
+    store.write("video", rows(id=["a", "b"]))
+    frames = [
+        store.read("video"),
+        store.read("video", filters=[nw.col("id") != "z"]),
+        store.resolve_update("clip", lazy=True).new,
+        store.resolve_update("video", samples=rows("2", id=["a", "b"]), lazy=True).stale,
+    ]
+    assert together([lambda: [values(frame) for frame in frames]]) == [[["a", "b"]] * len(frames)]
+
+
+def test_frames_may_be_written_in_another_thread(store: MetadataStore) -> None:
+    store.write("video", rows(id=["a"]))
+    lazy = store.resolve_update("clip", lazy=True).new
+    given = store.resolve_update("video", samples=rows("2", id=["b"]), lazy=True).new
+    together([lambda: store.write_multi({"clip": lazy, "video": given})])
+    assert values(store.read("clip")) == ["a"]
+    assert values(store.read("video")) == ["a", "b"]
+
+
+def test_threads_add_columns_at_once(store: MetadataStore) -> None:
+    store.write("video", rows(id=["a"]))
+    together(lambda n=n: store.write("video", rows(id=[str(n)], same=[n], **{f"own_{n}": [n]})) for n in range(4))
+    assert values(store.read("video"), "id", "same") == [("0", 0), ("1", 1), ("2", 2), ("3", 3), ("a", None)]
+    assert {f"own_{n}" for n in range(4)} < set(store.read("video").collect_schema())
+
+
+def test_stores_of_one_process_write_to_the_same_lake(tmp_path: Path) -> None:
+    stores = [delta_store(tmp_path) for _ in range(THREADS)]
+
+    def work(number: int) -> None:
+        with stores[number].open("w") as store:
+            store.write("video", rows(id=[number]))
+
+    together(lambda n=n: work(n) for n in range(THREADS))
+    with stores[0] as store:
+        assert values(store.read("video", with_sample_history=True)) == list(range(THREADS))

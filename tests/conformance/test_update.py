@@ -1,0 +1,421 @@
+"""Resolving updates: what is new, stale and orphaned, in one statement."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from tests.factory import define, everything, ids, put, rows, values
+from tests.stores import StoreFactory, duckdb_store
+
+from metaxy import columns as c
+from metaxy.config import MetaxyConfig
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import DefinitionError, FeatureNotFoundError, MetadataSchemaError
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars
+
+ENGINES: Any = ("auto", "native", "polars")
+
+
+# -- root features -----------------------------------------------------------------------------------------------------
+
+
+def test_samples_become_new_stale_and_orphaned(store: MetadataStore) -> None:
+    define("video")
+    first = rows(["1", "1", "1"], id=["a", "b", "c"], path=["x", "y", "z"])
+    increment = store.resolve_update("video", samples=first)
+    assert ids(increment) == (["a", "b", "c"], [], [])
+    store.write("video", increment.new)
+    assert not store.resolve_update("video", samples=first)
+
+    second = rows(["1", "2", "1"], id=["a", "b", "d"], path=["x", "y2", "w"])
+    increment = store.resolve_update("video", samples=second)
+    assert ids(increment) == (["d"], ["b"], ["c"])
+    assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
+    assert values(increment.stale, "path") == ["y2"]
+    assert values(increment.orphaned, "path") == ["z"]
+    for frame in (increment.new, increment.stale):
+        store.write("video", frame)
+    store.delete("video", nw.col("id").is_in(increment.orphaned["id"].to_list()))
+    assert not store.resolve_update("video", samples=second)
+
+
+def test_the_columns_of_an_update(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    samples = rows(id=["a"], path=["x"])
+    new = store.resolve_update("video", samples=samples).new
+    assert new.columns[:2] == ["id", "path"]
+    assert set(new.columns[2:]) == set(c.VERSION_COLUMNS)
+    store.write("video", new)
+    increment = store.resolve_update("clip")
+    assert increment.new.columns[:2] == ["id", "path"]
+    assert increment.new.columns == increment.stale.columns == increment.orphaned.columns
+    store.write("clip", increment.new)
+    store.delete("video", None)
+    assert set(store.resolve_update("clip").orphaned.columns) == set(everything(store, "clip").columns)
+
+
+def test_a_provenance_that_is_given_with_samples_is_computed_anew(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(id=["a"]))
+    samples = rows(id=["a"]).with_columns(pl.lit("nonsense").alias(c.METAXY_PROVENANCE))
+    assert not store.resolve_update("video", samples=samples)
+
+
+def test_data_versions_of_samples_pass_through(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    own = pl.Series(c.METAXY_DATA_VERSION_BY_FIELD, [{"default": "same"}])
+    store.write("video", store.resolve_update("video", samples=rows("1", id=["a"]).with_columns(own)).new)
+    store.write("clip", store.resolve_update("clip").new)
+    increment = store.resolve_update("video", samples=rows("2", id=["a"]).with_columns(own))
+    assert ids(increment) == ([], ["a"], [])
+    store.write("video", increment.stale)
+    assert not store.resolve_update("clip")
+
+
+def test_samples_of_a_child_are_the_full_set(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    store.write("clip", store.resolve_update("clip", samples=rows(id=["a", "b"])).new)
+    assert ids(store.resolve_update("clip", samples=rows(["1", "2"], id=["a", "c"]))) == (["c"], [], ["b"])
+
+
+# -- parents -----------------------------------------------------------------------------------------------------------
+
+
+def test_db01_one_to_twelve_parents(store: MetadataStore) -> None:
+    parents = [f"p{n}" for n in range(12)]
+    for parent in parents:
+        define(parent)
+    store.write_multi({p: rows(["1", "1", "1"], id=["a", "b", p], **{f"of_{p}": [1, 2, 3]}) for p in parents})
+    children = {f"c{n}": parents[:n] for n in range(1, 13)}
+    for child, some in children.items():
+        define(child, *some)
+        new = store.resolve_update(child).new
+        assert values(new, "id", *(f"of_{p}" for p in some))[:2] == [("a", *[1] * len(some)), ("b", *[2] * len(some))]
+        assert set(new.columns) == {"id", *(f"of_{p}" for p in some), *c.VERSION_COLUMNS}
+        store.write(child, new)
+    store.delete("p0", nw.col("id") == "b")
+    store.write("p1", rows("2", id=["a"], of_p1=[4]))
+    for child, some in children.items():
+        stale = ["a"] if "p1" in some else []
+        assert ids(store.resolve_update(child)) == ([], stale, ["b"])
+
+
+def test_only_samples_that_all_required_parents_have_are_expected(store: MetadataStore) -> None:
+    for parent, samples in {"x": ["a", "b"], "y": ["b", "c"], "z": ["a", "b", "c"]}.items():
+        define(parent)
+        store.write(parent, rows(id=samples))
+    define("all", "x", "y", "z")
+    define("some", "x", FeatureDep(feature="y", optional=True), FeatureDep(feature="none", optional=True))
+    define("none")
+    assert ids(store.resolve_update("all")) == (["b"], [], [])
+    store.write("some", store.resolve_update("some").new)
+    assert values(store.read("some")) == ["a", "b"]
+    store.write("none", rows(id=["a"]))
+    assert ids(store.resolve_update("some")) == ([], ["a"], [])
+
+
+def test_features_whose_optional_parents_have_no_tables_expect_nothing(store: MetadataStore) -> None:
+    define("none")
+    define("clip", FeatureDep(feature="none", optional=True))
+    assert ids(store.resolve_update("clip")) == ([], [], [])
+    store.write("clip", store.resolve_update("clip", samples=rows(id=["a"])).new)
+    assert ids(store.resolve_update("clip")) == ([], [], ["a"])
+
+
+def test_aggregation_and_expansion(store: MetadataStore) -> None:
+    define("frame", ids=["video", "frame"])
+    define("video", FeatureDep(feature="frame", lineage=LineageRelationship.aggregation()), ids=["video"])
+    define(
+        "crop",
+        FeatureDep(feature="video", select=["video"], lineage=LineageRelationship.expansion(on=["video"])),
+        ids=["video", "crop"],
+    )
+    store.write("frame", rows(["1", "2", "3"], video=["a", "a", "b"], frame=[1, 2, 1]))
+    videos = store.resolve_update("video", one_row_per_group=True).new
+    assert values(videos, "video") == ["a", "b"]
+    store.write("video", videos)
+    crops = collect_to_polars(store.resolve_update("crop").new)
+    assert values(crops, "video") == ["a", "b"]
+    store.write("crop", crops.join(pl.DataFrame({"crop": [1, 2]}), how="cross"))
+    assert not store.resolve_update("crop")
+    store.write("frame", rows("9", video=["a"], frame=[2]))
+    stale = store.resolve_update("video", one_row_per_group=True).stale
+    assert values(stale, "video") == ["a"]
+    store.write("video", stale)
+    assert values(store.resolve_update("crop").stale, "video") == ["a"]
+
+
+def test_renamed_selected_and_filtered_parents(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(id=["a", "b"], n=[1, 2], path=["x", "y"]))
+    define("clip", FeatureDep(feature="video", rename={"n": "number"}, select=["number"], filters=["number > 1"]))
+    new = store.resolve_update("clip").new
+    assert values(new, "id", "number") == [("b", 2)]
+    assert set(new.columns) == {"id", "number", *c.VERSION_COLUMNS}
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def changed(store: MetadataStore) -> MetadataStore:
+    """Of samples a to d, b is stale, d is orphaned, e is new; the parent has n = 1 … 5, the child the old n."""
+    define("video")
+    define("clip", "video")
+    store.write("video", rows(id=["a", "b", "c", "d"], n=[1, 2, 3, 4]))
+    store.write("clip", store.resolve_update("clip").new)
+    store.write("video", rows(["2", "1"], id=["b", "e"], n=[20, 5]))
+    store.delete("video", nw.col("id") == "d")
+    return store
+
+
+UPDATES: dict[str, tuple[dict[str, Any], tuple[list[str], list[str], list[str]]]] = {
+    "nothing": ({}, (["e"], ["b"], ["d"])),
+    "parent": ({"filters": {"video": [nw.col("n") > 2]}}, (["e"], ["b"], ["a", "d"])),
+    "parent, by id": ({"filters": {"video": [nw.col("id") != "b"]}}, (["e"], [], ["b", "d"])),
+    "target": ({"target_filters": [nw.col("n") < 3]}, (["c", "e"], ["b"], [])),
+    "target by key": ({"filters": {"clip": [nw.col("n") < 3]}}, (["c", "e"], ["b"], [])),
+    "everywhere": ({"global_filters": [nw.col("id").is_in(["b", "d"])]}, ([], ["b"], ["d"])),
+    "one, not a list": ({"global_filters": nw.col("id") == "b"}, ([], ["b"], [])),
+    "staleness": ({"staleness_predicates": [nw.col("n") == 1, nw.col("n") == 4]}, (["e"], ["a", "b"], ["d"])),
+    "staleness that is null": ({"staleness_predicates": [nw.col("nothing") == 1]}, (["e"], ["b"], ["d"])),
+    "no comparison": ({"skip_comparison": True}, (["a", "b", "c", "e"], [], [])),
+    "no comparison, no staleness": (
+        {"skip_comparison": True, "staleness_predicates": [nw.col("n") == 1]},
+        (["a", "b", "c", "e"], [], []),
+    ),
+}
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+@pytest.mark.parametrize("name", UPDATES)
+def test_filters_and_predicates(changed: MetadataStore, name: str, lazy: bool) -> None:
+    asked, expected = UPDATES[name]
+    put(changed, "clip", everything(changed, "clip").with_columns(nothing=pl.lit(None, pl.Int64)))
+    assert ids(changed.resolve_update("clip", lazy=lazy, **asked)) == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
+def test_db22_nothing_of_the_comparison_leaks(changed: MetadataStore, engine: Any, lazy: bool) -> None:
+    asked: Any = {"staleness_predicates": [nw.col("n") == 1], "filters": {"video": [nw.col("n") > 0]}}
+    increment = changed.resolve_update("clip", lazy=lazy, versioning_engine=engine, **asked)
+    expected = {"id", "n", *c.VERSION_COLUMNS}
+    assert set(increment.new.collect_schema().names()) == expected
+    assert set(increment.stale.collect_schema().names()) == expected
+    assert set(increment.orphaned.collect_schema().names()) == {"id", "n", *c.ALL_SYSTEM_COLUMNS}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_engines_give_the_same_rows(changed: MetadataStore, engine: Any) -> None:
+    columns = ("id", "n", c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD, c.METAXY_DATA_VERSION_BY_FIELD)
+    asked = changed.resolve_update("clip", versioning_engine=engine)
+    given = changed.resolve_update("clip")
+    assert [values(frame, *columns) for frame in asked] == [values(frame, *columns) for frame in given]
+
+
+def test_the_engine_of_the_store_is_the_default(make: StoreFactory) -> None:
+    define("video")
+    define("clip", "video")
+    with make(versioning_engine="polars").open("w") as store:
+        store.write("video", rows(id=["a"]))
+        assert store.resolve_update("clip").new.implementation.is_polars()
+        assert store.resolve_update("clip", versioning_engine="native").new["id"].to_list() == ["a"]
+
+
+def test_filters_apply_to_samples(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(["1", "1"], id=["a", "b"], n=[1, 2]))
+    samples = rows(["2", "2", "2"], id=["a", "b", "c"], n=[1, 2, 3])
+    assert ids(store.resolve_update("video", samples=samples, target_filters=[nw.col("n") > 1])) == (["c"], ["b"], [])
+    assert ids(store.resolve_update("video", samples=samples, filters={"video": [nw.col("id") == "a"]})) == (
+        [],
+        ["a"],
+        [],
+    )
+
+
+# -- lazy increments ---------------------------------------------------------------------------------------------------
+
+
+def test_lazy_increments_collect_to_eager_ones(changed: MetadataStore) -> None:
+    lazy = changed.resolve_update("clip", lazy=True)
+    assert ids(lazy.collect()) == ids(lazy) == (["e"], ["b"], ["d"])
+    polars = lazy.to_polars()
+    assert [values(frame) for frame in (polars.new, polars.stale, polars.orphaned)] == [["e"], ["b"], ["d"]]
+    assert lazy.input is not None
+    assert values(lazy.input, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
+
+
+def test_lazy_increments_of_samples_have_no_input(store: MetadataStore) -> None:
+    define("video")
+    assert store.resolve_update("video", samples=rows(id=["a"]), lazy=True).input is None
+
+
+def test_lazy_frames_can_be_written(changed: MetadataStore) -> None:
+    lazy = changed.resolve_update("clip", lazy=True)
+    changed.write("clip", lazy.stale)
+    changed.write("clip", lazy.new)
+    assert ids(changed.resolve_update("clip")) == ([], [], ["d"])
+
+
+# -- what has no version -----------------------------------------------------------------------------------------------
+
+
+def test_db06_null_ids_that_others_stored_are_named(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    store.write("video", rows(id=["a", "b"]))
+    broken = pl.when(pl.col("id") == "b").then(None).otherwise(pl.col("id")).alias("id")
+    put(store, "video", everything(store, "video").with_columns(broken))
+    with pytest.raises(MetadataSchemaError, match="feature clip: ID column 'id' is NULL in 1 expected samples"):
+        store.resolve_update("clip")
+
+
+def test_db07_null_versions_that_others_stored_are_named(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    store.write("video", rows(id=["a", "b"]))
+    nothing = pl.lit(None, pl.Struct({"default": pl.String})).alias(c.METAXY_DATA_VERSION_BY_FIELD)
+    put(store, "video", everything(store, "video").with_columns(nothing))
+    with pytest.raises(MetadataSchemaError, match=r"field 'default' cannot be versioned in 2 samples: video\.default"):
+        store.resolve_update("clip")
+
+
+def test_db07_a_stored_null_provenance_is_stale_until_it_is_written(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(["1", "1"], id=["a", "b"]))
+    nothing = pl.when(pl.col("id") == "a").then(pl.col(c.METAXY_PROVENANCE)).alias(c.METAXY_PROVENANCE)
+    put(store, "video", everything(store, "video").with_columns(nothing))
+    increment = store.resolve_update("video", samples=rows(["1", "1"], id=["a", "b"]))
+    assert ids(increment) == ([], ["b"], [])
+    store.write("video", increment.stale)
+    assert not store.resolve_update("video", samples=rows(["1", "1"], id=["a", "b"]))
+
+
+# -- what is asked wrongly ---------------------------------------------------------------------------------------------
+
+WRONG: dict[str, tuple[Callable[[MetadataStore], Any], type[Exception], str]] = {
+    "root without samples": (lambda s: s.resolve_update("video"), DefinitionError, "is a root: pass `samples=`"),
+    "missing parent": (lambda s: s.resolve_update("clip"), FeatureNotFoundError, "feature video has no table"),
+    "unknown filter key": (
+        lambda s: s.resolve_update("clip", filters={"vidoe": []}),
+        DefinitionError,
+        "filters name vidoe, which takes no part; use one of: clip, video",
+    ),
+    "samples without versions": (
+        lambda s: s.resolve_update("video", samples=pl.DataFrame({"id": ["a"]})),
+        MetadataSchemaError,
+        "the samples lack metaxy_provenance_by_field",
+    ),
+    "samples without ids": (
+        lambda s: s.resolve_update("video", samples=rows(path=["a"])),
+        MetadataSchemaError,
+        "the samples lack ID column 'id'",
+    ),
+    "samples with a null version": (
+        lambda s: s.resolve_update("video", samples=rows([None], id=["a"])),
+        MetadataSchemaError,
+        "field 'default' cannot be versioned in 1 samples",
+    ),
+    "samples with a null id": (
+        lambda s: s.resolve_update("video", samples=rows(id=pl.Series([None], dtype=pl.String))),
+        MetadataSchemaError,
+        "ID column 'id' is NULL",
+    ),
+    "unknown argument": (lambda s: s.resolve_update("clip", nonsense=1), TypeError, "nonsense"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_requests_are_refused_in_one_line(store: MetadataStore, name: str) -> None:
+    define("video")
+    define("clip", "video")
+    ask, kind, words = WRONG[name]
+    with pytest.raises(kind) as caught:
+        ask(store)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_ids_of_different_types_are_refused(store: MetadataStore) -> None:
+    define("video")
+    define("audio")
+    define("clip", "video", "audio")
+    store.write_multi({"video": rows(id=["1"]), "audio": rows(id=[1])})
+    with pytest.raises(MetadataSchemaError, match=r"ID column 'id' is (String|Int64) on one side and"):
+        store.resolve_update("clip")
+    with pytest.raises(MetadataSchemaError, match="ID column 'id' is Int64 on one side and String on the other"):
+        store.resolve_update("video", samples=rows(id=[1]))
+
+
+def test_duplicate_ids_of_samples_are_refused_when_written(store: MetadataStore) -> None:
+    define("video")
+    new = store.resolve_update("video", samples=rows(["1", "2"], id=["a", "a"])).new
+    with pytest.raises(MetadataSchemaError, match="repeat the ID"):
+        store.write("video", new)
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+
+
+def data_statements(store: DuckDBMetadataStore, action: Callable[[], Any]) -> list[str]:
+    """Return the statements that DuckDB ran for an action, without those that read no rows."""
+    store.connection.execute("CALL truncate_duckdb_logs()")
+    action()
+    ran = store.connection.execute("SELECT message FROM duckdb_logs WHERE type = 'QueryLog'").fetchall()
+    rowless = ("information_schema", "duckdb_logs", "current_setting('TimeZone')")  # the last: Narwhals asks for types
+    return [text for (text,) in ran if text and not any(word in text for word in rowless)]
+
+
+@pytest.mark.parametrize("parents", [1, 4])
+def test_db08_an_eager_update_is_one_statement(tmp_path: Path, parents: int) -> None:
+    names = [f"p{n}" for n in range(parents)]
+    for name in names:
+        define(name)
+    define("clip", *names)
+    with duckdb_store(tmp_path).open("w") as store:
+        assert isinstance(store, DuckDBMetadataStore)
+        store.write_multi({name: rows(id=["a", "b"]) for name in names})
+        store.write("clip", store.resolve_update("clip").new)
+        store.write("p0", rows(["2", "1"], id=["b", "c"]))
+        store.connection.execute("CALL enable_logging('QueryLog')")
+        asked: Any = {"global_filters": [nw.col("id") != "z"], "staleness_predicates": [nw.col("id") == "a"]}
+        increments: list[Any] = []
+        for options in ({}, asked):
+            ran = data_statements(store, lambda: increments.append(store.resolve_update("clip", **options)))  # noqa: B023
+            assert len(ran) == 1, ran
+        assert [increment.counts["stale"] for increment in increments] == [1, 2]
+        assert len(data_statements(store, lambda: store.resolve_update("p0", samples=rows(id=["a"])))) == 1
+
+
+def test_db08_a_lazy_update_runs_nothing_before_it_is_collected(tmp_path: Path) -> None:
+    define("video")
+    define("clip", "video")
+    with duckdb_store(tmp_path).open("w") as store:
+        assert isinstance(store, DuckDBMetadataStore)
+        store.write("video", rows(id=["a"]))
+        store.write("clip", store.resolve_update("clip").new)
+        store.resolve_update("clip", lazy=True)  # the first one looks for rows of other hash settings
+        store.connection.execute("CALL enable_logging('QueryLog')")
+        lazy: list[Any] = []
+        assert data_statements(store, lambda: lazy.append(store.resolve_update("clip", lazy=True))) == []
+        assert len(data_statements(store, lambda: lazy[0].collect())) == 1
+
+
+def test_settings_of_the_moment_count(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(id=["a"]))
+    with MetaxyConfig(hash_truncation_length=32).use():
+        define("other")
+        new = store.resolve_update("other", samples=rows(id=["a"])).new
+        assert [len(value) for value in new[c.METAXY_PROVENANCE].to_list()] == [32]

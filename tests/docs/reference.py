@@ -1,0 +1,112 @@
+"""Write the tables of `docs/reference.md` anew, from the code: `make reference`.
+
+A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; the text around them is written by hand.
+"""
+
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from importlib import import_module
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_jsonable_python
+
+import metaxy.ext
+from metaxy.config import MetaxyConfig, StoreConfig
+from metaxy.store.config import MetadataStoreConfig
+from metaxy.store.store import MetadataStore
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NAMES = {str: "text", Path: "path", bool: "true or false", int: "number", float: "number"}
+
+
+def type_name(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(type_name(item) for item in arguments if item is not type(None)))
+    if origin in (list, tuple):
+        return f"list of {type_name(arguments[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f'`"{member.value}"`' for member in annotation)
+    return NAMES.get(annotation, "table")
+
+
+def default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        return "*required*"
+    return "" if value is None else f"`{json.dumps(to_jsonable_python(value))}`"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    cells = [list(header), ["---"] * len(list(header)), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells) + "\n"
+
+
+def keys(model: type[BaseModel], without: Iterable[str] = ()) -> str:
+    rows = [
+        (f"`{name}`", type_name(field.annotation), default(field), field.description or "")
+        for name, field in model.model_fields.items()
+        if name not in set(without)
+    ]
+    return table(("key", "type", "default", "meaning"), rows)
+
+
+def store_classes() -> list[type[MetadataStore]]:
+    """Return the stores of `metaxy.ext` that have a module of their own."""
+    modules = [import_module(f"metaxy.ext.{module.name}") for module in pkgutil.iter_modules(metaxy.ext.__path__)]
+    return sorted(
+        {
+            value
+            for module in modules
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, MetadataStore) and value is not MetadataStore
+        },
+        key=lambda store: store.__name__,
+    )
+
+
+def public_path(store: type[MetadataStore]) -> str:
+    return f"{'.'.join(store.__module__.split('.')[:3])}.{store.__name__}"
+
+
+def stores() -> str:
+    own = [
+        f"\n### `{public_path(store)}`\n\n{keys(store.config_model(), MetadataStoreConfig.model_fields)}"
+        for store in store_classes()
+    ]
+    return "".join(own) + "\n"
+
+
+def verbs() -> Iterator[tuple[str, str]]:
+    for name, member in inspect.getmembers(MetadataStore):
+        if not name.startswith("_") and (inspect.isfunction(member) or inspect.ismethod(member)):
+            yield f"`{name}`", (inspect.getdoc(member) or "").split("\n\n")[0].replace("\n", " ")
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "settings": lambda: keys(MetaxyConfig),
+    "store": lambda: keys(StoreConfig),
+    "every_store": lambda: keys(MetadataStoreConfig),
+    "stores": stores,
+    "verbs": lambda: table(("verb", "what it does"), verbs()),
+}
+
+
+def rendered(text: str) -> str:
+    """Return the page with its tables made anew."""
+    return TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

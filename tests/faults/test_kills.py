@@ -1,0 +1,78 @@
+"""Processes killed at any moment: what they said is written is there, and nothing is half there."""
+
+import random
+import subprocess
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from tests.factory import define, everything, values
+from tests.faults.children import Child, asked, children, hear
+from tests.stores import STORES
+
+from metaxy.registry import FeatureGraph
+
+ROWS = 500  # of each write
+
+# Writes batch after batch, in turns one feature and two, and opens anew at times. Says the number of each that is done.
+WRITER = """
+import itertools
+
+def batch(number):
+    frame = rows(id=[f"{number}-{n}" for n in range(ROWS)], batch=[number] * ROWS, text=["x" * 100] * ROWS)
+    return frame.with_columns(pl.lit("p").alias(c.METAXY_PROVENANCE))
+
+numbers = itertools.count(int(sys.argv[3]))
+while True:
+    with make().open("w") as store:
+        for number in itertools.islice(numbers, 5):
+            if number % 2:
+                store.write("video", batch(number))
+            else:
+                store.write_multi({"video": batch(number), "clip": batch(number)})
+            say(number)
+""".replace("ROWS", str(ROWS))
+
+
+@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("kills", [3, pytest.param(asked("METAXY_KILLS", 20), marks=pytest.mark.slow)])
+def test_a_kill_loses_nothing_and_leaves_nothing_half_written(tmp_path: Path, name: str, kills: int) -> None:
+    said: set[int] = set()
+    for kill in range(kills):
+        first = kill * 1_000_000
+        with children(1, WRITER, name, tmp_path, first) as [child]:
+            said |= acknowledged_until_killed(child)
+        check(name, tmp_path, said)
+
+
+def acknowledged_until_killed(child: Child) -> set[int]:
+    """Kill a writer after some writes, and at any moment of the next one; return what it acknowledged."""
+    began = time.monotonic()
+    said = {int(hear(child)) for _ in range(random.randint(1, 6))}
+    each = (time.monotonic() - began) / len(said)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(random.uniform(0, 2 * each))
+    child.kill()
+    assert child.stdout is not None
+    lines = child.stdout.read().split("\n")
+    return said | {int(line) for line in lines[:-1]}
+
+
+def check(name: str, folder: Path, said: set[int]) -> None:
+    with FeatureGraph().use():
+        define("video")
+        define("clip", "video")
+        with STORES[name](folder).open("w") as store:
+            batches = {
+                key: Counter(everything(store, key)["batch"]) for key in ("video", "clip") if store.has_feature(key)
+            }
+            assert {count for each in batches.values() for count in each.values()} == {ROWS}
+            assert said <= batches["video"].keys()
+            assert {number for number in said if number % 2 == 0} <= batches["clip"].keys()
+            # Dependents are written first: whoever sees the rows of a parent sees those that were written with them.
+            assert {number for number in batches["video"] if number % 2 == 0} <= batches["clip"].keys()
+            if store.storage.capabilities.transactions:
+                assert batches["clip"].keys() <= batches["video"].keys()
+            assert len(values(store.read("video"))) == ROWS * len(batches["video"])

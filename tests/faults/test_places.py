@@ -1,0 +1,244 @@
+"""Files, folders and tables that are full, read-only, broken, gone or of someone else: one line says so."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from deltalake import write_deltalake
+from tests.factory import everything, put, rows, values
+from tests.faults.children import children, finish
+from tests.stores import delta_store
+
+from metaxy import columns as c
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import FeatureNotFoundError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
+from metaxy.store.store import MetadataStore
+
+Make = Callable[..., MetadataStore]
+VIDEO = FeatureKey("video")
+
+
+def complaint(do: Callable[[], Any], kind: type[Exception] = MetadataStoreError) -> str:
+    """Do what must fail, and return the message: one line that is not too long to read."""
+    with pytest.raises(kind) as caught:
+        do()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert 20 < len(message) < 1000
+    return message
+
+
+def write_row(make: Make, sample: str) -> None:
+    with make().open("w") as store:
+        store.write("video", rows(id=[sample]))
+
+
+# -- full and read-only ------------------------------------------------------------------------------------------------
+
+FULL = """
+import random, resource, signal
+from metaxy.errors import MetadataStoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+many = 200_000
+try:
+    with make().open("w") as store:
+        store.write("video", rows(id=range(many), text=[random.randbytes(16).hex() for _ in range(many)]))
+except MetadataStoreError as error:
+    say(str(error))
+"""
+
+
+@pytest.mark.parametrize("limit", [2_000_000, 3_000_000])
+def test_a_full_disk_is_named_and_nothing_is_half_written(make: Make, name: str, tmp_path: Path, limit: int) -> None:
+    pytest.importorskip("resource")
+    with make().open("w") as store:
+        store.write("video", rows(id=[-1], text=["first"]))
+    with children(1, FULL, name, tmp_path, limit) as [child]:
+        said = finish(child)
+    assert len(said) == 1, said
+    assert str(tmp_path) in said[0]
+    with make().open("w") as store:
+        assert values(store.read("video")) == [-1]
+        store.write("video", rows(id=[-2], text=["after"]))
+        assert values(store.read("video")) == [-1, -2]
+
+
+STRANGER = """
+import os
+from metaxy.errors import MetadataStoreError
+with STORES["duckdb"](Path(sys.argv[2]) / "other").open("w") as store:  # the modules may be out of reach afterwards
+    store.write("video", rows(id=["a"]))
+    values(store.read("video"))
+os.setgid(65534), os.setuid(65534)
+
+def attempt(do):
+    try:
+        say("done", do())
+    except MetadataStoreError as error:
+        say(type(error).__name__, str(error))
+
+def write():
+    with make().open("w") as store:
+        store.write("video", rows(id=["b"]))
+
+def read():
+    with make() as store:
+        return values(store.read("video"))
+
+attempt(write)
+attempt(read)
+"""
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> None:
+    """Let other users read the folder; those above it may be private."""
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+
+
+@pytest.mark.skipif(getattr(os, "getuid", lambda: 1)() != 0, reason="needs root, which can become another user")
+@pytest.mark.usefixtures("open_folder")
+def test_a_folder_without_permission_is_read_but_not_written(make: Make, name: str, tmp_path: Path) -> None:
+    write_row(make, "a")
+    (tmp_path / "other").mkdir()
+    for path in [*tmp_path.rglob("*"), tmp_path]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        with children(1, STRANGER, name, tmp_path) as [child]:
+            refused, read = finish(child)
+    finally:
+        for path in [tmp_path, *tmp_path.rglob("*")]:
+            path.chmod(0o755)
+    assert refused.startswith("StoreConnectionError"), refused
+    assert str(tmp_path) in refused
+    assert read == "done ['a']"
+    with make() as store:
+        assert values(store.read("video")) == ["a"]
+
+
+# -- tables that change under an open store ----------------------------------------------------------------------------
+
+
+def test_a_table_that_is_dropped_while_the_store_is_open(make: Make) -> None:
+    with make().open("w") as store:
+        store.write("video", rows(id=["a"], old=[1]))
+        store.storage.drop(VIDEO)
+        assert not store.has_feature("video")
+        assert "video" in complaint(lambda: store.read("video"), FeatureNotFoundError)
+        store.write("video", rows(id=["b"], new=[1]))
+        assert values(store.read("video"), "id", "new") == [("b", 1)]
+
+
+def test_a_table_that_is_dropped_before_its_rows_are_collected(make: Make) -> None:
+    with make().open("w") as store:
+        store.write("video", rows(id=["a"]))
+        read = store.read("video")
+        store.storage.drop(VIDEO)
+        with pytest.raises(Exception, match=r"video|No such file"):
+            read.collect()
+        store.write("video", rows(id=["b"]))
+        assert values(store.read("video")) == ["b"]
+
+
+# -- broken and foreign ------------------------------------------------------------------------------------------------
+
+
+def test_a_database_of_garbage(make: Make, name: str, tmp_path: Path) -> None:
+    write_row(make, "a")
+    for file in [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix in (".duckdb", ".json")]:
+        file.write_bytes(b"\x00garbage\xff" * 2000)
+    assert str(tmp_path) in complaint(lambda: write_row(make, "b"), StoreConnectionError)
+    if name == "duckdb":
+        return
+    with make() as store:
+        complaint(lambda: store.read("video"), StoreConnectionError)
+
+
+def test_a_file_where_a_folder_should_be(make: Make, name: str, tmp_path: Path) -> None:
+    place = tmp_path / "delta"
+    if name == "delta":
+        place.write_text("a file")
+    else:
+        (tmp_path / "store.duckdb").mkdir()
+    assert str(tmp_path) in complaint(lambda: write_row(make, "a"), StoreConnectionError)
+
+
+def test_a_table_whose_data_files_are_gone(tmp_path: Path) -> None:
+    store = delta_store(tmp_path)
+    with store.open("w"):
+        store.write("video", rows(id=["a"]))
+        for file in tmp_path.rglob("*.parquet"):
+            file.unlink()
+        store.write("video", rows(id=["b"]))
+        with pytest.raises(Exception, match="parquet"):
+            values(store.read("video"))
+
+
+FOREIGN = {
+    "no system columns": pl.DataFrame({"id": ["z"], "price": [1.5]}),
+    "system columns of other types": pl.DataFrame(
+        {"id": ["z"], c.METAXY_FEATURE_VERSION: [1], c.METAXY_UPDATED_AT: ["today"], c.METAXY_PROVENANCE_BY_FIELD: [2]}
+    ),
+    "another type of ID": pl.DataFrame({"id": [[1]]}),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_table_of_someone_else_stays_as_it_is(make: Make, name: str, tmp_path: Path, what: str) -> None:
+    foreign = FOREIGN[what]
+    if name == "duckdb":
+        with duckdb.connect(str(tmp_path / "store.duckdb")) as connection:
+            connection.register("given", foreign)
+            connection.execute("CREATE TABLE video AS SELECT * FROM given")
+    else:
+        write_deltalake(tmp_path / "delta" / "video.delta", foreign)
+    with make(schema_evolution="strict").open("w") as store:
+        assert "video" in complaint(lambda: store.write("video", rows(id=["a"])))
+        for verb in (
+            lambda: values(store.read("video")),
+            lambda: store.resolve_update("video", samples=rows(id=["a"])),
+            lambda: store.delete("video", None),
+        ):
+            with pytest.raises(Exception, match=r"metaxy_|compare|VARCHAR"):
+                verb()
+        assert everything(store, "video").equals(foreign)
+
+
+def test_unknown_columns_of_a_table_do_no_harm(make: Make) -> None:
+    with make().open("w") as store:
+        store.write("video", rows(id=["a"]))
+        table = everything(store, "video")
+        odd = {"metaxy_later": ["?"], "select": [1], "a 'b' c": [2.5], "Id ": [True]}
+        put(store, "video", table.with_columns(pl.Series(key, value) for key, value in odd.items()))
+        store.write("video", rows("2", id=["b"]))
+        assert values(store.read("video"), "id", *odd) == [("a", "?", 1, 2.5, True), ("b", None, None, None, None)]
+        increment = store.resolve_update("video", samples=rows(["1", "3"], id=["a", "b"]))
+        assert (values(increment.new), values(increment.stale)) == ([], ["b"])
+        store.delete("video", None)
+        assert values(store.read("video")) == []
+
+
+def test_a_type_that_changes_is_refused(make: Make) -> None:
+    with make().open("w") as store:
+        store.write("video", rows(id=["a"], size=[1]))
+        for wrong in (rows(id=["b"], size=["x"]), rows(id=[1], size=[1]), rows(id=["b"], size=[{"a": 1}])):
+            assert "video" in complaint(lambda wrong=wrong: store.write("video", wrong), MetadataSchemaError)
+        assert values(store.read("video"), "id", "size") == [("a", 1)]
+
+
+def test_a_store_whose_folder_is_removed(make: Make, tmp_path: Path) -> None:
+    write_row(make, "a")
+    shutil.rmtree(tmp_path / "delta", ignore_errors=True)
+    (tmp_path / "store.duckdb").unlink(missing_ok=True)
+    with make() as store:
+        assert not store.has_feature("video")
+    write_row(make, "b")
+    with make() as store:
+        assert values(store.read("video")) == ["b"]

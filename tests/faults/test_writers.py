@@ -1,0 +1,135 @@
+"""Several processes that write at once: every row is there once, and of two rows of a sample one whole row wins."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import pytest
+from tests.factory import everything, rows, values
+from tests.faults.children import asked, children, finish, tell
+
+from metaxy import columns as c
+from metaxy.store.session import Clock
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars
+
+Make = Callable[..., MetadataStore]
+PATIENCE = {"duckdb": {"lock_timeout": 600.0}, "delta": {}}
+
+# -- appends -----------------------------------------------------------------------------------------------------------
+
+APPENDER = """
+store = make(**eval(sys.argv[3]))
+sys.stdin.readline()
+for number in range(int(sys.argv[4])):
+    with store.open("w"):
+        store.write("video", rows(id=[f"{sys.argv[5]}-{number}"], **{f"of_{sys.argv[5]}": [number]}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("writers", "appends"), [(2, 5), pytest.param(4, asked("METAXY_APPENDS", 50), marks=pytest.mark.slow)]
+)
+def test_every_row_of_every_writer_is_there_once(
+    make: Make, name: str, tmp_path: Path, writers: int, appends: int
+) -> None:
+    with children(writers, APPENDER, name, tmp_path, PATIENCE[name], appends) as started:
+        for child in started:  # all are ready: they race to create the table, each with a column of its own
+            tell(child)
+        for child in started:
+            finish(child)
+    with make() as store:
+        found = Counter(everything(store, "video")["id"])
+    assert found == Counter(f"{writer}-{number}" for writer in range(writers) for number in range(appends))
+
+
+# -- the same sample ---------------------------------------------------------------------------------------------------
+
+RIVAL = """
+store = make(**eval(sys.argv[3]))
+me = sys.argv[5]
+sys.stdin.readline()
+for number in range(int(sys.argv[4])):
+    word = f"{me}-{number}"
+    with store.open("w"):
+        store.write("video", rows(word, id=["a", "b"], u=[word] * 2, v=[word, None]))
+"""
+
+
+def whole_rows(store: MetadataStore) -> list[tuple[Any, ...]]:
+    """Read both samples in several ways, which must agree, and check that each row is of one write."""
+    frame = collect_to_polars(store.read("video")).sort("id")
+    found = frame.select("id", "u", "v", version=frame[c.METAXY_PROVENANCE_BY_FIELD].struct["default"]).rows()
+    for sample, u, v, version in found:
+        assert u == version
+        assert v == (u if sample == "a" else None)
+    for _ in range(3):
+        assert values(store.read("video"), "id", "u") == [row[:2] for row in found]
+        assert values(store.read("video", columns=["u", "id"], filters=[nw.col("id") == "a"]), "u") == [found[0][1]]
+    samples = rows([row[3] for row in found], id=[row[0] for row in found])
+    assert not store.resolve_update("video", samples=samples)
+    return found
+
+
+@pytest.mark.parametrize("writes", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_one_whole_row_of_two_rivals_wins(make: Make, name: str, tmp_path: Path, writes: int) -> None:
+    with children(2, RIVAL, name, tmp_path, PATIENCE[name], writes) as started:
+        for child in started:
+            tell(child)
+        for child in started:
+            finish(child)
+    with make() as store:
+        found = whole_rows(store)
+        newest = everything(store, "video").sort(c.METAXY_UPDATED_AT)
+        assert newest.filter(newest["u"].is_in([f"{n}-{writes - 1}" for n in range(2)])).height == 4
+    assert {row[1] for row in found} <= {f"{n}-{writes - 1}" for n in range(2)}
+    with make(versioning_engine="polars") as other:
+        assert whole_rows(other) == found
+
+
+# -- clocks ------------------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)
+
+
+class Stopped(Clock):
+    """A clock that always says the same."""
+
+    def now(self) -> datetime:
+        return NOON
+
+
+@pytest.mark.parametrize("order", [["x", "y", "z"], ["z", "y", "x"], ["y", "z", "x"]])
+def test_of_rows_written_at_one_moment_the_same_wins_in_any_order(make: Make, order: list[str]) -> None:
+    store = make()
+    store.clock = Stopped()
+    with store.open("w"):
+        for word in order:
+            store.write("video", rows(word, id=["a", "b"], u=[word] * 2, v=[word, None]))
+        winner = everything(store, "video").sort(c.METAXY_DATA_VERSION)["u"][-1]
+        assert {row[1] for row in whole_rows(store)} == {winner}
+    with make(versioning_engine="polars") as other:
+        assert {row[1] for row in whole_rows(other)} == {winner}
+
+
+def test_a_clock_that_is_set_back_hides_no_later_write(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=2)])
+
+    class Wall(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # noqa: ARG003 - as datetime is called
+            return next(moments)
+
+    monkeypatch.setattr("metaxy.store.session.datetime", Wall)
+    store = make()
+    for word in ("1", "2", "3"):
+        with store.open("w"):
+            store.write("video", rows(word, id=["a", "b"], u=[word] * 2, v=[word, None]))
+    with store:
+        assert {row[1] for row in whole_rows(store)} == {"3"}
+        assert everything(store, "video")[c.METAXY_UPDATED_AT].unique().sort().to_list() == [
+            NOON + timedelta(microseconds=n) for n in range(3)
+        ]
