@@ -63,4 +63,6 @@ def everything(store: MetadataStore, key: str) -> pl.DataFrame:
 def put(store: MetadataStore, key: str, frame: pl.DataFrame) -> None:
     """Make the table of a feature anew, as others may have written it: nothing is checked or added."""
     store.storage.drop(FeatureKey(key))
-    store.storage.append([Append(FeatureKey(key), store.engine.take(nw.from_native(frame)), create=True)])
+    given = nw.from_native(frame)
+    rows = store.engine.for_writing(given, store.hash_algorithm).take(given)
+    store.storage.append([Append(FeatureKey(key), rows, create=True)])

@@ -23,7 +23,7 @@ from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
-from metaxy.versioning.engine import Target
+from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, as_narwhals, collect_to_polars
 from metaxy.versioning.stamp import Stamp
 
@@ -56,15 +56,16 @@ def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, opti
     definition = scope.definition(feature)
     given = without_empty_columns(as_narwhals(frame, f"the frame for feature {definition.key}"), definition)
     check_columns(definition, given.collect_schema())
-    rows = store.engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
+    engine = store.engine.for_writing(given, scope.algorithm)
+    rows = engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
     schema = rows.collect_schema()
     table = existing_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
-    rows = checked(store, rows, build_checks(definition, schema, stamp), definition)
+    rows = checked(engine, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     try_casts(rows, fit, definition)
-    target = Target(fit.casts, table.types, table.frame) if table else Target()
-    stamped = store.engine.stamp(rows, stamp, target)
+    target = Target(fit.casts, table.types, table.schema) if table else Target()
+    stamped = engine.stamp(rows, stamp, target)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
 
 
@@ -135,15 +136,15 @@ def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
 
 
 def checked(
-    store: "MetadataStore", rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
+    engine: Engine, rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
 ) -> nw.LazyFrame[Any]:
     """Count what may be wrong; equal rows collapse, different rows of one sample are refused."""
-    counts = store.engine.check(rows, checks)
+    counts = engine.check(rows, checks)
     raise_problems(checks, counts)
     if counts["samples"] == counts["total"]:
         return rows
     rows = rows.unique()
-    counts = store.engine.check(rows, checks)
+    counts = engine.check(rows, checks)
     if counts["samples"] == counts["total"]:
         return rows
     ids = list(definition.spec.id_columns)
