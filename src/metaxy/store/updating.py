@@ -162,7 +162,7 @@ class Update:
         increment = result.split(changes)
         if changes.expected == 0:
             self._refuse_other_settings(*self.parents)
-        if len(increment.new) >= changes.expected:
+        if increment.counts["new"] >= changes.expected:
             self._refuse_other_settings(self.spec.key)
         return increment
 
