@@ -26,6 +26,7 @@ from metaxy.versioning.frames import collect_to_polars
 
 Layout = Literal["nested", "flat"]
 LAYOUTS = ("nested", "flat")
+ADVICE = "check the path, and who may read and write there"
 COMMIT_ATTEMPTS = 30  # each one that fails lets another writer through
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
@@ -61,8 +62,20 @@ class DeltaStorage:
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether there is a Delta table."""
+        self._check_reachable(key)
         with self._errors(key):
             return DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
+
+    def _check_reachable(self, key: FeatureKey) -> None:
+        """Tell a local table that cannot be reached from one that does not exist: delta-rs says the same of both."""
+        if not self.is_local:
+            return
+        try:
+            Path(self.uri(key), "_delta_log").stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreConnectionError(f"cannot reach {self.uri(key)}: {error.strerror}; {ADVICE}") from error
 
     def _table(self, key: FeatureKey) -> DeltaTable:
         with self._errors(key):
@@ -73,6 +86,7 @@ class DeltaStorage:
         try:
             yield
         except DeltaTableNotFoundError as error:
+            self._check_reachable(key)
             raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
         except (DeltaError, OSError) as error:
             raise StoreConnectionError(f"{self.uri(key)}: {str(error).splitlines()[0]}") from error
@@ -88,8 +102,11 @@ class DeltaStorage:
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
             frame = _storable(collect_to_polars(write.frame))
-            with self._errors(write.key):
-                self._commit(self.uri(write.key), frame)
+            try:
+                with self._errors(write.key):
+                    self._commit(self.uri(write.key), frame)
+            except TableNotFoundError as error:  # a table that is missing would have been created
+                raise StoreConnectionError(f"cannot create {self.uri(write.key)}; {ADVICE}") from error
 
     def _commit(self, uri: str, frame: pl.DataFrame) -> None:
         """Append to one table; again, if another writer has created or changed it in between."""

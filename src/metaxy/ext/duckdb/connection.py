@@ -21,6 +21,7 @@ from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_arrow
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
+LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 POLL_SECONDS = 0.05
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
 
@@ -97,7 +98,7 @@ class DuckDBConnection:
                     ) from error
                 read_only = False
             except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
+                if not any(sign in str(error) for sign in LOCKED):
                     raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
                 if time.monotonic() >= deadline:
                     raise StoreLockedError(
