@@ -49,7 +49,7 @@ def test_debug_adds_the_traceback_to_json(project: TempMetaxyProject) -> None:
     assert json.loads(result.stdout)["error"] == "INVALID_CONFIG"
 
 
-def failing(format: OutputFormat = "plain") -> None:
+def failing(format: OutputFormat = "plain") -> None:  # noqa: A002 - called like the option
     raise CommandError("NO_FEATURES", "nothing\nis left", hint="add some", features=["a"])
 
 
