@@ -77,7 +77,7 @@ def test_stores(project: TempMetaxyProject) -> None:
     assert out.endswith("Total: 1 store(s)\n")
 
 
-STORES = {
+STORES: dict[str, dict[str, object]] = {
     "b": {"type": "metaxy.ext.delta.DeltaMetadataStore", "root_path": "b", "fallback_stores": ["a"]},
     "a": {"type": "metaxy.ext.delta.DeltaMetadataStore", "root_path": "a"},
     "wrong": {"type": "metaxy.ext.nosuch.Store"},

@@ -97,7 +97,7 @@ def test_history_has_an_entry_for_each_push(project: TempMetaxyProject) -> None:
 
 
 def test_history_of_a_feature(project: TempMetaxyProject) -> None:
-    versions = []
+    versions: list[str] = []
     for version in ("1", "2"):
         raise_version(project, version)
         project.run_cli(["push"])
