@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 from tests.factory import everything, put, rows, values
 from tests.faults.children import children, finish
-from tests.stores import delta_store
+from tests.stores import STORES, delta_store
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
@@ -71,10 +72,11 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(make: Make, name: str,
 STRANGER = """
 import os
 from metaxy.errors import MetadataStoreError
-with STORES["duckdb"](Path(sys.argv[2]) / "other").open("w") as store:  # the modules may be out of reach afterwards
-    store.write("video", rows(id=["a"]))
-    values(store.read("video"))
-if os.getuid() == 0:  # who may do everything, and become nobody
+for used in STORES:  # the modules may be out of reach afterwards
+    with STORES[used](Path(sys.argv[3])).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        values(store.read("video"))
+if os.getuid() == 0:  # who may do everything, and becomes nobody
     os.setgid(65534), os.setuid(65534)
 
 def attempt(do):
@@ -97,31 +99,44 @@ attempt(read)
 
 
 @pytest.fixture
-def open_folder(tmp_path: Path) -> None:
-    """Let other users read the folder; those of pytest above it are private."""
-    for folder in [tmp_path, *tmp_path.parents]:
-        if folder == tmp_path or folder.name.startswith(("pytest-", "popen-")):
-            folder.chmod(0o755)
+def folder() -> Iterator[Path]:
+    """A folder that all users can reach, as those of pytest are private."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+        for place in [Path(path), *Path(path).rglob("*")]:
+            place.chmod(0o755)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="folders of Windows have other permissions")
-@pytest.mark.usefixtures("open_folder")
-def test_a_folder_without_permission_is_read_but_not_written(make: Make, name: str, tmp_path: Path) -> None:
-    write_row(make, "a")
+def stranger(name: str, folder: Path, tmp_path: Path, of_folders: int, of_files: int) -> tuple[str, str]:
+    """Write a row, set permissions, and return what another user hears who wants to write, and to read."""
+    with STORES[name](folder).open("w") as store:
+        store.write("video", rows(id=["a"]))
     (tmp_path / "other").mkdir()
-    for path in [*tmp_path.rglob("*"), tmp_path]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        with children(1, STRANGER, name, tmp_path) as [child]:
-            refused, read = finish(child)
-    finally:
-        for path in [tmp_path, *tmp_path.rglob("*")]:
-            path.chmod(0o755)
+    for place in [*folder.rglob("*"), folder]:
+        place.chmod(of_folders if place.is_dir() else of_files)
+    with children(1, STRANGER, name, folder, tmp_path / "other") as [child]:
+        refused, read = finish(child)
+    return refused, read
+
+
+windows = pytest.mark.skipif(os.name == "nt", reason="folders of Windows have other permissions")
+
+
+@windows
+def test_a_folder_without_permission_is_read_but_not_written(name: str, folder: Path, tmp_path: Path) -> None:
+    refused, read = stranger(name, folder, tmp_path, 0o555, 0o444)
     assert refused.startswith("StoreConnectionError"), refused
-    assert str(tmp_path) in refused
+    assert str(folder) in refused
     assert read == "done ['a']"
-    with make() as store:
+    with STORES[name](folder) as store:
         assert values(store.read("video")) == ["a"]
+
+
+@windows
+def test_a_folder_that_may_not_be_entered_is_not_an_empty_one(name: str, folder: Path, tmp_path: Path) -> None:
+    for heard in stranger(name, folder, tmp_path, 0o000, 0o000):
+        assert heard.startswith("StoreConnectionError"), heard
+        assert str(folder) in heard
 
 
 # -- tables that change under an open store ----------------------------------------------------------------------------

@@ -75,7 +75,7 @@ class DuckDBConnection:
     def open(self, mode: AccessMode) -> None:
         """Connect; a file that does not exist yet is created, also for reading."""
         in_memory = self.database.startswith(":memory:")
-        exists = self.is_remote or (not in_memory and Path(self.database).exists())
+        exists = self.is_remote or (not in_memory and _is_there(self.database))
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
         self._threads = threading.local()
         try:
@@ -208,6 +208,13 @@ class DuckDBConnection:
             threads.loaded = outer
             for name in loaded:
                 self.cursor.unregister(name)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # its folder may not be entered; connecting says so
+        return False
 
 
 def _here() -> str:
