@@ -114,7 +114,7 @@ def test_a_group_of_several_rows_is_one_sample(store: MetadataStore) -> None:
     store.delete("video", nw.col("g") == "z")
     increment = store.resolve_update("whole")
     assert [len(frame) for frame in increment] == [2, 2, 1]
-    assert (increment.expected, increment.progress) == (3, pytest.approx(200 / 3))
+    assert (increment.expected, round(increment.progress or 0)) == (3, 67)
     assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
     assert increment.counts == store.resolve_update("whole", lazy=True).collect().counts
     assert store.resolve_update("whole", one_row_per_group=True).counts == increment.counts
