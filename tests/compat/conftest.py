@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ PINS = ("polars<2.2", "sqlglot<30.18")
 
 
 @pytest.fixture(scope="session")
-def released_python(request: pytest.FixtureRequest) -> Path:
-    """Return the interpreter of an environment that has the released package; it is made once and kept."""
-    assert request.config.cache is not None
-    folder = Path(request.config.cache.mkdir("released-metaxy"))
+def released_python() -> Path:
+    """Return the interpreter of an environment that has the released package; it is made once and kept.
+
+    It lies outside this repository, where no search through our code meets it.
+    """
+    folder = Path(tempfile.gettempdir()) / "metaxy-released"
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     marker = folder / "installed"
     if not marker.exists():

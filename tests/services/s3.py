@@ -1,4 +1,7 @@
-"""An object store that speaks S3: moto on loopback, in a process of its own."""
+"""An object store that speaks S3: moto on loopback, one for a run of the tests, which need a bucket each.
+
+The server is a process of its own, since some clients hold Python's lock while they wait for an answer.
+"""
 
 import logging
 import uuid
@@ -10,39 +13,42 @@ from typing import Any
 import boto3
 from tests.services.running import Address, address, serve
 
-KEY_ID, SECRET, REGION = "test-key", "test/secret+of the tests", "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-to-be-shown", "AWS_REGION": "us-east-1"}
 
 
-def new_bucket() -> Address:
-    """Create an empty bucket.
-
-    Returns: bucket, endpoint, key_id, secret and region.
-    """
-    found = {**address("s3"), "bucket": f"bucket-{uuid.uuid4().hex[:12]}"}
-    client(found).create_bucket(Bucket=found["bucket"])
-    return found
+def endpoint() -> str:
+    """Return the address of the server."""
+    url: str = address("s3")["endpoint"]
+    return url
 
 
-def client(found: Address) -> Any:
-    """Return a client of the object store."""
+def options() -> dict[str, str]:
+    """Return what a client of object stores needs to know."""
+    return {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint(), "AWS_ALLOW_HTTP": "true"}
+
+
+def client() -> Any:
+    """Return a client of the server."""
     return boto3.client(
         "s3",
-        endpoint_url=found["endpoint"],
-        aws_access_key_id=found["key_id"],
-        aws_secret_access_key=found["secret"],
-        region_name=found["region"],
+        endpoint_url=endpoint(),
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=CREDENTIALS["AWS_REGION"],
     )
 
 
-def storage_options(found: Address) -> dict[str, str]:
-    """Say how to reach the object store, with the names that Delta, Lance and Polars read."""
-    return {
-        "aws_endpoint_url": found["endpoint"],
-        "aws_access_key_id": found["key_id"],
-        "aws_secret_access_key": found["secret"],
-        "aws_region": found["region"],
-        "aws_allow_http": "true",
-    }
+def new_bucket() -> str:
+    """Make an empty bucket and return its name."""
+    name = f"bucket-{uuid.uuid4().hex}"
+    client().create_bucket(Bucket=name)
+    return name
+
+
+def objects(bucket: str, prefix: str = "") -> list[str]:
+    """List the keys in a bucket."""
+    pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return sorted(item["Key"] for page in pages for item in page.get("Contents", ()))
 
 
 @contextmanager
@@ -55,7 +61,7 @@ def server(folder: Path) -> Iterator[Address]:
     moto.start()
     host, port = moto.get_host_and_port()
     try:
-        yield {"endpoint": f"http://{host}:{port}", "key_id": KEY_ID, "secret": SECRET, "region": REGION}
+        yield {"endpoint": f"http://{host}:{port}"}
     finally:
         moto.stop()
 

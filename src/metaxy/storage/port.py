@@ -5,7 +5,8 @@ A storage knows tables, rows and physical types. It knows nothing of versions, s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from datetime import timedelta
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import narwhals as nw
 
@@ -90,3 +91,11 @@ class Storage(Protocol):
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies, for messages and status displays; no secrets."""
+
+
+@runtime_checkable
+class Optimizable(Protocol):
+    """A storage whose tables get slower with every write, until they are tidied."""
+
+    def optimize(self, key: FeatureKey, keep: timedelta) -> None:
+        """Merge small files and remove those that were replaced longer ago than this; other writers may go on."""

@@ -1,7 +1,7 @@
 """The metadata store: a thin conductor of a storage, an engine, the active graph and the active configuration."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, overload
 
 import narwhals as nw
@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.registry import FeatureGraph
+from metaxy.storage.port import Optimizable
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.copying import CopyRequest, copy_features
 from metaxy.store.deleting import Deletion, delete_rows
@@ -122,7 +123,7 @@ class MetadataStore(StoreInformation):
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
         definition = scope.definition(feature)
-        found = find(self, definition.key, allow_fallback=allow_fallback).as_of(checked_moment(as_of))
+        found = find(self, definition.key, allow_fallback=allow_fallback).checked().as_of(checked_moment(as_of))
         version = feature_version if with_feature_history else scope.version(definition.key)
         if not with_feature_history:
             refuse_other_hash_settings(found, definition, scope)
@@ -220,6 +221,25 @@ class MetadataStore(StoreInformation):
         refuse_system_key(key := coerce_to_feature_key(feature), "drop")
         self.storage.drop(key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
+
+    def optimize(self, feature: Any, *, keep: timedelta = timedelta(days=7)) -> None:
+        """Make a feature's table quick to read again: small files are merged, replaced ones removed; no row changes.
+
+        It is safe beside readers and writers. Databases look after their tables themselves: nothing happens there.
+
+        Args:
+            feature: anything that names a feature, or a system table.
+            keep: how long files stay that no longer belong to the table; readers that take longer may miss them.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        self._session.require("w")
+        if keep < timedelta(0):
+            raise ValueError(f"keep is a duration, not {keep!r}")
+        found = find(self, coerce_to_feature_key(feature), allow_fallback=False)
+        if isinstance(self.storage, Optimizable):
+            self.storage.optimize(found.key, keep)
 
     # -- copying -------------------------------------------------------------------------------------------------------
 
