@@ -69,9 +69,12 @@ class StoreInformation(StoreHandle):
         columns = current_graph().get_feature_plan(coerce_to_feature_key(feature_key)).input_id_columns
         if lazy_increment.input is None or not columns:
             return None
-        expected, new = (_count(frame.select(columns).unique()) for frame in (lazy_increment.input, lazy_increment.new))
+        expected, new = (
+            count_lazy_rows(frame.select(columns).unique()) for frame in (lazy_increment.input, lazy_increment.new)
+        )
         return 100 * (expected - new) / expected if expected else None
 
 
-def _count(frame: nw.LazyFrame[Any]) -> int:
-    return int(collect_to_polars(frame.select(nw.len())).item())
+def count_lazy_rows(lazy_frame: nw.LazyFrame[Any]) -> int:
+    """Return the number of rows of a lazy frame, counted where it lives."""
+    return int(collect_to_polars(lazy_frame.select(nw.len())).item())

@@ -120,6 +120,9 @@ class Engine(Protocol):
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the changed samples as a lazy frame."""
 
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count the changed samples of each status and, under `COUNTS`, the expected ones; no sample is fetched."""
+
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, with these columns."""
 
@@ -168,6 +171,13 @@ class SqlEngine:
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the statement as a lazy frame."""
         return self.database.relation(self.statement(recipe, inputs, current)).filter(nw.col("status") != COUNTS)
+
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count in the database."""
+        statement = self.statement(recipe, inputs, current)
+        query = f"SELECT status, count(*) AS n, min(p) AS p FROM ({statement}) AS counted GROUP BY status"
+        rows = self.database.fetch(query).to_pylist()
+        return {row["status"]: int(row["p"] if row["status"] == COUNTS else row["n"]) for row in rows}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""
@@ -253,6 +263,13 @@ class PolarsEngine:
         """Return the plan as a lazy frame."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
         return nw.from_native(self._compared(recipe, expected, current))
+
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count in one plan."""
+        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
+        counts = self._compared(recipe, expected, current).group_by("status").len()
+        found, total = pl.collect_all([counts, expected.select(pl.len())])
+        return {**dict(found.iter_rows()), COUNTS: int(total.item())}
 
     def _compared(self, recipe: Recipe, expected: pl.LazyFrame, current: Rows | None) -> pl.LazyFrame:
         stored = None

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 PREVIEW_ROWS = 5
 
 
+class Tally(NamedTuple):
+    """How many samples are new, stale and orphaned, and how many there should be."""
+
+    new: int
+    stale: int
+    orphaned: int
+    expected: int
+
+
 class PolarsIncrement(NamedTuple):
     """New, stale and orphaned samples as Polars frames."""
 
