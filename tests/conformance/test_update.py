@@ -304,6 +304,7 @@ def test_db07_a_stored_null_provenance_is_stale_until_it_is_written(store: Metad
 
 # -- what is asked wrongly ---------------------------------------------------------------------------------------------
 
+NONSENSE: Any = {"nonsense": 1}
 WRONG: dict[str, tuple[Callable[[MetadataStore], Any], type[Exception], str]] = {
     "root without samples": (lambda s: s.resolve_update("video"), DefinitionError, "is a root: pass `samples=`"),
     "missing parent": (lambda s: s.resolve_update("clip"), FeatureNotFoundError, "feature video has no table"),
@@ -332,7 +333,7 @@ WRONG: dict[str, tuple[Callable[[MetadataStore], Any], type[Exception], str]] = 
         MetadataSchemaError,
         "ID column 'id' is NULL",
     ),
-    "unknown argument": (lambda s: s.resolve_update("clip", nonsense=1), TypeError, "nonsense"),
+    "unknown argument": (lambda s: s.resolve_update("clip", **NONSENSE), TypeError, "nonsense"),
 }
 
 
@@ -391,7 +392,7 @@ def test_db08_an_eager_update_is_one_statement(tmp_path: Path, parents: int) -> 
         store.connection.execute("CALL enable_logging('QueryLog')")
         asked: Any = {"global_filters": [nw.col("id") != "z"], "staleness_predicates": [nw.col("id") == "a"]}
         increments: list[Any] = []
-        for options in ({}, asked):
+        for options in (dict[str, Any](), asked):
             ran = data_statements(store, lambda: increments.append(store.resolve_update("clip", **options)))  # noqa: B023
             assert len(ran) == 1, ran
         assert [increment.counts["stale"] for increment in increments] == [1, 2]

@@ -118,9 +118,11 @@ def test_of_rows_written_at_one_moment_the_same_wins_in_any_order(make: Make, or
 def test_a_clock_that_is_set_back_hides_no_later_write(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=2)])
 
-    class Wall(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # noqa: ARG003 - as datetime is called
+    class Wall:
+        min = datetime.min
+
+        @staticmethod
+        def now(_zone: Any) -> datetime:
             return next(moments)
 
     monkeypatch.setattr("metaxy.store.session.datetime", Wall)

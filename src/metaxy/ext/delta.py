@@ -20,7 +20,7 @@ from pydantic import Field
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.config.secrets import mask_text, mask_values
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, TableNotFoundError
+from metaxy.errors import InvalidConfigError, StoreConnectionError, TableNotFoundError
 from metaxy.storage.files import partition_columns, reported, retried
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.store.config import MetadataStoreConfig
@@ -31,6 +31,7 @@ from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 
 Layout = Literal["nested", "flat"]
 LAYOUTS = ("nested", "flat")
+ADVICE = "check the path, and who may read and write there"
 FAILURES = (DeltaError, OSError)
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
@@ -66,8 +67,20 @@ class DeltaStorage:
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether there is a Delta table."""
+        self._check_reachable(key)
         with self._errors(key):
             return DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
+
+    def _check_reachable(self, key: FeatureKey) -> None:
+        """Tell a local table that cannot be reached from one that does not exist: delta-rs says the same of both."""
+        if not self.is_local:
+            return
+        try:
+            Path(self.uri(key), "_delta_log").stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreConnectionError(f"cannot reach {self.uri(key)}: {error.strerror}; {ADVICE}") from error
 
     def _table(self, key: FeatureKey) -> DeltaTable:
         with self._errors(key):
@@ -79,6 +92,7 @@ class DeltaStorage:
             try:
                 yield
             except DeltaTableNotFoundError as error:
+                self._check_reachable(key)
                 raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
 
     def _hide(self, text: str) -> str:

@@ -17,7 +17,7 @@ from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
-from metaxy.store.writing import existing_table, fit_to_table, forms_of_table, user_columns
+from metaxy.store.writing import existing_table, feature_table, fit_to_table, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Target, View
 from metaxy.versioning.frames import collect_to_polars
@@ -73,7 +73,7 @@ def copy_features(
     with bar or nullcontext():
         for key in request.features:
             try:
-                found = find(source, key, allow_fallback=False)
+                found = find(source, key, allow_fallback=False).checked()
             except FeatureNotFoundError:
                 logger.warning("feature %s has no table in %r and was not copied", key, source)
                 continue
@@ -105,7 +105,7 @@ class _Copy:
         """Copy the rows that count and are not here yet; returns how many."""
         rows = self._rows()
         task = self._start(rows)
-        before = existing_table(self.store, self.definition.key)
+        before = feature_table(self.store, self.definition.key)
         copied = 0
         for batch in in_batches(rows):
             with self.store.engine.temporary():

@@ -36,7 +36,7 @@ def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, sof
     Raises:
         FeatureNotFoundError: if the feature has no table in this store.
     """
-    found = find(store, deletion.definition.key, allow_fallback=False)
+    found = find(store, deletion.definition.key, allow_fallback=False).checked()
     if soft:
         _append_tombstones(store, found, scope, deletion)
     else:

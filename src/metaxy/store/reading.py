@@ -12,6 +12,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError, MetadataSchemaError, TableNotFoundError, did_you_mean
 from metaxy.storage.port import Scan
+from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField
 from metaxy.versioning.engine import Rows, View
@@ -45,6 +46,15 @@ class Found:
         check_conditions(f"feature {self.key}", (*rows.filters, *rows.stale), columns)
         check_conditions(f"feature {self.key}", rows.renamed_filters, [rows.rename.get(c, c) for c in columns])
         return rows
+
+    def checked(self) -> "Found":
+        """Return the same, once it is clear that the table is one of a feature.
+
+        Raises:
+            MetadataSchemaError: if it is a table of someone else.
+        """
+        refuse_foreign_table(self.key, self.scan, self.store)
+        return self
 
     def as_of(self, moment: datetime | None) -> "Found":
         """Return the table as it was at a moment: rows that were written, or deleted, later do not count."""

@@ -123,7 +123,7 @@ class MetadataStore(StoreInformation):
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
         definition = scope.definition(feature)
-        found = find(self, definition.key, allow_fallback=allow_fallback).as_of(checked_moment(as_of))
+        found = find(self, definition.key, allow_fallback=allow_fallback).checked().as_of(checked_moment(as_of))
         version = feature_version if with_feature_history else scope.version(definition.key)
         if not with_feature_history:
             refuse_other_hash_settings(found, definition, scope)

@@ -107,7 +107,7 @@ class Update:
 
     def _find_current(self) -> Found | None:
         try:
-            return find(self.store, self.spec.key, allow_fallback=False).as_of(self.request.as_of)
+            return find(self.store, self.spec.key, allow_fallback=False).checked().as_of(self.request.as_of)
         except FeatureNotFoundError:
             return None
 
@@ -115,9 +115,8 @@ class Update:
         found = {}
         for dep in self.plan.feature_deps:
             try:
-                found[dep.feature] = find(self.store, dep.feature, allow_fallback=self.request.allow_fallback).as_of(
-                    self.request.as_of
-                )
+                table = find(self.store, dep.feature, allow_fallback=self.request.allow_fallback)
+                found[dep.feature] = table.checked().as_of(self.request.as_of)
             except FeatureNotFoundError:
                 if not dep.optional:
                     raise

@@ -19,6 +19,7 @@ from metaxy.errors import (
 )
 from metaxy.storage.evolution import Fit, fit_columns, lossy
 from metaxy.storage.port import Append, Scan
+from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
@@ -58,7 +59,7 @@ def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, opti
     check_columns(definition, given.collect_schema())
     rows = store.engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
     schema = rows.collect_schema()
-    table = existing_table(store, definition.key)
+    table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
     rows = checked(store, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
@@ -69,7 +70,7 @@ def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, opti
 
 
 def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
-    """Return the table of a feature, None if the store will create it."""
+    """Return a table, None if the store will create it."""
     try:
         return store.storage.scan(key)
     except TableNotFoundError as error:
@@ -79,6 +80,14 @@ def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
             f"{store!r} has no table for feature {key}, and may not create it; set auto_create_tables = true in "
             "metaxy.toml (or pass auto_create_tables=True), or create the table yourself"
         ) from error
+
+
+def feature_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
+    """Return the table of a feature like `existing_table`, and refuse one that is of someone else."""
+    table = existing_table(store, key)
+    if table is not None:
+        refuse_foreign_table(key, table, store)
+    return table
 
 
 # -- what the frame must look like -------------------------------------------------------------------------------------
