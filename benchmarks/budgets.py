@@ -41,13 +41,13 @@ with mx.MetaxyConfig(project="budgets").use():
 """
 CHAIN = "[feature(f'f{i}', [f'f{i - 1}'] if i else []) for i in range(1000)]"
 LAYERED = (
-    "[feature(f'l{i}_{j}', [f'l{i - 1}_{k}' for k in range(20)] if i else []) for i in range(3) for j in range(20)]"
+    "[feature(f'l{i}_{j}', [f'l{i - 1}_{k}' for k in range(3)] if i else []) for i in range(20) for j in range(3)]"
 )
 BUDGETS = (
     Budget("import metaxy", 0.15, "start = 0; import metaxy"),
     Budget("mx --help", 0.3, "start = 0; from metaxy.cli.app import main; main(['--help'])"),
     Budget("versions: chain of 1,000", 0.2, VERSIONS.format(features=CHAIN)),
-    Budget("versions: 3 layers of 20", 0.2, VERSIONS.format(features=LAYERED)),
+    Budget("versions: 20 layers of 3", 0.2, VERSIONS.format(features=LAYERED)),
 )
 REPORT = "\nimport sys, time; sys.stderr.write(str(time.process_time() - start))"
 
