@@ -131,6 +131,18 @@ def test_features_whose_optional_parents_have_no_tables_expect_nothing(store: Me
     assert ids(store.resolve_update("clip")) == ([], [], ["a"])
 
 
+def test_an_update_that_knows_no_types_creates_no_table(store: MetadataStore) -> None:
+    define("none")
+    define("clip", FeatureDep(feature="none", optional=True))
+    for frame in store.resolve_update("clip"):
+        store.write("clip", frame)
+    store.write_multi({"clip": store.resolve_update("clip", lazy=True).new})
+    assert not store.has_feature("clip")
+    store.write("none", rows(id=[1]))
+    store.write("clip", store.resolve_update("clip").new)
+    assert values(store.read("clip")) == [1]
+
+
 def test_aggregation_and_expansion(store: MetadataStore) -> None:
     define("frame", ids=["video", "frame"])
     define("video", FeatureDep(feature="frame", lineage=LineageRelationship.aggregation()), ids=["video"])

@@ -1,41 +1,25 @@
-"""The S3 protocol on loopback, from moto: one server per run of the tests, which needs a bucket each.
+"""An object store that speaks S3: moto on loopback, one for a run of the tests, which need a bucket each.
 
 The server is a process of its own, since some clients hold Python's lock while they wait for an answer.
 """
 
-import atexit
-import os
-import subprocess
-import sys
+import logging
 import uuid
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
-from moto.server import ThreadedMotoServer
+from tests.services.running import Address, address, serve
 
-ADDRESS = "METAXY_TEST_S3"  # child processes of a test use the server of their parent
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "not-to-be-shown", "AWS_REGION": "us-east-1"}
 
 
-@cache
 def endpoint() -> str:
-    """Start the server if it does not run yet, and return its address; it ends with this process."""
-    if address := os.environ.get(ADDRESS):
-        return address
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.services.s3"],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,  # it ends when this pipe is closed
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert server.stdout is not None
-    address = os.environ[ADDRESS] = server.stdout.readline().strip()
-    atexit.register(server.communicate)  # closes the pipe, and waits
-    return address
+    """Return the address of the server."""
+    url: str = address("s3")["endpoint"]
+    return url
 
 
 def options() -> dict[str, str]:
@@ -67,15 +51,20 @@ def objects(bucket: str, prefix: str = "") -> list[str]:
     return sorted(item["Key"] for page in pages for item in page.get("Contents", ()))
 
 
-def serve() -> None:
-    """Serve until standard input ends."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    print(f"http://{host}:{port}", flush=True)
-    sys.stdin.read()
-    server.stop()
+@contextmanager
+def server(folder: Path) -> Iterator[Address]:
+    """Run moto; its buckets are in memory."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    try:
+        yield {"endpoint": f"http://{host}:{port}"}
+    finally:
+        moto.stop()
 
 
 if __name__ == "__main__":
-    serve()
+    serve(server)

@@ -83,7 +83,13 @@ class Result:
             return nw.from_native(show_arrow(table, [status], shown), eager_only=True)
 
         orphaned = show(ORPHANED, self.stored or self.expected)
-        return Increment(show(NEW, self.expected), show(STALE, self.expected), orphaned).with_expected(changes.expected)
+        increment = Increment(show(NEW, self.expected), show(STALE, self.expected), orphaned)
+        return increment.with_expected(changes.expected, self._sample_columns())
+
+    def _sample_columns(self) -> list[str]:
+        """Name the columns by which samples are counted, none where every row is one."""
+        names = {column.short: column.name for column in self.recipe.output}
+        return [names[short] for short in self.recipe.match] if self.recipe.repeats else []
 
     def lazy(self) -> LazyIncrement:
         """Return views that are computed when they are collected."""

@@ -23,7 +23,7 @@ from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key, refuse_system_key
 from metaxy.store.updating import Update, UpdateRequest, as_filters
-from metaxy.store.writing import OnDuplicate, WriteOptions, prepare
+from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
 from metaxy.versioning.increment import Increment, LazyIncrement
 from metaxy.versioning.recipe import Latest
 
@@ -164,8 +164,7 @@ class MetadataStore(StoreInformation):
             append_rows(self, key, df)
             return
         options = WriteOptions(materialization_id, preserve_feature_version, on_duplicate)
-        with self.engine.temporary():
-            self.storage.append([prepare(self, scope, feature, df, options)])
+        write_frames(self, scope, {key: df}, options)
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first; all frames are checked before any is stored.
@@ -180,11 +179,7 @@ class MetadataStore(StoreInformation):
                 raise ValueError(f"feature {key} is given twice")
             frames[key] = frame
         order = scope.graph.topological_sort_features(list(frames), descending=True)
-        options = WriteOptions(materialization_id)
-        with self.engine.temporary():
-            writes = [prepare(self, scope, key, frames[key], options) for key in order]
-            if writes:
-                self.storage.append(writes)
+        write_frames(self, scope, {key: frames[key] for key in order}, WriteOptions(materialization_id))
 
     # -- deleting ------------------------------------------------------------------------------------------------------
 
@@ -253,6 +248,7 @@ class MetadataStore(StoreInformation):
         with_feature_history: bool = True,
         with_sample_history: bool = False,
         progress: bool = False,
+        dry_run: bool = False,
     ) -> dict[str, int]:
         """Copy features from another store, row by row as they are, with tombstones, times and ids of runs.
 
@@ -267,10 +263,11 @@ class MetadataStore(StoreInformation):
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample, not only its latest in each version.
             progress: show a progress bar.
+            dry_run: only count the rows that would be copied.
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
-        scope = self._scope("w")
+        scope = self._scope("r" if dry_run else "w")
         from_store._session.require("r")
         request = CopyRequest.build(
             scope,
@@ -280,6 +277,7 @@ class MetadataStore(StoreInformation):
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
             progress=progress,
+            dry_run=dry_run,
         )
         return copy_features(self, from_store, scope, request)
 

@@ -172,7 +172,7 @@ class Update:
         """Run at once; tables are only looked at again if nothing in them counted."""
         changes = result.run()
         increment = result.split(changes)
-        self._refuse_where_nothing_counts(len(increment.new), changes.expected)
+        self._refuse_where_nothing_counts(increment.counts["new"], changes.expected)
         return increment
 
     def _refuse_where_nothing_counts(self, new: int, expected: int) -> None:
@@ -221,18 +221,22 @@ class Update:
         return self.store.engine.take(samples)
 
     def _nothing(self) -> nw.LazyFrame[Any]:
-        """Return no expected rows: all parents are optional, and none has a table yet."""
+        """Return no expected rows: all parents are optional, and none has a table yet.
+
+        Where the feature has no table either, nothing says which types the IDs have.
+        """
         if self.current:
             return self.current.scan.frame.head(0)
         members = {f.key.to_struct_key(): pl.String for f in self.spec.fields}
-        columns = dict.fromkeys(self.spec.id_columns, pl.String) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
-        return self.store.engine.take(nw.from_native(pl.DataFrame(schema=columns)))
+        columns = dict.fromkeys(self.spec.id_columns, pl.Null) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
+        return nw.from_native(pl.LazyFrame(schema=columns))
 
     # -- placement -----------------------------------------------------------------------------------------------------
 
     def _place(self, inputs: Sequence[Rows]) -> tuple[Engine, list[Rows]]:
         """Choose the database where all rows are in it, else Polars, saying why."""
-        if self.request.versioning_engine == "polars":
+        nothing_known = not (self.parents or self.current) and self.request.samples is None
+        if self.request.versioning_engine == "polars" or nothing_known:
             return PolarsEngine(), list(inputs)
         foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
         if not foreign or isinstance(self.store.engine, PolarsEngine):

@@ -44,11 +44,23 @@ class WriteOptions:
     on_duplicate: OnDuplicate = "error"
 
 
-def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, options: WriteOptions) -> Append:
+def write_frames(store: "MetadataStore", scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:
+    """Store frames in the order given, after all of them were checked."""
+    with store.engine.temporary():
+        prepared = [prepare(store, scope, key, frame, options) for key, frame in frames.items()]
+        writes = [write for write in prepared if write is not None]
+        if writes:
+            store.storage.append(writes)
+
+
+def prepare(
+    store: "MetadataStore", scope: Scope, feature: FeatureKey, frame: Any, options: WriteOptions
+) -> Append | None:
     """Turn a frame into rows for the table of a feature; nothing is stored yet.
 
     Columns in: IDs, user columns, ``metaxy_provenance_by_field``; other system columns if the user has them.
-    Columns out: the same user columns, and all system columns.
+    Columns out: the same user columns, and all system columns. A frame that has no rows, and IDs without types, gives
+    None: nothing says what its table would look like.
 
     Raises:
         MetadataSchemaError: if columns are missing, IDs or versions are NULL, or rows of one ID differ.
@@ -57,6 +69,8 @@ def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, opti
     definition = scope.definition(feature)
     given = without_empty_columns(as_narwhals(frame, f"the frame for feature {definition.key}"), definition)
     check_columns(definition, given.collect_schema())
+    if says_nothing(given, definition):
+        return None
     rows = store.engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
     schema = rows.collect_schema()
     table = feature_table(store, definition.key)
@@ -131,6 +145,14 @@ def without_empty_columns(frame: Frame, definition: FeatureDefinition) -> Frame:
     eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     empty = [name for name in untyped if eager[name].null_count() == len(eager)]
     return eager.drop([name for name in empty if name not in definition.spec.id_columns])
+
+
+def says_nothing(frame: Frame, definition: FeatureDefinition) -> bool:
+    """Return whether a frame has no rows, and IDs that have no type either."""
+    schema = frame.collect_schema()
+    if not any(isinstance(schema[name], nw.Unknown) for name in definition.spec.id_columns):
+        return False
+    return collect_to_polars(frame.select(definition.spec.id_columns)).is_empty()
 
 
 def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:

@@ -255,7 +255,8 @@ class PolarsEngine:
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one plan, the number of expected samples with it."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        counted = expected.select(pl.len())
+        samples = expected.select(recipe.match).unique() if recipe.repeats else expected
+        counted = samples.select(pl.len())
         changed, count = pl.collect_all([self._compared(recipe, expected, current), counted])
         return Changes(changed, int(count.item()))
 

@@ -252,9 +252,14 @@ class _Statement:
             branches = [
                 _select(["ch.status", *output, *values, "ch.p", *(f"ch.{c.short}" for c in stored)], changed, joins)
             ]
-        expected = f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM expected)"
-        count = ", ".join([str(COUNTS), *nothing, expected, *(["NULL"] * len(stored))])
+        count = ", ".join([str(COUNTS), *nothing, self._count(), *(["NULL"] * len(stored))])
         return "\nUNION ALL ".join([*branches, f"SELECT {count}"])
+
+    def _count(self) -> str:
+        """Count the expected samples, as text; rows are only compared where several may be one sample."""
+        samples = f"(SELECT DISTINCT {', '.join(self.recipe.match)} FROM expected) AS samples"
+        rows = samples if self.recipe.repeats else "expected"
+        return f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM {rows})"
 
     def _payload(self, kind: str) -> tuple[list[str], list[str]]:
         """Write the output columns, and the joins that fetch those that were left behind."""

@@ -14,6 +14,7 @@ import duckdb
 import narwhals as nw
 
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError, StoreNotOpenError
+from metaxy.ext.duckdb.columns import read_names_literally
 from metaxy.ext.duckdb.functions import ADDED, add_hash_functions, function_name
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.port import AccessMode
@@ -111,6 +112,7 @@ class DuckDBConnection:
                 raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        read_names_literally()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
         for extension in self.extensions:
