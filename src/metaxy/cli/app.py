@@ -59,12 +59,17 @@ GLOBAL: Final = Group("Global", sort_key=100)
 
 # Name, where its function or app is (imported when it runs), and what `mx --help` says; in the order of that page.
 COMMANDS: Final = (
+    ("init", "metaxy.cli.init:init", "Write a small new project that works at once."),
+    ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
     ("list", "metaxy.cli.listing:app", "Show features or stores."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),
     ("metadata", "metaxy.cli.metadata:app", "Show, count, copy, rebase and delete the rows of features."),
-    ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
+    ("config", "metaxy.cli.configuration:app", "Show the configuration."),
+    ("doctor", "metaxy.cli.doctor:doctor", "Check configuration, features and stores."),
+    ("shell", "metaxy.cli.shell:shell", "Run commands one after the other, without loading everything again."),
+    ("completion", "metaxy.cli.completion:completion", "Let your shell complete commands and options."),
 )
 
 
