@@ -41,7 +41,7 @@ with mx.MetaxyConfig(project="budgets").use():
 """
 CHAIN = "[feature(f'f{i}', [f'f{i - 1}'] if i else []) for i in range(1000)]"
 LAYERED = (
-    "[feature(f'l{i}_{j}', [f'l{i - 1}_{k}' for k in range(20)] if i else []) for i in range(3) for j in range(20)]"
+    "[feature(f'l{i}_{j}', [f'l{i - 1}_{k}' for k in range(3)] if i else []) for i in range(20) for j in range(3)]"
 )
 # A command on a project in a temporary folder; what it takes to write the project does not count.
 DEMO = """
@@ -74,7 +74,7 @@ BUDGETS = (
     Budget("mx list features, demo", 0.8, DEMO.format(command=["list", "features"])),
     Budget("mx list features, 1,000 of them", 2.0, LARGE.format(command=["list", "features"])),
     Budget("versions: chain of 1,000", 0.2, VERSIONS.format(features=CHAIN)),
-    Budget("versions: 3 layers of 20", 0.2, VERSIONS.format(features=LAYERED)),
+    Budget("versions: 20 layers of 3", 0.2, VERSIONS.format(features=LAYERED)),
 )
 REPORT = "\nimport sys, time; sys.stderr.write(str(time.process_time() - start))"
 
