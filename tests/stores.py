@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.services import postgres
+from tests.services import postgres, running
 
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
@@ -28,7 +28,7 @@ def delta_store(folder: Path, **options: Any) -> MetadataStore:
 @cache
 def postgresql_database() -> dict[str, Any]:
     """The database of this process; the children of a test find it by its schemas."""
-    return postgres.address("postgres")
+    return running.address("postgres")
 
 
 @cache

@@ -11,7 +11,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
     ├── DefinitionError (ValueError)             a feature definition is wrong
     │   ├── AbstractFeatureError (AttributeError)  a feature class without a spec
     │   └── CyclicDependencyError                a → b → a
-    ├── UnknownFeatureError (KeyError)           a key that the graph does not have
+    ├── UnknownFeatureError (KeyError, ValueError)  a key that the graph does not have
     ├── FilterParseError (ValueError)            a filter string that cannot be parsed
     ├── InvalidConfigError (ValueError)          metaxy.toml, environment or store options
     │   ├── ConfigFileNotFoundError (FileNotFoundError)
@@ -165,7 +165,7 @@ class CyclicDependencyError(DefinitionError):
         return error
 
 
-class UnknownFeatureError(MetaxyError, KeyError):
+class UnknownFeatureError(MetaxyError, KeyError, ValueError):
     """The graph has no feature of this key; ``key`` holds it."""
 
     key: str = ""

@@ -125,17 +125,23 @@ class Replay:
             return
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
-            for rows in (answer.new, answer.stale):
+            known = step.samples is not None or self._knows_types(step.feature)
+            for rows in (answer.new, answer.stale) if known else ():
                 self.reference.write(step.feature, Given(tuple(answer.columns), tuple(rows)), self.clock.moment)
             for name, store in self.stores.items():
                 store.write(step.feature, increments[name].new)
                 store.write(step.feature, increments[name].stale)
+                assert store.has_feature(step.feature) == (step.feature in self.reference.tables), name
             return
         rows = ordered([*answer.new, *answer.stale])
         if step.kept is not None:
             rows = [row for n, row in enumerate(rows) if step.kept and step.kept[n % len(step.kept)]]
         expand = {self._sample(answer, row): step.expand for row in rows}
         self._write_back(step.feature, answer, rows, expand, step.data)
+
+    def _knows_types(self, key: FeatureKey) -> bool:
+        """Say whether some table tells which types the columns of a feature have."""
+        return any(feature in self.reference.tables for feature in (key, *(d.feature for d in self.specs[key].deps)))
 
     def _fitting(self, key: FeatureKey, conditions: Iterable[Condition]) -> tuple[Condition, ...]:
         return tuple(condition for condition in conditions if self._fits(key, condition))

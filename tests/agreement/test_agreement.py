@@ -34,6 +34,7 @@ def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> Non
         deadline=None,
         database=None,
         print_blob=False,
+        report_multiple_bugs=False,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )

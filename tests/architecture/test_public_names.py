@@ -22,9 +22,18 @@ OLD_NAMES = {
     "metaxy._warnings": ("MovedMetadataStoreWarning", "metaxy.errors"),
     "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.loading"),
     "metaxy.ext.metadata_stores.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
+    "metaxy.ext.metadata_stores.postgresql": ("PostgreSQLMetadataStore", "metaxy.ext.postgresql"),
     "metaxy.ext.metadata_stores.duckdb": ("ExtensionSpec", "metaxy.ext.duckdb"),
     "metaxy.ext.polars": ("DeltaMetadataStoreConfig", "metaxy.ext.delta"),
     "metaxy.ext.polars.handlers.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
+    "metaxy.graph.describe": ("describe_graph", "metaxy.dag.describe"),
+    "metaxy.graph.diff": ("GraphDiffer", "metaxy.store.snapshots"),
+    "metaxy.graph.diff.diff_models": ("NodeChange", "metaxy.dag.diff"),
+    "metaxy.graph.diff.differ": ("SnapshotResolver", "metaxy.store.snapshots"),
+    "metaxy.graph.diff.rendering": ("CardsRenderer", "metaxy.dag.render.cards"),
+    "metaxy.graph.diff.rendering.formatter": ("DiffFormatter", "metaxy.dag.render.formats"),
+    "metaxy.graph.status": ("get_feature_metadata_status", "metaxy.store.status"),
+    "metaxy.graph.utils": ("sanitize_mermaid_id", "metaxy.dag.render.labels"),
     "metaxy.metadata_store": ("FeatureNotFoundError", "metaxy.errors"),
     "metaxy.metadata_store.base": ("VersioningEngineOptions", "metaxy.store.config"),
     "metaxy.metadata_store.exceptions": ("VersioningEngineMismatchError", "metaxy.errors"),
@@ -47,8 +56,22 @@ OLD_NAMES = {
     "metaxy.utils": ("collect_to_polars", "metaxy.versioning.frames"),
     "metaxy.utils.exceptions": ("MetaxyError", "metaxy.errors"),
     "metaxy.utils.external_features": ("sync_external_features", "metaxy"),
+    "metaxy.utils.lock_file": ("generate_lock_file", "metaxy.project.lock"),
     "metaxy.versioning.types": ("PolarsIncrement", "metaxy"),
 }
+# What the old module beside the default graph has.
+GRAPH_NAMES = [
+    ("BaseRenderer", "metaxy.dag.render.renderer"),
+    ("CardsRenderer", "metaxy.dag.render.cards"),
+    ("GraphData", "metaxy.dag.view"),
+    ("GraphvizRenderer", "metaxy.dag.render.graphviz"),
+    ("MermaidRenderer", "metaxy.dag.render.mermaid"),
+    ("RenderConfig", "metaxy.dag.render.config"),
+    ("TerminalRenderer", "metaxy.dag.render.terminal"),
+    ("describe_graph", "metaxy.dag.describe"),
+    ("get_feature_dependencies", "metaxy.dag.describe"),
+    ("get_feature_dependents", "metaxy.dag.describe"),
+]
 # More names of paths with several targets.
 MORE = [
     ("metaxy.entrypoints", "EntrypointLoadError", "metaxy.errors"),
@@ -66,6 +89,19 @@ MORE = [
     ("metaxy.models.filter_expression", "FilterParseError", "metaxy.errors"),
     ("metaxy.models.types", "KEY_SEPARATOR", "metaxy.definitions.keys"),
     ("metaxy.models.types", "PushResult", "metaxy.dag.snapshot"),
+    *[("metaxy.graph", name, home) for name, home in GRAPH_NAMES],
+    *[("metaxy.graph.diff", name, "metaxy.dag.view") for name in ("EdgeData", "FieldNode", "GraphData", "GraphNode")],
+    ("metaxy.graph.diff", "NodeStatus", "metaxy.dag.view"),
+    ("metaxy.graph.diff", "GraphWalker", "metaxy.dag.focus"),
+    *[("metaxy.graph.diff.diff_models", name, "metaxy.dag.diff") for name in ("AddedNode", "FieldChange", "GraphDiff")],
+    ("metaxy.graph.diff.rendering", "Theme", "metaxy.dag.render.config"),
+    ("metaxy.graph.diff.rendering", "render_field_deps_mermaid", "metaxy.dag.render.fields"),
+    ("metaxy.graph.status", "count_lazy_rows", "metaxy.store.information"),
+    ("metaxy.graph.status", "format_sample_previews", "metaxy.store.status"),
+    *[
+        ("metaxy.graph.utils", f"format_{what}", "metaxy.dag.render.labels")
+        for what in ("feature_key", "field_key", "hash")
+    ],
     ("metaxy.utils", "BufferedMetadataWriter", "metaxy"),
     ("metaxy.utils", "collect_to_arrow", "metaxy.versioning.frames"),
     ("metaxy.versioning.types", "HashAlgorithm", "metaxy"),

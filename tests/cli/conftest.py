@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from metaxy.cli.app import DEBUG_VARIABLE, app
+from metaxy.testing import TempMetaxyProject
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -42,3 +43,27 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
 
     yield add
     del app["try-it"]
+
+
+FEATURES = """
+import metaxy as mx
+
+
+class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video/raw", id_columns=["id"], fields=["audio", "frames"])):
+    id: str
+
+
+class Crop(
+    mx.BaseFeature,
+    spec=mx.FeatureSpec(
+        key="video/crop", id_columns=["id"], deps=[Video], fields=[mx.FieldSpec(key="frames", code_version="1")]
+    ),
+):
+    id: str
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> TempMetaxyProject:
+    """A project with two features and a DuckDB store, whose commands run in this process."""
+    return TempMetaxyProject(tmp_path, FEATURES, project="vision")

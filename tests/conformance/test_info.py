@@ -12,6 +12,7 @@ from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import FeatureNotFoundError, StoreNotOpenError, UnknownFeatureError
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 
 
@@ -102,6 +103,30 @@ def test_progress_counts_groups(store: MetadataStore) -> None:
     assert values(new, "g") == ["x", "y"]
     store.write("whole", new.filter(nw.col("g") == "x"))
     assert progress(store, "whole") == 50
+
+
+def test_a_group_of_several_rows_is_one_sample(store: MetadataStore) -> None:
+    define("whole", FeatureDep(feature="video", lineage=LineageRelationship.aggregation(on=["g"])), ids=["g"])
+    store.write("video", rows(id=["a", "b", "c", "d"], g=["x", "x", "y", "z"]))
+    increment = store.resolve_update("whole")
+    assert (len(increment.new), increment.counts) == (4, {"new": 3, "stale": 0, "orphaned": 0, "unchanged": 0})
+    store.write("whole", increment.new.unique("g").select(nw.exclude("id")))
+    store.write("video", rows(["2", "1", "1"], id=["b", "e", "f"], g=["x", "w", "w"]))
+    store.delete("video", nw.col("g") == "z")
+    increment = store.resolve_update("whole")
+    assert [len(frame) for frame in increment] == [2, 2, 1]
+    assert (increment.expected, round(increment.progress or 0)) == (3, 67)
+    assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
+    assert increment.counts == store.resolve_update("whole", lazy=True).collect().counts
+    assert store.resolve_update("whole", one_row_per_group=True).counts == increment.counts
+    status = get_feature_metadata_status("whole", store).status
+    assert (status.missing_count, status.stale_count, status.orphaned_count) == (1, 1, 1)
+
+
+def test_samples_given_twice_count_once(store: MetadataStore) -> None:
+    define("video")
+    increment = store.resolve_update("video", samples=rows(id=["a", "a", "b"]))
+    assert (increment.expected, increment.counts["new"]) == (2, 2)
 
 
 def test_there_is_no_progress_where_nothing_is_expected(store: MetadataStore) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_threads_write_and_read_one_store(store: MetadataStore) -> None:
             store.write("video", rows(str(turn), id=[number], turn=[turn]))
         return values(store.read("video", filters=[nw.col("id") == number]), "id", "turn")
 
-    found = together(lambda number=number: work(number) for number in range(THREADS))
+    found = together(partial(work, number) for number in range(THREADS))
     assert found == [[(number, 2)] for number in range(THREADS)]
     stored = everything(store, "video")
     assert stored.height == 3 * THREADS
@@ -53,7 +54,7 @@ def test_threads_write_and_read_one_store(store: MetadataStore) -> None:
 
 
 def test_threads_that_write_the_same_sample_leave_one_of_their_rows(store: MetadataStore) -> None:
-    together(lambda n=n: store.write("video", rows(str(n), id=["a"], u=[n], v=[n])) for n in range(THREADS))
+    together(partial(store.write, "video", rows(str(n), id=["a"], u=[n], v=[n])) for n in range(THREADS))
     [(u, v, by_field)] = values(store.read("video"), "u", "v", c.METAXY_PROVENANCE_BY_FIELD)
     assert u == v == int(by_field["default"])
     assert values(store.read("video", with_sample_history=True), "u") == list(range(THREADS))
@@ -67,13 +68,16 @@ def test_threads_resolve_and_delete(store: MetadataStore) -> None:
         store.delete("video", nw.col("id") == number)
         return ids(store.resolve_update("clip", filters={"clip": [nw.col("id") == number]}))[2]
 
-    assert together(lambda n=n: work(n) for n in range(THREADS)) == [[n] for n in range(THREADS)]
+    assert together(partial(work, n) for n in range(THREADS)) == [[n] for n in range(THREADS)]
     assert ids(store.resolve_update("clip")) == ([], [], list(range(THREADS)))
 
 
 def test_threads_give_samples_at_once(store: MetadataStore) -> None:
+    def new_ids(samples: Any) -> list[Any]:
+        return ids(store.resolve_update("video", samples=samples))[0]
+
     samples = [rows(id=[n, n + 1]) for n in range(THREADS)]
-    found = together(lambda s=s: ids(store.resolve_update("video", samples=s))[0] for s in samples)
+    found = together(partial(new_ids, given) for given in samples)
     assert found == [[n, n + 1] for n in range(THREADS)]
 
 
@@ -104,7 +108,7 @@ def test_db12_each_thread_opens_and_closes_for_itself(make: StoreFactory) -> Non
             with store.open("w"):
                 store.write("video", rows(id=[number]))
 
-    together(lambda n=n: work(n) for n in range(4))
+    together(partial(work, n) for n in range(4))
     with pytest.raises(StoreNotOpenError):
         store.read("video")
     with store:
@@ -115,8 +119,8 @@ def test_db12_soft_deletes_and_writes_keep_their_own_times(store: MetadataStore)
     store.write("video", rows(id=[f"gone {n}" for n in range(THREADS)]))
     actions: list[Callable[[], Any]] = []
     for n in range(THREADS):
-        actions.append(lambda n=n: store.delete("video", nw.col("id") == f"gone {n}"))  # type: ignore[misc]
-        actions.append(lambda n=n: store.write("video", rows(id=[f"new {n}"])))  # type: ignore[misc]
+        actions.append(partial(store.delete, "video", nw.col("id") == f"gone {n}"))
+        actions.append(partial(store.write, "video", rows(id=[f"new {n}"])))
     together(actions)
     stored = everything(store, "video")
     assert stored[c.METAXY_UPDATED_AT].null_count() == 0
@@ -169,7 +173,7 @@ def test_frames_may_be_written_in_another_thread(store: MetadataStore) -> None:
 
 def test_threads_add_columns_at_once(store: MetadataStore) -> None:
     store.write("video", rows(id=["a"]))
-    together(lambda n=n: store.write("video", rows(id=[str(n)], same=[n], **{f"own_{n}": [n]})) for n in range(4))
+    together(partial(store.write, "video", rows(id=[str(n)], same=[n], **{f"own_{n}": [n]})) for n in range(4))
     assert values(store.read("video"), "id", "same") == [("0", 0), ("1", 1), ("2", 2), ("3", 3), ("a", None)]
     assert {f"own_{n}" for n in range(4)} < set(store.read("video").collect_schema())
 
@@ -181,6 +185,6 @@ def test_stores_of_one_process_write_to_the_same_lake(tmp_path: Path) -> None:
         with stores[number].open("w") as store:
             store.write("video", rows(id=[number]))
 
-    together(lambda n=n: work(n) for n in range(THREADS))
+    together(partial(work, n) for n in range(THREADS))
     with stores[0] as store:
         assert values(store.read("video", with_sample_history=True)) == list(range(THREADS))

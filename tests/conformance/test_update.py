@@ -131,6 +131,18 @@ def test_features_whose_optional_parents_have_no_tables_expect_nothing(store: Me
     assert ids(store.resolve_update("clip")) == ([], [], ["a"])
 
 
+def test_an_update_that_knows_no_types_creates_no_table(store: MetadataStore) -> None:
+    define("none")
+    define("clip", FeatureDep(feature="none", optional=True))
+    for frame in store.resolve_update("clip"):
+        store.write("clip", frame)
+    store.write_multi({"clip": store.resolve_update("clip", lazy=True).new})
+    assert not store.has_feature("clip")
+    store.write("none", rows(id=[1]))
+    store.write("clip", store.resolve_update("clip").new)
+    assert values(store.read("clip")) == [1]
+
+
 def test_aggregation_and_expansion(store: MetadataStore) -> None:
     define("frame", ids=["video", "frame"])
     define("video", FeatureDep(feature="frame", lineage=LineageRelationship.aggregation()), ids=["video"])
@@ -252,8 +264,10 @@ def test_lazy_increments_collect_to_eager_ones(changed: MetadataStore) -> None:
     assert ids(lazy.collect()) == ids(lazy) == (["e"], ["b"], ["d"])
     polars = lazy.to_polars()
     assert [values(frame) for frame in (polars.new, polars.stale, polars.orphaned)] == [["e"], ["b"], ["d"]]
-    assert lazy.input is not None
-    assert values(lazy.input, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
+    assert [values(frame) for frame in polars.collect()] == [["e"], ["b"], ["d"]]
+    for given in (lazy.input, polars.input):
+        assert given is not None
+        assert values(given, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
 
 
 def test_lazy_increments_of_samples_have_no_input(store: MetadataStore) -> None:
@@ -304,6 +318,7 @@ def test_db07_a_stored_null_provenance_is_stale_until_it_is_written(store: Metad
 
 # -- what is asked wrongly ---------------------------------------------------------------------------------------------
 
+NONSENSE: Any = {"nonsense": 1}
 WRONG: dict[str, tuple[Callable[[MetadataStore], Any], type[Exception], str]] = {
     "root without samples": (lambda s: s.resolve_update("video"), DefinitionError, "is a root: pass `samples=`"),
     "missing parent": (lambda s: s.resolve_update("clip"), FeatureNotFoundError, "feature video has no table"),
@@ -332,7 +347,7 @@ WRONG: dict[str, tuple[Callable[[MetadataStore], Any], type[Exception], str]] = 
         MetadataSchemaError,
         "ID column 'id' is NULL",
     ),
-    "unknown argument": (lambda s: s.resolve_update("clip", nonsense=1), TypeError, "nonsense"),
+    "unknown argument": (lambda s: s.resolve_update("clip", **NONSENSE), TypeError, "nonsense"),
 }
 
 
@@ -391,7 +406,7 @@ def test_db08_an_eager_update_is_one_statement(tmp_path: Path, parents: int) -> 
         store.connection.execute("CALL enable_logging('QueryLog')")
         asked: Any = {"global_filters": [nw.col("id") != "z"], "staleness_predicates": [nw.col("id") == "a"]}
         increments: list[Any] = []
-        for options in ({}, asked):
+        for options in (dict[str, Any](), asked):
             ran = data_statements(store, lambda: increments.append(store.resolve_update("clip", **options)))  # noqa: B023
             assert len(ran) == 1, ran
         assert [increment.counts["stale"] for increment in increments] == [1, 2]
@@ -410,6 +425,8 @@ def test_db08_a_lazy_update_runs_nothing_before_it_is_collected(tmp_path: Path) 
         lazy: list[Any] = []
         assert data_statements(store, lambda: lazy.append(store.resolve_update("clip", lazy=True))) == []
         assert len(data_statements(store, lambda: lazy[0].collect())) == 1
+        assert len(data_statements(store, lambda: lazy.append(lazy[0].to_polars()))) == 1
+        assert data_statements(store, lambda: lazy[1].collect()) == []
 
 
 def test_settings_of_the_moment_count(store: MetadataStore) -> None:

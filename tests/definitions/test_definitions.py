@@ -68,7 +68,7 @@ def test_a_definition_needs_a_project() -> None:
         ({"fields": []}, DefinitionWarning, "empty list of fields"),
         ({"fields": ["x/y", "x_y"]}, DefinitionWarning, "stored as 'x_y'"),
         ({"id_columns": ["id", "ID"]}, DefinitionWarning, "differ only by case"),
-        ({"deps": [{"feature": "u", "sql_filters": ["a LIKE 'x'"]}]}, DefinitionWarning, "bad filter"),
+        ({"deps": [{"feature": "u", "sql_filters": ["a SIMILAR TO 'x'"]}]}, DefinitionWarning, "bad filter"),
         ({"deps": [{"feature": "u", "rename": {"a": "metaxy_provenance"}}]}, DefinitionWarning, "system columns"),
         (
             {"deps": [{"feature": "u", "lineage": {"relationship": {"type": "N:1", "on": []}}}]},

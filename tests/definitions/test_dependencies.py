@@ -66,7 +66,7 @@ def test_columns_are_renamed() -> None:
     [
         ({"select": "path"}, r"got the text 'path': write \['path'\]"),
         ({"filters": "x = 1"}, "got the text 'x = 1'"),
-        ({"filters": ["x LIKE 'a'"]}, "dependency on 'video' has a bad filter: .*LIKE is not supported"),
+        ({"filters": ["x SIMILAR TO 'a'"]}, "dependency on 'video' has a bad filter: .*SIMILAR is not supported"),
         ({"filters": [""]}, "has a bad filter"),
         ({"rename": {"path": "metaxy_provenance"}}, "system columns of Metaxy keep their names"),
         ({"rename": {"metaxy_created_at": "made"}}, "system columns of Metaxy keep their names"),

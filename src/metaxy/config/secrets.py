@@ -51,3 +51,15 @@ def mask(value: Any, name: str = "") -> Any:
     if isinstance(value, (list, tuple)):
         return [mask(item) for item in value]
     return mask_text(value) if isinstance(value, str) else value
+
+
+def mask_values(text: str, options: Mapping[str, Any]) -> str:
+    """Hide secrets in a text, also where the value of a secret option stands there by itself.
+
+    >>> mask_values("cannot sign with hunter2", {"aws_secret_access_key": "hunter2", "region": "eu"})
+    'cannot sign with ***'
+    """
+    for name, value in options.items():
+        if is_secret(name) and value:
+            text = text.replace(str(value), HIDDEN)
+    return mask_text(text)

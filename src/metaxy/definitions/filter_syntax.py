@@ -1,35 +1,66 @@
-"""The language of filter strings: text to tree, and the tree back to text in one spelling.
+"""The language of filter strings: text to tree. `filter_tree` has the tree, and writes it as text.
 
     filter    := both ( OR both )*              both     := negation ( AND negation )*
     negation  := NOT negation | predicate
-    predicate := operand ( cmp operand | IS [NOT] operand | [NOT] IN '(' [value (, value)*] ')' )? | '(' filter ')'
+    predicate := '(' filter ')' | operand ( cmp operand | IS [NOT] operand | IS [NOT] DISTINCT FROM operand
+                 | [NOT] IN '(' [value (, value)*] ')' | [NOT] BETWEEN operand AND operand | [NOT] [I]LIKE 'pattern' )?
     cmp       := = | == | != | <> | < | <= | > | >=
-    operand   := column | value | '(' operand ')'
+    operand   := column | value | function '(' operand (, operand)* ')' | '(' operand ')'
     column    := name ( '.' name )*             name     := word | "any text"; a dotted path is one column, "a.b"
-    value     := 'text' | [-] number | TRUE | FALSE | NULL
+    value     := 'text' | [-] number | TRUE | FALSE | NULL | DATE 'day' | TIMESTAMP 'time'
 
 Keywords may be written in any case; names keep theirs.
 """
 
 import math
+import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
 
-from metaxy.errors import FilterParseError
+from metaxy.definitions.filter_tree import (
+    FUNCTIONS,
+    KEYWORDS,
+    And,
+    Call,
+    Column,
+    Comparison,
+    Condition,
+    Distinct,
+    In,
+    IsNull,
+    Like,
+    Not,
+    Operand,
+    Or,
+    Value,
+    mentioned_columns,
+    moment,
+    normalise,
+)
+from metaxy.errors import FilterParseError, did_you_mean
 
 MAX_DEPTH: Final = 50
-SUPPORTED: Final = "= == != <> < <= > >= AND OR NOT IN (…) IS NULL, and parentheses"
-KEYWORDS: Final = frozenset({"AND", "OR", "NOT", "IN", "IS", "NULL", "TRUE", "FALSE"})
+SUPPORTED: Final = (
+    "= != < <= > >=, AND OR NOT, IN (…), BETWEEN, LIKE, ILIKE, IS [NOT] NULL, IS [NOT] DISTINCT FROM, DATE '…', "
+    f"TIMESTAMP '…', parentheses, and the functions {', '.join(FUNCTIONS)}"
+)
 # Every spelling of a comparison, and the one that the tree uses.
 COMPARISONS: Final = {"=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+TEMPORAL: Final = ("DATE", "TIMESTAMP")
 HINTS: Final = {
-    **dict.fromkeys(("LIKE", "ILIKE", "SIMILAR"), "compare with =, or list the values with IN"),
     **dict.fromkeys(("+", "-", "*", "/", "%", "||"), "compute the column before filtering"),
-    "BETWEEN": "write x >= 1 AND x <= 5",
-    "FROM": "write a = b, or a IS NULL",
+    "SIMILAR": "use LIKE",
     "SELECT": "list the values themselves",
     "WHEN": "combine conditions with AND and OR",
     "::": "cast the column before filtering",
@@ -45,94 +76,6 @@ _TOKEN: Final = re.compile(
     | (?P<symbol><=|>=|<>|!=|==|::|\|\||.)""",
     re.VERBOSE | re.DOTALL,
 )
-_BARE_NAME: Final = re.compile(r"[^\W\d]\w*")
-
-# --- the tree -------------------------------------------------------------------------------------------------------
-
-Scalar: TypeAlias = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column; on its own, a boolean column that must be true."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Value:
-    """A constant; None is NULL."""
-
-    value: Scalar
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two operands and one of ``= != < <= > >=``."""
-
-    left: "Operand"
-    operator: str
-    right: "Operand"
-
-
-@dataclass(frozen=True)
-class IsNull:
-    """A column without a value."""
-
-    column: Column
-
-
-@dataclass(frozen=True)
-class In:
-    """A column whose value is one of the listed ones."""
-
-    column: Column
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    """The opposite of a condition."""
-
-    condition: "Condition"
-
-
-@dataclass(frozen=True)
-class And:
-    """All of the conditions."""
-
-    conditions: "tuple[Condition, ...]"
-
-
-@dataclass(frozen=True)
-class Or:
-    """At least one of the conditions."""
-
-    conditions: "tuple[Condition, ...]"
-
-
-Operand: TypeAlias = Column | Value
-Condition: TypeAlias = Column | Value | Comparison | IsNull | In | Not | And | Or
-
-
-def mentioned_columns(node: Condition) -> Iterator[str]:
-    """Yield the name of each column of a tree, from left to right, as often as it occurs."""
-    match node:
-        case Column(name):
-            yield name
-        case Comparison(left, _, right):
-            yield from mentioned_columns(left)
-            yield from mentioned_columns(right)
-        case IsNull(column) | In(column):
-            yield column.name
-        case Not(condition):
-            yield from mentioned_columns(condition)
-        case And(conditions) | Or(conditions):
-            for condition in conditions:
-                yield from mentioned_columns(condition)
-
-
-# --- text to tree ---------------------------------------------------------------------------------------------------
 
 
 class _Token(NamedTuple):
@@ -161,6 +104,7 @@ class _Parser:
         self.tokens = list(_tokens(text))
         self.position = 0
         self.depth = 0
+        self.columns: list[tuple[str, _Token]] = []
 
     @property
     def token(self) -> _Token:
@@ -212,14 +156,14 @@ class _Parser:
         condition = self.truth(self.either(), start)
         if self.token.kind != "end":
             raise self.unexpected(self.token, "AND, OR or the end of the filter")
-        if not any(True for _ in mentioned_columns(condition)):
-            raise self.error(start, "the filter mentions no column; leave it out or compare a column")
         return condition
 
     def truth(self, found: Condition, start: _Token) -> Condition:
         """Refuse a value such as 1 where something true or false is needed."""
         if isinstance(found, Value) and not isinstance(found.value, bool):
             raise self.error(start, "a value alone is no condition; compare it with a column")
+        if isinstance(found, Call) and not (FUNCTIONS[found.name].is_condition or found.name == "coalesce"):
+            raise self.error(start, f"{found.name}(…) alone is no condition; compare it with a value")
         return found
 
     def either(self) -> Condition:
@@ -250,7 +194,7 @@ class _Parser:
     def predicate(self) -> Condition:
         start = self.token
         left = self.group() if self.take("(") else self.operand()
-        return self.comparison(left, start) if isinstance(left, Column | Value) else left
+        return self.comparison(left, start) if isinstance(left, (Column, Value, Call)) else left
 
     def group(self) -> Condition:
         with self.deeper():
@@ -260,33 +204,80 @@ class _Parser:
 
     def comparison(self, left: Operand, start: _Token) -> Condition:
         """Read what follows the first operand; it may also be nothing, as in `NOT broken`."""
-        if self.take("IS", "NOT"):
-            return Not(self.compare(left, "=", start))
         if self.take("IS"):
-            return self.compare(left, "=", start)
-        if self.take("NOT"):
-            self.expect("IN")
-            return Not(self.listed(left, start))
+            return self.identity(left)
+        negated = self.take("NOT")
+        found: Condition | None = None
         if self.take("IN"):
-            return self.listed(left, start)
-        if self.token.keyword in COMPARISONS:
-            return self.compare(left, COMPARISONS[self.step().keyword], start)
-        return left
+            found = self.listed(left, start)
+        elif self.take("BETWEEN"):
+            found = self.between(left)
+        elif self.token.keyword in ("LIKE", "ILIKE"):
+            found = self.like(left, start)
+        elif negated:
+            raise self.unexpected(self.token, "IN, BETWEEN, LIKE or ILIKE")
+        elif self.token.keyword in COMPARISONS:
+            found = self.compare(left, COMPARISONS[self.step().keyword])
+        if found is None:
+            return left
+        return Not(found) if negated else found
 
-    def compare(self, left: Operand, symbol: str, start: _Token) -> Condition:
-        token = self.token
+    def identity(self, left: Operand) -> Condition:
+        negated = self.take("NOT")
+        found = self.distinct(left) if self.take("DISTINCT", "FROM") else self.compare(left, "=")
+        return Not(found) if negated else found
+
+    def distinct(self, left: Operand) -> Condition:
         right = self.operand()
-        column, other = (left, right) if isinstance(left, Column) else (right, left)
-        if not isinstance(column, Column):
-            raise self.error(start, "a comparison without a column is always true or always false; leave it out")
-        if other != Value(None):
-            return Comparison(left, symbol, right)
-        if symbol not in ("=", "!="):
-            raise self.error(token, f"NULL has no order; write {normalise(IsNull(column))} or IS NOT NULL")
-        return IsNull(column) if symbol == "=" else Not(IsNull(column))
+        if isinstance(left, Value) and isinstance(right, Value):
+            return Value(left != right)
+        for some, other in ((left, right), (right, left)):
+            if other == Value(None) and not isinstance(some, Value):
+                return Not(IsNull(some))
+        return Distinct(left, right)
 
-    def listed(self, left: Operand, start: _Token) -> In:
-        if not isinstance(left, Column):
+    def compare(self, left: Operand, symbol: str) -> Condition:
+        token = self.token
+        return self.compared(left, symbol, self.operand(), token)
+
+    def compared(self, left: Operand, symbol: str, right: Operand, token: _Token) -> Condition:
+        """Compare two operands; a comparison with NULL asks whether there is a value, and one of values is done."""
+        if Value(None) in (left, right) and symbol not in ("=", "!="):
+            raise self.error(token, "NULL has no order; write IS NULL or IS NOT NULL")
+        if isinstance(left, Value) and isinstance(right, Value):
+            return self.constant(left, symbol, right, token)
+        for some, other in ((left, right), (right, left)):
+            if other == Value(None) and not isinstance(some, Value):
+                return IsNull(some) if symbol == "=" else Not(IsNull(some))
+        return Comparison(left, symbol, right)
+
+    def constant(self, left: Value, symbol: str, right: Value, token: _Token) -> Value:
+        if Value(None) not in (left, right) and _is_what(left) != _is_what(right):
+            raise self.error(token, f"this compares {_is_what(left)} with {_is_what(right)}; use one type")
+        try:
+            return Value(bool(COMPARE[symbol](left.value, right.value)))
+        except TypeError:  # a day with a time, or times with and without a zone
+            raise self.error(token, "these two cannot be compared; write both in the same way") from None
+
+    def between(self, left: Operand) -> Condition:
+        first, low = self.token, self.operand()
+        self.expect("AND")
+        second, high = self.token, self.operand()
+        return And((self.compared(left, ">=", low, first), self.compared(left, "<=", high, second)))
+
+    def like(self, left: Operand, start: _Token) -> Condition:
+        ignore_case = self.step().keyword == "ILIKE"
+        if isinstance(left, Value):
+            raise self.error(start, "LIKE needs a column on its left")
+        return Like(left, self.text_value("a pattern such as 'cam-%'"), ignore_case)
+
+    def text_value(self, what: str) -> str:
+        if self.token.kind != "text":
+            raise self.unexpected(self.token, what)
+        return self.step().text[1:-1].replace("''", "'")
+
+    def listed(self, left: Operand, start: _Token) -> Condition:
+        if isinstance(left, Value):
             raise self.error(start, "IN needs a column on its left")
         self.expect("(")
         values: list[Value] = []
@@ -296,7 +287,7 @@ class _Parser:
             values.append(self.item(left, values))
         return In(left, tuple(values))
 
-    def item(self, column: Column, before: list[Value]) -> Value:
+    def item(self, column: Column | Call, before: list[Value]) -> Value:
         token = self.token
         found = self.operand()
         if not isinstance(found, Value):
@@ -320,10 +311,53 @@ class _Parser:
         if self.token.kind == "number":
             return self.number(1)
         if self.token.kind == "text":
-            return Value(self.step().text[1:-1].replace("''", "'"))
+            return Value(self.text_value("text"))
         if self.token.keyword in ("TRUE", "FALSE", "NULL"):
             return Value({"TRUE": True, "FALSE": False, "NULL": None}[self.step().keyword])
+        if self.token.kind == "word" and self.tokens[self.position + 1].keyword == "(":
+            return self.call() if self.token.keyword not in KEYWORDS else self.column()
+        if self.token.keyword in TEMPORAL and self.tokens[self.position + 1].kind == "text":
+            return self.temporal()
         return self.column()
+
+    def call(self) -> Call:
+        start = self.step()
+        name = start.text.lower()
+        if name not in FUNCTIONS:
+            raise self.error(start, f"function {start.text[:40]} is not supported.{did_you_mean(name, FUNCTIONS)}")
+        self.expect("(")
+        with self.deeper():
+            arguments = self.arguments(name)
+        if not any(True for argument in arguments for _ in mentioned_columns(argument)):
+            raise self.error(start, f"{name}(…) needs a column; write the value itself")
+        return Call(name, tuple(arguments))
+
+    def arguments(self, name: str) -> list[Operand]:
+        wanted = FUNCTIONS[name]
+        arguments = [self.operand()]
+        while self.take(","):
+            if len(arguments) >= wanted.operands > 0:
+                arguments.append(Value(self.text_value("a text such as 'x'")))
+            else:
+                arguments.append(self.operand())
+            if len(arguments) > wanted.operands + wanted.texts > 0:
+                break
+        count = wanted.operands + wanted.texts if wanted.operands > 0 else max(2, len(arguments))
+        if len(arguments) != count or self.token.keyword != ")":
+            shown = f"{count} argument{'s' * (count > 1)}" if wanted.operands > 0 else "2 or more arguments"
+            raise self.error(self.token, f"{name} takes {shown}")
+        self.expect(")")
+        return arguments
+
+    def temporal(self) -> Value:
+        kind = self.step().keyword
+        token = self.token
+        found = moment(self.text_value("a day or time"))
+        is_time = isinstance(found, datetime)
+        if found is None or (kind == "DATE" and is_time):
+            example = "'2024-01-31'" if kind == "DATE" else "'2024-01-31 08:30:00' or '2024-01-31T08:30:00Z'"
+            raise self.error(token, f"this is no {kind.lower()}; write it as {example}")
+        return Value(found if kind == "DATE" or is_time else datetime(found.year, found.month, found.day))
 
     def number(self, sign: int) -> Value:
         token = self.step()
@@ -345,10 +379,9 @@ class _Parser:
         names = [self.name()]
         while self.take("."):
             names.append(self.name())
-        if self.token.keyword == "(":
-            raise self.error(start, "functions are not supported; compute the column before filtering")
         if self.token.kind == "text":
             raise self.error(start, f"{start.text[:40]} '…' is not supported; write only the 'text'")
+        self.columns.append((".".join(names), start))
         return Column(".".join(names))
 
     def name(self) -> str:
@@ -359,11 +392,17 @@ class _Parser:
 
 
 def _is_what(value: Value) -> str:
+    if isinstance(value.value, date):
+        return "time"
     return {str: "text", bool: "boolean"}.get(type(value.value), "number")
 
 
-def parse_filter(text: str) -> Condition:
+def parse_filter(text: str, columns: Iterable[str] | None = None) -> Condition:
     """Parse a filter string to its tree.
+
+    Args:
+        text: The filter.
+        columns: What the filter may name; anything by default.
 
     Raises:
         FilterParseError: with the position, the reason and what is supported.
@@ -371,47 +410,11 @@ def parse_filter(text: str) -> Condition:
     >>> parse_filter("size > 3")
     Comparison(left=Column(name='size'), operator='>', right=Value(value=3))
     """
-    return _Parser(text).whole()
-
-
-# --- tree to text ---------------------------------------------------------------------------------------------------
-
-
-def normalise(node: Condition) -> str:
-    """Return the tree as text, always in the same spelling; parsing it gives the same tree.
-
-    >>> normalise(parse_filter("not(a==1)and b in(1,2)"))
-    'NOT a = 1 AND b IN (1, 2)'
-    """
-    match node:
-        case Column(name):
-            return _quote_name(name)
-        case Value(value):
-            return _quote_value(value)
-        case Comparison(left, symbol, right):
-            return f"{normalise(left)} {symbol} {normalise(right)}"
-        case IsNull(column) | Not(IsNull(column)):
-            return f"{normalise(column)} IS {'NOT ' * isinstance(node, Not)}NULL"
-        case In(column, values) | Not(In(column, values)):
-            return f"{normalise(column)} {'NOT ' * isinstance(node, Not)}IN ({', '.join(map(normalise, values))})"
-        case Not(condition):
-            return f"NOT {_group(condition)}"
-        case And(conditions):
-            return " AND ".join(map(_group, conditions))
-        case Or(conditions):
-            return " OR ".join(map(normalise, conditions))
-
-
-def _group(node: Condition) -> str:
-    return f"({normalise(node)})" if isinstance(node, And | Or) else normalise(node)
-
-
-def _quote_name(name: str) -> str:
-    bare = all(_BARE_NAME.fullmatch(part) and part.upper() not in KEYWORDS for part in name.split("."))
-    return name if bare else '"' + name.replace('"', '""') + '"'
-
-
-def _quote_value(value: Scalar) -> str:
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return "NULL" if value is None else str(value).upper() if isinstance(value, bool) else repr(value)
+    parser = _Parser(text)
+    condition = parser.whole()
+    known = None if columns is None else list(columns)
+    for name, token in parser.columns if known is not None else ():
+        if name not in (known or ()):
+            shown = f"It has: {', '.join(known or ())}"
+            raise parser.error(token, f"there is no column {name!r}.{did_you_mean(name, known or ())} {shown}")
+    return condition

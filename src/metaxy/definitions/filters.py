@@ -4,27 +4,32 @@ Comparing with NULL asks whether the value is missing: `a = NULL` is `a IS NULL`
 nor false where a column is NULL, so such a row is dropped, under NOT as well. `filter_syntax` has the grammar.
 """
 
-import operator
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from typing_extensions import Self
 
-from metaxy.definitions.filter_syntax import (
+from metaxy.definitions.filter_syntax import COMPARE, parse_filter
+from metaxy.definitions.filter_tree import (
     And,
+    Call,
     Column,
     Comparison,
     Condition,
+    Distinct,
     In,
     IsNull,
+    Like,
     Not,
+    Operand,
     Or,
-    Scalar,
     Value,
     mentioned_columns,
+    moment,
     normalise,
-    parse_filter,
 )
 from metaxy.errors import FilterParseError
 
@@ -33,22 +38,21 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterParseError", "NarwhalsFilter", "check_filter", "filter_columns", "parse_filter_string"]
 
-_COMPARE: Final[dict[str, Callable[[Any, Any], Any]]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+_SWAPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_LIKE_PART: Final = re.compile(r"\\(.)|([%_])|(.)", re.DOTALL)
+_SPECIAL: Final = frozenset(r"\.^$*+?()[]{}|")
 
 
-def check_filter(text: str) -> None:
+def check_filter(text: str, columns: Iterable[str] | None = None) -> None:
     """Raise `FilterParseError` if a filter string is wrong; needs no dataframe library.
+
+    Args:
+        text: The filter.
+        columns: What it may name; anything by default.
 
     >>> check_filter("size > 3 AND NOT broken")
     """
-    parse_filter(text)
+    parse_filter(text, columns)
 
 
 def filter_columns(text: str) -> tuple[str, ...]:
@@ -72,41 +76,173 @@ def parse_filter_string(text: str) -> "nw.Expr":
     >>> videos.filter(parse_filter_string("seconds > 60 OR path = 'x'"))["path"].to_list()
     ['b.mp4']
     """
-    return _expression(parse_filter(text))
+    condition = parse_filter(text)
+    return _expression(condition) if any(True for _ in mentioned_columns(condition)) else _always(_truth(condition))
+
+
+def _truth(node: Condition) -> bool:
+    """Evaluate a condition that mentions no column."""
+    match node:
+        case Value(value):
+            return bool(value)
+        case Not(condition):
+            return not _truth(condition)
+        case And(conditions):
+            return all(map(_truth, conditions))
+        case Or(conditions):
+            return any(map(_truth, conditions))
+    raise AssertionError(node)
+
+
+def _always(answer: bool) -> "nw.Expr":
+    """Give each row the same answer; engines take a bare constant for one row."""
+    import narwhals as nw  # only when a filter meets data: checking one must stay cheap
+
+    missing = nw.nth(0).is_null()
+    return missing | ~missing if answer else missing & ~missing
 
 
 def _expression(node: Condition) -> "nw.Expr":
-    import narwhals as nw  # only when a filter meets data: checking one must stay cheap
+    import narwhals as nw  # see above
 
     match node:
-        case Column(name):
-            return nw.col(name)
-        case Value(value):
-            return nw.lit(value)
-        case Comparison(left, symbol, right):
-            compared: nw.Expr = _COMPARE[symbol](_expression(left), _expression(right))
-            return compared
-        case IsNull(column):
-            return _expression(column).is_null()
-        case In(column, values):
-            return _is_listed(_expression(column), [item.value for item in values])
         case Not(condition):
             return ~_expression(condition)
         case And(conditions):
             return nw.all_horizontal(*map(_expression, conditions), ignore_nulls=False)
         case Or(conditions):
             return nw.any_horizontal(*map(_expression, conditions), ignore_nulls=False)
+        case Column() | Value() | Call():
+            return _operand(node)
+    return _predicate(node)
 
 
-def _is_listed(column: "nw.Expr", values: list[Scalar]) -> "nw.Expr":
+def _predicate(node: Comparison | Distinct | IsNull | In | Like) -> "nw.Expr":
+    match node:
+        case Comparison(left, symbol, right):
+            return _comparison(left, symbol, right)
+        case Distinct(left, right):
+            return _is_distinct(_operand(left), _operand(right))
+        case IsNull(operand):
+            return _operand(operand).is_null()
+        case In(operand, values):
+            return _is_listed(operand, values)
+        case Like(operand, pattern, ignore_case):
+            return _is_like(_operand(operand), pattern, ignore_case)
+
+
+def _operand(node: Operand) -> "nw.Expr":
     import narwhals as nw  # see above
 
+    match node:
+        case Column(name):
+            return nw.col(name)
+        case Value(value):
+            return nw.lit(value)
+        case Call(name, arguments):
+            return _call(name, arguments)
+
+
+def _call(name: str, arguments: tuple[Operand, ...]) -> "nw.Expr":
+    import narwhals as nw  # see above
+
+    first, *rest = map(_operand, arguments)
+    text = next((argument.value for argument in arguments[1:] if isinstance(argument, Value)), None)
+    calls: dict[str, Callable[[], nw.Expr]] = {
+        "abs": first.abs,
+        "coalesce": lambda: nw.coalesce(first, *rest),
+        "contains": lambda: first.str.contains(str(text), literal=True),
+        "day": lambda: first.dt.day(),
+        "ends_with": lambda: first.str.ends_with(str(text)),
+        "length": lambda: first.str.len_chars(),
+        "lower": lambda: first.str.to_lowercase(),
+        "month": lambda: first.dt.month(),
+        "starts_with": lambda: first.str.starts_with(str(text)),
+        "upper": lambda: first.str.to_uppercase(),
+        "year": lambda: first.dt.year(),
+    }
+    return calls[name]()
+
+
+def _comparison(left: Operand, symbol: str, right: Operand) -> "nw.Expr":
+    if isinstance(right, Column) and isinstance(left, Value):
+        left, symbol, right = right, _SWAPPED.get(symbol, symbol), left
+    if isinstance(left, Column) and isinstance(right, Value):
+        when = moment(right.value) if isinstance(right.value, str) else right.value
+        if isinstance(when, date):
+            return _compared_in_time(left.name, symbol, when, right)
+    compared: nw.Expr = COMPARE[symbol](_operand(left), _operand(right))
+    return compared
+
+
+def _compared_in_time(name: str, symbol: str, when: date, given: Value) -> "nw.Expr":
+    """Compare a column with a day or time as the type of the column asks for: Polars does not read text as time.
+
+    Expressions do not know types, but selectors do: each picks the column if it has the right type, else nothing.
+    """
+    import narwhals as nw  # see above
+    import narwhals.selectors as ncs
+
+    compare = COMPARE[symbol]
+    chosen = ncs.matches(f"^{re.escape(name)}$")
+    time = when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)
+    utc = time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    naive = utc.replace(tzinfo=None)
+    days = chosen & ncs.by_dtype(nw.Date)
+    answers = [
+        compare(days.cast(nw.Datetime("us")), nw.lit(naive)) if isinstance(when, datetime) else compare(days, when),
+        compare(chosen & ncs.datetime(time_zone=[None]), nw.lit(naive)),
+        compare(chosen & ncs.datetime(time_zone=["*"]), nw.lit(utc)),
+        compare(chosen - ncs.by_dtype(nw.Date, nw.Datetime), nw.lit(given.value)),
+    ]
+    # Names the column itself, so that one that does not exist is an error, and changes nothing.
+    exists = ~nw.col(name).is_null() | nw.lit(None, nw.Boolean)
+    return nw.all_horizontal(nw.any_horizontal(*answers, ignore_nulls=False), exists, ignore_nulls=False)
+
+
+def _is_distinct(left: "nw.Expr", right: "nw.Expr") -> "nw.Expr":
+    import narwhals as nw  # see above
+
+    one_is_null = left.is_null() != right.is_null()
+    differs = nw.coalesce(left != right, nw.lit(value=False))
+    return nw.any_horizontal(one_is_null, differs, ignore_nulls=False)
+
+
+def _is_listed(operand: Column | Call, values: tuple[Value, ...]) -> "nw.Expr":
+    import narwhals as nw  # see above
+
+    column = _operand(operand)
+    texts = [value.value for value in values]
     if not values:  # never; engines disagree about NULL in an empty list
         return column.is_null() & ~column.is_null()
-    if all(isinstance(value, str) for value in values):
-        return column.is_in(values)
-    # Polars' `is_in` refuses to look for 1 among decimals, and for 1.5 among integers.
-    return nw.any_horizontal(*(column == value for value in values), ignore_nulls=False)
+    if all(isinstance(text, str) and moment(text) is None for text in texts):
+        return column.is_in(texts)
+    # Polars' `is_in` refuses to look for 1 among decimals, for 1.5 among integers, and for text among days.
+    return nw.any_horizontal(*(_comparison(operand, "=", value) for value in values), ignore_nulls=False)
+
+
+def _is_like(text: "nw.Expr", pattern: str, ignore_case: bool) -> "nw.Expr":
+    """Match a pattern; the simple ones without a regular expression, which engines find sooner."""
+    parts = [(escaped or plain, wild) for escaped, wild, plain in _LIKE_PART.findall(pattern)]
+    literal = "".join(plain for plain, wild in parts if not wild)
+    wilds = "".join(wild or "x" for _, wild in parts)
+    middle = wilds.strip("%")
+    if not ignore_case and set(middle) <= {"x"}:
+        starts, ends = wilds.startswith("%"), wilds.endswith("%")
+        if not (starts or ends):
+            return text == literal
+        if not middle:
+            return ~text.is_null() | (text == "")
+        if starts and ends:
+            return text.str.contains(literal, literal=True)
+        return text.str.ends_with(literal) if starts else text.str.starts_with(literal)
+    wildcards = {"%": ".*", "_": "."}
+    regex = "".join(wildcards.get(wild) or _escaped(plain) for plain, wild in parts)
+    return text.str.contains(f"(?{'i' * ignore_case}s)^{regex}$")
+
+
+def _escaped(character: str) -> str:
+    return f"\\{character}" if character in _SPECIAL else character
 
 
 class NarwhalsFilter(BaseModel):

@@ -1,32 +1,38 @@
 """Delta Lake: tables as folders of Parquet files; versions are computed with Polars."""
 
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import narwhals as nw
 import polars as pl
 from deltalake import DeltaTable
+from deltalake._internal import DeltaFileSystemHandler  # the public class around it needs pyarrow
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from pydantic import Field
 
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
-from metaxy.config.secrets import mask_text
+from metaxy.config.secrets import mask_text, mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, StoreConnectionError, TableNotFoundError
+from metaxy.storage.files import partition_columns, reported, retried
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import PolarsEngine
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 
 Layout = Literal["nested", "flat"]
 LAYOUTS = ("nested", "flat")
-COMMIT_ATTEMPTS = 30  # each one that fails lets another writer through
+ADVICE = "check the path, and who may read and write there"
+FAILURES = (DeltaError, OSError)
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
 
@@ -61,8 +67,20 @@ class DeltaStorage:
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether there is a Delta table."""
+        self._check_reachable(key)
         with self._errors(key):
             return DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
+
+    def _check_reachable(self, key: FeatureKey) -> None:
+        """Tell a local table that cannot be reached from one that does not exist: delta-rs says the same of both."""
+        if not self.is_local:
+            return
+        try:
+            Path(self.uri(key), "_delta_log").stat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreConnectionError(f"cannot reach {self.uri(key)}: {error.strerror}; {ADVICE}") from error
 
     def _table(self, key: FeatureKey) -> DeltaTable:
         with self._errors(key):
@@ -70,12 +88,15 @@ class DeltaStorage:
 
     @contextmanager
     def _errors(self, key: FeatureKey) -> Iterator[None]:
-        try:
-            yield
-        except DeltaTableNotFoundError as error:
-            raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
-        except (DeltaError, OSError) as error:
-            raise StoreConnectionError(f"{self.uri(key)}: {str(error).splitlines()[0]}") from error
+        with reported(self.uri(key), FAILURES, self._hide):
+            try:
+                yield
+            except DeltaTableNotFoundError as error:
+                self._check_reachable(key)
+                raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
+
+    def _hide(self, text: str) -> str:
+        return mask_values(text, self.storage_options)
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current state, lazily."""
@@ -87,63 +108,87 @@ class DeltaStorage:
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
-            frame = _storable(collect_to_polars(write.frame))
-            with self._errors(write.key):
-                self._commit(self.uri(write.key), frame)
+            with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
+                retried(partial(self._commit, write), _conflicts)
 
-    def _commit(self, uri: str, frame: pl.DataFrame) -> None:
-        """Append to one table; again, if another writer has created or changed it in between."""
-        options = {"schema_mode": "merge", **self.write_options}
-        for attempt in range(1, COMMIT_ATTEMPTS + 1):
-            try:
-                frame.write_delta(
-                    uri,
-                    mode="append",
-                    storage_options=self.storage_options or None,
-                    delta_write_options=options,
-                )
-            except CommitFailedError:  # nothing was stored
-                if attempt == COMMIT_ATTEMPTS:
-                    raise
-            else:
-                return
+    def _commit(self, write: Append) -> None:
+        """Append to one table, which another writer may create or change in between."""
+        frame = _storable(to_polars_lazy(write.frame))
+        options: dict[str, Any] = {"schema_mode": "merge", **self.write_options}
+        partitions = options.pop("partition_by", None) or partition_columns(frame.collect_schema().names())
+        if write.create and partitions:
+            options["partition_by"] = list(partitions)
+        frame.sink_delta(
+            self.uri(write.key),
+            mode="append",
+            storage_options=self.storage_options or None,
+            delta_write_options=options,
+        )
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
-        """Remove the rows that fulfil a condition: they are found here and named by what identifies them."""
+        """Remove the rows that fulfil a condition."""
+        with self._errors(key):
+            retried(lambda: self._delete(key, condition), _conflicts)
+
+    def _delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Find the rows here, and name them by what identifies them: Delta does not know our conditions."""
         table = self._table(key)
         if condition is None:
             table.delete()
             return
-        rows = self.scan(key).frame
-        known = list(rows.collect_schema())
-        identity = [name for name in known if not name.startswith("metaxy_") or name in ROW_IDENTITY]
-        simple = [name for name in identity if not rows.collect_schema()[name].is_nested()]
+        rows = nw.from_native(pl.scan_delta(table))
+        schema = rows.collect_schema()
+        identity = [name for name in schema if not name.startswith("metaxy_") or name in ROW_IDENTITY]
+        simple = [name for name in identity if not schema[name].is_nested()]
         found = collect_to_polars(rows.filter(condition).select(simple)).unique()
         if found.height:
             pairs = (f't."{_doubled(name)}" IS NOT DISTINCT FROM s."{_doubled(name)}"' for name in simple)
             same = " AND ".join(f"({pair})" for pair in pairs)
-            with self._errors(key):
-                table.merge(found, same, source_alias="s", target_alias="t").when_matched_delete().execute()
+            table.merge(found, same, source_alias="s", target_alias="t").when_matched_delete().execute()
 
     def drop(self, key: FeatureKey) -> None:
-        """Remove the table: its folder, or all of its rows where the storage has no folders."""
+        """Remove the table and its files."""
         if not self.has_table(key):
             return
-        if self.is_local:
-            shutil.rmtree(self.uri(key))
-        else:
-            self._table(key).delete()
+        with self._errors(key):
+            if self.is_local:
+                folder = Path(self.uri(key))
+                gone = folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))  # gone at once, as a whole
+                shutil.rmtree(gone)
+            else:
+                self._remove_objects(key)
+
+    def _remove_objects(self, key: FeatureKey) -> None:
+        """Remove a table from an object store: its rows first, so that what a crash leaves is an empty table."""
+        self._table(key).delete()
+        files = DeltaFileSystemHandler(self.uri(key), self.storage_options or None)
+        files.delete_dir("_delta_log")
+        files.delete_dir("")
+
+    def optimize(self, key: FeatureKey, keep: timedelta) -> None:
+        """Merge small files, write a checkpoint of the log, and remove files that were replaced long enough ago."""
+        with self._errors(key):
+            retried(lambda: self._table(key).optimize.compact(), _conflicts)
+            table = self._table(key)
+            table.create_checkpoint()
+            hours = int(keep.total_seconds() // 3600)
+            # Only files that the log says were replaced: those of writers that have not committed yet stay.
+            table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=False)
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"uri": self.uri(key)}
 
 
+def _conflicts(error: Exception) -> bool:
+    return isinstance(error, CommitFailedError)  # nothing was stored
+
+
 def _doubled(name: str) -> str:
     return name.replace('"', '""')
 
 
-def _storable(frame: pl.DataFrame) -> pl.DataFrame:
+def _storable(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Turn types that Delta does not have into those it has."""
     return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
 
@@ -152,7 +197,9 @@ class DeltaMetadataStoreConfig(MetadataStoreConfig):
     """Keys of a Delta store."""
 
     root_path: str | Path = Field(description="folder or bucket that holds the tables")
-    storage_options: dict[str, Any] | None = Field(default=None, description="credentials and options of object stores")
+    storage_options: dict[str, Any] | None = Field(
+        default=None, repr=False, description="credentials and options of object stores"
+    )
     layout: Layout = Field(default="nested", description="a/b.delta (nested) or a__b.delta (flat)")
     delta_write_options: dict[str, Any] | None = Field(
         default=None, description="options for deltalake.write_deltalake"

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import ibis
 import ibis.backends.sql.compilers as compilers
+import ibis.expr.datatypes as dt
 import narwhals as nw
 import polars as pl
 import psycopg
@@ -15,15 +17,16 @@ from pydantic import Field
 
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.ext.ibis.store import IbisMetadataStore, IbisMetadataStoreConfig
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.store.config import MetadataStoreConfig
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.engine import TypesOf
-from metaxy.versioning.types import Types
 
 COPY_ROWS = 100_000
 JSON_TYPES = ("json", "jsonb")
@@ -81,14 +84,23 @@ SQL_TYPES: dict[type, str] = {
     nw.Enum: "varchar",
     nw.Categorical: "varchar",
 }
-CATALOG = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+# What a column of JSON holds is remembered in its comment.
+HOLDS = "metaxy: "
+CATALOG = """SELECT attname, format_type(atttypid, atttypmod),
+    CASE WHEN atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN col_description(attrelid, attnum) END
+FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 
 
 class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no types
     __slots__ = ()
 
-    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802, ARG002 - as Ibis calls it
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802 - as Ibis calls it
+        if op.arg.dtype.is_boolean() and to.is_integer():
+            arg = self.cast(arg, dt.int32)  # the only integers that it casts truth to
+        return super().visit_Cast(op, arg=arg, to=to)
+
+    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802, ARG002
         return self.f.jsonb_extract_path_text(arg, field)
 
 
@@ -207,8 +219,9 @@ class PostgreSQLConnection(IbisConnection):
         """Return a table, None if there is none of that name."""
         with self.lock, self.complaining():
             rows = self.session.execute(CATALOG, [POSTGRESQL.quote(name)]).fetchall()
-        types = {column: kind for column, kind in rows}
-        return Table(types, nw.Schema({c: _type(kind) for c, kind in types.items()})) if types else None
+        types = {column: _type(kind, comment or "") for column, kind, comment in rows}
+        documents = {column for column, kind, _ in rows if kind in JSON_TYPES and isinstance(types[column], nw.String)}
+        return Table({c: kind for c, kind, _ in rows}, nw.Schema(types), frozenset(documents)) if rows else None
 
     def sql_type(self, dtype: nw.dtypes.DType) -> str:
         """Write the type of a new column."""
@@ -217,7 +230,8 @@ class PostgreSQLConnection(IbisConnection):
         if isinstance(dtype, nw.Datetime):
             return "timestamptz" if dtype.time_zone else "timestamp"
         if isinstance(dtype, (nw.List, nw.Array)):
-            return f"{self.sql_type(dtype.inner)}[]" if _is_element(dtype.inner) else "jsonb"
+            inner: Any = dtype.inner
+            return f"{self.sql_type(inner)}[]" if _is_element(inner) else "jsonb"
         kind = SQL_TYPES.get(type(dtype))
         if kind is None:
             raise MetadataSchemaError(f"{self.display} has no type for columns of {dtype}; cast them to another type")
@@ -232,6 +246,12 @@ class PostgreSQLConnection(IbisConnection):
         if changes:
             lock = f"current_schema() || '.' || {POSTGRESQL.literal(name)}"
             self.execute(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
+
+    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
+        """Remember what a new column of JSON holds."""
+        if dtype.is_nested() and self.sql_type(dtype) == "jsonb":
+            what, text = f"{self.qualified(name)}.{POSTGRESQL.quote(column)}", f"{HOLDS}{ibis_type(dtype)}"
+            self.execute(f"COMMENT ON COLUMN {what} IS {POSTGRESQL.literal(text)}")
 
     def created(self, name: str) -> None:
         """Collect statistics of a new table at once: the server plans by them."""
@@ -260,8 +280,10 @@ def _parameters(address: Address) -> dict[str, Any]:
 # -- types -------------------------------------------------------------------------------------------------------------
 
 
-def _type(kind: str) -> nw.dtypes.DType:
+def _type(kind: str, comment: str = "") -> nw.dtypes.DType:
     """Return what a type of PostgreSQL is here."""
+    if comment.startswith(HOLDS):
+        return narwhals_types(ibis.schema({"c": comment.removeprefix(HOLDS)}))["c"]
     if kind.endswith("[]"):
         return nw.List(_type(kind[:-2]))
     plain, _, rest = kind.partition("(")
@@ -304,7 +326,7 @@ def _arrow(buffer: io.BytesIO, types: Types) -> Any:
     table = csv.read_csv(
         buffer,
         read_options=csv.ReadOptions(column_names=list(types), block_size=min(max(size, 1), 1 << 26)),
-        parse_options=csv.ParseOptions(newlines_in_values=True),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=csv.ConvertOptions(
             column_types=parsed,
             null_values=[""],

@@ -28,13 +28,16 @@ from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.engine import TypesOf
+from metaxy.versioning.polars import HASHES
 
 OLDEST = (3, 39, 0)  # the first with FULL JOIN
 MICROS = 1_000_000
 
+HASHLIB = (HashAlgorithm.MD5, HashAlgorithm.SHA256)
+
 SQLITE = Dialect(
     name="sqlite",
-    hashes={HashAlgorithm.MD5: "mx_md5({0})", HashAlgorithm.SHA256: "mx_sha256({0})"},
+    hashes={algorithm: f"mx_{algorithm.value}({{0}})" for algorithm in (*HASHLIB, *HASHES)},
     left="substr({0}, 1, {1})",
     contains="(instr({0}, {1}) > 0)",
     ordered_join="mx_ordered_join({0}, {1}, {2})",
@@ -86,12 +89,24 @@ NESTED = "JSON "  # before the type of a list or struct, as Ibis writes it
 # -- functions that SQLite lacks ---------------------------------------------------------------------------------------
 
 
-def _md5(text: str | None) -> str | None:
-    return None if text is None else hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+def _hasher(algorithm: HashAlgorithm) -> Callable[[str | None], str | None]:
+    """Return a function for one text. Only md5 and sha256 are fast for single texts."""
+    if algorithm in HASHLIB:
 
+        def digest(text: str | None) -> str | None:
+            return (
+                None if text is None else hashlib.new(algorithm.value, text.encode(), usedforsecurity=False).hexdigest()
+            )
 
-def _sha256(text: str | None) -> str | None:
-    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
+        return digest
+    namespace, function = HASHES[algorithm]
+    hashed = getattr(getattr(pl.col("text"), namespace), function)().cast(pl.String)
+
+    def compute(text: str | None) -> str | None:
+        found: str | None = pl.DataFrame({"text": [text]}, {"text": pl.String}).select(hashed).item()
+        return found
+
+    return compute
 
 
 class _OrderedJoin:
@@ -119,13 +134,12 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
 
     def visit_node(self, op: Any, **kwargs: Any) -> Any:
         """Give the functions of Ibis that take times apart the text that they expect."""
-        kind = type(op).__name__
-        if kind.startswith(("Extract", "Strftime", "DayOfWeek")) or kind in ("Date", "Time", "TimestampTruncate"):
-            if getattr(op, "arg", None) is not None and op.arg.dtype.is_timestamp():
-                text = self.f.anon.mx_time_text(kwargs["arg"])
-                done = super().visit_node(op, **{**kwargs, "arg": text})
-                return self.f.anon.mx_micros(done) if op.dtype.is_timestamp() else done
-        return super().visit_node(op, **kwargs)
+        kind, argument = type(op).__name__, getattr(op, "arg", None)
+        apart = kind.startswith(("Extract", "Strftime", "DayOfWeek")) or kind in ("Date", "Time", "TimestampTruncate")
+        if not (apart and argument is not None and argument.dtype.is_timestamp()):
+            return super().visit_node(op, **kwargs)
+        done = super().visit_node(op, **{**kwargs, "arg": self.f.anon.mx_time_text(kwargs["arg"])})
+        return self.f.anon.mx_micros(done) if op.dtype.is_timestamp() else done
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
         if dtype.is_timestamp():
@@ -198,7 +212,7 @@ class SQLiteConnection(IbisConnection):
 
     errors = (sqlite3.Error,)
     computes = True
-    capabilities = Capabilities(by_field="json", has_map=False, transactions=True)
+    capabilities = Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True)
 
     def __init__(self, address: Address, lock_timeout: float = 10.0) -> None:
         self.file = _file_of(address)
@@ -334,14 +348,14 @@ def _file_of(address: Address) -> str:
 
 def _add_functions(session: sqlite3.Connection) -> None:
     functions: dict[str, Callable[[Any], Any]] = {
-        "mx_md5": _md5,
-        "mx_sha256": _sha256,
+        **{f"mx_{algorithm.value}": _hasher(algorithm) for algorithm in (*HASHLIB, *HASHES)},
         "mx_time_text": _time_text,
         "mx_micros": _micros_of_text,
     }
     for name, function in functions.items():
         session.create_function(name, 1, function, deterministic=True)
-    session.create_aggregate("mx_ordered_join", -1, _OrderedJoin)
+    joining: Any = _OrderedJoin
+    session.create_aggregate("mx_ordered_join", -1, joining)
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -384,12 +398,7 @@ def _written(column: pl.Series) -> Any:
         return column.dt.to_string("%Y-%m-%d").to_list()
     if column.dtype.is_nested():
         text = pl.select(pl.struct(column.alias("v")).struct.json_encode()).to_series()  # {"v":…}
-        return [
-            None if value is None else t[5:-1]
-            for value, t in zip(
-                column.is_null().replace_strict({True: None, False: True}, return_dtype=pl.Boolean), text, strict=True
-            )
-        ]
+        return [None if absent else whole[5:-1] for absent, whole in zip(column.is_null(), text, strict=True)]
     return column.to_list()
 
 

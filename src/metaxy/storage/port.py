@@ -5,7 +5,8 @@ A storage knows tables, rows and physical types. It knows nothing of versions, s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from datetime import timedelta
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import narwhals as nw
 
@@ -22,6 +23,7 @@ class Capabilities:
 
     by_field: Literal["struct", "json"] = "struct"
     has_map: bool = True
+    has_decimal: bool = True
     transactions: bool = False
     creates_tables: bool = False
     adds_columns: bool = True
@@ -32,6 +34,7 @@ class Scan:
     """A table as its storage gives it: lazy rows with physical columns, and the form of its by-field columns.
 
     ``table`` is the quoted name where the rows are a plain table of an SQL database; ``types`` are its SQL types.
+    ``documents`` are columns of JSON that hold lists and structs of any kind, which are seen as text.
     """
 
     frame: nw.LazyFrame[Any]
@@ -39,6 +42,7 @@ class Scan:
     table: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     by_field: Mapping[str, ByField] = field(default_factory=dict)
+    documents: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,11 @@ class Storage(Protocol):
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies, for messages and status displays; no secrets."""
+
+
+@runtime_checkable
+class Optimizable(Protocol):
+    """A storage whose tables get slower with every write, until they are tidied."""
+
+    def optimize(self, key: FeatureKey, keep: timedelta) -> None:
+        """Merge small files and remove those that were replaced longer ago than this; other writers may go on."""

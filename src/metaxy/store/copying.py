@@ -17,7 +17,7 @@ from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
-from metaxy.store.writing import existing_table, fit_to_table, forms_of_table, user_columns
+from metaxy.store.writing import existing_table, feature_table, fit_to_table, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Target, View
 from metaxy.versioning.frames import collect_to_polars
@@ -44,6 +44,7 @@ class CopyRequest:
     with_feature_history: bool = True
     with_sample_history: bool = False
     progress: bool = False
+    dry_run: bool = False
 
     @classmethod
     def build(
@@ -73,7 +74,7 @@ def copy_features(
     with bar or nullcontext():
         for key in request.features:
             try:
-                found = find(source, key, allow_fallback=False)
+                found = find(source, key, allow_fallback=False).checked()
             except FeatureNotFoundError:
                 logger.warning("feature %s has no table in %r and was not copied", key, source)
                 continue
@@ -85,9 +86,11 @@ def copy_features(
 
 
 def _bar() -> "Progress":
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"))
+    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class _Copy:
         """Copy the rows that count and are not here yet; returns how many."""
         rows = self._rows()
         task = self._start(rows)
-        before = existing_table(self.store, self.definition.key)
+        before = feature_table(self.store, self.definition.key)
         copied = 0
         for batch in in_batches(rows):
             with self.store.engine.temporary():
@@ -133,10 +136,10 @@ class _Copy:
         return self.found.store.engine.latest(rows, latest, columns, View())
 
     def _append(self, batch: pl.DataFrame, before: Scan | None) -> int:
-        """Append the rows of a batch that the table did not have before."""
+        """Append the rows of a batch that the table did not have before, and count them; a dry run only counts."""
         if before is not None:
             batch = collect_to_polars(self._absent(self.store.engine.take(nw.from_native(batch.lazy())), before))
-        if not batch.is_empty():
+        if not (batch.is_empty() or self.request.dry_run):
             table = existing_table(self.store, self.definition.key)
             self.store.storage.append([self._prepared(batch, table)])
         return batch.height

@@ -12,6 +12,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError, MetadataSchemaError, TableNotFoundError, did_you_mean
 from metaxy.storage.port import Scan
+from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField
 from metaxy.versioning.engine import Rows, View
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
 
 
-_MOMENT = nw.Datetime("us", "UTC")
+MOMENT = nw.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,28 @@ class Found:
         check_conditions(f"feature {self.key}", rows.renamed_filters, [rows.rename.get(c, c) for c in columns])
         return rows
 
+    def checked(self) -> "Found":
+        """Return the same, once it is clear that the table is one of a feature.
+
+        Raises:
+            MetadataSchemaError: if it is a table of someone else.
+        """
+        refuse_foreign_table(self.key, self.scan, self.store)
+        return self
+
     def as_of(self, moment: datetime | None) -> "Found":
         """Return the table as it was at a moment: rows that were written, or deleted, later do not count."""
         if moment is None:
             return self
-        scan = self.scan
-        columns = [column for column in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if column in scan.schema]
-        event = nw.coalesce(*(nw.col(column).cast(_MOMENT) for column in columns))
-        counts = event.is_null() | (event <= nw.lit(moment).cast(_MOMENT))
-        return replace(self, scan=replace(scan, frame=scan.frame.filter(counts), table=None))
+        event = event_time(self.scan)
+        counts = event.is_null() | (event <= nw.lit(moment).cast(MOMENT))
+        return replace(self, scan=replace(self.scan, frame=self.scan.frame.filter(counts), table=None))
+
+
+def event_time(scan: Scan) -> nw.Expr:
+    """Write when a row was deleted or, while it lives, written: the time that decides which row is the latest."""
+    columns = [column for column in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if column in scan.schema]
+    return nw.coalesce(*(nw.col(column).cast(MOMENT) for column in columns))
 
 
 def checked_moment(moment: datetime | None) -> datetime | None:

@@ -10,8 +10,8 @@ from metaxy import columns as c
 from metaxy.errors import MetadataSchemaError
 from metaxy.versioning.codec import ByField, Form
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
-from metaxy.versioning.increment import Increment, LazyIncrement
-from metaxy.versioning.recipe import BROKEN, NEW, ORPHANED, STALE, Recipe
+from metaxy.versioning.increment import Increment, LazyIncrement, Tally
+from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, Recipe
 from metaxy.versioning.show import Packed, Repacked, Shown, show_arrow, show_polars
 
 
@@ -83,7 +83,13 @@ class Result:
             return nw.from_native(show_arrow(table, [status], shown), eager_only=True)
 
         orphaned = show(ORPHANED, self.stored or self.expected)
-        return Increment(show(NEW, self.expected), show(STALE, self.expected), orphaned).with_expected(changes.expected)
+        increment = Increment(show(NEW, self.expected), show(STALE, self.expected), orphaned)
+        return increment.with_expected(changes.expected, self._sample_columns())
+
+    def _sample_columns(self) -> list[str]:
+        """Name the columns by which samples are counted, none where every row is one."""
+        names = {column.short: column.name for column in self.recipe.output}
+        return [names[short] for short in self.recipe.match] if self.recipe.repeats else []
 
     def lazy(self) -> LazyIncrement:
         """Return views that are computed when they are collected."""
@@ -103,6 +109,17 @@ class Result:
             return None
         flat = self.engine.lazy(self.recipe.without_comparison(), self.inputs, None)
         return self.engine.show(flat, [NEW, BROKEN], self.expected)
+
+    def tally(self) -> Tally:
+        """Count the samples of each kind in one statement or plan; none is fetched.
+
+        Raises:
+            MetadataSchemaError: if an ID or a version that is needed is NULL.
+        """
+        counts = self.engine.count(self.recipe, self.inputs, self.current)
+        if counts.get(BROKEN):
+            self.eager()  # says which and why
+        return Tally(counts.get(NEW, 0), counts.get(STALE, 0), counts.get(ORPHANED, 0), counts[COUNTS])
 
     # -- what must not be NULL -----------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The metadata store: a thin conductor of a storage, an engine, the active graph and the active configuration."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, overload
 
 import narwhals as nw
@@ -9,6 +9,7 @@ from typing_extensions import Unpack
 
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.registry import FeatureGraph
+from metaxy.storage.port import Optimizable
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.copying import CopyRequest, copy_features
 from metaxy.store.deleting import Deletion, delete_rows
@@ -22,7 +23,7 @@ from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key, refuse_system_key
 from metaxy.store.updating import Update, UpdateRequest, as_filters
-from metaxy.store.writing import OnDuplicate, WriteOptions, prepare
+from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
 from metaxy.versioning.increment import Increment, LazyIncrement
 from metaxy.versioning.recipe import Latest
 
@@ -122,7 +123,7 @@ class MetadataStore(StoreInformation):
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
         definition = scope.definition(feature)
-        found = find(self, definition.key, allow_fallback=allow_fallback).as_of(checked_moment(as_of))
+        found = find(self, definition.key, allow_fallback=allow_fallback).checked().as_of(checked_moment(as_of))
         version = feature_version if with_feature_history else scope.version(definition.key)
         if not with_feature_history:
             refuse_other_hash_settings(found, definition, scope)
@@ -163,8 +164,7 @@ class MetadataStore(StoreInformation):
             append_rows(self, key, df)
             return
         options = WriteOptions(materialization_id, preserve_feature_version, on_duplicate)
-        with self.engine.temporary():
-            self.storage.append([prepare(self, scope, feature, df, options)])
+        write_frames(self, scope, {key: df}, options)
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first; all frames are checked before any is stored.
@@ -179,11 +179,7 @@ class MetadataStore(StoreInformation):
                 raise ValueError(f"feature {key} is given twice")
             frames[key] = frame
         order = scope.graph.topological_sort_features(list(frames), descending=True)
-        options = WriteOptions(materialization_id)
-        with self.engine.temporary():
-            writes = [prepare(self, scope, key, frames[key], options) for key in order]
-            if writes:
-                self.storage.append(writes)
+        write_frames(self, scope, {key: frames[key] for key in order}, WriteOptions(materialization_id))
 
     # -- deleting ------------------------------------------------------------------------------------------------------
 
@@ -221,6 +217,25 @@ class MetadataStore(StoreInformation):
         self.storage.drop(key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
 
+    def optimize(self, feature: Any, *, keep: timedelta = timedelta(days=7)) -> None:
+        """Make a feature's table quick to read again: small files are merged, replaced ones removed; no row changes.
+
+        It is safe beside readers and writers. Databases look after their tables themselves: nothing happens there.
+
+        Args:
+            feature: anything that names a feature, or a system table.
+            keep: how long files stay that no longer belong to the table; readers that take longer may miss them.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        self._session.require("w")
+        if keep < timedelta(0):
+            raise ValueError(f"keep is a duration, not {keep!r}")
+        found = find(self, coerce_to_feature_key(feature), allow_fallback=False)
+        if isinstance(self.storage, Optimizable):
+            self.storage.optimize(found.key, keep)
+
     # -- copying -------------------------------------------------------------------------------------------------------
 
     def copy_metadata(
@@ -233,6 +248,7 @@ class MetadataStore(StoreInformation):
         with_feature_history: bool = True,
         with_sample_history: bool = False,
         progress: bool = False,
+        dry_run: bool = False,
     ) -> dict[str, int]:
         """Copy features from another store, row by row as they are, with tombstones, times and ids of runs.
 
@@ -247,10 +263,11 @@ class MetadataStore(StoreInformation):
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample, not only its latest in each version.
             progress: show a progress bar.
+            dry_run: only count the rows that would be copied.
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
-        scope = self._scope("w")
+        scope = self._scope("r" if dry_run else "w")
         from_store._session.require("r")
         request = CopyRequest.build(
             scope,
@@ -260,6 +277,7 @@ class MetadataStore(StoreInformation):
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
             progress=progress,
+            dry_run=dry_run,
         )
         return copy_features(self, from_store, scope, request)
 
@@ -274,13 +292,13 @@ class MetadataStore(StoreInformation):
         Args:
             feature: anything that names a feature with dependencies.
             df: its rows, as `read` returns them.
-            to_feature_version: the version to rebase on; the current one by default.
-            graph: the graph that has this version; the active one by default.
+            to_feature_version: the version to rebase on, the current one or one that was pushed; by default the former.
+            graph: the graph that has this version; the active one, or the one that was pushed with it, by default.
 
         Raises:
-            ValueError: if the feature is a root, or its version is another one in the graph.
+            ValueError: if the feature is a root, or no graph has this version.
         """
-        return rebase(self, target_scope(self._scope("r"), feature, to_feature_version, graph), feature, df)
+        return rebase(self, target_scope(self, self._scope("r"), feature, to_feature_version, graph), feature, df)
 
     # -- updates -------------------------------------------------------------------------------------------------------
 

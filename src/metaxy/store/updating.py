@@ -31,7 +31,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
 from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
-from metaxy.versioning.increment import Increment, LazyIncrement
+from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
@@ -52,6 +52,7 @@ class UpdateRequest:
     staleness_predicates: Filters = ()
     one_row_per_group: bool = False
     as_of: datetime | None = None
+    allow_fallback: bool = True
 
     @classmethod
     def build(
@@ -106,7 +107,7 @@ class Update:
 
     def _find_current(self) -> Found | None:
         try:
-            return find(self.store, self.spec.key, allow_fallback=False).as_of(self.request.as_of)
+            return find(self.store, self.spec.key, allow_fallback=False).checked().as_of(self.request.as_of)
         except FeatureNotFoundError:
             return None
 
@@ -114,7 +115,8 @@ class Update:
         found = {}
         for dep in self.plan.feature_deps:
             try:
-                found[dep.feature] = find(self.store, dep.feature, allow_fallback=True).as_of(self.request.as_of)
+                table = find(self.store, dep.feature, allow_fallback=self.request.allow_fallback)
+                found[dep.feature] = table.checked().as_of(self.request.as_of)
             except FeatureNotFoundError:
                 if not dep.optional:
                     raise
@@ -127,6 +129,20 @@ class Update:
 
     def run(self, *, lazy: bool) -> Increment | LazyIncrement:
         """Resolve the update, at once or lazily."""
+        result = self._result()
+        if lazy:
+            self._refuse_other_settings(self.spec.key, *self.parents)
+            return result.lazy()
+        return self._eager(result)
+
+    def count(self) -> tuple[Tally, LazyIncrement]:
+        """Count the samples in one statement, and return the increment for whoever wants to see them."""
+        result = self._result()
+        tally = result.tally()
+        self._refuse_where_nothing_counts(tally.new, tally.expected)
+        return tally, result.lazy()
+
+    def _result(self) -> Result:
         current = self._known(self.spec.key, self.current) if self.current else None
         compare = not self.request.skip_comparison
         if self.request.samples is not None or not self.parents:
@@ -149,21 +165,20 @@ class Update:
             inputs = [self._parent_rows(coerce_to_feature_key(step.feature)) for step in recipe.inputs]
         engine, inputs = self._place(inputs)
         in_polars = shows_polars(engine, self.request.samples)
-        result = Result(engine, recipe, inputs, self._current_rows(), self.scope.shape, in_polars)
-        if lazy:
-            self._refuse_other_settings(self.spec.key, *self.parents)
-            return result.lazy()
-        return self._eager(result)
+        return Result(engine, recipe, inputs, self._current_rows(), self.scope.shape, in_polars)
 
     def _eager(self, result: Result) -> Increment:
         """Run at once; tables are only looked at again if nothing in them counted."""
         changes = result.run()
         increment = result.split(changes)
-        if changes.expected == 0:
-            self._refuse_other_settings(*self.parents)
-        if len(increment.new) >= changes.expected:
-            self._refuse_other_settings(self.spec.key)
+        self._refuse_where_nothing_counts(increment.counts["new"], changes.expected)
         return increment
+
+    def _refuse_where_nothing_counts(self, new: int, expected: int) -> None:
+        if expected == 0:
+            self._refuse_other_settings(*self.parents)
+        if new >= expected:
+            self._refuse_other_settings(self.spec.key)
 
     def _refuse_other_settings(self, *keys: FeatureKey) -> None:
         tables = {**self.parents, **({self.spec.key: self.current} if self.current else {})}
@@ -205,18 +220,22 @@ class Update:
         return self.store.engine.take(samples)
 
     def _nothing(self) -> nw.LazyFrame[Any]:
-        """Return no expected rows: all parents are optional, and none has a table yet."""
+        """Return no expected rows: all parents are optional, and none has a table yet.
+
+        Where the feature has no table either, nothing says which types the IDs have.
+        """
         if self.current:
             return self.current.scan.frame.head(0)
         members = {f.key.to_struct_key(): pl.String for f in self.spec.fields}
-        columns = dict.fromkeys(self.spec.id_columns, pl.String) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
-        return self.store.engine.take(nw.from_native(pl.DataFrame(schema=columns)))
+        columns = dict.fromkeys(self.spec.id_columns, pl.Null) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
+        return nw.from_native(pl.LazyFrame(schema=columns))
 
     # -- placement -----------------------------------------------------------------------------------------------------
 
     def _place(self, inputs: Sequence[Rows]) -> tuple[Engine, list[Rows]]:
         """Choose the database where all rows are in it, else Polars, saying why."""
-        if self.request.versioning_engine == "polars":
+        nothing_known = not (self.parents or self.current) and self.request.samples is None
+        if self.request.versioning_engine == "polars" or nothing_known:
             return PolarsEngine(), list(inputs)
         reason = self._reason_to_leave()
         if reason is None:
@@ -224,7 +243,7 @@ class Update:
         message = f"feature {self.spec.key}: {reason}"
         if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
             raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
-        warn(f"{message}; versions are computed with Polars", PolarsMaterializationWarning, stacklevel=5)
+        warn(f"{message}; versions are computed with Polars", PolarsMaterializationWarning, stacklevel=6)
         return PolarsEngine(), list(inputs)
 
     def _reason_to_leave(self) -> str | None:

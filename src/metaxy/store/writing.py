@@ -1,7 +1,8 @@
 """Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
@@ -19,6 +20,8 @@ from metaxy.errors import (
 )
 from metaxy.storage.evolution import Fit, fit_columns, lossy
 from metaxy.storage.port import Append, Scan
+from metaxy.store.foreign import refuse_foreign_table
+from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
@@ -43,11 +46,23 @@ class WriteOptions:
     on_duplicate: OnDuplicate = "error"
 
 
-def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, options: WriteOptions) -> Append:
+def write_frames(store: "MetadataStore", scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:
+    """Store frames in the order given, after all of them were checked."""
+    with store.engine.temporary():
+        prepared = [prepare(store, scope, key, frame, options) for key, frame in frames.items()]
+        writes = [write for write in prepared if write is not None]
+        if writes:
+            store.storage.append(writes)
+
+
+def prepare(
+    store: "MetadataStore", scope: Scope, feature: FeatureKey, frame: Any, options: WriteOptions
+) -> Append | None:
     """Turn a frame into rows for the table of a feature; nothing is stored yet.
 
     Columns in: IDs, user columns, ``metaxy_provenance_by_field``; other system columns if the user has them.
-    Columns out: the same user columns, and all system columns.
+    Columns out: the same user columns, and all system columns. A frame that has no rows, and IDs without types, gives
+    None: nothing says what its table would look like.
 
     Raises:
         MetadataSchemaError: if columns are missing, IDs or versions are NULL, or rows of one ID differ.
@@ -56,21 +71,25 @@ def prepare(store: "MetadataStore", scope: Scope, feature: Any, frame: Any, opti
     definition = scope.definition(feature)
     given = without_empty_columns(as_narwhals(frame, f"the frame for feature {definition.key}"), definition)
     check_columns(definition, given.collect_schema())
+    if says_nothing(given, definition):
+        return None
     engine = store.engine.for_writing(given, scope.algorithm)
     rows = engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
     schema = rows.collect_schema()
-    table = existing_table(store, definition.key)
+    table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
     rows = checked(engine, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     try_casts(rows, fit, definition)
+    if table is not None:
+        stamp = after_faster_clocks(store, stamp, table, rows, definition.spec.id_columns)
     target = Target(fit.casts, table.types, table.schema) if table else Target()
     stamped = engine.stamp(rows, stamp, target)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
 
 
 def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
-    """Return the table of a feature, None if the store will create it."""
+    """Return a table, None if the store will create it."""
     try:
         return store.storage.scan(key)
     except TableNotFoundError as error:
@@ -80,6 +99,14 @@ def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
             f"{store!r} has no table for feature {key}, and may not create it; set auto_create_tables = true in "
             "metaxy.toml (or pass auto_create_tables=True), or create the table yourself"
         ) from error
+
+
+def feature_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
+    """Return the table of a feature like `existing_table`, and refuse one that is of someone else."""
+    table = existing_table(store, key)
+    if table is not None:
+        refuse_foreign_table(key, table, store)
+    return table
 
 
 # -- what the frame must look like -------------------------------------------------------------------------------------
@@ -123,6 +150,14 @@ def without_empty_columns(frame: Frame, definition: FeatureDefinition) -> Frame:
     eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
     empty = [name for name in untyped if eager[name].null_count() == len(eager)]
     return eager.drop([name for name in empty if name not in definition.spec.id_columns])
+
+
+def says_nothing(frame: Frame, definition: FeatureDefinition) -> bool:
+    """Return whether a frame has no rows, and IDs that have no type either."""
+    schema = frame.collect_schema()
+    if not any(isinstance(schema[name], nw.Unknown) for name in definition.spec.id_columns):
+        return False
+    return collect_to_polars(frame.select(definition.spec.id_columns)).is_empty()
 
 
 def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
@@ -249,6 +284,32 @@ def forms_of_table(
     return forms
 
 
+def after_faster_clocks(
+    store: "MetadataStore", stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], ids: Sequence[str]
+) -> Stamp:
+    """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
+
+    Rows from the future are rare: only if there are any are their samples compared with those of the write.
+    """
+    event, now = event_time(table), nw.lit(stamp.times[c.METAXY_UPDATED_AT]).cast(MOMENT)
+    ahead = table.frame.filter(event > now)
+    if c.METAXY_FEATURE_VERSION not in stamp.kept:
+        ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == stamp.texts[c.METAXY_FEATURE_VERSION])
+    if _newest(ahead, event) is None:
+        return stamp
+    samples = rows.select(nw.col(name).cast(table.schema[name]) for name in ids).unique()
+    samples = store.engine.take(samples) if samples.implementation != ahead.implementation else samples
+    newest = _newest(ahead.join(samples, on=list(ids), how="semi"), event)
+    if newest is None:
+        return stamp
+    return replace(stamp, times={**stamp.times, c.METAXY_UPDATED_AT: newest + timedelta(microseconds=1)})
+
+
+def _newest(rows: nw.LazyFrame[Any], event: nw.Expr) -> datetime | None:
+    found: datetime | None = collect_to_polars(rows.select(mx_event=event).select(nw.col("mx_event").max())).item()
+    return found
+
+
 def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], stamp: Stamp) -> Checks:
     """Decide what to count."""
     ids = tuple(definition.spec.id_columns)
@@ -269,7 +330,8 @@ def fit_to_table(
     system = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
     known = table.schema
     present = {name: dtype for name, dtype in system.items() if name in known}
-    frame = {name: schema[name] for name in stamp.user_columns} | present
+    documents = {name for name in table.documents if name in schema and schema[name].is_nested()}
+    frame = {name: schema[name] for name in stamp.user_columns if name not in documents} | present
     missing = {name: dtype for name, dtype in system.items() if name not in known}
     absent = {name: nw.Struct([]) for name in c.BY_FIELD_COLUMNS if name not in known}
     return fit_columns(

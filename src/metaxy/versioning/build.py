@@ -135,7 +135,8 @@ def build_given_recipe(
     fields = tuple(Field(f.key.to_struct_key(), f"v{n}", given=True) for n, f in enumerate(spec.fields))
     match = tuple(names.shorts[c] for c in spec.id_columns)
     stored = _current(spec, current, spec.id_columns, names) if current and compare else None
-    return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare)
+    # Nothing keeps a user from giving a sample twice.
+    return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare, repeats=True)
 
 
 def _current(spec: FeatureSpec, known: Known, keys: Sequence[str], names: _Names) -> Current:
@@ -196,12 +197,20 @@ class _Builder:
             stored,
             compare,
             optional,
+            repeats=not set(joined) <= set(keys) or any(self._repeats(dep) for dep in deps),
         )
 
     # -- joins ---------------------------------------------------------------------------------------------------------
 
     def _input_ids(self, dep: FeatureDep) -> list[str]:
         return list(self.plan.get_input_id_columns_for_dep(dep))
+
+    def _repeats(self, dep: FeatureDep) -> bool:
+        """Say whether several rows of a parent may agree on the columns that tell its samples apart here."""
+        if dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION and self.one_row_per_group:
+            return False
+        ids = dep.renamed(self.plan.parent_features_by_key[dep.feature].id_columns)
+        return not set(ids) <= set(self._input_ids(dep))
 
     def _join_order(self) -> list[FeatureDep]:
         """Order parents so that each shares an ID column with those before it, required ones first."""

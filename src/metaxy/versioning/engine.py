@@ -17,6 +17,7 @@ from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
 from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
 from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql, type_of
+from metaxy.versioning.column_types import Types, flat_types, text_columns
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
@@ -25,7 +26,6 @@ from metaxy.versioning.recipe import COUNTS, Latest, Recipe
 from metaxy.versioning.show import Shown, show_polars, show_sql, shown_types
 from metaxy.versioning.sources import Source
 from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql, stamped_types
-from metaxy.versioning.types import Types, flat_types, text_columns
 
 TypesOf = Callable[[], Types]
 
@@ -146,6 +146,9 @@ class Engine(Protocol):
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the changed samples as a lazy frame."""
 
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count the changed samples of each status and, under `COUNTS`, the expected ones; no sample is fetched."""
+
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, with these columns."""
 
@@ -203,6 +206,13 @@ class SqlEngine:
 
     def _flat(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> TypesOf:
         return lambda: flat_types(recipe, [rows.types for rows in inputs], current.types if current else None)
+
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count in the database."""
+        query = sql.count(recipe, self.statement(recipe, inputs, current))
+        types = {"status": nw.Int32(), "n": nw.Int64(), "p": nw.String()}
+        rows = self.database.fetch(query, lambda: types).to_pylist()
+        return {row["status"]: int(row["p"] if row["status"] == COUNTS else row["n"]) for row in rows}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""
@@ -297,7 +307,7 @@ class PolarsEngine:
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one plan, the number of expected samples with it."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        counted = expected.select(pl.len())
+        counted = plan.count_samples(recipe, expected)
         changed, count = pl.collect_all([self._compared(recipe, expected, current), counted])
         return Changes(changed, int(count.item()))
 
@@ -305,6 +315,14 @@ class PolarsEngine:
         """Return the plan as a lazy frame."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
         return nw.from_native(self._compared(recipe, expected, current))
+
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count in one plan."""
+        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
+        found, total = pl.collect_all(
+            [plan.count(recipe, self._compared(recipe, expected, current)), plan.count_samples(recipe, expected)]
+        )
+        return {**dict(found.iter_rows()), COUNTS: int(total.item())}
 
     def _compared(self, recipe: Recipe, expected: pl.LazyFrame, current: Rows | None) -> pl.LazyFrame:
         stored = None

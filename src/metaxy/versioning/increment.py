@@ -1,6 +1,6 @@
 """What `resolve_update` returns: new, stale and orphaned samples, eager or lazy, as Narwhals or Polars frames."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREVIEW_ROWS = 5
+
+
+class Tally(NamedTuple):
+    """How many samples are new, stale and orphaned, and how many there should be."""
+
+    new: int
+    stale: int
+    orphaned: int
+    expected: int
 
 
 class PolarsIncrement(NamedTuple):
@@ -33,7 +42,8 @@ class Increment(_Frames):
 
     ``new`` and ``stale`` hold the columns of the parents and the versions to write; ``orphaned`` holds the stored rows.
     It unpacks like a tuple of the three, is true if there is anything to do, and shows itself as a table in notebooks.
-    ``expected`` is how many samples the feature should have, where that is known.
+    ``expected`` is how many samples the feature should have, where that is known. Where several rows may be one sample,
+    as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -44,11 +54,12 @@ class Increment(_Frames):
     """
 
     expected: int | None = None
+    sample_columns: tuple[str, ...] = ()
 
-    def with_expected(self, expected: int) -> "Increment":
+    def with_expected(self, expected: int, sample_columns: Sequence[str] = ()) -> "Increment":
         """Return the increment with the number of samples that the feature should have."""
         increment = type(self)(*self)
-        increment.expected = expected
+        increment.expected, increment.sample_columns = expected, tuple(sample_columns)
         return increment
 
     def __bool__(self) -> bool:
@@ -57,7 +68,7 @@ class Increment(_Frames):
     @property
     def counts(self) -> dict[str, int]:
         """How many samples are new, stale, orphaned and, where that is known, unchanged."""
-        counts = {name: len(frame) for name, frame in zip(self._fields, self, strict=True)}
+        counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
         if self.expected is not None:
             counts["unchanged"] = max(self.expected - counts["new"] - counts["stale"], 0)
         return counts
@@ -65,7 +76,10 @@ class Increment(_Frames):
     @property
     def progress(self) -> float | None:
         """Per cent of the expected samples that were computed at least once; None if nothing is expected."""
-        return 100 * (self.expected - len(self.new)) / self.expected if self.expected else None
+        return 100 * (self.expected - self._samples(self.new)) / self.expected if self.expected else None
+
+    def _samples(self, frame: nw.DataFrame[Any]) -> int:
+        return len(frame.select(*self.sample_columns).unique()) if self.sample_columns else len(frame)
 
     def batches(self, size: int) -> Iterator[nw.DataFrame[Any]]:
         """Yield the samples to compute, new ones first, at most ``size`` at a time."""
@@ -111,9 +125,12 @@ class PolarsLazyIncrement:
     stale: pl.LazyFrame
     orphaned: pl.LazyFrame
     input: pl.LazyFrame | None = None
+    compute: Callable[[], Increment] | None = field(default=None, repr=False)
 
     def collect(self, **kwargs: Any) -> PolarsIncrement:
-        """Compute the three frames together."""
+        """Compute the three frames at once, from one snapshot."""
+        if self.compute is not None:
+            return self.compute().to_polars()
         return PolarsIncrement(*pl.collect_all([self.new, self.stale, self.orphaned], **kwargs))
 
 
@@ -143,7 +160,18 @@ class LazyIncrement:
         frames = (self.new, self.stale, self.orphaned)
         if all(frame.implementation.is_polars() for frame in frames):
             new, stale, orphaned = (frame.to_native() for frame in frames)
-        else:
-            new, stale, orphaned = (frame.lazy() for frame in self.collect().to_polars())
-        given = None if self.input is None else self.input.collect("polars").to_native().lazy()
+            given = None if self.input is None else self.input.to_native()
+            return PolarsLazyIncrement(new=new, stale=stale, orphaned=orphaned, input=given, compute=self.compute)
+        new, stale, orphaned = (frame.lazy() for frame in self.collect().to_polars())
+        given = None if self.input is None else _deferred(self.input)
         return PolarsLazyIncrement(new=new, stale=stale, orphaned=orphaned, input=given)
+
+
+def _deferred(frame: nw.LazyFrame[Any]) -> pl.LazyFrame:
+    """Make a Polars lazy frame that asks the database when it is collected."""
+
+    def collected(rows: nw.LazyFrame[Any]) -> pl.DataFrame:
+        native: pl.DataFrame = rows.collect("polars").to_native()
+        return native
+
+    return pl.defer(lambda: collected(frame), schema=lambda: collected(frame.head(0)).schema)

@@ -117,6 +117,7 @@ class Recipe:
     """One feature: inputs joined in order, fields hashed, compared with the current rows.
 
     ``match`` lists the short names on which expected and current rows meet; ``output`` the columns of the result.
+    ``repeats``: several expected rows may be one sample, equal on ``match``, as the rows of an aggregated group are.
     """
 
     feature: str
@@ -128,6 +129,7 @@ class Recipe:
     current: Current | None = None
     compare: bool = True
     optional_versions: frozenset[str] = field(default_factory=frozenset)
+    repeats: bool = False
 
     @property
     def sample_order(self) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_arrow, pack_polars, pack_sql, type_of
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
-from metaxy.versioning.types import Types
 
 if TYPE_CHECKING:
     import pyarrow as pa

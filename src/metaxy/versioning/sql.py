@@ -24,6 +24,20 @@ def render(recipe: Recipe, sources: Sequence[Source], current: Source | None, di
     return _Statement(recipe, list(sources), current, dialect).write()
 
 
+def count(recipe: Recipe, statement: str) -> str:
+    """Write the query that counts the samples of each status in a statement; for COUNTS, ``p`` holds the number."""
+    if not recipe.repeats:
+        return f"SELECT status, count(*) AS n, min(p) AS p FROM ({statement}) AS counted GROUP BY status"
+    expected = f"CASE WHEN status = {COUNTS} THEN p END AS p"
+    samples = f"SELECT DISTINCT status, {expected}, {', '.join(recipe.match)} FROM counted WHERE status <> {ORPHANED}"
+    # Stored rows are one per sample, and have no expected columns.
+    orphaned = f"SELECT status, NULL AS p{', NULL' * len(recipe.match)} FROM counted WHERE status = {ORPHANED}"
+    return (
+        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\n"
+        f"SELECT status, count(*) AS n, min(p) AS p FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
+    )
+
+
 def field_text(formula: Field, dialect: Dialect, values: Mapping[str, str]) -> str:
     """Write the text that is hashed for one field; ``values`` maps short names to escaped expressions."""
     parts = [
@@ -253,9 +267,14 @@ class _Statement:
             branches = [
                 _select(["ch.status", *output, *values, "ch.p", *(f"ch.{c.short}" for c in stored)], changed, joins)
             ]
-        expected = f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM expected)"
-        count = ", ".join([str(COUNTS), *nothing, expected, *(["NULL"] * len(stored))])
+        count = ", ".join([str(COUNTS), *nothing, self._count(), *(["NULL"] * len(stored))])
         return "\nUNION ALL ".join([*branches, f"SELECT {count}"])
+
+    def _count(self) -> str:
+        """Count the expected samples, as text; rows are only compared where several may be one sample."""
+        samples = f"(SELECT DISTINCT {', '.join(self.recipe.match)} FROM expected) AS samples"
+        rows = samples if self.recipe.repeats else "expected"
+        return f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM {rows})"
 
     def _payload(self, kind: str) -> tuple[list[str], list[str]]:
         """Write the output columns, and the joins that fetch those that were left behind."""

@@ -16,8 +16,8 @@ from metaxy import columns as c
 from metaxy.hashing import HashSettings
 from metaxy.versioning import polars as plan
 from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_polars, pack_sql, type_of
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
-from metaxy.versioning.types import Types
 
 PACKED = {"metaxy_p": c.METAXY_PROVENANCE_BY_FIELD, "metaxy_d": c.METAXY_DATA_VERSION_BY_FIELD}
 

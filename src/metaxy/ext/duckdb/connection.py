@@ -14,6 +14,7 @@ import duckdb
 import narwhals as nw
 
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError, StoreNotOpenError
+from metaxy.ext.duckdb.columns import read_names_literally
 from metaxy.ext.duckdb.functions import ADDED, add_hash_functions, function_name
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.port import AccessMode
@@ -21,6 +22,7 @@ from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_arrow
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
+LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 POLL_SECONDS = 0.05
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
 
@@ -76,7 +78,7 @@ class DuckDBConnection:
     def open(self, mode: AccessMode) -> None:
         """Connect; a file that does not exist yet is created, also for reading."""
         in_memory = self.database.startswith(":memory:")
-        exists = self.is_remote or (not in_memory and Path(self.database).exists())
+        exists = self.is_remote or (not in_memory and _is_there(self.database))
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
         self._threads = threading.local()
         try:
@@ -99,7 +101,7 @@ class DuckDBConnection:
                     ) from error
                 read_only = False
             except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
+                if not any(sign in str(error) for sign in LOCKED):
                     raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
                 if time.monotonic() >= deadline:
                     raise StoreLockedError(
@@ -112,6 +114,7 @@ class DuckDBConnection:
                 raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        read_names_literally()
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
         for extension in self.extensions:
@@ -209,6 +212,13 @@ class DuckDBConnection:
             threads.loaded = outer
             for name in loaded:
                 self.cursor.unregister(name)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # its folder may not be entered; connecting says so
+        return False
 
 
 def _here() -> str:

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -119,10 +120,23 @@ class DuckDBStorage:
         if condition is None:
             self.connection.execute(f"DELETE FROM {table}")
             return
-        rows = self.connection.relation(f"SELECT rowid AS mx_row, * FROM {table}").filter(condition).select("mx_row")
-        query = self.connection.query_of(rows)
+        if any(column.lower() == "rowid" for column in self.scan(key).types):  # it hides what tells rows apart
+            self._keep(table, ~condition.fill_null(value=False))
+            return
+        rows = self.connection.relation(f"SELECT rowid AS metaxy_row, * FROM {table}").filter(condition)
+        query = self.connection.query_of(rows.select("metaxy_row"))
         with self._writing:
             self.connection.execute(f"DELETE FROM {table} WHERE rowid IN ({query})")
+
+    def _keep(self, table: str, condition: nw.Expr) -> None:
+        """Write the rows anew that fulfil a condition, and only them."""
+        kept = f"metaxy_kept_{uuid.uuid4().hex}"
+        with self._writing, self.connection.transaction():
+            rows = self.connection.relation(f"SELECT * FROM {table}").filter(condition)
+            self.connection.execute(f"CREATE TEMP TABLE {kept} AS {self.connection.query_of(rows)}")
+            self.connection.execute(f"DELETE FROM {table}")
+            self.connection.execute(f"INSERT INTO {table} BY NAME FROM {kept}")
+            self.connection.execute(f"DROP TABLE {kept}")
 
     def drop(self, key: FeatureKey) -> None:
         """Remove a table."""

@@ -30,7 +30,7 @@ def connection_to(address: Address) -> IbisConnection:
 class AnyConnection(IbisConnection):
     """A database whose SQL we do not know: Ibis stores and reads the rows, Polars computes the versions."""
 
-    errors = (IbisError, OSError, ValueError, TypeError, RuntimeError)
+    errors: tuple[type[Exception], ...] = (IbisError, OSError, ValueError, TypeError, RuntimeError)
 
     def __init__(self, address: Address, dialect: Dialect | None = None) -> None:
         super().__init__(dialect or Dialect(address.name, {}), str(address))

@@ -17,19 +17,20 @@ from metaxy.config.secrets import mask_text
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreNotOpenError
 from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, taught
 from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_polars
-from metaxy.versioning.types import Types
 
 TypesOf = Callable[[], Types]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a database: the SQL types of its columns, and how Metaxy sees them."""
+    """A table of a database: the SQL types of its columns, how Metaxy sees them, and which hold any JSON."""
 
     sql_types: Mapping[str, str]
     schema: nw.Schema
+    documents: frozenset[str] = frozenset()
 
 
 class IbisConnection:
@@ -202,8 +203,11 @@ class IbisConnection:
         """Add a column to a table."""
         self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN {self.dialect.quote(column)} {kind}")
 
-    def serialise(self, name: str, changes: bool) -> None:  # noqa: FBT001
+    def serialise(self, name: str, changes: bool) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""
+
+    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
+        """Remember what a new column holds, where its type does not say so."""
 
     def created(self, name: str) -> None:
         """Do what a new table needs once it has rows."""

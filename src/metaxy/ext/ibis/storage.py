@@ -97,6 +97,7 @@ class IbisStorage:
             if not write.create:
                 raise TableNotFoundError(f"{self.connection.display}: table {name!r} was dropped; write again")
             self.connection.create(name, types)
+            self._describe(name, write, list(types))
             table = Table(types, write.frame.collect_schema())
         elif write.create:
             write = _fitted(write, types, table)
@@ -131,15 +132,24 @@ class IbisStorage:
     def _types(self, write: Append) -> dict[str, str]:
         """Write the types that the columns of rows get in a new table."""
         by_field = self.connection.json_type if self.capabilities.by_field == "json" else None
+        schema = write.frame.collect_schema()
+        packed = {n for n in BY_FIELD_COLUMNS if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
         return {
-            name: by_field if by_field and name in BY_FIELD_COLUMNS else self.connection.sql_type(dtype)
-            for name, dtype in write.frame.collect_schema().items()
+            name: by_field if by_field and name in packed else self.connection.sql_type(dtype)
+            for name, dtype in schema.items()
         }
 
     def _grow(self, name: str, write: Append, types: Mapping[str, str], table: Table) -> None:
-        for column in write.new_columns:
-            if column not in table.sql_types:
-                self.connection.add_column(name, column, types[column])
+        new = [column for column in write.new_columns if column not in table.sql_types]
+        for column in new:
+            self.connection.add_column(name, column, types[column])
+        self._describe(name, write, new)
+
+    def _describe(self, name: str, write: Append, columns: Sequence[str]) -> None:
+        schema = write.frame.collect_schema()
+        for column in columns:
+            if column not in BY_FIELD_COLUMNS:
+                self.connection.describe_column(name, column, schema[column])
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""

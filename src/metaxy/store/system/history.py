@@ -97,3 +97,12 @@ def _entries(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         nw.col(COL_RECORDED_AT).min().alias(COL_RECORDED_AT),
         nw.col(COL_FEATURE_KEY).n_unique().alias("feature_count"),
     )
+
+
+def versions_of(rows: nw.LazyFrame[Any], feature: str, project: str | None) -> pl.DataFrame:
+    """Return the versions that a feature had, newest first: one row each, with the last time it was recorded."""
+    mine = rows.filter(nw.col(COL_FEATURE_KEY) == feature)
+    mine = mine if project is None else mine.filter(nw.col(COL_PROJECT) == project)
+    by = (COL_PROJECT, METAXY_FEATURE_VERSION)
+    columns = (METAXY_FEATURE_VERSION, COL_RECORDED_AT, METAXY_PROJECT_VERSION, COL_PROJECT)
+    return newest(mine, by, columns).sort(COL_RECORDED_AT, METAXY_FEATURE_VERSION, descending=True)

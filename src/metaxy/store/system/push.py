@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -22,8 +23,29 @@ if TYPE_CHECKING:
 RESERVED_TAG = "metaxy"
 
 
-def push(store: "MetadataStore", scope: Scope, project: str | None, tags: Mapping[str, str] | None) -> PushResult:
-    """Record the features of a project, or what changed since they were recorded.
+@dataclass(frozen=True)
+class Push:
+    """What a push records, and what it tells the user."""
+
+    result: PushResult
+    features: Mapping[str, SerializedFeature]
+    recorded_at: datetime
+    tags: Mapping[str, str]
+
+    def record(self, store: "MetadataStore") -> None:
+        """Write one row per feature."""
+        rows = [
+            FeatureVersionsModel.from_snapshot(
+                key, feature, self.result.project_version, self.recorded_at, self.tags
+            ).model_dump()
+            for key, feature in self.features.items()
+        ]
+        if rows:
+            append_rows(store, FEATURE_VERSIONS.key, pl.DataFrame(rows, schema=FEATURE_VERSIONS_SCHEMA))
+
+
+def prepare_push(store: "MetadataStore", scope: Scope, project: str | None, tags: Mapping[str, str] | None) -> Push:
+    """Find out what a push has to record: the features of a project, or what changed since they were recorded.
 
     An unchanged graph with new tags is recorded by one row: that of its first feature, with old and new tags.
 
@@ -39,15 +61,14 @@ def push(store: "MetadataStore", scope: Scope, project: str | None, tags: Mappin
     now = _recording_time(store.clock.now(), last)
     if last is None or last.project_version != project_version:
         made_by = {RESERVED_TAG: json.dumps({"version": version("metaxy")})}
-        _record(store, features, project_version, now, {**given, **made_by})
-        return PushResult(project_version, False, [])
+        return Push(PushResult(project_version, False, []), features, now, {**given, **made_by})
     stored = recorded_state(rows, project, project_version)
     updated = [key for key, feature in features.items() if stored.get(key) != tuple(map(feature.get, STATE))]
     known = json.loads(last.tags)
     merged = {**known, **given}
     recorded = updated or ([min(features)] if merged != known else [])
-    _record(store, {key: features[key] for key in recorded}, project_version, now, merged)
-    return PushResult(project_version, True, updated)
+    changed = {key: features[key] for key in recorded}
+    return Push(PushResult(project_version, True, updated), changed, now, merged)
 
 
 def project_to_push(scope: Scope, project: str | None) -> str:
@@ -93,18 +114,3 @@ def _recording_time(now: datetime, last: LastPush | None) -> datetime:
     """Return the time of this push; it is after the last one even where the clocks of two machines differ."""
     naive = now.replace(tzinfo=None)
     return naive if last is None else max(naive, last.recorded_at + timedelta(microseconds=1))
-
-
-def _record(
-    store: "MetadataStore",
-    features: Mapping[str, SerializedFeature],
-    project_version: str,
-    now: datetime,
-    tags: Mapping[str, str],
-) -> None:
-    rows = [
-        FeatureVersionsModel.from_snapshot(key, feature, project_version, now, tags).model_dump()
-        for key, feature in features.items()
-    ]
-    if rows:
-        append_rows(store, FEATURE_VERSIONS.key, pl.DataFrame(rows, schema=FEATURE_VERSIONS_SCHEMA))

@@ -11,11 +11,12 @@ import polars as pl
 from metaxy.columns import METAXY_PROJECT_VERSION
 from metaxy.dag.snapshot import PushResult
 from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import CoercibleToFeatureKey, coerce_to_feature_key
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import SnapshotError, did_you_mean
 from metaxy.registry import FeatureGraph
-from metaxy.store.system.history import IDENTITY, newest, of_version, snapshots
-from metaxy.store.system.push import push
+from metaxy.store.system.history import IDENTITY, newest, of_version, snapshots, versions_of
+from metaxy.store.system.push import prepare_push
 from metaxy.store.system.records import Event, decoded
 from metaxy.store.system.rows import append_rows, scan_rows
 from metaxy.store.system.tables import (
@@ -44,7 +45,9 @@ class SystemTableStorage:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def push_graph_snapshot(self, *, project: str | None = None, tags: Mapping[str, str] | None = None) -> PushResult:
+    def push_graph_snapshot(
+        self, *, project: str | None = None, tags: Mapping[str, str] | None = None, dry_run: bool = False
+    ) -> PushResult:
         """Record the features of a project as they are in the active graph.
 
         If the project was pushed last with the same definitions, only this is added: features whose version changed
@@ -53,11 +56,15 @@ class SystemTableStorage:
         Args:
             project: the project to record; that of the graph's features by default.
             tags: texts to remember with the snapshot, such as a git commit; ``metaxy`` is reserved.
+            dry_run: only find out what would be recorded.
 
         Raises:
             SnapshotError: if there is nothing to push, or a tag is reserved or no text.
         """
-        return push(self.store, self.store._scope("w"), project, tags)
+        prepared = prepare_push(self.store, self.store._scope("r" if dry_run else "w"), project, tags)
+        if not dry_run:
+            prepared.record(self.store)
+        return prepared.result
 
     def write_event(self, event: Event) -> None:
         """Record an event."""
@@ -77,6 +84,18 @@ class SystemTableStorage:
             project: only this project.
         """
         return snapshots(self._rows(), project)
+
+    def read_feature_versions(self, feature: CoercibleToFeatureKey, project: str | None = None) -> pl.DataFrame:
+        """Return the versions that a feature had, newest first.
+
+        Frames: → ``metaxy_feature_version``, ``recorded_at`` (when it was recorded last, UTC),
+        ``metaxy_project_version``, ``project``.
+
+        Args:
+            feature: key of the feature.
+            project: only as part of this project.
+        """
+        return versions_of(self._rows(), str(coerce_to_feature_key(feature)), project)
 
     def read_features(
         self, *, current: bool = True, project_version: str | None = None, project: str | None = None

@@ -1,0 +1,142 @@
+"""How commands print. What was asked for goes to stdout, everything else to stderr.
+
+Text that machines read (`print_json`, `print_text`) is written as it is, by no library: no colour, no wrapping, no
+padding. Tables are only coloured and fitted to a width where they go to a terminal.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
+
+from cyclopts import Parameter
+
+from metaxy.cli.failures import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+UNLIMITED = 100_000  # columns; a file has no width
+OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-f")]
+"""The type of the option --format, of commands that print tables or JSON."""
+
+
+# -- what was asked for ------------------------------------------------------------------------------------------------
+
+
+def print_text(text: str) -> None:
+    """Print text that was asked for, as it is."""
+    print(text, file=sys.stdout)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, for machines."""
+    print_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int = 0) -> None:
+    """Print a table that was asked for.
+
+    Args:
+        title: What stands above it; empty for nothing.
+        columns: The heads of the columns.
+        rows: The cells, shown as text.
+        numbers: How many columns, counted from the right, are numbers.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    view = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_style="bold", pad_edge=False)
+    for index, column in enumerate(columns):
+        view.add_column(column, justify="right" if index >= len(columns) - numbers else "left", overflow="fold")
+    for row in rows:
+        view.add_row(*(Text(str(cell)) for cell in row))
+    console = console_for(sys.stdout)
+    with console.capture() as captured:
+        console.print(view)
+    # Rich fills lines up with blanks, which only matter to those who compare texts.
+    print_text("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+# -- everything else ---------------------------------------------------------------------------------------------------
+
+
+def say(text: str, style: str = "") -> None:
+    """Tell on stderr what happens, in one line."""
+    _to_stderr(text, style)
+
+
+def done(text: str) -> None:
+    """Tell on stderr that something succeeded."""
+    _to_stderr(f"✓ {text}", "green")
+
+
+def inform(text: str) -> None:
+    """Tell on stderr what the user may want to know."""
+    _to_stderr(f"ℹ {text}", "cyan")  # noqa: RUF001 - the sign is meant
+
+
+def warn(text: str) -> None:
+    """Warn on stderr, in one line."""
+    _to_stderr(f"Warning: {' '.join(text.split())}", "yellow")
+
+
+def _to_stderr(text: str, style: str) -> None:
+    if style and sys.stderr.isatty():
+        console_for(sys.stderr).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    else:
+        print(text, file=sys.stderr)
+
+
+def console_for(stream: TextIO) -> "Console":
+    """Return a console that colours and wraps only on a terminal."""
+    from rich.console import Console  # takes longer to import than many commands run
+
+    is_terminal = stream.isatty()
+    width = None if is_terminal else UNLIMITED
+    return Console(file=stream, width=width, force_terminal=is_terminal, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def progress(unit: str = "rows") -> "Iterator[Progress]":
+    """Show progress bars with counts on stderr, as long as the block runs; only on a terminal.
+
+    Args:
+        unit: What is counted.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    console = console_for(sys.stderr)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        yield bar
+
+
+# -- questions ---------------------------------------------------------------------------------------------------------
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is done that cannot be undone.
+
+    Args:
+        question: What will be done.
+        yes: Whether the user agreed already, by --yes.
+
+    Raises:
+        CommandError: if the user does not agree, or cannot be asked because there is no terminal.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        message = f"{question} needs a confirmation, and there is no terminal to ask on"
+        raise CommandError("MISSING_CONFIRMATION", message, hint="add --yes", required_flags=["--yes"])
+    print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("MISSING_CONFIRMATION", "nothing was done: the question was not answered with yes")

@@ -1,0 +1,298 @@
+"""What changed between two graphs: one view of both, with a status for each feature and field.
+
+A feature is ``changed`` if its own definition or its project is another one, and ``affected`` if only its version is:
+something upstream changed. The same goes for its fields.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
+
+from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
+from metaxy.definitions.keys import FeatureKey, FieldKey
+from metaxy.errors import MetaxyEmptyCodeVersionError
+
+# In this order everywhere, with the sign that people see.
+SYMBOLS: Final = {
+    NodeStatus.ADDED: "+",
+    NodeStatus.REMOVED: "-",
+    NodeStatus.CHANGED: "~",
+    NodeStatus.AFFECTED: "↻",
+}
+
+
+def merge(old: GraphData, new: GraphData) -> GraphData:
+    """Return one view of two graphs; what exists in both is shown as it is in the new one.
+
+    >>> old = GraphData.of([GraphNode(key="a", version="1", definition_version="x")])
+    >>> new = GraphData.of([GraphNode(key="a", version="2", definition_version="x"), GraphNode(key="b")])
+    >>> view = merge(old, new)
+    >>> [node.status.value for node in view.nodes.values()], summary(view)
+    (['affected', 'added'], '+1 ↻1')
+    """
+    before, after = ({k: n for k, n in view.nodes.items() if n.status is not NodeStatus.MISSING} for view in (old, new))
+    keys = sorted({*before, *after}, key=lambda key: (key.lower(), key))
+    return GraphData.of(
+        [_merged(before.get(key), after.get(key)) for key in keys],
+        project_version=new.project_version,
+        old_project_version=old.project_version,
+    )
+
+
+def _merged(old: GraphNode | None, new: GraphNode | None) -> GraphNode:
+    if old is None or new is None:
+        return _one_sided(old, NodeStatus.REMOVED) if new is None else _one_sided(new, NodeStatus.ADDED)
+    status = _node_status(old, new)
+    before = {field.key: field for field in old.fields}
+    after = {field.key for field in new.fields}
+    fields = [_merged_field(before.get(field.key), field, status) for field in new.fields]
+    fields += [_gone(field) for field in old.fields if field.key not in after]
+    return new.model_copy(update={"old_version": old.version, "status": status, "fields": tuple(fields)})
+
+
+def _one_sided(node: GraphNode | None, status: NodeStatus) -> GraphNode:
+    assert node is not None  # noqa: S101 - one of the two sides exists
+    if status is NodeStatus.REMOVED:
+        fields = tuple(_gone(field) for field in node.fields)
+        return node.model_copy(
+            update={"old_version": node.version, "version": None, "status": status, "fields": fields}
+        )
+    fields = tuple(field.model_copy(update={"status": status}) for field in node.fields)
+    return node.model_copy(update={"status": status, "fields": fields})
+
+
+def _gone(field: FieldNode) -> FieldNode:
+    return field.model_copy(update={"old_version": field.version, "version": None, "status": NodeStatus.REMOVED})
+
+
+def _node_status(old: GraphNode, new: GraphNode) -> NodeStatus:
+    if old.definition_version != new.definition_version or old.project != new.project:
+        return NodeStatus.CHANGED
+    return NodeStatus.UNCHANGED if old.version == new.version else NodeStatus.AFFECTED
+
+
+def _merged_field(old: FieldNode | None, new: FieldNode, feature: NodeStatus) -> FieldNode:
+    if old is None:
+        return new.model_copy(update={"status": NodeStatus.ADDED})
+    return new.model_copy(update={"old_version": old.version, "status": _field_status(old, new, feature)})
+
+
+def _field_status(old: FieldNode, new: FieldNode, feature: NodeStatus) -> NodeStatus:
+    if old.code_version != new.code_version:
+        return NodeStatus.CHANGED
+    if old.version is not None and old.version == new.version:
+        return NodeStatus.UNCHANGED
+    if feature is NodeStatus.UNCHANGED:  # field versions of old recordings may be unknown
+        return NodeStatus.UNCHANGED
+    rewired = None not in (old.parents, new.parents) and old.parents != new.parents
+    return NodeStatus.CHANGED if rewired else NodeStatus.AFFECTED
+
+
+def summary(view: GraphData) -> str:
+    """Return how many features were added, removed, changed and affected, such as ``+1 -1 ~1 ↻2``."""
+    counts = [(symbol, len(view.get_nodes_by_status(status))) for status, symbol in SYMBOLS.items()]
+    return " ".join(f"{symbol}{count}" for symbol, count in counts if count) or "no changes"
+
+
+def only_changes(view: GraphData) -> GraphData:
+    """Return a comparison without what is the same: unchanged features, and unchanged fields of the others."""
+    kept = view.only(key for key, node in view.nodes.items() if node.status in SYMBOLS)
+    nodes = [
+        node.model_copy(update={"fields": tuple(field for field in node.fields if field.status in SYMBOLS)})
+        for node in kept.nodes.values()
+    ]
+    return GraphData.of(nodes, project_version=view.project_version, old_project_version=view.old_project_version)
+
+
+# --- as plain data --------------------------------------------------------------------------------------------------
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class FieldChange(_Frozen):
+    """A field whose version differs, or that exists on one side only."""
+
+    field_key: FieldKey
+    old_version: str | None = None
+    new_version: str | None = None
+    status: NodeStatus = NodeStatus.CHANGED
+
+    @property
+    def is_added(self) -> bool:
+        """Whether only the new side has it."""
+        return self.status is NodeStatus.ADDED
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether only the old side has it."""
+        return self.status is NodeStatus.REMOVED
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether both sides have it, with different versions."""
+        return self.status in (NodeStatus.CHANGED, NodeStatus.AFFECTED)
+
+    def to_struct(self) -> dict[str, Any]:
+        """Return the change as plain data."""
+        return {
+            "field_key": str(self.field_key),
+            "status": self.status.value,
+            "old_version": self.old_version,
+            "new_version": self.new_version,
+            "is_added": self.is_added,
+            "is_removed": self.is_removed,
+            "is_changed": self.is_changed,
+        }
+
+
+class AddedNode(_Frozen):
+    """A feature that only the new graph has."""
+
+    feature_key: FeatureKey
+    version: str | None = None
+    fields: tuple[FieldNode, ...] = ()
+    dependencies: tuple[FeatureKey, ...] = ()
+
+
+class RemovedNode(AddedNode):
+    """A feature that only the old graph has."""
+
+
+class NodeChange(_Frozen):
+    """A feature that both graphs have, with what changed in its fields."""
+
+    feature_key: FeatureKey
+    old_version: str | None = None
+    new_version: str | None = None
+    added_fields: tuple[FieldChange, ...] = ()
+    removed_fields: tuple[FieldChange, ...] = ()
+    changed_fields: tuple[FieldChange, ...] = ()
+
+
+class GraphDiff(_Frozen):
+    """What changed between two graphs, as lists; `metaxy.dag.diff.merge` is the same as one view."""
+
+    from_project_version: str = "unknown"
+    to_project_version: str = "unknown"
+    added_nodes: tuple[AddedNode, ...] = ()
+    removed_nodes: tuple[RemovedNode, ...] = ()
+    changed_nodes: tuple[NodeChange, ...] = ()
+    affected_nodes: tuple[NodeChange, ...] = ()
+
+    @classmethod
+    def from_view(cls, view: GraphData, **versions: str) -> Self:
+        """List what a comparison found."""
+        added, removed, changed, affected = (view.get_nodes_by_status(status) for status in SYMBOLS)
+        return cls(
+            added_nodes=tuple(AddedNode(version=node.version, **_shape(node)) for node in added),
+            removed_nodes=tuple(RemovedNode(version=node.old_version, **_shape(node)) for node in removed),
+            changed_nodes=tuple(map(_node_change, changed)),
+            affected_nodes=tuple(map(_node_change, affected)),
+            **versions,
+        )
+
+    def to_view(self) -> GraphData:
+        """Return what differs as a view; what is the same is not known."""
+        nodes = [_listed_node(node, NodeStatus.ADDED) for node in self.added_nodes]
+        nodes += [_listed_node(node, NodeStatus.REMOVED) for node in self.removed_nodes]
+        both = [(self.changed_nodes, NodeStatus.CHANGED), (self.affected_nodes, NodeStatus.AFFECTED)]
+        nodes += [_changed_node(change, status) for changes, status in both for change in changes]
+        return GraphData.of(
+            nodes, project_version=self.to_project_version, old_project_version=self.from_project_version
+        )
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added_nodes or self.removed_nodes or self.changed_nodes or self.affected_nodes)
+
+    def to_struct(self) -> dict[str, Any]:
+        """Return the lists as plain data.
+
+        Raises:
+            MetaxyEmptyCodeVersionError: if a field of an added or removed feature has no code version.
+        """
+        for node in (*self.added_nodes, *self.removed_nodes):
+            for field in node.fields:
+                if not field.code_version:
+                    raise MetaxyEmptyCodeVersionError(
+                        f"field '{field.key}' of '{node.feature_key}' has no code version"
+                    )
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_struct(cls, struct: Mapping[str, Any]) -> Self:
+        """Return what `to_struct` wrote."""
+        return cls.model_validate(struct)
+
+
+def _shape(node: GraphNode) -> dict[str, Any]:
+    return {"feature_key": node.key, "fields": node.fields, "dependencies": node.dependencies}
+
+
+def _listed_node(listed: AddedNode, status: NodeStatus) -> GraphNode:
+    side = "old_version" if status is NodeStatus.REMOVED else "version"
+    rest = {"fields": listed.fields, "dependencies": listed.dependencies, side: listed.version}
+    return GraphNode(key=listed.feature_key, status=status, **rest)
+
+
+def _changed_node(change: NodeChange, status: NodeStatus) -> GraphNode:
+    fields = tuple(
+        FieldNode(key=f.field_key, version=f.new_version, old_version=f.old_version, status=f.status)
+        for f in (*change.added_fields, *change.removed_fields, *change.changed_fields)
+    )
+    return GraphNode(
+        key=change.feature_key,
+        version=change.new_version,
+        old_version=change.old_version,
+        fields=fields,
+        status=status,
+    )
+
+
+def field_changes(node: GraphNode) -> Iterator[FieldChange]:
+    """Yield what a comparison says of the fields of a feature that are not the same."""
+    for field in node.fields:
+        if field.status in SYMBOLS:
+            yield FieldChange(
+                field_key=field.key, old_version=field.old_version, new_version=field.version, status=field.status
+            )
+
+
+def _node_change(node: GraphNode) -> NodeChange:
+    changes = list(field_changes(node))
+    return NodeChange(
+        feature_key=node.key,
+        old_version=node.old_version,
+        new_version=node.version,
+        added_fields=tuple(change for change in changes if change.is_added),
+        removed_fields=tuple(change for change in changes if change.is_removed),
+        changed_fields=tuple(change for change in changes if change.is_changed),
+    )
+
+
+def merged_struct(view: GraphData) -> dict[str, Any]:
+    """Return a comparison as plain data: nodes by key, edges, versions and counts."""
+    return {
+        "nodes": {key: _merged_entry(node) for key, node in view.nodes.items()},
+        "edges": [{"from": str(edge.from_key), "to": str(edge.to_key)} for edge in view.edges],
+        "old_project_version": view.old_project_version,
+        "project_version": view.project_version,
+        "summary": {status.value: len(view.get_nodes_by_status(status)) for status in SYMBOLS},
+    }
+
+
+def _merged_entry(node: GraphNode) -> dict[str, Any]:
+    return {
+        "status": node.status.value,
+        "project": node.project,
+        "old_version": node.old_version,
+        "new_version": node.version,
+        "fields": {str(field.key): field.version or field.old_version for field in node.fields},
+        "field_changes": [change.to_struct() for change in field_changes(node)],
+        "dependencies": [str(dep) for dep in node.dependencies],
+    }

@@ -1,0 +1,71 @@
+"""The graph as cards for terminals: the arrows first, then a box per feature, side by side."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from metaxy.dag.diff import summary
+from metaxy.dag.render.labels import badge, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.view import GraphNode
+
+WIDTH: Final = 100
+
+
+class CardsRenderer(BaseRenderer):
+    """Boxes with fields as bullets.
+
+    Args:
+        width: How many characters fit into a line; a box that is wider has a line for itself.
+    """
+
+    def __init__(self, *args: Any, width: int = WIDTH, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.width = width
+
+    def render(self) -> str:
+        """Return title, arrows and boxes."""
+        snapshot = snapshot_text(self.graph_data, self.config)
+        lines = ["Graph changes" if self.graph_data.is_diff else "Graph"]
+        lines[0] += f" (snapshot: {snapshot})" if snapshot else ""
+        if self.graph_data.is_diff:
+            lines.append(summary(self.graph_data))
+        if arrows := [f"  {edge.from_key} → {edge.to_key}" for edge in self.graph_data.edges]:
+            lines += ["", "Dependencies:", *arrows]
+        lines += ["", "Features:"]
+        for row in self._rows([_box(self._card(node)) for node in self.features]):
+            lines += _side_by_side(row)
+        return "\n".join(lines)
+
+    def _card(self, node: GraphNode) -> list[str]:
+        lines = [" ".join(filter(None, (str(node.key), badge(node.status)))), *feature_notes(node, self.config)]
+        if self.config.show_fields and node.fields:
+            lines.append("Fields:")
+            for field in node.fields:
+                notes = field_notes(field, self.config)
+                shown = (f"• {field.key}", f"({', '.join(notes)})" if notes else "", badge(field.status))
+                lines.append(" ".join(filter(None, shown)))
+        return lines
+
+    def _rows(self, boxes: list[list[str]]) -> Iterator[list[list[str]]]:
+        row: list[list[str]] = []
+        used = 0
+        for box in boxes:
+            if row and used + len(box[0]) > self.width:
+                yield row
+                row, used = [], 0
+            row.append(box)
+            used += len(box[0]) + 1
+        if row:
+            yield row
+
+
+def _box(lines: list[str]) -> list[str]:
+    width = max(map(len, lines))
+    bar = "─" * (width + 2)
+    return [f"╭{bar}╮", *(f"│ {line:{width}} │" for line in lines), f"╰{bar}╯"]
+
+
+def _side_by_side(boxes: list[list[str]]) -> list[str]:
+    height = max(map(len, boxes))
+    padded = [box + [" " * len(box[0])] * (height - len(box)) for box in boxes]
+    return [" ".join(parts).rstrip() for parts in zip(*padded, strict=True)]

@@ -1,0 +1,105 @@
+"""What a picture shows: every renderer honours the same options, which are those of `mx graph render`."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from metaxy.dag.view import NodeStatus
+from metaxy.definitions.keys import FeatureKey
+
+Direction: TypeAlias = Literal["TB", "LR"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderConfig:
+    """What to show of a graph.
+
+    Args:
+        show_fields: The fields of each feature.
+        show_feature_versions: The version of each feature.
+        show_field_versions: The version of each field.
+        show_code_versions: The code versions of fields, and of features as a hash.
+        show_project_version: The version of the project.
+        hash_length: How many characters of hashes are shown; 0 shows them whole.
+        direction: Whether graphs grow to the bottom or to the right, in Mermaid and Graphviz.
+        feature: Show only what is around this feature; ``a/b`` or ``a__b``.
+        up: How many levels of its dependencies to show; all by default.
+        down: How many levels of its dependents to show.
+        project: Show only features of this project, and those they directly depend on.
+        show_projects: The project of each feature.
+        title: Headline, in Mermaid, Graphviz, Markdown and HTML.
+
+    >>> RenderConfig(feature="video__crop").get_feature_key()
+    video/crop
+    """
+
+    show_fields: bool = True
+    show_feature_versions: bool = True
+    show_field_versions: bool = True
+    show_code_versions: bool = False
+    show_project_version: bool = True
+    hash_length: int = 8
+    direction: Direction = "TB"
+    feature: str | None = None
+    up: int | None = None
+    down: int | None = None
+    project: str | None = None
+    show_projects: bool = True
+    title: str | None = None
+
+    @classmethod
+    def default(cls) -> "RenderConfig":
+        """Return what is shown where nothing is asked for."""
+        return cls()
+
+    @classmethod
+    def minimal(cls, show_projects: bool = True) -> "RenderConfig":
+        """Show names only: features and fields, no versions."""
+        return cls(
+            show_feature_versions=False,
+            show_field_versions=False,
+            show_code_versions=False,
+            show_project_version=False,
+            show_projects=show_projects,
+        )
+
+    @classmethod
+    def verbose(cls, show_projects: bool = True) -> "RenderConfig":
+        """Show everything, hashes whole."""
+        return cls(show_code_versions=True, hash_length=0, show_projects=show_projects)
+
+    def around(self, other: "RenderConfig") -> "RenderConfig":
+        """Return these options, for the part of the graph and with the directions that another config names."""
+        kept = ("direction", "feature", "up", "down", "project", "title")
+        return replace(self, **{name: getattr(other, name) for name in kept})
+
+    def get_feature_key(self) -> FeatureKey | None:
+        """Return the feature to show, None for all."""
+        if self.feature is None:
+            return None
+        return FeatureKey(self.feature.split("/" if "/" in self.feature else "__"))
+
+
+class Theme(BaseModel):
+    """Colours of pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feature_color: str = "#00FFFF"
+    field_color: str = "#5F87AF"
+    version_color: str = "#FFFF00"
+    edge_color: str = "#808080"
+    snapshot_color: str = "#FF00FF"
+    added_color: str = "#00FF00"
+    removed_color: str = "#FF0000"
+    changed_color: str = "#FFAA00"
+    affected_color: str = "#00AAFF"
+    unchanged_color: str = "#808080"
+    missing_color: str = "#FF00FF"
+    old_version_color: str = "#FF0000"
+    new_version_color: str = "#00FF00"
+
+    def of_status(self, status: NodeStatus) -> str:
+        """Return the colour of a status."""
+        return str(getattr(self, f"{status.value}_color", self.feature_color))

@@ -1,0 +1,92 @@
+"""The graph for programs: JSON and YAML. Hashes are whole unless a length is asked for."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from metaxy.dag.diff import merged_struct
+from metaxy.dag.render.config import RenderConfig
+from metaxy.dag.render.labels import format_hash
+from metaxy.dag.render.renderer import BaseRenderer
+
+
+class JsonRenderer(BaseRenderer):
+    """A JSON object: of a graph its nodes and edges, of a comparison also what changed."""
+
+    def render(self) -> str:
+        """Return the JSON text."""
+        return json.dumps(self.struct(), indent=2, ensure_ascii=False)
+
+    def struct(self) -> dict[str, Any]:
+        """Return the object, without what the options hide."""
+        view = self.graph_data
+        if view.is_diff:
+            return {key: self._node(value) if key == "nodes" else value for key, value in merged_struct(view).items()}
+        struct = view.as_plain()
+        return {**struct, "nodes": [self._shown(node) for node in struct["nodes"]]}
+
+    def _node(self, nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        return {key: self._shown(node) for key, node in nodes.items()}
+
+    def _shown(self, node: dict[str, Any]) -> dict[str, Any]:
+        return shown(node, self.config)
+
+
+def shown(node: dict[str, Any], config: RenderConfig) -> dict[str, Any]:
+    """Return the plain data of a node without what the options hide."""
+    hidden = {
+        *(() if config.show_feature_versions else ("version", "old_version", "new_version", "definition_version")),
+        *(() if config.show_fields else ("fields", "field_changes")),
+        *(() if config.show_projects else ("project",)),
+        *(() if config.show_code_versions else ("code_version",)),
+    }
+    kept = {name: _cut(name, value, config) for name, value in node.items() if name not in hidden}
+    for name in ("fields", "field_changes"):
+        if isinstance(kept.get(name), list):
+            kept[name] = [_field(field, config) for field in kept[name]]
+        elif name in kept:
+            lengths = {key: value and format_hash(value, config.hash_length) for key, value in kept[name].items()}
+            kept[name] = lengths if config.show_field_versions else list(lengths)
+    return kept
+
+
+def _field(field: dict[str, Any], config: RenderConfig) -> dict[str, Any]:
+    hidden = {
+        *(() if config.show_field_versions else ("version", "old_version", "new_version")),
+        *(() if config.show_code_versions else ("code_version",)),
+    }
+    return {name: _cut(name, value, config) for name, value in field.items() if name not in hidden}
+
+
+def _cut(name: str, value: Any, config: RenderConfig) -> Any:
+    is_hash = name.endswith("version") and isinstance(value, str) and name != "code_version"
+    return format_hash(value, config.hash_length) if is_hash else value
+
+
+class YamlRenderer(JsonRenderer):
+    """The same object as YAML."""
+
+    def render(self) -> str:
+        """Return the YAML text."""
+        return "\n".join(yaml_lines(self.struct()))
+
+
+def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
+    r"""Yield plain data as lines of YAML; text is quoted as in JSON, which YAML understands.
+
+    >>> print(*yaml_lines({"a": [1, {"b": "x", "c": []}], "d": None}), sep="\n")
+    "a":
+      - 1
+      -
+        "b": "x"
+        "c": []
+    "d": null
+    """
+    entries = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    for key, item in entries:
+        label = f"{indent}-" if key is None else f"{indent}{json.dumps(key, ensure_ascii=False)}:"
+        if isinstance(item, (dict, list)) and item:
+            yield label
+            yield from yaml_lines(item, indent + "  ")
+        else:
+            yield f"{label} {json.dumps(item, ensure_ascii=False)}"

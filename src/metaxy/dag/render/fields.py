@@ -1,0 +1,84 @@
+"""Which field is computed from which fields: as a Mermaid flowchart, or as lines of text."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from metaxy.dag.render.config import Direction, RenderConfig
+from metaxy.dag.render.labels import badge, field_notes, sanitize_mermaid_id
+from metaxy.dag.render.mermaid import escape
+from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.view import FieldNode, GraphData, GraphNode
+
+BORDER = "#4C78A8"
+
+
+def _id(feature: object, field: object) -> str:
+    return sanitize_mermaid_id(f"{feature}.{field}")
+
+
+class FieldsMermaidRenderer(BaseRenderer):
+    """One subgraph per feature, its fields inside, and an arrow for each field that another is computed from."""
+
+    def render(self) -> str:
+        """Return the flowchart."""
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"flowchart {self.config.direction}"
+        features = self.features
+        for node in features:
+            yield from self._feature(node)
+        for parent, child in field_edges(self.graph_data, features):
+            yield f"    {parent} --> {child}"
+        for node in features:
+            yield f"    style {sanitize_mermaid_id(str(node.key))} stroke:{BORDER},stroke-width:2px"
+
+    def _feature(self, node: GraphNode) -> Iterator[str]:
+        yield f'    subgraph {sanitize_mermaid_id(str(node.key))}["{escape(str(node.key))}"]'
+        for field in sorted(node.fields, key=lambda field: str(field.key)):
+            yield f'        {_id(node.key, field.key)}["{escape(_label(field, self.config))}"]'
+        yield "    end"
+
+
+def _label(field: FieldNode, config: RenderConfig) -> str:
+    notes = field_notes(field, config)
+    return " ".join(filter(None, (str(field.key), f"({', '.join(notes)})" if notes else "", badge(field.status))))
+
+
+def field_edges(view: GraphData, features: Iterable[GraphNode]) -> Iterator[tuple[str, str]]:
+    """Yield the IDs of each two fields of a view that depend on each other, parent first."""
+    for node in features:
+        for field in sorted(node.fields, key=lambda field: str(field.key)):
+            for parent in field.parents or ():
+                if parent[0] in view.nodes:
+                    yield _id(*parent), _id(node.key, field.key)
+
+
+class FieldsRenderer(BaseRenderer):
+    """One line per field: `feature.field ← parent.field, parent.field`."""
+
+    def render(self) -> str:
+        """Return the lines."""
+        return "\n".join(self._line(node, field) for node in self.features for field in node.fields)
+
+    def _line(self, node: GraphNode, field: FieldNode) -> str:
+        parents = ", ".join(".".join(parent) for parent in field.parents or ())
+        return f"{node.key}.{_label(field, self.config)}" + (f" ← {parents}" if parents else "")
+
+
+def render_field_deps_mermaid(
+    graph_snapshot: Mapping[str, Mapping[str, Any]],
+    features: Iterable[object] | None = None,
+    direction: Direction = "TB",
+) -> str:
+    """Return the flowchart of the fields of recorded features.
+
+    Args:
+        graph_snapshot: Recorded features by key, as `GraphData.from_snapshot` takes them.
+        features: Only these.
+        direction: Whether the flowchart grows to the bottom or to the right.
+    """
+    view = GraphData.from_snapshot(graph_snapshot)
+    view = view if features is None else view.only(map(str, features))
+    config = RenderConfig(direction=direction, show_field_versions=False)
+    return FieldsMermaidRenderer(graph_data=view, config=config).render()

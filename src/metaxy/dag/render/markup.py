@@ -1,0 +1,119 @@
+"""The graph as a table for people who read it in a browser: Markdown, such as for a pull request, and HTML."""
+
+import html
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from metaxy.dag.diff import SYMBOLS, summary
+from metaxy.dag.render.labels import badge, feature_version_text, field_notes, snapshot_text
+from metaxy.dag.render.mermaid import MermaidRenderer
+from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.view import GraphNode
+
+PICTURE_FEATURES: Final = 60  # a picture of more than that helps nobody
+
+
+class Row(NamedTuple):
+    """A feature as cells; fields and dependencies are lists."""
+
+    status: str
+    feature: str
+    version: str
+    fields: list[str]
+    dependencies: list[str]
+
+
+class _TableRenderer(BaseRenderer):
+    @property
+    def title(self) -> str:
+        """The headline."""
+        default = "Feature graph changes" if self.graph_data.is_diff else "Feature graph"
+        snapshot = snapshot_text(self.graph_data, self.config)
+        return (self.config.title or default) + (f" ({snapshot})" if snapshot else "")
+
+    @property
+    def counts(self) -> str:
+        """What stands below the headline."""
+        if not self.graph_data.is_diff:
+            return f"{len(self.graph_data.nodes)} features"
+        return summary(self.graph_data)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield a row per feature."""
+        for node in self.features:
+            yield Row(
+                node.status.value if self.graph_data.is_diff else "",
+                str(node.key),
+                feature_version_text(node, self.config),
+                list(self._fields(node)) if self.config.show_fields else [],
+                [str(dep) for dep in node.dependencies],
+            )
+
+    def _fields(self, node: GraphNode) -> Iterator[str]:
+        for field in node.fields:
+            notes = field_notes(field, self.config)
+            shown = (str(field.key), f"({', '.join(notes)})" if notes else "", badge(field.status))
+            yield " ".join(filter(None, shown))
+
+
+class MarkdownRenderer(_TableRenderer):
+    """Headline, counts, a table, and a picture of what changed where that is not too large."""
+
+    def render(self) -> str:
+        """Return the Markdown text."""
+        lines = [f"### {self.title}", "", f"**{self.counts}**", ""]
+        rows = list(self.rows())
+        if rows:
+            lines += ["| | feature | version | fields | depends on |", "|---|---|---|---|---|"]
+            lines += [self._row(row) for row in rows]
+            lines += self._picture()
+        return "\n".join(lines)
+
+    def _row(self, row: Row) -> str:
+        cells = (row.status, f"`{row.feature}`", row.version, "<br>".join(row.fields), "<br>".join(row.dependencies))
+        return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+    def _picture(self) -> list[str]:
+        if len(self.graph_data.nodes) > PICTURE_FEATURES:
+            return []
+        config = replace(self.config, show_feature_versions=False, show_field_versions=False)
+        picture = MermaidRenderer(graph_data=self.graph_data, config=config, theme=self.theme).render()
+        return ["", "<details><summary>Picture</summary>", "", "```mermaid", picture, "```", "", "</details>"]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+class HtmlRenderer(_TableRenderer):
+    """A page of its own: one table, no scripts, nothing loaded from elsewhere."""
+
+    def render(self) -> str:
+        """Return the page."""
+        style = (
+            "body{font-family:sans-serif}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
+        )
+        style += "text-align:left;vertical-align:top}code{font-size:1.1em}"
+        colors = "".join(
+            f".{status.value}{{border-left:6px solid {self.theme.of_status(status)}}}" for status in SYMBOLS
+        )
+        title = html.escape(self.title)
+        return "\n".join(
+            [
+                "<!doctype html>",
+                f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+                f"<style>{style}{colors}</style></head><body>",
+                f"<h1>{title}</h1>",
+                f"<p>{html.escape(self.counts)}</p>",
+                "<table><tr><th></th><th>feature</th><th>version</th><th>fields</th><th>depends on</th></tr>",
+                *(_html_row(row) for row in self.rows()),
+                "</table></body></html>",
+            ]
+        )
+
+
+def _html_row(row: Row) -> str:
+    lists = ("<br>".join(map(html.escape, items)) for items in (row.fields, row.dependencies))
+    cells = (html.escape(row.status), f"<code>{html.escape(row.feature)}</code>", html.escape(row.version), *lists)
+    return f'<tr class="{row.status}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

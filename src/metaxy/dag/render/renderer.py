@@ -1,0 +1,52 @@
+"""What all renderers have in common: they choose the part of the graph that is shown, and then write text."""
+
+from abc import ABC, abstractmethod
+
+from metaxy.dag.focus import GraphWalker, with_parents
+from metaxy.dag.render.config import RenderConfig, Theme
+from metaxy.dag.view import GraphData, GraphNode, VersionedGraph
+
+
+def shown_part(view: GraphData, config: RenderConfig) -> GraphData:
+    """Return the part of a view that is shown: around a feature, else of a project, else all.
+
+    Raises:
+        UnknownFeatureError: if the feature is not in the view.
+    """
+    if (focus := config.get_feature_key()) is not None:
+        return GraphWalker(view).extract_subgraph(focus, config.up, config.down)
+    return view if config.project is None else with_parents(view, config.project)
+
+
+class BaseRenderer(ABC):
+    """Writes a graph, or a comparison, as text.
+
+    Args:
+        graph: The graph to show.
+        config: What to show of it.
+        graph_data: A view to show instead of a graph.
+        theme: Colours, where the format has some.
+    """
+
+    def __init__(
+        self,
+        graph: VersionedGraph | None = None,
+        config: RenderConfig | None = None,
+        graph_data: GraphData | None = None,
+        theme: Theme | None = None,
+    ) -> None:
+        if graph_data is None and graph is None:
+            raise ValueError("nothing to show: pass graph or graph_data")
+        self.config = config or RenderConfig()
+        self.theme = theme or Theme()
+        view = graph_data if graph_data is not None else GraphData.from_feature_graph(graph)  # type: ignore[arg-type]  # not None
+        self.graph_data = shown_part(view, self.config)
+
+    @property
+    def features(self) -> list[GraphNode]:
+        """The features that are shown, dependencies first."""
+        return GraphWalker(self.graph_data).topological_sort()
+
+    @abstractmethod
+    def render(self) -> str:
+        """Return the text."""

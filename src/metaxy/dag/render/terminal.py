@@ -1,0 +1,88 @@
+"""The graph as a tree of text for terminals: one branch per feature, dependencies first.
+
+Colours are the sixteen that every terminal has. They are asked for, so that text that goes into a file has none.
+"""
+
+from typing import Any, Final, NamedTuple
+
+from metaxy.dag.diff import summary
+from metaxy.dag.render.labels import badge, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
+
+COLORS: Final = {
+    NodeStatus.NORMAL: "36",
+    NodeStatus.UNCHANGED: "2",
+    NodeStatus.ADDED: "32",
+    NodeStatus.REMOVED: "31",
+    NodeStatus.CHANGED: "33",
+    NodeStatus.AFFECTED: "34",
+    NodeStatus.MISSING: "35",
+}
+DIM: Final = "2"
+BOLD: Final = "1"
+
+
+class Branch(NamedTuple):
+    """A line, and the lines below it."""
+
+    text: str
+    below: "list[Branch]"
+
+
+def draw(branch: Branch) -> list[str]:
+    r"""Return a branch and all below it as lines.
+
+    >>> print(*draw(Branch("a", [Branch("b", [Branch("c", [])]), Branch("d", [])])), sep="\n")
+    a
+    ├── b
+    │   └── c
+    └── d
+    """
+    lines = [branch.text]
+    for number, child in enumerate(branch.below, 1):
+        last = number == len(branch.below)
+        first, *rest = draw(child)
+        lines.append(("└── " if last else "├── ") + first)
+        lines += [("    " if last else "│   ") + line for line in rest]
+    return lines
+
+
+class TerminalRenderer(BaseRenderer):
+    """A flat tree: features, their fields and what they depend on.
+
+    Args:
+        color: Whether to mark text with colours.
+    """
+
+    def __init__(self, *args: Any, color: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.color = color
+
+    def render(self) -> str:
+        """Return the tree, with the counts of a comparison below it."""
+        snapshot = snapshot_text(self.graph_data, self.config)
+        is_diff = self.graph_data.is_diff
+        name = "📊 Graph changes" if is_diff else "📊 Graph"
+        top = self.paint(name, BOLD) + (f" (snapshot: {snapshot})" if snapshot else "")
+        lines = draw(Branch(top, [self._feature(node) for node in self.features]))
+        return "\n".join([*lines, summary(self.graph_data)] if is_diff else lines)
+
+    def paint(self, text: str, code: str) -> str:
+        """Return text in a colour, if colours are wanted."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.color and text else text
+
+    def _label(self, node: GraphNode | FieldNode, notes: list[str]) -> str:
+        color = COLORS[node.status]
+        parts = [self.paint(str(node.key), color), *(self.paint(f"({note})", DIM) for note in notes)]
+        return " ".join([*parts, self.paint(badge(node.status), color)] if badge(node.status) else parts)
+
+    def _feature(self, node: GraphNode) -> Branch:
+        below = []
+        if self.config.show_fields and node.fields:
+            fields = [Branch(self._label(field, field_notes(field, self.config)), []) for field in node.fields]
+            below.append(Branch(self.paint("🔧 fields", DIM), fields))
+        if node.dependencies:
+            parents = [Branch(str(dep), []) for dep in node.dependencies]
+            below.append(Branch(self.paint("⬅️  depends on", DIM), parents))
+        return Branch(self._label(node, feature_notes(node, self.config)), below)

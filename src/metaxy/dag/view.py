@@ -1,0 +1,322 @@
+"""The graph as people look at it: plain frozen data that every picture, description and comparison is made from.
+
+A view is made from a graph in memory, from a snapshot, or from two views that are compared (`metaxy.dag.diff`). It has
+everything that a renderer shows, so that renderers need neither graph nor settings.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
+
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.field import FieldSpec
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
+from metaxy.definitions.spec import FeatureSpec
+from metaxy.definitions.strictness import stored
+from metaxy.errors import AmbiguousProjectError, MetaxyEmptyCodeVersionError
+
+
+class NodeStatus(str, Enum):
+    """What a comparison says of a feature or a field; ``normal`` where nothing is compared.
+
+    ``affected``: its own definition is the same, but it has another version because something upstream changed.
+    ``missing``: another feature depends on it, but it is not in the graph.
+    """
+
+    NORMAL = "normal"
+    UNCHANGED = "unchanged"
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    AFFECTED = "affected"
+    MISSING = "missing"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FieldNode(_Frozen):
+    """A field; ``parents`` are the fields that it is computed from, as feature and field; None if not known."""
+
+    key: FieldKey
+    version: str | None = None
+    old_version: str | None = None
+    code_version: str | None = None
+    status: NodeStatus = NodeStatus.NORMAL
+    parents: tuple[tuple[str, str], ...] | None = None
+
+
+class GraphNode(_Frozen):
+    """A feature with its fields. Versions are None where they are not known."""
+
+    key: FeatureKey
+    version: str | None = None
+    old_version: str | None = None
+    code_version: str | None = None
+    definition_version: str | None = None
+    fields: tuple[FieldNode, ...] = ()
+    dependencies: tuple[FeatureKey, ...] = ()
+    status: NodeStatus = NodeStatus.NORMAL
+    project: str | None = None
+    metadata: dict[str, Any] = {}
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it depends on nothing."""
+        return not self.dependencies and self.status is not NodeStatus.MISSING
+
+
+class EdgeData(_Frozen):
+    """A dependency: from the feature that is needed to the one that needs it."""
+
+    from_key: FeatureKey
+    to_key: FeatureKey
+
+
+class VersionedGraph(Protocol):
+    """A graph that knows the versions of its features, as `metaxy.FeatureGraph` does."""
+
+    @property
+    def feature_definitions_by_key(self) -> Mapping[FeatureKey, FeatureDefinition]:
+        """The definitions."""
+
+    @property
+    def project_version(self) -> str:
+        """The version of the current project."""
+
+    def topological_sort_features(self) -> list[FeatureKey]:
+        """Return the keys, dependencies first."""
+
+    def get_feature_plan(self, key: CoercibleToFeatureKey) -> FeaturePlan:
+        """Return the plan of a feature."""
+
+    def get_feature_version(self, key: CoercibleToFeatureKey) -> str:
+        """Return the version of a feature."""
+
+    def get_feature_version_by_field(self, key: CoercibleToFeatureKey) -> dict[str, str]:
+        """Return the versions of the fields of a feature."""
+
+    def get_project_version(self, project: str) -> str:
+        """Return the version of a project."""
+
+
+class GraphData(_Frozen):
+    """A graph: features by key, and the dependencies between those that are in it.
+
+    >>> view = GraphData.of([GraphNode(key="video"), GraphNode(key="crop", dependencies=["video"])])
+    >>> [f"{edge.from_key} -> {edge.to_key}" for edge in view.edges]
+    ['video -> crop']
+    """
+
+    nodes: dict[str, GraphNode]
+    edges: tuple[EdgeData, ...] = ()
+    project_version: str | None = None
+    old_project_version: str | None = None
+
+    @classmethod
+    def of(cls, nodes: Iterable[GraphNode], **versions: str | None) -> Self:
+        """Build a view of features, with the edges between them."""
+        by_key = {str(node.key): node for node in nodes}
+        return cls(nodes=by_key, edges=tuple(_edges(by_key)), **versions)
+
+    # -- from graphs and snapshots -------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_feature_graph(cls, graph: VersionedGraph, project: str | None = None) -> Self:
+        """View a graph; dependencies that it does not have are there as ``missing``.
+
+        Args:
+            graph: The graph.
+            project: Only features that are defined in this project, without what they need from others.
+        """
+        nodes = {node.key: node for node in _nodes(graph)}
+        if project is not None:
+            definitions = graph.feature_definitions_by_key
+            own = {key for key, d in definitions.items() if d.project == project and not d.is_external}
+            return cls.of(
+                (nodes[key] for key in nodes if key in own), project_version=graph.get_project_version(project)
+            )
+        ghosts = {dep for node in nodes.values() for dep in node.dependencies} - nodes.keys()
+        missing = (GraphNode(key=key, status=NodeStatus.MISSING) for key in sorted(ghosts))
+        return cls.of([*missing, *nodes.values()], project_version=_project_version(graph))
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Mapping[str, Mapping[str, Any]], project_version: str | None = None) -> Self:
+        """View recorded features.
+
+        Args:
+            snapshot: By key, what `FeatureGraph.to_snapshot` returns, with the field versions under ``fields`` where
+                they are known.
+            project_version: The version that was recorded with them.
+        """
+        specs = {
+            FeatureKey(key): FeatureSpec.model_validate(entry["feature_spec"], context=stored(key))
+            for key, entry in snapshot.items()
+        }
+        nodes = []
+        for key, spec in specs.items():
+            entry = snapshot[str(key)]
+            complete = all(dep.feature in specs for dep in spec.deps)
+            plan = FeaturePlan.build(spec, specs) if complete else None
+            nodes.append(
+                _node(
+                    spec,
+                    plan,
+                    entry.get("fields") or {},
+                    version=entry["metaxy_feature_version"],
+                    definition_version=entry.get("metaxy_definition_version"),
+                    project=entry.get("project"),
+                )
+            )
+        return cls.of(nodes, project_version=project_version)
+
+    @classmethod
+    def from_merged_diff(cls, merged: Mapping[str, Any]) -> Self:
+        """View a comparison that was written as plain data by `metaxy.dag.diff.merged_struct`."""
+        return cls.of(
+            [_merged_node(key, entry) for key, entry in merged["nodes"].items()],
+            project_version=merged.get("project_version"),
+            old_project_version=merged.get("old_project_version"),
+        )
+
+    # -- plain data ----------------------------------------------------------------------------------------------------
+
+    def to_struct(self) -> dict[str, Any]:
+        """Return the view as plain data.
+
+        Raises:
+            MetaxyEmptyCodeVersionError: if a field has no code version.
+        """
+        for node in self.nodes.values():
+            for field in node.fields:
+                if not field.code_version:
+                    raise MetaxyEmptyCodeVersionError(f"field '{field.key}' of '{node.key}' has no code version")
+        return self.as_plain()
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the view as plain data, whatever it lacks."""
+        return {
+            "nodes": [node.model_dump(mode="json") for node in self.nodes.values()],
+            "edges": [{"from": str(edge.from_key), "to": str(edge.to_key)} for edge in self.edges],
+            "metaxy_project_version": self.project_version,
+            "old_project_version": self.old_project_version,
+        }
+
+    @classmethod
+    def from_struct(cls, struct: Mapping[str, Any]) -> Self:
+        """Return the view that `to_struct` wrote."""
+        nodes = [GraphNode.model_validate(node) for node in struct["nodes"]]
+        return cls(
+            nodes={str(node.key): node for node in nodes},
+            edges=tuple(EdgeData(from_key=edge["from"], to_key=edge["to"]) for edge in struct["edges"]),
+            project_version=struct.get("metaxy_project_version"),
+            old_project_version=struct.get("old_project_version"),
+        )
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    def get_node(self, key: object) -> GraphNode | None:
+        """Return a feature by its key, None if it is not there."""
+        return self.nodes.get(str(key))
+
+    def get_nodes_by_status(self, status: NodeStatus) -> list[GraphNode]:
+        """Return the features of one status."""
+        return [node for node in self.nodes.values() if node.status is status]
+
+    @property
+    def is_diff(self) -> bool:
+        """Whether the view compares two graphs."""
+        plain = (NodeStatus.NORMAL, NodeStatus.MISSING)
+        return self.old_project_version is not None or any(node.status not in plain for node in self.nodes.values())
+
+    def only(self, keys: Iterable[str]) -> "GraphData":
+        """Return the part of the view that has these features, in the order that they have here."""
+        wanted = set(keys)
+        return GraphData.of(
+            [node for key, node in self.nodes.items() if key in wanted],
+            project_version=self.project_version,
+            old_project_version=self.old_project_version,
+        )
+
+
+def _edges(nodes: Mapping[str, GraphNode]) -> Iterator[EdgeData]:
+    for node in nodes.values():
+        for dep in node.dependencies:
+            if str(dep) in nodes:
+                yield EdgeData(from_key=dep, to_key=node.key)
+
+
+def _project_version(graph: VersionedGraph) -> str | None:
+    try:
+        return graph.project_version
+    except AmbiguousProjectError:
+        return None
+
+
+def _nodes(graph: VersionedGraph) -> Iterator[GraphNode]:
+    """View each feature; those that lack a parent, directly or not, have no versions."""
+    definitions = graph.feature_definitions_by_key
+    known: set[FeatureKey] = set()
+    for key in graph.topological_sort_features():
+        definition = definitions[key]
+        deps = [dep.feature for dep in definition.spec.deps]
+        needs_none = len(definition.known_field_versions) == len(definition.spec.fields)
+        versions: dict[str, str] = {}
+        if needs_none or known.issuperset(deps):
+            known.add(key)
+            versions = graph.get_feature_version_by_field(key)
+        yield _node(
+            definition.spec,
+            graph.get_feature_plan(key) if all(dep in definitions for dep in deps) else None,
+            versions,
+            version=graph.get_feature_version(key) if versions else None,
+            definition_version=definition.feature_definition_version,
+            project=definition.project,
+        )
+
+
+def _node(spec: FeatureSpec, plan: FeaturePlan | None, versions: Mapping[str, str], **rest: Any) -> GraphNode:
+    return GraphNode(
+        key=spec.key,
+        code_version=spec.code_version,
+        fields=tuple(_field(field, plan, versions.get(str(field.key))) for field in spec.fields),
+        dependencies=tuple(dep.feature for dep in spec.deps),
+        metadata=dict(spec.metadata),
+        **rest,
+    )
+
+
+def _field(field: FieldSpec, plan: FeaturePlan | None, version: str | None) -> FieldNode:
+    parents = tuple((str(p.feature), str(p.field)) for p in plan.parent_fields[field.key]) if plan else None
+    return FieldNode(key=field.key, version=version, code_version=field.code_version, parents=parents)
+
+
+def _merged_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
+    changes = {change["field_key"]: change for change in entry["field_changes"]}
+    names = dict.fromkeys([*entry["fields"], *changes])
+    return GraphNode(
+        key=FeatureKey(key),
+        version=entry["new_version"],
+        old_version=entry["old_version"],
+        fields=tuple(_merged_field(name, entry, changes.get(name)) for name in names),
+        dependencies=tuple(FeatureKey(dep) for dep in entry["dependencies"]),
+        status=NodeStatus(entry["status"]),
+        project=entry.get("project"),
+    )
+
+
+def _merged_field(name: str, entry: Mapping[str, Any], change: Mapping[str, Any] | None) -> FieldNode:
+    if change is None:
+        version = entry["fields"][name]
+        return FieldNode(key=FieldKey(name), version=version, old_version=version, status=NodeStatus.UNCHANGED)
+    return FieldNode(
+        key=FieldKey(name),
+        version=change["new_version"],
+        old_version=change["old_version"],
+        status=NodeStatus(change["status"]),
+    )

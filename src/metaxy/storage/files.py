@@ -1,0 +1,118 @@
+"""What storages made of files have in common: partitions, retries after conflicts, deletes by rewriting, errors.
+
+Such tables are changed by optimistic commits: a writer prepares files, and its commit fails if another one came first.
+Nothing is stored then, so it can simply try again.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
+from metaxy.errors import StoreConnectionError
+from metaxy.versioning.frames import to_polars_lazy
+
+ATTEMPTS = 60  # each one that fails lets another writer through
+LONGEST_PAUSE = 1.0
+GONE = "metaxy_gone"
+OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+Result = TypeVar("Result")
+Failures = tuple[type[Exception], ...]
+
+
+def partition_columns(columns: Iterable[str]) -> tuple[str, ...]:
+    """Say what a new table is partitioned by: features by their version, so that other versions are never read.
+
+    >>> partition_columns(["id", "metaxy_provenance_by_field", "metaxy_feature_version"])
+    ('metaxy_feature_version',)
+    >>> partition_columns(["project", "metaxy_feature_version"])
+    ()
+    """
+    is_feature = {METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD} <= set(columns)
+    return (METAXY_FEATURE_VERSION,) if is_feature else ()
+
+
+def retried(attempt: Callable[[], Result], conflicts: Callable[[Exception], bool], attempts: int = ATTEMPTS) -> Result:
+    """Return what an attempt returns; try again, after a random pause, while another writer gets in its way.
+
+    Args:
+        attempt: reads the state that it builds upon anew each time, and stores nothing if it fails.
+        conflicts: whether an error means that another writer came first.
+        attempts: how often to try; the last error is raised.
+    """
+    for number in range(1, attempts):
+        try:
+            return attempt()
+        except Exception as error:
+            if not conflicts(error):
+                raise
+        time.sleep(random.uniform(0, min(0.01 * 2**number, LONGEST_PAUSE)))  # noqa: S311 - no secret
+    return attempt()
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a delete leaves of the parts of a table that it touches.
+
+    ``versions`` are the feature versions to write anew, None for the whole table; ``rows`` are those that stay in them.
+    """
+
+    versions: tuple[str, ...] | None
+    rows: pl.DataFrame
+
+
+def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
+    """Say how to delete rows by rewriting the feature versions that they are in, None if there are no such rows.
+
+    A row goes only where the condition is true, not where it is NULL.
+    """
+    flagged = to_polars_lazy(rows.with_columns(condition.alias(GONE))).with_columns(pl.col(GONE).fill_null(value=False))
+    gone, keep = flagged.filter(pl.col(GONE)), flagged.filter(~pl.col(GONE)).drop(GONE)
+    if METAXY_FEATURE_VERSION not in rows.collect_schema():
+        return Rest(None, keep.collect()) if gone.head(1).collect().height else None
+    version = pl.col(METAXY_FEATURE_VERSION)
+    versions = gone.select(version).unique().collect().to_series()
+    if versions.is_empty():
+        return None
+    if versions.null_count():
+        return Rest(None, keep.collect())
+    return Rest(tuple(versions), keep.filter(version.is_in(versions.to_list())).collect())
+
+
+@contextmanager
+def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iterator[None]:
+    """Turn failures of a client into one line that says where.
+
+    Args:
+        where: the address that failed.
+        failures: errors of the client.
+        hide: masks secrets in a text.
+
+    Raises:
+        StoreConnectionError: instead of these failures.
+    """
+    try:
+        yield
+    except failures as error:
+        raise StoreConnectionError(hide(f"{where}: {one_line(error)}")) from error
+
+
+def one_line(error: BaseException) -> str:
+    r"""Return what an error says, on one line: causes follow what they caused, backtraces and colours go.
+
+    >>> one_line(OSError("Generic S3 error\n  \x1b[31m↳\x1b[0m no such bucket\n\nstack backtrace: ..."))
+    'Generic S3 error: no such bucket'
+    """
+    text = COLOUR.sub("", str(error)).strip()
+    code = OBJECT_STORE_CODE.search(text)
+    lines = text.split("\n\n")[0].splitlines()
+    causes = [line.partition(" <?xml")[0].strip(" ↳,:") for line in lines if "↳" in line or line == lines[0]]
+    return ": ".join(dict.fromkeys([*causes, *(code.groups() if code else ())])) or type(error).__name__

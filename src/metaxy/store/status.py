@@ -1,0 +1,311 @@
+"""Is a feature up to date? Counts per feature, made in the store, several features at a time."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+import narwhals as nw
+from pydantic import BaseModel, ConfigDict
+
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
+from metaxy.errors import FeatureNotFoundError
+from metaxy.store.external import sync_before_use
+from metaxy.store.information import count_lazy_rows
+from metaxy.store.updating import Update, UpdateRequest, as_filters
+from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.increment import LazyIncrement, Tally
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+StatusCategory: TypeAlias = Literal["missing", "root_feature", "needs_update", "up_to_date", "error"]
+Filters: TypeAlias = Sequence[nw.Expr] | None
+
+ICONS: Final[dict[StatusCategory, str]] = {
+    "missing": "✗",
+    "root_feature": "○",
+    "needs_update": "⚠",
+    "up_to_date": "✓",
+    "error": "!",
+}
+WORKERS: Final = 4
+PREVIEW_ROWS: Final = 5
+
+
+class FeatureMetadataStatus(BaseModel):
+    """How many rows a feature has, and how many samples it lacks, has in an old version, or should not have.
+
+    ``store_row_count`` counts rows of the current version; ``has_input`` is false where nothing is expected, because
+    no parent has rows. The progress is the part of the expected samples that were computed at least once, in per cent.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    feature_key: FeatureKey
+    target_version: str
+    metadata_exists: bool
+    store_row_count: int
+    missing_count: int
+    stale_count: int
+    orphaned_count: int
+    needs_update: bool
+    is_root_feature: bool = False
+    has_input: bool = True
+    store_metadata: dict[str, Any] = {}
+    progress_percentage: float | None = None
+
+    @property
+    def status_category(self) -> StatusCategory:
+        """The one word for all of it; what has no table is missing, whatever else."""
+        if not self.metadata_exists:
+            return "missing"
+        if self.is_root_feature:
+            return "root_feature"
+        return "needs_update" if self.needs_update else "up_to_date"
+
+    def format_status_line(self) -> str:
+        """Return the status as one line of text."""
+        start = f"{ICONS[self.status_category]} {self.feature_key}: {self.store_row_count} rows"
+        if self.is_root_feature:
+            return f"{start} (root)"
+        counts = f"{self.missing_count} missing, {self.stale_count} stale, {self.orphaned_count} orphaned"
+        return f"{start}, {counts}" + ("" if self.has_input else " (no input)")
+
+
+class FullFeatureMetadataRepresentation(BaseModel):
+    """A status as plain data; counts are None for root features."""
+
+    feature_key: str
+    status: StatusCategory
+    needs_update: bool
+    metadata_exists: bool
+    store_rows: int
+    missing: int | None = None
+    stale: int | None = None
+    orphaned: int | None = None
+    target_version: str = ""
+    is_root_feature: bool = False
+    sample_details: list[str] | None = None
+    store_metadata: dict[str, Any] | None = None
+    error_message: str | None = None
+    progress_percentage: float | None = None
+
+    @classmethod
+    def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
+        """Say that a feature could not be looked at."""
+        exists = not isinstance(error, FeatureNotFoundError)
+        return cls(
+            feature_key=str(key),
+            status="error",
+            needs_update=False,
+            metadata_exists=exists,
+            store_rows=0,
+            error_message=message,
+        )
+
+
+class FeatureMetadataStatusWithIncrement(NamedTuple):
+    """A status, and the samples behind its numbers; None for root features and where there is no input."""
+
+    status: FeatureMetadataStatus
+    lazy_increment: LazyIncrement | None
+
+    @property
+    def status_category(self) -> StatusCategory:
+        """The one word for the status."""
+        return self.status.status_category
+
+    def sample_details(self, *, limit: int = PREVIEW_ROWS) -> list[str]:
+        """Show the first samples of each kind, as text.
+
+        Args:
+            limit: How many of each kind.
+        """
+        if self.lazy_increment is None:
+            return []
+        counts = (self.status.missing_count, self.status.stale_count, self.status.orphaned_count)
+        return format_sample_previews(self.lazy_increment, *counts, limit=limit)
+
+    def to_representation(self, *, verbose: bool = False) -> FullFeatureMetadataRepresentation:
+        """Return the status as plain data, with samples if ``verbose``."""
+        status = self.status
+        known = not status.is_root_feature
+        return FullFeatureMetadataRepresentation(
+            feature_key=str(status.feature_key),
+            status=status.status_category,
+            needs_update=status.needs_update,
+            metadata_exists=status.metadata_exists,
+            store_rows=status.store_row_count,
+            missing=status.missing_count if known else None,
+            stale=status.stale_count if known else None,
+            orphaned=status.orphaned_count if known else None,
+            target_version=status.target_version,
+            is_root_feature=status.is_root_feature,
+            sample_details=(self.sample_details() or None) if verbose else None,
+            store_metadata=status.store_metadata or None,
+            progress_percentage=status.progress_percentage,
+        )
+
+
+def format_sample_previews(
+    lazy_increment: LazyIncrement,
+    missing_count: int,
+    stale_count: int,
+    orphaned_count: int,
+    limit: int = PREVIEW_ROWS,
+) -> list[str]:
+    """Show the first samples of each kind that occurs, as text."""
+    kinds = (
+        ("Missing", missing_count, lazy_increment.new),
+        ("Stale", stale_count, lazy_increment.stale),
+        ("Orphaned", orphaned_count, lazy_increment.orphaned),
+    )
+    return [
+        f"{kind} samples ({count}):\n{collect_to_polars(frame.head(limit)).glimpse(return_type='string')}"
+        for kind, count, frame in kinds
+        if count
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusOptions:
+    """What to look at; the same for all features."""
+
+    use_fallback: bool = True
+    global_filters: Filters = None
+    target_filters: Filters = None
+    staleness_predicates: Filters = None
+    compute_progress: bool = False
+
+    @property
+    def own_filters(self) -> list[nw.Expr]:
+        """The conditions on the rows of the feature itself."""
+        return [*as_filters(self.global_filters), *as_filters(self.target_filters)]
+
+
+def get_feature_metadata_status(
+    feature_key: CoercibleToFeatureKey,
+    metadata_store: "MetadataStore",
+    *,
+    use_fallback: bool = True,
+    global_filters: Filters = None,
+    target_filters: Filters = None,
+    staleness_predicates: Filters = None,
+    compute_progress: bool = False,
+) -> FeatureMetadataStatusWithIncrement:
+    """Count what a feature of the active graph has and what it needs, in two statements.
+
+    Args:
+        feature_key: Anything that names a feature.
+        metadata_store: An open store.
+        use_fallback: Whether to look into fallback stores, too.
+        global_filters: Conditions on the rows of the feature and of its parents.
+        target_filters: Conditions on the rows of the feature.
+        staleness_predicates: Rows that fulfil one are stale whatever their version.
+        compute_progress: Say which part of the expected samples was computed at least once.
+
+    Raises:
+        UnknownFeatureError: if the active graph has no such feature (also a ValueError).
+    """
+    options = StatusOptions(
+        use_fallback=use_fallback,
+        global_filters=global_filters,
+        target_filters=target_filters,
+        staleness_predicates=staleness_predicates,
+        compute_progress=compute_progress,
+    )
+    return _status(metadata_store, coerce_to_feature_key(feature_key), options)
+
+
+def feature_statuses(
+    store: "MetadataStore", keys: Sequence[FeatureKey], options: StatusOptions
+) -> Iterator[FeatureMetadataStatusWithIncrement | Exception]:
+    """Yield the status of each feature in the given order, or the error that it met; several are counted at a time.
+
+    Args:
+        store: An open store.
+        keys: Features of the active graph.
+        options: What to look at.
+    """
+
+    def look(key: FeatureKey) -> FeatureMetadataStatusWithIncrement | Exception:
+        try:
+            return _status(store, key, options)
+        except Exception as error:  # one broken feature must not hide the others
+            return error
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        # Threads do not see the active graph and configuration of this one by themselves.
+        for running in [pool.submit(copy_context().run, look, key) for key in keys]:
+            yield running.result()
+
+
+def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> FeatureMetadataStatusWithIncrement:
+    scope = store._scope("r")
+    sync_before_use(store, scope)
+    plan = scope.graph.get_feature_plan(key)
+    rows = _stored_rows(store, plan, options)
+    tally, increment = (None, None) if not plan.feature_deps else _changes(store, plan, options)
+    status = FeatureMetadataStatus(
+        feature_key=key,
+        target_version=scope.version(key),
+        metadata_exists=rows is not None,
+        store_row_count=rows or 0,
+        missing_count=tally.new if tally else 0,
+        stale_count=tally.stale if tally else 0,
+        orphaned_count=tally.orphaned if tally else 0,
+        needs_update=any(tally[:3]) if tally else False,
+        is_root_feature=not plan.feature_deps,
+        has_input=not plan.feature_deps or bool(tally and tally.expected),
+        store_metadata=store.get_store_metadata(key, check_fallback=options.use_fallback),
+        progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
+    )
+    return FeatureMetadataStatusWithIncrement(status, increment)
+
+
+def _stored_rows(store: "MetadataStore", plan: FeaturePlan, options: StatusOptions) -> int | None:
+    """Count the current rows; None where there is no table."""
+    try:
+        rows = store.read(
+            plan.feature.key,
+            filters=options.own_filters,
+            columns=plan.feature.id_columns,
+            allow_fallback=options.use_fallback,
+        )
+    except FeatureNotFoundError:
+        return None
+    return count_lazy_rows(rows)
+
+
+def _changes(
+    store: "MetadataStore", plan: FeaturePlan, options: StatusOptions
+) -> tuple[Tally | None, LazyIncrement | None]:
+    """Count what must be computed; nothing where a required parent has no table."""
+    scope = store._scope("r")
+    request = UpdateRequest.build(
+        plan,
+        samples=None,
+        filters=None,
+        global_filters=as_filters(options.global_filters),
+        target_filters=as_filters(options.target_filters),
+        staleness_predicates=as_filters(options.staleness_predicates),
+        versioning_engine=store.versioning_engine,
+        allow_fallback=options.use_fallback,
+    )
+    try:
+        return Update(store, scope, scope.definition(plan.feature.key), request).count()
+    except FeatureNotFoundError:
+        return None, None
+
+
+def _progress(
+    store: "MetadataStore", plan: FeaturePlan, tally: Tally | None, increment: LazyIncrement | None
+) -> float | None:
+    if tally is None or increment is None or not tally.expected:
+        return None
+    if set(plan.input_id_columns) == set(plan.feature.id_columns):  # each input is one sample, and they are counted
+        return 100 * (tally.expected - tally.new) / tally.expected
+    return store.calculate_input_progress(increment, plan.feature.key)
