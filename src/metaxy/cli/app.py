@@ -60,6 +60,9 @@ GLOBAL: Final = Group("Global", sort_key=100)
 # Name, where its function or app is (imported when it runs), and what `mx --help` says; in the order of that page.
 COMMANDS: Final = (
     ("list", "metaxy.cli.listing:app", "Show features or stores."),
+    ("describe", "metaxy.cli.describe:app", "Show everything about features, or about the graph."),
+    ("graph", "metaxy.cli.graph:app", "Draw the features of the project, or what is around one."),
+    ("graph-diff", "metaxy.cli.graph_diff:app", "Show what changed between two versions of the project."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),

@@ -43,11 +43,10 @@ def find_version(store: "MetadataStore", literal: str, project: str | None = Non
     raise SnapshotError(f"{store!r}: {problem} {literal!r}{of_project}.{hint}")
 
 
-def recorded_view(store: "MetadataStore", project_version: str, project: str | None = None) -> GraphData:
-    """Return what was recorded of one version of a project; no user code is imported.
+def recorded_graph(store: "MetadataStore", project_version: str, project: str | None = None) -> FeatureGraph:
+    """Return the graph that was recorded as one version of a project; no user code is imported.
 
-    Parents in other projects are looked up as they were recorded last. Where the version that follows from them is not
-    the recorded one, versions of fields are not known.
+    Parents in other projects are there as they were recorded last.
 
     Raises:
         SnapshotError: if there is no such snapshot.
@@ -55,8 +54,22 @@ def recorded_view(store: "MetadataStore", project_version: str, project: str | N
     with store.open("r"):
         storage = SystemTableStorage(store)
         graph = storage.load_graph_from_snapshot(project_version, project)
-        rows = storage.read_features(project_version=project_version, project=project)
         _complete(graph, storage)
+    return graph
+
+
+def recorded_view(store: "MetadataStore", project_version: str, project: str | None = None) -> GraphData:
+    """Return what was recorded of one version of a project.
+
+    Where the version that follows from the recorded definitions is not the recorded one, because a parent in another
+    project is another one now, versions of fields are not known.
+
+    Raises:
+        SnapshotError: if there is no such snapshot.
+    """
+    with store.open("r"):
+        graph = recorded_graph(store, project_version, project)
+        rows = SystemTableStorage(store).read_features(project_version=project_version, project=project)
     recorded = dict(zip(rows[COL_FEATURE_KEY], rows[METAXY_FEATURE_VERSION], strict=True))
     view = GraphData.from_feature_graph(graph).only(recorded)
     nodes = [_as_recorded(node, recorded[key]) for key, node in view.nodes.items()]
