@@ -86,6 +86,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.utils": ("metaxy.store.batched_writer", "metaxy.versioning.frames"),
     "metaxy.utils.exceptions": ("metaxy.errors",),
     "metaxy.utils.external_features": ("metaxy.store.external",),
+    "metaxy.utils.lock_file": ("metaxy.project.lock", "metaxy.project.locked"),
     "metaxy.versioning.types": ("metaxy.hashing", "metaxy.versioning.increment"),
 }
 # These warn where a name is taken from them.

@@ -55,6 +55,7 @@ OLD_NAMES = {
     "metaxy.utils": ("collect_to_polars", "metaxy.versioning.frames"),
     "metaxy.utils.exceptions": ("MetaxyError", "metaxy.errors"),
     "metaxy.utils.external_features": ("sync_external_features", "metaxy"),
+    "metaxy.utils.lock_file": ("generate_lock_file", "metaxy.project.lock"),
     "metaxy.versioning.types": ("PolarsIncrement", "metaxy"),
 }
 # What the old module beside the default graph has.

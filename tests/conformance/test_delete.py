@@ -9,6 +9,7 @@ from tests.factory import define, everything, ids, rows, values
 
 from metaxy import columns as c
 from metaxy.errors import FeatureNotFoundError, UnknownFeatureError
+from metaxy.store.statistics import feature_statistics
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
@@ -127,3 +128,29 @@ def test_features_without_a_table_are_not_found(store: MetadataStore, soft: bool
     with pytest.raises(UnknownFeatureError, match="Did you mean 'clip'"):
         store.delete("clipp", None, soft=soft)
     assert not store.has_feature("clip")
+
+
+@SOFT
+@pytest.mark.parametrize("name", FILTERS)
+def test_rows_are_counted_before_they_are_deleted(store: MetadataStore, name: str, soft: bool) -> None:
+    filters, left = FILTERS[name]
+    counted = store.count_rows_to_delete("video", filters, soft=soft)
+    before = len(everything(store, "video"))
+    if soft:
+        assert counted == 4 - len(left)
+        assert before == 5
+    else:
+        store.delete("video", filters, soft=False)
+        assert counted == before - len(everything(store, "video"))
+
+
+def test_what_a_store_has_of_a_feature_is_counted(store: MetadataStore) -> None:
+    empty = feature_statistics(store, "clip")
+    assert (empty.exists, empty.samples, empty.rows, empty.last_write) == (False, 0, 0, None)
+    store.delete("video", nw.col("id") == "a")
+    define("video", fields=[{"key": "default", "code_version": "2"}])
+    store.write("video", rows(id=["a"], n=[3]))
+    found = feature_statistics(store, "video")
+    assert (found.exists, found.samples, found.rows) == (True, 1, 7)
+    assert (found.tombstones, found.feature_versions) == (1, 2)
+    assert found.last_write is not None

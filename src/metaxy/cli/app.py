@@ -65,6 +65,8 @@ COMMANDS: Final = (
     ("graph-diff", "metaxy.cli.graph_diff:app", "Show what changed between two versions of the project."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
+    ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),
+    ("metadata", "metaxy.cli.metadata:app", "Show, count, copy, rebase and delete the rows of features."),
     ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
 )
 

@@ -1,7 +1,7 @@
 """Which features a command works on: those that are named, or all of the project."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 from pydantic import ValidationError
@@ -9,13 +9,19 @@ from pydantic import ValidationError
 from metaxy.cli.failures import USAGE, CommandError
 from metaxy.cli.output import warn
 from metaxy.cli.workspace import Workspace
+from metaxy.definitions.filters import parse_filter_string
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError, did_you_mean
+
+if TYPE_CHECKING:
+    import narwhals as nw
 
 Features: TypeAlias = Annotated[list[str] | None, Parameter(negative=())]
 """The type of the arguments FEATURES, also given by --features."""
 AllFeatures: TypeAlias = Annotated[bool, Parameter(negative=())]
 """The type of the option --all-features."""
+Filters: TypeAlias = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
+"""The type of the option --filter, which may be given several times."""
 
 
 def selected_features(
@@ -100,3 +106,21 @@ def unknown_features(missing: Sequence[str], known: "Sequence[str] | map[str]") 
     return CommandError(
         "FEATURES_NOT_FOUND", f"{named} {is_are} not in the graph.{close}", hint=hint, features=list(missing)
     )
+
+
+def known_feature(place: Workspace, text: str) -> FeatureKey:
+    """Return the key of the one feature that a command is about.
+
+    Raises:
+        CommandError: if it is malformed, or not in the graph.
+    """
+    return _known(place, [text], strict=True)[0]
+
+
+def parsed_filters(texts: Sequence[str] | None) -> "list[nw.Expr]":
+    """Return the conditions of --filter.
+
+    Raises:
+        FilterParseError: if one cannot be parsed.
+    """
+    return [parse_filter_string(text) for text in texts or ()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from metaxy.cli.failures import USAGE, CommandError
 from metaxy.cli.options import GlobalOptions, current_options
 from metaxy.config import MetaxyConfig
-from metaxy.project.loading import init
+from metaxy.project.loading import init, load_features
 from metaxy.registry import FeatureGraph
 from metaxy.store.external import sync_external_features
 
@@ -41,22 +41,21 @@ class Workspace:
     @cached_property
     def graph(self) -> FeatureGraph:
         """The features of the project, loaded now; the folder of the configuration file can be imported from."""
-        return self._load(isolated=False)
-
-    @cached_property
-    def isolated_graph(self) -> FeatureGraph:
-        """The features of the project, and only those of installed packages that it needs."""
-        return self._load(isolated=True)
-
-    def _load(self, *, isolated: bool) -> FeatureGraph:
-        config = self.config
-        folder = str(config.config_file.parent if config.config_file else Path.cwd())
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
-        init(config, isolated=isolated)
+        self._make_importable()
+        init(self.config)
         if self.options.sync:
             sync_external_features(self.store(), on_version_mismatch="error" if self.options.locked else None)
         return FeatureGraph.get_active()
+
+    def unlocked_graph(self) -> FeatureGraph:
+        """Load what the lock file is made from: this project and the installed packages it needs, no placeholders."""
+        self._make_importable()
+        return load_features(self.config.entrypoints, filter_project=self.config.project)
+
+    def _make_importable(self) -> None:
+        folder = str(self.config.config_file.parent if self.config.config_file else Path.cwd())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
 
     @property
     def project(self) -> str | None:

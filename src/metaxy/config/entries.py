@@ -95,13 +95,18 @@ def nest_options(entry: Any) -> Any:
 
 def as_toml(model: BaseModel) -> str:
     """Return a model as TOML, which cannot say None."""
-    return tomli_w.dumps(_without_none(model.model_dump(mode="json")))
+    return tomli_w.dumps(without_none(model.model_dump(mode="json")))
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
+    """Leave out, at all depths, what TOML cannot say.
+
+    >>> without_none({"a": None, "b": [{"c": None}]})
+    {'b': [{}]}
+    """
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value if item is not None] if isinstance(value, list) else value
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    return [without_none(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
 # -- importing ---------------------------------------------------------------------------------------------------------

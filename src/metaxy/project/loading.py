@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from metaxy.config import MetaxyConfig, current_settings
 from metaxy.project.distributions import canonical_name, dependency_closure
+from metaxy.project.locked import load_lock_file, warn_about_drift
 from metaxy.project.modules import load_into
 from metaxy.registry import FeatureGraph, current_graph
 
@@ -29,6 +30,8 @@ def init(
 ) -> MetaxyConfig:
     """Start a project: make its configuration the active one and load its features into the active graph.
 
+    Features of its lock file are placeholders, until a feature of the same key is defined or synced from a store.
+
     Args:
         config: A configuration, or the path of its file; the nearest file by default.
         search_parents: Whether to search for that file in the folders above as well.
@@ -44,8 +47,10 @@ def init(
         MetaxyConfig.set(config)
     else:
         config = MetaxyConfig.load(config, search_parents=search_parents)
-    # The definitions of `config.lock_file` belong into the graph here, before the user's own ones replace them.
+    locked = load_lock_file(config)
     load_features(config.entrypoints, filter_project=config.project if isolated else None)
+    if locked:
+        warn_about_drift(config, current_graph())
     return config
 
 

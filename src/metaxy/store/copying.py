@@ -44,6 +44,7 @@ class CopyRequest:
     with_feature_history: bool = True
     with_sample_history: bool = False
     progress: bool = False
+    dry_run: bool = False
 
     @classmethod
     def build(
@@ -85,9 +86,11 @@ def copy_features(
 
 
 def _bar() -> "Progress":
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"))
+    return Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,10 @@ class _Copy:
         return self.found.store.engine.latest(rows, latest, columns, View())
 
     def _append(self, batch: pl.DataFrame, before: Scan | None) -> int:
-        """Append the rows of a batch that the table did not have before."""
+        """Append the rows of a batch that the table did not have before, and count them; a dry run only counts."""
         if before is not None:
             batch = collect_to_polars(self._absent(self.store.engine.take(nw.from_native(batch.lazy())), before))
-        if not batch.is_empty():
+        if not (batch.is_empty() or self.request.dry_run):
             table = existing_table(self.store, self.definition.key)
             self.store.storage.append([self._prepared(batch, table)])
         return batch.height

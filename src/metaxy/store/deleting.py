@@ -17,6 +17,7 @@ from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
+    from metaxy.store.handle import StoreHandle
     from metaxy.store.store import MetadataStore
 
 
@@ -44,16 +45,41 @@ def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, sof
         store.storage.delete(deletion.definition.key, _condition(scope, deletion))
 
 
-def _append_tombstones(store: "MetadataStore", found: Found, scope: Scope, deletion: Deletion) -> None:
-    """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
+def count_rows_to_delete(store: "StoreHandle", scope: Scope, deletion: Deletion, *, soft: bool) -> int:
+    """Count the rows that a deletion would hide or remove, where they are.
+
+    Raises:
+        FeatureNotFoundError: if the feature has no table in this store.
+    """
+    found = find(store, deletion.definition.key, allow_fallback=False).checked()
+    if soft:
+        rows = _rows_to_hide(found, scope, deletion)
+    else:
+        check_conditions(f"feature {found.key}", deletion.filters, list(found.scan.schema))
+        condition = _condition(scope, deletion)
+        rows = found.scan.frame if condition is None else found.scan.frame.filter(condition)
+    return int(collect_to_polars(rows.select(nw.len())).item())
+
+
+def _rows_to_hide(found: Found, scope: Scope, deletion: Deletion) -> nw.LazyFrame[Any]:
+    """Read the rows that count and fulfil the filters, with the columns that are written."""
     ids = deletion.definition.spec.id_columns
     latest = latest_per_version(scope, deletion.definition, all_versions=deletion.with_feature_history)
     if deletion.with_sample_history:
         latest = Latest(latest.ids, latest.feature_version, one_per_sample=False)
-    columns = [name for name in found.scan.schema if name not in STRAY_COLUMNS]
     rows = found.rows(ids, filters=tuple(deletion.filters))
-    live = store.engine.latest(rows, latest, columns, View())
-    tombstones = store.engine.take(live.with_columns(_deleted_at(store).alias(METAXY_DELETED_AT)).select(columns))
+    return found.store.engine.latest(rows, latest, _kept_columns(found), View())
+
+
+def _kept_columns(found: Found) -> list[str]:
+    return [name for name in found.scan.schema if name not in STRAY_COLUMNS]
+
+
+def _append_tombstones(store: "MetadataStore", found: Found, scope: Scope, deletion: Deletion) -> None:
+    """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
+    live = _rows_to_hide(found, scope, deletion)
+    marked = live.with_columns(_deleted_at(store).alias(METAXY_DELETED_AT)).select(_kept_columns(found))
+    tombstones = store.engine.take(marked)
     if collect_to_polars(tombstones.select(METAXY_DELETED_AT).head(1)).height:
         store.storage.append([Append(deletion.definition.key, tombstones)])
 

@@ -1,5 +1,6 @@
 """What a store can tell about features and about itself."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -7,8 +8,10 @@ import narwhals as nw
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.registry import current_graph
+from metaxy.store.deleting import Deletion, count_rows_to_delete
 from metaxy.store.handle import StoreHandle
 from metaxy.store.reading import Found, find, shown_schema
+from metaxy.store.updating import as_filters
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement
 
@@ -55,6 +58,25 @@ class StoreInformation(StoreHandle):
         holder = self.find_store_for_feature(feature_key, check_fallback=check_fallback)
         found = {"resolved_from": holder.get_store_info(feature_key)} if holder else {}
         return {"name": self.name, "display": self.display(), **found}
+
+    def count_rows_to_delete(
+        self,
+        feature: Any,
+        filters: nw.Expr | Sequence[nw.Expr] | None,
+        *,
+        soft: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
+    ) -> int:
+        """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        scope = self._scope("r")
+        conditions = as_filters(filters)
+        deletion = Deletion(scope.definition(feature), conditions, with_feature_history, with_sample_history)
+        return count_rows_to_delete(self, scope, deletion, soft=soft)
 
     def native_implementation(self) -> nw.Implementation:
         """Return the dataframe library in which the store computes; the store must be open."""

@@ -248,6 +248,7 @@ class MetadataStore(StoreInformation):
         with_feature_history: bool = True,
         with_sample_history: bool = False,
         progress: bool = False,
+        dry_run: bool = False,
     ) -> dict[str, int]:
         """Copy features from another store, row by row as they are, with tombstones, times and ids of runs.
 
@@ -262,10 +263,11 @@ class MetadataStore(StoreInformation):
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample, not only its latest in each version.
             progress: show a progress bar.
+            dry_run: only count the rows that would be copied.
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
-        scope = self._scope("w")
+        scope = self._scope("r" if dry_run else "w")
         from_store._session.require("r")
         request = CopyRequest.build(
             scope,
@@ -275,6 +277,7 @@ class MetadataStore(StoreInformation):
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
             progress=progress,
+            dry_run=dry_run,
         )
         return copy_features(self, from_store, scope, request)
 

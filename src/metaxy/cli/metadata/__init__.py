@@ -1,0 +1,19 @@
+"""`mx metadata`: the rows of features. Each command is imported when it runs."""
+
+from typing import Final
+
+from cyclopts import App
+
+# Name, where its function is, and what `mx metadata --help` says.
+COMMANDS: Final = (
+    ("show", "metaxy.cli.metadata.show:show", "Show rows of a feature."),
+    ("stats", "metaxy.cli.metadata.show:stats", "Count the rows and versions that features have in a store."),
+    ("copy", "metaxy.cli.metadata.copy:copy", "Copy features from one store to another."),
+    ("rebase", "metaxy.cli.metadata.rebase:rebase", "Take rows over to another version, without computing them again."),
+    ("delete", "metaxy.cli.metadata.delete:delete", "Delete rows of features."),
+    ("drop", "metaxy.cli.metadata.delete:drop", "Remove the tables of features from a store."),
+)
+
+app = App(name="metadata", help="Show, count, copy, rebase and delete the rows of features.")
+for _name, _target, _summary in COMMANDS:
+    app.command(_target, name=_name, help=_summary)

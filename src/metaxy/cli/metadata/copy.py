@@ -1,0 +1,56 @@
+"""`mx metadata copy`: features from one store to another."""
+
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from metaxy.cli.failures import USAGE, CommandError
+from metaxy.cli.output import done, say
+from metaxy.cli.selection import AllFeatures, Features, Filters, parsed_filters, selected_features
+from metaxy.cli.workspace import workspace
+
+
+def copy(
+    features: Features = None,
+    *,
+    all_features: AllFeatures = False,
+    source: Annotated[str, Parameter(name="--from")],
+    target: Annotated[str, Parameter(name="--to")],
+    filter: Filters = None,
+    with_feature_history: bool = True,
+    with_sample_history: bool = False,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Copy the rows of features as they are; rows that are there already are not copied again.
+
+    Args:
+        features: Keys of features.
+        all_features: All features of the project.
+        source: Name of the store to copy from.
+        target: Name of the store to copy to.
+        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
+        with_feature_history: Rows of all versions of the features, not only of the current one.
+        with_sample_history: All rows of each sample, not only its latest.
+        dry_run: Only say how many rows would be copied.
+    """
+    place = workspace()
+    if source == target:
+        raise CommandError("CONFLICTING_FLAGS", f"--from and --to name the same store, {source!r}", exit_code=USAGE)
+    conditions = parsed_filters(filter)
+    keys = selected_features(place, features, all_features)
+    to, from_ = place.store(target), place.store(source)
+    with from_, to.open("r" if dry_run else "w"):
+        counts = to.copy_metadata(
+            from_,
+            keys,
+            global_filters=conditions,
+            with_feature_history=with_feature_history,
+            with_sample_history=with_sample_history,
+            progress=sys.stderr.isatty(),
+            dry_run=dry_run,
+        )
+    what = f"{counts['features_copied']} feature(s), {counts['rows_copied']} row(s)"
+    if skipped := len(keys) - counts["features_copied"]:
+        say(f"{skipped} feature(s) have no table in {from_!r} and were left out")
+    say(f"Dry run: would copy {what}") if dry_run else done(f"Copy complete: {what} copied")

@@ -1,0 +1,94 @@
+"""`mx metadata show` and `stats`: rows, and how many there are."""
+
+from typing import Annotated, Any
+
+import narwhals as nw
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say
+from metaxy.cli.selection import AllFeatures, Features, Filters, known_feature, parsed_filters, selected_features
+from metaxy.cli.workspace import workspace
+from metaxy.columns import SYSTEM_COLUMNS
+from metaxy.store.statistics import FeatureStatistics, feature_statistics
+from metaxy.versioning.frames import collect_to_polars
+
+SYSTEM: frozenset[str] = frozenset(column.name for column in SYSTEM_COLUMNS)
+
+
+def show(
+    feature: str,
+    *,
+    limit: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
+    columns: Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)] = None,
+    all_columns: Annotated[bool, Parameter(negative=())] = False,
+    filter: Filters = None,
+    store: str | None = None,
+    format: OutputFormat = "plain",
+) -> None:
+    """Show the latest rows of a feature, in its current version.
+
+    Args:
+        feature: Key of the feature.
+        limit: How many rows.
+        columns: Which columns; by default those that are not Metaxy's own.
+        all_columns: Show Metaxy's own columns as well.
+        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
+        store: Name of the store; the default one if not given.
+        format: How to print them.
+    """
+    place = workspace()
+    key = known_feature(place, feature)
+    conditions = parsed_filters(filter)
+    with place.store(store) as opened:
+        rows = opened.read(key, filters=conditions, columns=columns)
+        if not columns and not all_columns:
+            rows = rows.select(nw.exclude(*SYSTEM))
+        found = collect_to_polars(rows.head(limit))
+    if format == "json":
+        print_json(found.to_dicts())
+        return
+    print_table("", found.columns, found.rows())
+    print_text(f"{found.height} row(s)" + (f"; --limit {limit}" if found.height == limit else ""))
+
+
+def stats(
+    features: Features = None,
+    *,
+    all_features: AllFeatures = False,
+    store: str | None = None,
+    format: OutputFormat = "plain",
+) -> None:
+    """Count the rows and versions that features have in a store; all features of the project if none is named.
+
+    Args:
+        features: Keys of features.
+        all_features: All features of the project.
+        store: Name of the store; the default one if not given.
+        format: How to print them.
+    """
+    place = workspace()
+    keys = selected_features(place, features, all_features, default_all=True)
+    with place.store(store) as opened, progress("features") as bar:
+        found = [feature_statistics(opened, key) for key in bar.track(keys, description="count")]
+    if format == "json":
+        print_json({"features": {str(each.feature_key): each.model_dump(mode="json") for each in found}})
+    elif found:
+        print_table("", ["Feature", *(head for head, _ in COLUMNS)], map(_row, found))
+    else:
+        say("No features found in the current project.")
+
+
+COLUMNS = (
+    ("Samples", "samples"),
+    ("Rows", "rows"),
+    ("Tombstones", "tombstones"),
+    ("Feature versions", "feature_versions"),
+    ("Last write", "last_write"),
+)
+
+
+def _row(statistics: FeatureStatistics) -> list[str]:
+    values: dict[str, Any] = statistics.model_dump(mode="json")
+    cells = ["-" if values[name] is None else str(values[name]) for _, name in COLUMNS]
+    return [str(statistics.feature_key), *cells]
