@@ -38,9 +38,9 @@ def find_version(store: "MetadataStore", literal: str, project: str | None = Non
     found = [name for name in names if name.startswith(literal)]
     if len(found) == 1:
         return found[0]
-    problem = f"{len(found)} snapshots start with" if found else "has no snapshot"
+    problem = f"has {len(found)} snapshots that start with" if found else "has no snapshot"
     hint = did_you_mean(literal, names) or f" The last ones are: {', '.join(found[:5] or names[:5])}"
-    raise SnapshotError(f"{store!r}: {problem} {literal!r}{of_project}.{hint}")
+    raise SnapshotError(f"{store!r} {problem} {literal!r}{of_project}.{hint}")
 
 
 def recorded_graph(store: "MetadataStore", project_version: str, project: str | None = None) -> FeatureGraph:

@@ -145,7 +145,11 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
     print_table("", heads, rows)
     for each in found:
         if each.error_message:
-            warn(f"{each.feature_key}: {each.error_message}")
+            warn(
+                each.error_message
+                if each.feature_key in each.error_message
+                else f"{each.feature_key}: {each.error_message}"
+            )
         for text in each.sample_details or ():
             print_text(f"{each.feature_key}: {text}")
 
