@@ -1,14 +1,21 @@
 """A small project that runs under metaxy 0.1.11 and under this package, unchanged.
 
-python project.py write ROOT     writes a root feature, resolves its children, writes them; then changes and deletes
+python project.py write ROOT     for each case, makes a store below ROOT and gives it a past: two versions of a feature,
+                                 rewritten and deleted samples, children that follow
+python project.py extend ROOT    goes on with these stores: more rows, and one deletion
+python project.py settle ROOT    computes all that is new or stale, and deletes what is orphaned
 python project.py read ROOT      prints what is there, and what would have to be computed, as JSON
+python project.py types ROOT     prints the physical types of the columns of all tables
 """
 
+import itertools
 import json
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import narwhals as nw
 import polars as pl
 from metaxy.ext.polars.handlers.delta import DeltaMetadataStore
@@ -16,11 +23,20 @@ from metaxy.models.fields_mapping import FieldsMapping
 from metaxy.models.lineage import LineageRelationship
 
 import metaxy as mx
+from metaxy.ext.duckdb import DuckDBMetadataStore
 
 FEATURES = ("video/raw", "crop", "frame", "speaker", "both")
+CHILDREN = FEATURES[1:]
+FLAGS = ("with_feature_history", "with_sample_history", "include_soft_deleted")
+# DuckDB has md5 of itself; for its other algorithms 0.1.11 would download an extension.
+CASES = [
+    *(("delta", algorithm, 8) for algorithm in ("md5", "sha256", "xxhash32", "xxhash64", "xxh3_64", "wyhash")),
+    *(("delta", "sha256", length) for length in (12, 64)),
+    *(("duckdb", "md5", length) for length in (8, 16, 32)),
+]
 
 
-def define() -> None:
+def define(code: str = "2") -> None:
     """Define a root, an identity child, an expansion, an aggregation, and a child with an optional parent."""
 
     class Video(
@@ -39,7 +55,7 @@ def define() -> None:
             key="crop",
             id_columns=["id"],
             deps=[mx.FeatureDep(feature=Video, rename={"path": "video_path"})],
-            fields=[mx.FieldSpec(key="frames", code_version="2")],
+            fields=[mx.FieldSpec(key="frames", code_version=code)],
         ),
     ):
         id: str
@@ -99,12 +115,25 @@ def rows(*numbers: int, audio: str = "a") -> pl.DataFrame:
     )
 
 
+def open_store(kind: str, folder: Path, algorithm: str) -> Any:
+    """Return a store of a kind in a folder; the released package must not look for extensions of DuckDB."""
+    algorithm = mx.HashAlgorithm(algorithm)
+    if kind == "delta":
+        return DeltaMetadataStore(folder, hash_algorithm=algorithm).open("w")
+    folder.mkdir(parents=True, exist_ok=True)
+    store = DuckDBMetadataStore(folder / "store.duckdb", hash_algorithm=algorithm, auto_create_tables=True)
+    getattr(store, "extensions", []).clear()
+    return store.open("w")
+
+
 def write(store: Any) -> None:
-    """Write everything once, then change some of it."""
+    """Write everything under two versions of a feature, then change some of it."""
     store.write("video/raw", rows(1, 2, 3, 4))
-    store.write("crop", store.resolve_update("crop").new.to_polars().sort("id").head(3))
-    frames = store.resolve_update("frame").new.to_polars()
-    store.write("frame", frames.join(pl.DataFrame({"n": [0, 1]}), how="cross"))
+    for code in ("1", "2"):
+        with mx.FeatureGraph().use():
+            define(code)
+            store.write("crop", store.resolve_update("crop").new.to_polars().sort("id").head(3))
+    store.write("frame", frames(store.resolve_update("frame").new.to_polars()))
     store.write("speaker", store.resolve_update("speaker").new.to_polars().unique("speaker"))
     store.write("both", store.resolve_update("both").new)
     store.write("video/raw", rows(2, audio="new"))
@@ -112,36 +141,110 @@ def write(store: Any) -> None:
     store.delete("video/raw", nw.col("id") == "v4", soft=True)
 
 
-def read(store: Any) -> dict[str, Any]:
+def frames(videos: pl.DataFrame) -> pl.DataFrame:
+    """Make two rows of each."""
+    return videos.drop("n", strict=False).unique("id").join(pl.DataFrame({"n": [0, 1]}), how="cross")
+
+
+def extend(store: Any) -> None:
+    """Write to tables that are there, add a column to one, delete and write again."""
+    store.write("video/raw", rows(6, 7))
+    store.write("video/raw", rows(1, audio="newer"))
+    store.write("crop", store.resolve_update("crop").new.to_polars().sort("id").head(1))
+    store.delete("crop", nw.col("id") == "v3", soft=True)
+    store.delete("frame", nw.col("n") == 1, soft=False)
+    store.delete("video/raw", nw.col("id") == "v7", soft=True)
+    store.write("video/raw", rows(7, audio="again"))
+
+
+def settle(store: Any) -> None:
+    """Bring all children up to date."""
+    for key in CHILDREN:
+        increment = store.resolve_update(key).to_polars()
+        changed = pl.concat([increment.new, increment.stale.select(increment.new.columns)])
+        if key == "frame":
+            changed = frames(changed)
+        if key == "speaker":
+            changed = changed.unique("speaker")
+        store.write(key, changed.drop(c for c in changed.columns if c.startswith("metaxy_deleted_at")))
+        ids = "speaker" if key == "speaker" else "id"
+        gone = increment.orphaned[ids].unique().to_list()
+        if gone:
+            store.delete(key, nw.col(ids).is_in(gone), soft=True)
+
+
+def read(store: Any, every_flag: bool) -> dict[str, Any]:
     """Describe what the store has."""
     found: dict[str, Any] = {}
+    with mx.FeatureGraph().use() as older:
+        define("1")
+        version = older.get_feature_version("crop")
     for key in FEATURES:
-        stored = store.read(key).collect().to_polars()
-        found[key] = comparable(stored)
-        if key != "video/raw":
-            increment = store.resolve_update(key).to_polars()
-            found[f"{key} update"] = [comparable(frame) for frame in increment]
+        for flags in itertools.product([False, True], repeat=3) if every_flag else [(False, True, True)]:
+            asked = dict(zip(FLAGS, flags, strict=True))
+            found[f"{key} {flags}"] = sorted_rows(store.read(key, **asked))
+        found[f"{key} update"] = update(store, key)
+    old = store.read("crop", with_feature_history=True, feature_version=version)
+    found["crop of the older version"] = sorted_rows(old)
+    asked = {"filters": [nw.col("id").is_in(["v1", "v2", "v4"])], "columns": ["path", "id"]}
+    found["filters and columns"] = sorted_rows(store.read("video/raw", **asked))
+    found["nothing"] = sorted_rows(store.read("video/raw", filters=[nw.col("path") == "nowhere"]))
     return found
 
 
-def comparable(frame: pl.DataFrame) -> list[str]:
+def update(store: Any, key: str) -> list[list[str]]:
+    """Return what is new, stale and orphaned; of the root, compared with what it has."""
+    options = {}
+    if key == "video/raw":
+        given = store.read(key).collect().to_polars()
+        options = {"samples": given.select("id", "path", "speaker", "metaxy_provenance_by_field")}
+    increment = store.resolve_update(key, **options).to_polars()
+    # Of the rows that a sample of an expanded parent has, 0.1.11 shows any.
+    return [sorted_rows(nw.from_native(f), "metaxy_deleted_at", "metaxy_deleted_at_right", "n") for f in increment]
+
+
+def all_types(kind: str, folder: Path) -> dict[str, dict[str, str]]:
+    """Return the physical columns of all tables: types of the database, or of the files."""
+    if kind == "delta":
+        schemas = {key: pl.read_delta(str(folder / f"{key}.delta")).schema for key in FEATURES}
+        return {key: {name: str(dtype) for name, dtype in schema.items()} for key, schema in schemas.items()}
+    with duckdb.connect(str(folder / "store.duckdb")) as connection:
+        tables = {key: connection.sql(f'FROM "{key.replace("/", "__")}"') for key in FEATURES}
+        return {key: dict(zip(t.columns, map(str, t.types), strict=True)) for key, t in tables.items()}
+
+
+def sorted_rows(frame: Any, *ignored: str) -> list[str]:
     """Turn a frame into sorted rows, without the columns that only one package passes on."""
-    wanted = sorted(c for c in frame.columns if not c.startswith("metaxy_deleted_at") and c not in IGNORED)
-    dicts = frame.select(wanted).to_dicts()
+    collected = frame.lazy().collect().to_polars()
+    wanted = sorted(c for c in collected.columns if c not in (*IGNORED, *ignored))
+    dicts = collected.select(wanted).to_dicts()
     return sorted(json.dumps(row, default=str, sort_keys=True) for row in dicts)
 
 
 # Definition texts differ between the packages, and so do project versions, which nothing at sample level depends on.
 IGNORED = {"metaxy_project_version"}
 
+
+COMMANDS = {"write": write, "extend": extend, "settle": settle}
+
+
+def run(command: str, root: Path) -> dict[str, Any]:
+    """Do the same in the store of each case."""
+    if command == "types":
+        return {kind: all_types(kind, root / f"{kind}-md5-8") for kind in ("delta", "duckdb")}
+    done = {}
+    for kind, algorithm, length in CASES:
+        name = f"{kind}-{algorithm}-{length}"
+        with mx.MetaxyConfig(hash_truncation_length=length, project="compat").use(), mx.FeatureGraph().use():
+            define()
+            with open_store(kind, root / name, algorithm) as store:
+                if command == "read":
+                    done[name] = read(store, every_flag=(algorithm, length) == ("md5", 8))
+                else:
+                    COMMANDS[command](store)
+    return done
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    command, root = sys.argv[1:]
-    config = mx.MetaxyConfig(hash_truncation_length=8, project="compat")
-    with config.use():
-        define()
-        with DeltaMetadataStore(root, hash_algorithm=mx.HashAlgorithm.XXHASH32).open("w") as opened:
-            if command == "write":
-                write(opened)
-            else:
-                print(json.dumps(read(opened)))
+    print(json.dumps(run(sys.argv[1], Path(sys.argv[2]))))

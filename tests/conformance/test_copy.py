@@ -51,7 +51,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> MetadataStore:
     return STORES[request.param](tmp_path / "target", materialization_id="copying")
 
 
-def test_all_rows_arrive_as_they_are_db03(source: MetadataStore, target: MetadataStore) -> None:
+def test_db03_all_rows_arrive_as_they_are(source: MetadataStore, target: MetadataStore) -> None:
     with source, target.open("w"):
         answer = target.copy_metadata(source, ["video"], with_sample_history=True)
         assert answer == {"features_copied": 1, "rows_copied": 7}
@@ -61,7 +61,7 @@ def test_all_rows_arrive_as_they_are_db03(source: MetadataStore, target: Metadat
             assert values(target.read("video"), "id", "n") == values(source.read("video"), "id", "n")
 
 
-def test_each_version_keeps_its_latest_rows_db03(source: MetadataStore, target: MetadataStore) -> None:
+def test_db03_each_version_keeps_its_latest_rows(source: MetadataStore, target: MetadataStore) -> None:
     with source, target.open("w"):
         target.copy_metadata(source, ["video"])
         assert values(target.read("video"), "id", "n") == [("a", 3)]

@@ -26,7 +26,7 @@ def versions(store: MetadataStore) -> None:
 
 @pytest.mark.usefixtures("versions")
 @pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
-def test_all_versions_are_deleted_with_feature_history_db05(store: MetadataStore, soft: bool) -> None:
+def test_db05_all_versions_are_deleted_with_feature_history(store: MetadataStore, soft: bool) -> None:
     store.delete("video", nw.col("id") != "c", soft=soft, with_feature_history=True)
     assert values(store.read("video")) == ["c"]
     define("video")
@@ -34,7 +34,7 @@ def test_all_versions_are_deleted_with_feature_history_db05(store: MetadataStore
 
 
 @pytest.mark.usefixtures("versions")
-def test_tombstones_keep_versions_and_runs_db05(store: MetadataStore) -> None:
+def test_db05_tombstones_keep_versions_and_runs(store: MetadataStore) -> None:
     kept = ("id", c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION, c.METAXY_MATERIALIZATION_ID, c.METAXY_UPDATED_AT)
     before = values(everything(store, "video"), *kept)
     store.delete("video", None, with_feature_history=True)
@@ -66,7 +66,7 @@ def test_a_delete_that_meets_no_row_writes_nothing(store: MetadataStore) -> None
     assert everything(store, "video").height == before
 
 
-def test_a_row_from_a_faster_clock_can_be_deleted_db28(store: MetadataStore) -> None:
+def test_db28_a_row_from_a_faster_clock_can_be_deleted(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))
     ahead = datetime.now(timezone.utc) + timedelta(hours=1)
@@ -76,7 +76,7 @@ def test_a_row_from_a_faster_clock_can_be_deleted_db28(store: MetadataStore) -> 
 
 
 @pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
-def test_rows_of_a_fallback_are_not_deleted_db04(make: StoreFactory, soft: bool) -> None:
+def test_db04_rows_of_a_fallback_are_not_deleted(make: StoreFactory, soft: bool) -> None:
     define("video")
     with make("far").open("w") as far:
         far.write("video", rows(id=["a", "b"]))
@@ -87,7 +87,7 @@ def test_rows_of_a_fallback_are_not_deleted_db04(make: StoreFactory, soft: bool)
         assert values(near.read("video")) == ["a", "b"]
 
 
-def test_a_dropped_feature_is_gone_db19(store: MetadataStore) -> None:
+def test_db19_a_dropped_feature_is_gone(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))
     store.drop_feature_metadata("video")
@@ -99,7 +99,7 @@ def test_a_dropped_feature_is_gone_db19(store: MetadataStore) -> None:
     assert values(store.read("video")) == ["b"]
 
 
-def test_a_dropped_feature_is_read_from_the_fallback_db19(make: StoreFactory) -> None:
+def test_db19_a_dropped_feature_is_read_from_the_fallback(make: StoreFactory) -> None:
     define("video")
     with make("far").open("w") as far:
         far.write("video", rows(id=["far"]))

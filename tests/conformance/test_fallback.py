@@ -14,6 +14,7 @@ from metaxy.errors import FeatureNotFoundError, InvalidConfigError, PolarsMateri
 from metaxy.hashing import HashAlgorithm
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.store import MetadataStore
+from metaxy.versioning.engine import PolarsEngine
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +23,14 @@ def features() -> None:
     define("clip", "video")
 
 
-@pytest.fixture(params=STORES)
-def far(request: pytest.FixtureRequest, tmp_path: Path) -> MetadataStore:
-    """A closed store of any kind that has video."""
+@pytest.fixture(params=["the same kind", "another kind"])
+def far(request: pytest.FixtureRequest, make: StoreFactory, tmp_path: Path) -> MetadataStore:
+    """A closed store that has video."""
     (tmp_path / "far").mkdir()
-    store = STORES[request.param](tmp_path / "far", name="far")
+    if request.param == "the same kind":
+        store = make("far", name="far")
+    else:
+        store = STORES["duckdb" if isinstance(make().engine, PolarsEngine) else "delta"](tmp_path / "far", name="far")
     with store.open("w"):
         store.write("video", rows(id=["a", "b"], n=[1, 2]))
     return store
@@ -42,7 +46,7 @@ def close(store: MetadataStore) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
-def test_frames_can_be_collected_until_the_outermost_block_ends_db13(make: StoreFactory, far: MetadataStore) -> None:
+def test_db13_frames_can_be_collected_until_the_outermost_block_ends(make: StoreFactory, far: MetadataStore) -> None:
     near = make("near", fallback_stores=[far])
     with near.open("w"):
         with near:
@@ -57,7 +61,7 @@ def test_frames_can_be_collected_until_the_outermost_block_ends_db13(make: Store
         assert not near.has_feature("video")
 
 
-def test_a_fallback_stays_open_although_its_user_closes_it_db13(make: StoreFactory, far: MetadataStore) -> None:
+def test_db13_a_fallback_stays_open_although_its_user_closes_it(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]) as near:
         with far:
             read = near.read("video")
@@ -66,7 +70,7 @@ def test_a_fallback_stays_open_although_its_user_closes_it_db13(make: StoreFacto
     assert close(far)
 
 
-def test_another_thread_may_close_the_last_block_db13(make: StoreFactory, far: MetadataStore) -> None:
+def test_db13_another_thread_may_close_the_last_block(make: StoreFactory, far: MetadataStore) -> None:
     near = make("near", fallback_stores=[far])
     block = near.open("r")
     block.__enter__()
@@ -106,7 +110,7 @@ def test_fallbacks_are_not_asked_if_told_so(make: StoreFactory, far: MetadataSto
         assert close(far)
 
 
-def test_closed_fallbacks_are_opened_to_look_db20(make: StoreFactory, far: MetadataStore) -> None:
+def test_db20_closed_fallbacks_are_opened_to_look(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]) as near:
         assert near.has_feature("video", check_fallback=True)
         assert near.find_store_for_feature("video") is far

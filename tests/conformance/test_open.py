@@ -139,6 +139,17 @@ def test_db15_only_metaxy_variables_configure_a_store(tmp_path: Path, monkeypatc
     assert lake.storage.describe(define("a/b").key) == {"uri": f"{tmp_path / 'lake'}/a/b.delta"}
 
 
+@pytest.mark.parametrize("engine", ["auto", "native", "polars"])
+def test_db23_the_engine_of_a_lake_can_be_configured(tmp_path: Path, engine: str) -> None:
+    define("clip", "video")
+    lake = {"root_path": str(tmp_path / "lake"), "versioning_engine": engine}
+    stores: Any = {"lake": {"type": "metaxy.ext.delta.DeltaMetadataStore", "config": lake}}
+    with MetaxyConfig(stores=stores).get_store("lake").open("w") as store:
+        assert store.versioning_engine == engine
+        store.write("video", rows(id=["a"]))
+        assert values(store.resolve_update("clip").new) == ["a"]
+
+
 def test_missing_tables_are_only_created_where_that_is_allowed(tmp_path: Path) -> None:
     store = duckdb_store(tmp_path, auto_create_tables=False)
     with store.open("w"), pytest.raises(TableNotFoundError, match="auto_create_tables"):
@@ -184,13 +195,13 @@ def test_names_of_extensions_are_checked(tmp_path: Path, extension: str) -> None
 
 
 @pytest.mark.parametrize("prefix", ["my-env.", "1st", "x; DROP TABLE victim; --", 'a"b', "é", "a\n"])
-def test_hostile_prefixes_are_refused(tmp_path: Path, prefix: str) -> None:
+def test_db17_hostile_prefixes_are_refused(tmp_path: Path, prefix: str) -> None:
     with pytest.raises(InvalidConfigError, match="table_prefix"):
         duckdb_store(tmp_path, table_prefix=prefix)
 
 
 @pytest.mark.parametrize("prefix", ["select", "Ab_1__", "_"])
-def test_prefixes_are_quoted(tmp_path: Path, prefix: str) -> None:
+def test_db17_prefixes_are_quoted(tmp_path: Path, prefix: str) -> None:
     with duckdb_store(tmp_path, table_prefix=prefix).open("w") as store:
         store.write("video", rows(id=["a"]))
         store.delete("video", None, soft=False)

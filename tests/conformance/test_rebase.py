@@ -14,6 +14,7 @@ from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.registry import FeatureGraph, current_graph
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars
 
 NEXT = [{"key": "default", "code_version": "2"}]
@@ -94,11 +95,40 @@ def test_rows_can_be_rebased_on_another_graph(store: MetadataStore) -> None:
     assert values(back, "id", c.METAXY_PROVENANCE) == values(first, "id", c.METAXY_PROVENANCE)
 
 
+def test_rows_can_be_rebased_on_a_version_that_was_pushed(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    SystemTableStorage(store).push_graph_snapshot()
+    pushed = current_graph().get_feature_version("clip")
+    projects = (current_graph().project_version, c.METAXY_PROJECT_VERSION)
+    computed(store)
+    store.write("clip", store.rebase("clip", previous(store)), preserve_feature_version=True)
+    back = collect_to_polars(store.rebase("clip", store.read("clip"), to_feature_version=pushed))
+    first = everything(store, "clip").filter(pl.col(c.METAXY_FEATURE_VERSION) == pushed)
+    columns = ("id", c.METAXY_PROVENANCE, c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION)
+    assert values(back, *columns) == values(first, *columns)
+    assert set(back[projects[1]]) == {projects[0]}
+
+
+def test_a_version_that_was_pushed_with_other_parents_is_refused(store: MetadataStore) -> None:
+    define("video", project="other")
+    define("clip", "video")
+    storage = SystemTableStorage(store)
+    for project in ("other", "test"):
+        storage.push_graph_snapshot(project=project)
+    pushed = current_graph().get_feature_version("clip")
+    define("video", project="other", fields=NEXT)
+    storage.push_graph_snapshot(project="other")
+    store.write("video", rows(id=["a"]))
+    with pytest.raises(ValueError, match="its parents in other projects or the hash settings have changed"):
+        store.rebase("clip", store.resolve_update("clip").new, to_feature_version=pushed)
+
+
 def test_the_current_version_may_be_named(store: MetadataStore) -> None:
     computed(store)
     version = current_graph().get_feature_version("clip")
     assert values(store.rebase("clip", previous(store), to_feature_version=version)) == ["a", "b"]
-    with pytest.raises(ValueError, match=r"version 'other' not found.*push first"):
+    with pytest.raises(ValueError, match=r"version 'other' not found.*push first.* Known versions: \w+$"):
         store.rebase("clip", previous(store), to_feature_version="other")
 
 

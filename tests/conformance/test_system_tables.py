@@ -1,6 +1,7 @@
 """Graphs that are pushed to a store, their history, and what can be built from them again."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from metaxy.errors import (
 )
 from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
+from metaxy.store.system import history
 from metaxy.store.system.records import Event
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import EVENTS_KEY, FEATURE_VERSIONS_KEY, FEATURE_VERSIONS_SCHEMA
@@ -257,13 +259,47 @@ def test_nothing_was_pushed(system: SystemTableStorage) -> None:
         system.load_graph_from_snapshot("x")
 
 
-def test_features_are_read_once_each(system: SystemTableStorage) -> None:
+def test_db27_features_are_read_once_each(system: SystemTableStorage) -> None:
     define("video")
     version = system.push_graph_snapshot().project_version
     system.store.write(FEATURE_VERSIONS_KEY, everything(system.store, TABLE))  # as if another push had raced
     spoil(system.store, feature_class_path="code.moved")
     assert system.read_features()["feature_class_path"].to_list() == ["code.moved"]
     assert pushed(system) == [(version, 1)]
+
+
+def test_db27_only_the_rows_that_are_asked_for_leave_the_store(
+    system: SystemTableStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[int] = []
+
+    def counted(frame: Any) -> pl.DataFrame:
+        rows = collect_to_polars(frame)
+        fetched.append(rows.height)
+        return rows
+
+    def push_a_change() -> None:
+        redefine("audio", "8")
+        system.push_graph_snapshot()
+
+    for code in range(8):
+        define("video")
+        redefine("audio", str(code))
+        system.push_graph_snapshot()
+    assert everything(system.store, TABLE).height == 16
+    monkeypatch.setattr(history, "collect_to_polars", counted)
+    asked: dict[str, Callable[[], object]] = {
+        "push again": system.push_graph_snapshot,
+        "push a change": push_a_change,
+        "read one snapshot": system.read_features,
+        "read the newest": lambda: system.resolve_selection(FeatureSelection(keys=["video"])),
+    }
+    rows = {}
+    for what, act in asked.items():
+        fetched.clear()
+        act()
+        rows[what] = sum(fetched)
+    assert rows == {"push again": 3, "push a change": 1, "read one snapshot": 2, "read the newest": 1}
 
 
 def test_features_of_another_version(system: SystemTableStorage) -> None:
@@ -336,8 +372,8 @@ def test_system_tables_are_read_like_features(store: MetadataStore) -> None:
     define("audio")
     define("video")
     SystemTableStorage(store).push_graph_snapshot()
-    for history in (True, False):
-        frame = store.read(TABLE, filters=[nw.col("feature_key") == "video"], with_feature_history=history)
+    for all_versions in (True, False):
+        frame = store.read(TABLE, filters=[nw.col("feature_key") == "video"], with_feature_history=all_versions)
         assert collect_to_polars(frame).columns == list(FEATURE_VERSIONS_SCHEMA)
         assert collect_to_polars(frame)["feature_key"].to_list() == ["video"]
     frame, owner = store.read(TABLE, columns=["project"], with_store_info=True)

@@ -43,7 +43,7 @@ VALUES = ["'; DROP TABLE video; --", '"', "\\", "\\'", "😀", "", " ", "NULL", 
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_keys_that_are_words_of_sql(make: Make, key: str) -> None:
+def test_db17_keys_that_are_words_of_sql(make: Make, key: str) -> None:
     define(key, fields=["from"])
     define("child", FeatureDep(feature=key), fields=["where"])
     with make().open("w") as store:
@@ -114,7 +114,7 @@ def test_names_of_fields(make: Make) -> None:
         assert not store.resolve_update("heir")
 
 
-def test_prefixes_that_are_words_of_sql(make: Make, name: str) -> None:
+def test_db17_prefixes_that_are_words_of_sql(make: Make, name: str) -> None:
     if name == "delta":
         return
     with make(table_prefix="order_").open("w") as store:

@@ -21,6 +21,9 @@ from metaxy.store.store import MetadataStore
 
 Make = Callable[..., MetadataStore]
 VIDEO = FeatureKey("video")
+# Stores that are files, and where: these tests fill, close, break and remove the places. Servers guard theirs.
+PLACES = {"duckdb": "store.duckdb", "delta": "delta"}
+on_disk = pytest.mark.parametrize("name", PLACES)
 
 
 def complaint(do: Callable[[], Any], kind: type[Exception] = MetadataStoreError) -> str:
@@ -36,6 +39,11 @@ def complaint(do: Callable[[], Any], kind: type[Exception] = MetadataStoreError)
 def write_row(make: Make, sample: str) -> None:
     with make().open("w") as store:
         store.write("video", rows(id=[sample]))
+
+
+def values_of_video(make: Make) -> list[Any]:
+    with make() as store:
+        return values(store.read("video"))
 
 
 # -- full and read-only ------------------------------------------------------------------------------------------------
@@ -54,6 +62,7 @@ except MetadataStoreError as error:
 """
 
 
+@on_disk
 @pytest.mark.parametrize("limit", [2_000_000, 3_000_000])
 def test_a_full_disk_is_named_and_nothing_is_half_written(make: Make, name: str, tmp_path: Path, limit: int) -> None:
     pytest.importorskip("resource")
@@ -72,7 +81,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(make: Make, name: str,
 STRANGER = """
 import os
 from metaxy.errors import MetadataStoreError
-for used in STORES:  # the modules may be out of reach afterwards
+for used in ("duckdb", sys.argv[1]):  # modules may be out of reach afterwards
     with STORES[used](Path(sys.argv[3])).open("w") as store:
         store.write("video", rows(id=["a"]))
         values(store.read("video"))
@@ -122,6 +131,7 @@ def stranger(name: str, folder: Path, tmp_path: Path, of_folders: int, of_files:
 windows = pytest.mark.skipif(os.name == "nt", reason="folders of Windows have other permissions")
 
 
+@on_disk
 @windows
 def test_a_folder_without_permission_is_read_but_not_written(name: str, folder: Path, tmp_path: Path) -> None:
     refused, read = stranger(name, folder, tmp_path, 0o555, 0o444)
@@ -132,6 +142,7 @@ def test_a_folder_without_permission_is_read_but_not_written(name: str, folder: 
         assert values(store.read("video")) == ["a"]
 
 
+@on_disk
 @windows
 def test_a_folder_that_may_not_be_entered_is_not_an_empty_one(name: str, folder: Path, tmp_path: Path) -> None:
     for heard in stranger(name, folder, tmp_path, 0o000, 0o000):
@@ -166,24 +177,24 @@ def test_a_table_that_is_dropped_before_its_rows_are_collected(make: Make) -> No
 # -- broken and foreign ------------------------------------------------------------------------------------------------
 
 
+@on_disk
 def test_a_database_of_garbage(make: Make, name: str, tmp_path: Path) -> None:
     write_row(make, "a")
     for file in [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix in (".duckdb", ".json")]:
         file.write_bytes(b"\x00garbage\xff" * 2000)
     assert str(tmp_path) in complaint(lambda: write_row(make, "b"), StoreConnectionError)
-    if name == "duckdb":
-        return
-    with make() as store:
-        complaint(lambda: store.read("video"), StoreConnectionError)
+    assert str(tmp_path) in complaint(lambda: values_of_video(make), StoreConnectionError)
 
 
+@on_disk
 def test_a_file_where_a_folder_should_be(make: Make, name: str, tmp_path: Path) -> None:
-    place = tmp_path / "delta"
-    if name == "delta":
-        place.write_text("a file")
+    place = tmp_path / PLACES[name]
+    if place.suffix:
+        place.mkdir()  # a folder where a file should be
     else:
-        (tmp_path / "store.duckdb").mkdir()
-    assert str(tmp_path) in complaint(lambda: write_row(make, "a"), StoreConnectionError)
+        place.write_text("a file")
+    for do in (lambda: write_row(make, "a"), lambda: values_of_video(make)):
+        assert str(tmp_path) in complaint(do, StoreConnectionError)
 
 
 def test_a_table_whose_data_files_are_gone(tmp_path: Path) -> None:
@@ -257,10 +268,14 @@ def test_a_type_that_changes_is_refused(make: Make) -> None:
         assert values(store.read("video"), "id", "size") == [("a", 1)]
 
 
-def test_a_store_whose_folder_is_removed(make: Make, tmp_path: Path) -> None:
+@on_disk
+def test_a_store_whose_place_is_removed(make: Make, name: str, tmp_path: Path) -> None:
     write_row(make, "a")
-    shutil.rmtree(tmp_path / "delta", ignore_errors=True)
-    (tmp_path / "store.duckdb").unlink(missing_ok=True)
+    place = tmp_path / PLACES[name]
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink()
     with make() as store:
         assert not store.has_feature("video")
     write_row(make, "b")

@@ -61,7 +61,7 @@ def test_existing_tables_keep_their_partitions(tmp_path: Path) -> None:
         assert values(store.read("video")) == ["a", "b"]
 
 
-def test_files_of_other_versions_are_never_read(tmp_path: Path) -> None:
+def test_db30_files_of_other_versions_are_never_read(tmp_path: Path) -> None:
     with DeltaMetadataStore(tmp_path).open("w") as store:
         for version in ("1", "2", "3"):
             code_version("video", version)
@@ -92,7 +92,7 @@ def test_files_of_other_versions_are_never_read(tmp_path: Path) -> None:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def test_small_files_are_merged_and_old_ones_removed(tmp_path: Path) -> None:
+def test_db30_small_files_are_merged_and_old_ones_removed(tmp_path: Path) -> None:
     with DeltaMetadataStore(tmp_path).open("w") as store:
         for number in range(8):
             store.write("video", rows(id=[f"{number}"]))

@@ -71,14 +71,14 @@ def test_it_finds_what_changed(store: DuckDBMetadataStore, monkeypatch: pytest.M
     assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
 
 
-def test_each_field_and_sample_is_hashed_once(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_db08_each_field_and_sample_is_hashed_once(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
     statement, _ = statement_of(store, monkeypatch)
     assert statement.count("md5(") == 3  # two fields and the sample
     plan = [str(details) for _, details in operators(store, statement)]
     assert sum(text.count("md5(") for text in plan) <= 3  # and the plan writes none of them twice
 
 
-def test_the_payload_is_read_only_for_changed_samples(
+def test_db08b_the_payload_is_read_only_for_changed_samples(
     store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statement, _ = statement_of(store, monkeypatch)

@@ -20,6 +20,7 @@ How to add a command
    something, such as features that are not up to date, returns its exit code.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -59,6 +60,8 @@ GLOBAL: Final = Group("Global", sort_key=100)
 
 # Name, where its function or app is (imported when it runs), and what `mx --help` says; in the order of that page.
 COMMANDS: Final = (
+    ("init", "metaxy.cli.init:init", "Write a small new project that works at once."),
+    ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
     ("list", "metaxy.cli.listing:app", "Show features or stores."),
     ("describe", "metaxy.cli.describe:app", "Show everything about features, or about the graph."),
     ("graph", "metaxy.cli.graph:app", "Draw the features of the project, or what is around one."),
@@ -67,7 +70,10 @@ COMMANDS: Final = (
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),
     ("metadata", "metaxy.cli.metadata:app", "Show, count, copy, rebase and delete the rows of features."),
-    ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
+    ("config", "metaxy.cli.configuration:app", "Show the configuration."),
+    ("doctor", "metaxy.cli.doctor:doctor", "Check configuration, features and stores."),
+    ("shell", "metaxy.cli.shell:shell", "Run commands one after the other, without loading everything again."),
+    ("completion", "metaxy.cli.completion:completion", "Let your shell complete commands and options."),
 )
 
 
@@ -179,7 +185,8 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
 
 
 def _prepare_process() -> None:
-    """Let warnings be one line, and characters that a stream cannot show no error."""
+    """Let warnings be one line, and characters that a stream cannot show no error; collect garbage seldom."""
+    gc.set_threshold(100_000, 20, 100)  # features are many objects that stay: looking at them again takes longer
     if not sys.warnoptions:
         for category in (MetaxyWarning, PolarsMaterializationWarning, MetaxyColumnMissingWarning):
             warnings.simplefilter("default", category)

@@ -41,7 +41,7 @@ class Workspace:
     @cached_property
     def graph(self) -> FeatureGraph:
         """The features of the project, loaded now; the folder of the configuration file can be imported from."""
-        self._make_importable()
+        self.make_importable()
         init(self.config)
         if self.options.sync:
             sync_external_features(self.store(), on_version_mismatch="error" if self.options.locked else None)
@@ -49,10 +49,11 @@ class Workspace:
 
     def unlocked_graph(self) -> FeatureGraph:
         """Load what the lock file is made from: this project and the installed packages it needs, no placeholders."""
-        self._make_importable()
+        self.make_importable()
         return load_features(self.config.entrypoints, filter_project=self.config.project)
 
-    def _make_importable(self) -> None:
+    def make_importable(self) -> None:
+        """Let modules be imported from the folder of the configuration file."""
         folder = str(self.config.config_file.parent if self.config.config_file else Path.cwd())
         if folder not in sys.path:
             sys.path.insert(0, folder)

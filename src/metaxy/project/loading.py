@@ -142,10 +142,32 @@ def load_package_entrypoints(
         EntrypointLoadError: if an entry point cannot be loaded.
     """
     closure = dependency_closure(filter_project) if filter_project else None
-    for entry_point in entry_points(group=group):
+    for entry_point in package_entry_points(group):
         if closure is None or entry_point.dist is None or canonical_name(entry_point.dist.name) in closure:
-            what = f"entry point {entry_point.name!r} ({entry_point.value})"
-            load_into(_or_active(graph), what, entry_point.module, partial(_run, entry_point))
+            load_one_package(entry_point, graph=graph)
+
+
+def package_entry_points(group: str = DEFAULT_ENTRY_POINT_GROUP) -> list[EntryPoint]:
+    """Return the entry points of installed packages; nothing is imported.
+
+    Args:
+        group: Which entry points.
+    """
+    return list(entry_points(group=group))
+
+
+def load_one_package(entry_point: EntryPoint, *, graph: FeatureGraph | None = None) -> None:
+    """Load features from one entry point of an installed package.
+
+    Args:
+        entry_point: What to load.
+        graph: The graph to fill, the active one by default.
+
+    Raises:
+        EntrypointLoadError: if it cannot be loaded.
+    """
+    what = f"entry point {entry_point.name!r} ({entry_point.value})"
+    load_into(_or_active(graph), what, entry_point.module, partial(_run, entry_point))
 
 
 def _run(entry_point: EntryPoint) -> None:

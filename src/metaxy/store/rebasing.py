@@ -7,9 +7,13 @@ import narwhals as nw
 
 from metaxy import columns as c
 from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
 from metaxy.registry import FeatureGraph
 from metaxy.store.scope import Scope
+from metaxy.store.snapshots import recorded_graph
+from metaxy.store.system.storage import SystemTableStorage
+from metaxy.store.system.tables import COL_PROJECT
 from metaxy.store.updating import Update, UpdateRequest
 from metaxy.versioning.frames import as_narwhals, to_polars_lazy
 
@@ -21,21 +25,43 @@ DATA_VERSIONS = (c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD)
 VERSIONS = (c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION)
 
 
-def target_scope(scope: Scope, feature: Any, to_feature_version: str | None, graph: FeatureGraph | None) -> Scope:
-    """Return the scope of the graph that rows are rebased on.
+def target_scope(
+    store: "MetadataStore", scope: Scope, feature: Any, to_feature_version: str | None, graph: FeatureGraph | None
+) -> Scope:
+    """Return the scope of the graph that rows are rebased on: the given one, the active one, or one that was pushed.
 
     Raises:
-        ValueError: if the version that was asked for is not that of the graph.
+        ValueError: if no graph has the version that was asked for.
     """
     target = scope if graph is None else replace(scope, graph=graph)
-    definition = target.definition(feature)
-    version = target.version(definition.key)
-    if to_feature_version not in (None, version):
-        raise ValueError(
-            f"feature {definition.key}: version {to_feature_version!r} not found, the graph has {version!r}; push "
-            "first the graph that has it, or pass it as `graph=`"
+    key = target.definition(feature).key
+    if to_feature_version in (None, target.version(key)):
+        return target
+    if graph is not None:
+        raise DefinitionError(
+            f"feature {key}: version {to_feature_version!r} not found, `graph=` has {target.version(key)!r}"
         )
-    return target
+    return replace(scope, graph=_pushed_graph(store, scope, key, to_feature_version))
+
+
+def _pushed_graph(store: "MetadataStore", scope: Scope, key: FeatureKey, version: str) -> FeatureGraph:
+    """Return the graph in which a feature has this version, as it was pushed last."""
+    pushed = SystemTableStorage(store).read_feature_versions(key)
+    snapshots = pushed.filter(pushed[c.METAXY_FEATURE_VERSION] == version)
+    if snapshots.is_empty():
+        known = [scope.version(key), *pushed[c.METAXY_FEATURE_VERSION].to_list()]
+        raise DefinitionError(
+            f"feature {key}: version {version!r} not found in {store!r}, push first the graph that has it."
+            f"{did_you_mean(version, known)} Known versions: {', '.join(dict.fromkeys(known))}"
+        )
+    row = snapshots.row(0, named=True)
+    graph = recorded_graph(store, row[c.METAXY_PROJECT_VERSION], row[COL_PROJECT])
+    if graph.feature_version(key, scope.hash.length) != version:
+        raise DefinitionError(
+            f"feature {key}: version {version!r} was pushed, but its parents in other projects or the hash settings "
+            "have changed since; pass the graph that has it as `graph=`"
+        )
+    return graph
 
 
 def rebase(store: "MetadataStore", scope: Scope, feature: Any, df: Any) -> nw.LazyFrame[Any]:

@@ -292,13 +292,13 @@ class MetadataStore(StoreInformation):
         Args:
             feature: anything that names a feature with dependencies.
             df: its rows, as `read` returns them.
-            to_feature_version: the version to rebase on; the current one by default.
-            graph: the graph that has this version; the active one by default.
+            to_feature_version: the version to rebase on, the current one or one that was pushed; by default the former.
+            graph: the graph that has this version; the active one, or the one that was pushed with it, by default.
 
         Raises:
-            ValueError: if the feature is a root, or its version is another one in the graph.
+            ValueError: if the feature is a root, or no graph has this version.
         """
-        return rebase(self, target_scope(self._scope("r"), feature, to_feature_version, graph), feature, df)
+        return rebase(self, target_scope(self, self._scope("r"), feature, to_feature_version, graph), feature, df)
 
     # -- updates -------------------------------------------------------------------------------------------------------
 

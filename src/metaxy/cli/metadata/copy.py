@@ -1,7 +1,8 @@
 """`mx metadata copy`: features from one store to another."""
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -9,6 +10,10 @@ from metaxy.cli.failures import USAGE, CommandError
 from metaxy.cli.output import done, say
 from metaxy.cli.selection import AllFeatures, Features, Filters, parsed_filters, selected_features
 from metaxy.cli.workspace import workspace
+from metaxy.definitions.keys import FeatureKey
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
 
 
 def copy(
@@ -43,7 +48,7 @@ def copy(
     with from_, to.open("r" if dry_run else "w"):
         counts = to.copy_metadata(
             from_,
-            keys,
+            _present(from_, keys),
             global_filters=conditions,
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
@@ -51,6 +56,18 @@ def copy(
             dry_run=dry_run,
         )
     what = f"{counts['features_copied']} feature(s), {counts['rows_copied']} row(s)"
-    if skipped := len(keys) - counts["features_copied"]:
-        say(f"{skipped} feature(s) have no table in {from_!r} and were left out")
     say(f"Dry run: would copy {what}") if dry_run else done(f"Copy complete: {what} copied")
+
+
+def _present(source: "MetadataStore", keys: Sequence[FeatureKey]) -> list[FeatureKey]:
+    """Return the features that a store has, and name the others.
+
+    Raises:
+        CommandError: if it has none of them.
+    """
+    present = [key for key in keys if source.has_feature(key)]
+    if not present:
+        raise CommandError("NO_FEATURES", f"{source!r} has none of the features: {', '.join(map(str, keys))}")
+    if missing := [str(key) for key in keys if key not in present]:
+        say(f"Left out, because they have no table in {source!r}: {', '.join(missing)}")
+    return present

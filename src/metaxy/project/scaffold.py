@@ -1,0 +1,184 @@
+"""A new project: a few small files that work at once, and that people change into their own."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from metaxy.config.files import CONFIG_FILE
+from metaxy.errors import MetaxyError, short_path
+
+CONFIG: Final = """\
+# The configuration of this project; `mx config print` shows all of it, `mx doctor` checks it.
+project = "{name}"
+entrypoints = ["features"]      # modules that define features, found from this folder
+store = "dev"                   # the default store
+auto_create_tables = true       # tables are created when they are first written
+hash_truncation_length = 16     # 64 bits of each hash
+
+[stores.dev]
+type = "metaxy.ext.duckdb.DuckDBMetadataStore"
+database = "dev.duckdb"
+hash_algorithm = "md5"
+
+# Another store, to copy to: mx metadata copy --all-features --from dev --to prod
+[stores.prod]
+type = "metaxy.ext.duckdb.DuckDBMetadataStore"
+database = "prod.duckdb"
+hash_algorithm = "md5"
+"""
+FEATURES: Final = '''\
+"""What this project computes.
+
+When the code behind a field changes, change its code_version: what depends on it becomes stale, and nothing else.
+"""
+
+import metaxy as mx
+
+__metaxy_project__ = "{name}"  # as in metaxy.toml; the features of a package belong to the project of its name
+
+
+class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video", id_columns=["id"], fields=["audio", "frames"])):
+    """A video. Nothing is computed: the versions of its fields come from the files."""
+
+    id: str
+    path: str
+
+
+class Faces(
+    mx.BaseFeature,
+    spec=mx.FeatureSpec(
+        key="video/faces",
+        id_columns=["id"],
+        deps=[Video],
+        fields=[
+            mx.FieldSpec(key="faces", code_version="1", deps=[mx.FieldDep(feature=Video, fields=["frames"])]),
+        ],
+    ),
+):
+    """Who is seen: a new sound changes nothing here."""
+
+    id: str
+    faces: int
+
+
+class Transcript(
+    mx.BaseFeature,
+    spec=mx.FeatureSpec(
+        key="video/transcript",
+        id_columns=["id"],
+        deps=[Video],
+        fields=[
+            mx.FieldSpec(key="text", code_version="1", deps=[mx.FieldDep(feature=Video, fields=["audio"])]),
+        ],
+    ),
+):
+    """What is said: new frames change nothing here."""
+
+    id: str
+    text: str
+
+
+class Summary(
+    mx.BaseFeature,
+    spec=mx.FeatureSpec(
+        key="summary",
+        id_columns=["id"],
+        deps=[mx.FeatureDep(feature=Faces, select=["faces"]), mx.FeatureDep(feature=Transcript, select=["text"])],
+        fields=["summary"],
+    ),
+):
+    """What it is about."""
+
+    id: str
+    summary: str
+'''
+PIPELINE: Final = '''\
+"""Bring all features up to date; only what is new or stale is computed. Run it again after each change."""
+
+import warnings
+
+import polars as pl
+from features import Faces, Summary, Transcript, Video
+
+import metaxy as mx
+from metaxy.errors import AutoCreatedTableWarning
+
+# In real life these are files, and the version of a field is a hash of its content. Change one, and run this again.
+VIDEOS = {{
+    "cat": {{"audio": "take 1", "frames": "take 1"}},
+    "dog": {{"audio": "take 1", "frames": "take 1"}},
+    "owl": {{"audio": "take 1", "frames": "take 1"}},
+}}
+
+
+def find_videos():
+    """Return all videos, with a version for each field."""
+    rows = [{{"id": name, "path": f"{{name}}.mp4", "metaxy_provenance_by_field": v}} for name, v in VIDEOS.items()]
+    return pl.DataFrame(rows)
+
+
+# What computes each feature from a row of its parents, parents first.
+PIPELINE = {{
+    Video: lambda row: {{}},
+    Faces: lambda row: {{"faces": len(row["id"])}},
+    Transcript: lambda row: {{"text": f"hello from {{row['id']}}"}},
+    Summary: lambda row: {{"summary": f"{{row['faces']}} faces, {{row['text']!r}}"}},
+}}
+
+
+def update(store, feature, compute):
+    """Compute what is new or stale of a feature, and write it."""
+    todo = store.resolve_update(feature, samples=find_videos() if feature is Video else None).to_polars()
+    rows = pl.concat([todo.new, todo.stale])
+    if not rows.is_empty():
+        store.write(feature, rows.with_columns(pl.DataFrame([compute(row) for row in rows.to_dicts()])))
+    print(f"{{feature.spec().key!s:20}} {{len(todo.new)}} new, {{len(todo.stale)}} stale")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", AutoCreatedTableWarning)
+    config = mx.init()
+    with config.get_store().open("w") as store:
+        for feature, compute in PIPELINE.items():
+            update(store, feature, compute)
+'''
+IGNORED: Final = "*.duckdb\n*.duckdb.wal\n.env\n__pycache__/\n"
+FILES: Final = {CONFIG_FILE: CONFIG, "features.py": FEATURES, "pipeline.py": PIPELINE, ".gitignore": IGNORED}
+KEPT: Final = (".gitignore",)  # a project may have one already
+
+
+def write_project(folder: Path, name: str | None = None) -> list[Path]:
+    """Write the files of a new project, and return them; what is there already is not touched.
+
+    Args:
+        folder: Where to write it; created if it is missing.
+        name: Name of the project; that of the folder by default.
+
+    Raises:
+        MetaxyError: if a file of that name exists, or the folder cannot be written.
+    """
+    existing = [file for file in FILES if (folder / file).exists()]
+    if taken := [file for file in existing if file not in KEPT]:
+        where = short_path(folder.resolve()) if folder.resolve() != Path.cwd() else "this folder"
+        raise MetaxyError(f"{where} has {' and '.join(taken)} already; give another PATH: mx init my-project")
+    name = name or project_name(folder.resolve().name)
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in FILES.items():
+            if file not in existing:
+                path = folder / file
+                path.write_text(text if file in KEPT else text.format(name=name), encoding="utf-8")
+                written.append(path)
+    except OSError as error:
+        raise MetaxyError(f"cannot write the project to {folder}: {error.strerror}; give another PATH") from error
+    return written
+
+
+def project_name(folder: str) -> str:
+    """Return the name of a folder as that of a project: letters, digits, - and single _.
+
+    >>> project_name("My videos__2"), project_name("…")
+    ('My-videos_2', 'project')
+    """
+    return re.sub(r"_+", "_", re.sub(r"[^A-Za-z0-9_-]+", "-", folder)).strip("-_") or "project"

@@ -1,0 +1,127 @@
+"""A new project works at once, with every command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metaxy.cli.app import main
+from metaxy.config import MetaxyConfig
+from metaxy.testing import CliResult, TempMetaxyProject
+
+
+class NewProject(TempMetaxyProject):
+    """A project that `mx init` wrote."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        for file in (path / "metaxy.toml", path / "test_project" / "__init__.py"):
+            file.unlink()
+        (path / "test_project").rmdir()
+        self.run_cli(["init", "--project", "zoo"])
+
+    def pipeline(self) -> list[str]:
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("METAXY_")}
+        command = [sys.executable, "pipeline.py"]
+        done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.path / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> NewProject:
+    return NewProject(tmp_path)
+
+
+def test_the_pipeline_computes_what_changed(project: NewProject) -> None:
+    assert [line.split()[1:] for line in project.pipeline()] == [["3", "new,", "0", "stale"]] * 4
+    assert [line.split()[1:] for line in project.pipeline()] == [["0", "new,", "0", "stale"]] * 4
+    project.edit("pipeline.py", '"audio": "take 1"', '"audio": "take 2"')
+    project.edit("features.py", 'key="faces", code_version="1"', 'key="faces", code_version="2"')
+    assert project.pipeline() == [
+        "video                0 new, 1 stale",
+        "video/faces          3 new, 0 stale",
+        "video/transcript     0 new, 1 stale",
+        "summary              3 new, 0 stale",
+    ]
+
+
+COMMANDS = (
+    ["list", "features"],
+    ["list", "stores"],
+    ["push"],
+    ["history"],
+    ["lock"],
+    ["lock", "--check"],
+    ["metadata", "stats"],
+    ["metadata", "show", "summary"],
+    ["metadata", "copy", "--all-features", "--from", "dev", "--to", "prod"],
+    ["metadata", "delete", "--all-features", "--hard", "--yes", "--dry-run"],
+    ["config", "print"],
+    ["doctor"],
+)
+
+
+def test_every_command_runs_in_it(project: NewProject) -> None:
+    project.pipeline()
+    for command in COMMANDS:
+        result = project.run_cli(command)
+        assert "Warning" not in result.stderr, command
+    assert MetaxyConfig.load(project.path / "metaxy.toml").hash_truncation_length == 16
+
+
+def test_commands_run_before_anything_was_computed(project: NewProject) -> None:
+    for command in COMMANDS:
+        if command[:2] not in (["metadata", "show"], ["metadata", "copy"], ["metadata", "delete"]):
+            project.run_cli(command)
+    assert "has no table" in project.run_cli(["metadata", "show", "summary"], check=False).stderr
+
+
+def run_in(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: str) -> CliResult:
+    monkeypatch.chdir(folder)
+    code = main(args)
+    return CliResult(args, code, *capsys.readouterr())
+
+
+def test_the_project_is_called_like_its_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run_in(tmp_path, capsys, monkeypatch, "init", "My zoo__1")
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        str(Path("My zoo__1", name)) for name in ("metaxy.toml", "features.py", "pipeline.py", ".gitignore")
+    ]
+    assert "cd My zoo__1" in result.stderr
+    assert 'project = "My-zoo_1"' in (tmp_path / "My zoo__1" / "metaxy.toml").read_text()
+
+
+def test_what_is_there_is_not_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gitignore").write_text("mine")
+    assert run_in(tmp_path, capsys, monkeypatch, "init").returncode == 0
+    assert (tmp_path / ".gitignore").read_text() == "mine"
+    before = (tmp_path / "features.py").read_text()
+    (tmp_path / "metaxy.toml").unlink()
+    again = run_in(tmp_path, capsys, monkeypatch, "init")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "features.py and pipeline.py already" in again.stderr
+    assert (tmp_path / "features.py").read_text() == before
+    assert not (tmp_path / "metaxy.toml").exists()
+
+
+def test_a_place_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    result = run_in(tmp_path, capsys, monkeypatch, "init", "file/project")
+    assert result.returncode == 1
+    assert "cannot write the project to" in result.stderr
