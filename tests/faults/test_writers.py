@@ -115,6 +115,24 @@ def test_of_rows_written_at_one_moment_the_same_wins_in_any_order(make: Make, or
         assert {row[1] for row in whole_rows(other)} == {winner}
 
 
+def test_db28_a_write_wins_over_those_of_a_machine_whose_clock_is_ahead(make: Make) -> None:
+    """Also over a deletion there; samples that only the other machine or only this one wrote keep their times."""
+    ahead, behind = make(), make()
+    behind.clock = Stopped()
+    with ahead.open("w"):
+        ahead.write("video", rows("far", id=["a", "b", "gone"], u=["far"] * 3, v=["far"] * 3))
+        ahead.delete("video", nw.col("id") == "gone")
+    with behind.open("w"):
+        for word in ("1", "2"):
+            behind.write("video", rows(word, id=["a", "gone"], u=[word] * 2, v=[word] * 2))
+        behind.write("video", rows("new", id=["new"], u=["new"], v=["new"]))
+        found = [("a", "2", "2"), ("b", "far", "far"), ("gone", "2", "2"), ("new", "new", "new")]
+        assert values(behind.read("video"), "id", "u", "v") == found
+        stored = everything(behind, "video")
+    times = dict(stored.filter(stored["u"] != "far").select("id", c.METAXY_UPDATED_AT).rows())
+    assert times["new"] == NOON < min(times["a"], times["gone"])
+
+
 def test_a_clock_that_is_set_back_hides_no_later_write(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([NOON, NOON - timedelta(hours=1), NOON - timedelta(hours=2)])
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
 
 
-_MOMENT = nw.Datetime("us", "UTC")
+MOMENT = nw.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,15 @@ class Found:
         """Return the table as it was at a moment: rows that were written, or deleted, later do not count."""
         if moment is None:
             return self
-        scan = self.scan
-        columns = [column for column in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if column in scan.schema]
-        event = nw.coalesce(*(nw.col(column).cast(_MOMENT) for column in columns))
-        counts = event.is_null() | (event <= nw.lit(moment).cast(_MOMENT))
-        return replace(self, scan=replace(scan, frame=scan.frame.filter(counts), table=None))
+        event = event_time(self.scan)
+        counts = event.is_null() | (event <= nw.lit(moment).cast(MOMENT))
+        return replace(self, scan=replace(self.scan, frame=self.scan.frame.filter(counts), table=None))
+
+
+def event_time(scan: Scan) -> nw.Expr:
+    """Write when a row was deleted or, while it lives, written: the time that decides which row is the latest."""
+    columns = [column for column in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if column in scan.schema]
+    return nw.coalesce(*(nw.col(column).cast(MOMENT) for column in columns))
 
 
 def checked_moment(moment: datetime | None) -> datetime | None:

@@ -1,7 +1,8 @@
 """Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
@@ -20,6 +21,7 @@ from metaxy.errors import (
 from metaxy.storage.evolution import Fit, fit_columns, lossy
 from metaxy.storage.port import Append, Scan
 from metaxy.store.foreign import refuse_foreign_table
+from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
@@ -78,6 +80,8 @@ def prepare(
     rows = checked(store, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     try_casts(rows, fit, definition)
+    if table is not None:
+        stamp = after_faster_clocks(stamp, table, rows, definition.spec.id_columns)
     target = Target(fit.casts, table.types, table.frame) if table else Target()
     stamped = store.engine.stamp(rows, stamp, target)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
@@ -277,6 +281,29 @@ def forms_of_table(
         added = tuple(m for m in members if m not in existing.members)
         forms[column] = ByField(existing.form, (*existing.members, *added) if existing.form == "struct" else ())
     return forms
+
+
+def after_faster_clocks(stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], ids: Sequence[str]) -> Stamp:
+    """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
+
+    Rows from the future are rare: only if there are any are their samples compared with those of the write.
+    """
+    event, now = event_time(table), nw.lit(stamp.times[c.METAXY_UPDATED_AT]).cast(MOMENT)
+    ahead = table.frame.filter(event > now)
+    if c.METAXY_FEATURE_VERSION not in stamp.kept:
+        ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == stamp.texts[c.METAXY_FEATURE_VERSION])
+    if _newest(ahead, event) is None:
+        return stamp
+    samples = rows.select(nw.col(name).cast(table.schema[name]) for name in ids).unique()
+    newest = _newest(ahead.join(samples, on=list(ids), how="semi"), event)
+    if newest is None:
+        return stamp
+    return replace(stamp, times={**stamp.times, c.METAXY_UPDATED_AT: newest + timedelta(microseconds=1)})
+
+
+def _newest(rows: nw.LazyFrame[Any], event: nw.Expr) -> datetime | None:
+    found: datetime | None = collect_to_polars(rows.select(mx_event=event).select(nw.col("mx_event").max())).item()
+    return found
 
 
 def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], stamp: Stamp) -> Checks:
