@@ -20,6 +20,7 @@ How to add a command
    something, such as features that are not up to date, returns its exit code.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -62,6 +63,9 @@ COMMANDS: Final = (
     ("init", "metaxy.cli.init:init", "Write a small new project that works at once."),
     ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
     ("list", "metaxy.cli.listing:app", "Show features or stores."),
+    ("describe", "metaxy.cli.describe:app", "Show everything about features, or about the graph."),
+    ("graph", "metaxy.cli.graph:app", "Draw the features of the project, or what is around one."),
+    ("graph-diff", "metaxy.cli.graph_diff:app", "Show what changed between two versions of the project."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),
@@ -78,6 +82,15 @@ class Variables(Env):
 
     def _prefix(self, commands: tuple[str, ...]) -> str:
         return super()._prefix(commands).replace("-", "_")
+
+
+def _global(variable: str) -> Parameter:
+    """Return what global options have in common; an empty variable says nothing, as in the configuration."""
+    return Parameter(env_var=variable, env_var_split=_unless_empty, group=GLOBAL)
+
+
+def _unless_empty(_: Any, text: str, **__: Any) -> list[str]:
+    return [text] if text else []
 
 
 def installed_version() -> str:
@@ -107,11 +120,11 @@ app.meta.config = ()  # global options have variables of their own
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config_file: Annotated[Path | None, Parameter(env_var="METAXY_CONFIG_FILE", group=GLOBAL)] = None,
-    project: Annotated[str | None, Parameter(env_var="METAXY_PROJECT", group=GLOBAL)] = None,
-    all_projects: Annotated[bool, Parameter(env_var="METAXY_ALL_PROJECTS", group=GLOBAL)] = False,
-    sync: Annotated[bool, Parameter(env_var="METAXY_SYNC", group=GLOBAL)] = False,
-    locked: Annotated[bool, Parameter(env_var="METAXY_LOCKED", group=GLOBAL)] = False,
+    config_file: Annotated[Path | None, _global("METAXY_CONFIG_FILE")] = None,
+    project: Annotated[str | None, _global("METAXY_PROJECT")] = None,
+    all_projects: Annotated[bool, _global("METAXY_ALL_PROJECTS")] = False,
+    sync: Annotated[bool, _global("METAXY_SYNC")] = False,
+    locked: Annotated[bool, _global("METAXY_LOCKED")] = False,
     debug: Annotated[bool, Parameter(negative=(), group=GLOBAL)] = False,
 ) -> Any:
     """Run one command with the global options, which may stand anywhere on the line.
@@ -181,7 +194,8 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
 
 
 def _prepare_process() -> None:
-    """Let warnings be one line, and characters that a stream cannot show no error."""
+    """Let warnings be one line, and characters that a stream cannot show no error; collect garbage seldom."""
+    gc.set_threshold(100_000, 20, 100)  # features are many objects that stay: looking at them again takes longer
     if not sys.warnoptions:
         for category in (MetaxyWarning, PolarsMaterializationWarning, MetaxyColumnMissingWarning):
             warnings.simplefilter("default", category)
