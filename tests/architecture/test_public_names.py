@@ -21,6 +21,8 @@ OLD_NAMES = {
     "metaxy._packaging": ("detect_project_from_package", "metaxy.feature"),
     "metaxy._warnings": ("MovedMetadataStoreWarning", "metaxy.errors"),
     "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.loading"),
+    "metaxy.ext.ibis.metadata_store": ("IbisMetadataStore IbisMetadataStoreConfig", "metaxy.ext.ibis"),
+    "metaxy.metadata_store.ibis": ("IbisMetadataStore", "metaxy.ext.ibis"),
     "metaxy.ext.metadata_stores.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
     "metaxy.ext.metadata_stores.postgresql": ("PostgreSQLMetadataStore", "metaxy.ext.postgresql"),
     "metaxy.ext.metadata_stores.duckdb": ("ExtensionSpec", "metaxy.ext.duckdb"),
