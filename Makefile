@@ -1,6 +1,7 @@
 # Only Python and make are needed: uv comes from the PATH, or else into .venv-tools; uv then fills .venv from uv.lock.
 
 PYTHON ?= python3
+N ?= 2000
 ifeq ($(firstword $(shell uv --version 2>/dev/null || true)),uv)
 UV := uv
 else
@@ -11,7 +12,7 @@ RUN := $(UV) run --no-sync
 PYTEST := $(RUN) pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check fmt types docs reference bench budgets
+.PHONY: help demo test test-slow agree check fmt types docs reference bench budgets
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -25,6 +26,9 @@ test: .venv/.test  ## Run the fast tests
 
 test-slow: .venv/.dev  ## Run the slow tests: other type checkers, kills, many writers
 	$(PYTEST) -m slow
+
+agree: .venv/.test  ## Compare engines with the plain-Python reference on N generated cases (make agree N=20000)
+	METAXY_AGREE=$(N) $(PYTEST) -n 2 tests/agreement
 
 check: .venv/.dev  ## Check format, lint, types, the lock file and the workflow
 	$(RUN) ruff format --check

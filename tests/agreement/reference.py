@@ -7,7 +7,7 @@ definition versions are taken from it.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from tests.agreement.conditions import Condition, holds
@@ -23,6 +23,7 @@ from metaxy.definitions.spec import FeatureSpec
 Row: TypeAlias = dict[str, Any]
 Conditions: TypeAlias = Sequence[Condition]
 PROJECT = "agreement"
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Refused(Exception):
@@ -139,8 +140,19 @@ class Reference:
                 table.columns.append(name)
                 for row in table.rows:
                     row[name] = None
-        for row in distinct(given.rows):
-            table.rows.append(dict.fromkeys(table.columns) | {n: row[n] for n in user} | self._stamp(key, row, now))
+        rows = distinct(given.rows)
+        updated = self._after(key, rows, now)
+        for row in rows:
+            stamp = self._stamp(key, row, now) | {c.METAXY_UPDATED_AT: updated}
+            table.rows.append(dict.fromkeys(table.columns) | {n: row[n] for n in user} | stamp)
+
+    def _after(self, key: FeatureKey, rows: Sequence[Row], now: datetime) -> datetime:
+        """Return a time for a write that is later than all that happened to its samples."""
+        ids = self.spec(key).id_columns
+        written = [[row[name] for name in ids] for row in rows]
+        versions = [row for row in self.tables[key].rows if row[c.METAXY_FEATURE_VERSION] == self.version(key)]
+        events = [event(row) for row in versions if [row[name] for name in ids] in written]
+        return max([now, *(moment + MICROSECOND for moment in events if moment > now)])
 
     def _stamp(self, key: FeatureKey, row: Row, now: datetime) -> Row:
         versions = self.versions(self.spec(key), row[c.METAXY_PROVENANCE_BY_FIELD])
@@ -159,7 +171,6 @@ class Reference:
             c.METAXY_FEATURE_VERSION: self.version(key),
             c.METAXY_PROJECT_VERSION: self.graph.version_of_project(PROJECT, self.length),
             c.METAXY_CREATED_AT: first(row.get(c.METAXY_CREATED_AT), now),
-            c.METAXY_UPDATED_AT: now,
             c.METAXY_DELETED_AT: row.get(c.METAXY_DELETED_AT),
             c.METAXY_MATERIALIZATION_ID: None,
         }
@@ -175,8 +186,9 @@ class Reference:
         return [row for row in living if all(holds(condition, row) for condition in conditions)]
 
     def delete_softly(self, key: FeatureKey, condition: Condition, now: datetime) -> None:
-        tombstones = [{**row, c.METAXY_DELETED_AT: now} for row in self.latest(key, [condition])]
-        self.tables[key].rows.extend(tombstones)
+        rows = self.latest(key, [condition])
+        times = [max(now, row[c.METAXY_UPDATED_AT] + MICROSECOND) for row in rows]
+        self.tables[key].rows.extend({**row, c.METAXY_DELETED_AT: t} for row, t in zip(rows, times, strict=True))
 
     def delete_for_good(self, key: FeatureKey, condition: Condition) -> None:
         rows, version = self.tables[key].rows, self.version(key)
@@ -353,12 +365,17 @@ def differs(stored: Row, expected: Row) -> bool:
     return bool(stored[c.METAXY_PROVENANCE] != expected[c.METAXY_PROVENANCE])
 
 
+def event(row: Row) -> datetime:
+    """Return when a row was deleted or, while it lives, written."""
+    moment: datetime = first(row[c.METAXY_DELETED_AT], row[c.METAXY_UPDATED_AT])
+    return moment
+
+
 def later(left: Row, right: Row) -> Row:
     """Return the row that counts: the one with the later event, or else the greater versions, NULL being least."""
 
     def order(row: Row) -> list[tuple[bool, Any]]:
-        event = first(row[c.METAXY_DELETED_AT], row[c.METAXY_UPDATED_AT])
-        times = [event, row[c.METAXY_UPDATED_AT], row[c.METAXY_CREATED_AT]]
+        times = [event(row), row[c.METAXY_UPDATED_AT], row[c.METAXY_CREATED_AT]]
         texts = [row[c.METAXY_DATA_VERSION].encode(), row[c.METAXY_PROVENANCE].encode()]
         return [(value is not None, value) for value in [*times, *texts]]
 

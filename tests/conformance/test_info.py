@@ -12,6 +12,7 @@ from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import FeatureNotFoundError, StoreNotOpenError, UnknownFeatureError
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 
 
@@ -118,6 +119,8 @@ def test_a_group_of_several_rows_is_one_sample(store: MetadataStore) -> None:
     assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
     assert increment.counts == store.resolve_update("whole", lazy=True).collect().counts
     assert store.resolve_update("whole", one_row_per_group=True).counts == increment.counts
+    status = get_feature_metadata_status("whole", store).status
+    assert (status.missing_count, status.stale_count, status.orphaned_count) == (1, 1, 1)
 
 
 def test_samples_given_twice_count_once(store: MetadataStore) -> None:

@@ -79,7 +79,7 @@ def test_versions_that_mean_nothing_or_too_much(store: MetadataStore) -> None:
     push(store, "2")
     with pytest.raises(SnapshotError, match=f"has no snapshot 'zzz'.*{version}"):
         find_version(store, "zzz")
-    with pytest.raises(SnapshotError, match="2 snapshots start with ''"):
+    with pytest.raises(SnapshotError, match="has 2 snapshots that start with ''"):
         find_version(store, "")
     with pytest.raises(SnapshotError, match="has no snapshot of project 'other'"):
         find_version(store, "latest", "other")

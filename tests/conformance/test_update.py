@@ -264,8 +264,10 @@ def test_lazy_increments_collect_to_eager_ones(changed: MetadataStore) -> None:
     assert ids(lazy.collect()) == ids(lazy) == (["e"], ["b"], ["d"])
     polars = lazy.to_polars()
     assert [values(frame) for frame in (polars.new, polars.stale, polars.orphaned)] == [["e"], ["b"], ["d"]]
-    assert lazy.input is not None
-    assert values(lazy.input, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
+    assert [values(frame) for frame in polars.collect()] == [["e"], ["b"], ["d"]]
+    for given in (lazy.input, polars.input):
+        assert given is not None
+        assert values(given, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
 
 
 def test_lazy_increments_of_samples_have_no_input(store: MetadataStore) -> None:
@@ -423,6 +425,8 @@ def test_db08_a_lazy_update_runs_nothing_before_it_is_collected(tmp_path: Path) 
         lazy: list[Any] = []
         assert data_statements(store, lambda: lazy.append(store.resolve_update("clip", lazy=True))) == []
         assert len(data_statements(store, lambda: lazy[0].collect())) == 1
+        assert len(data_statements(store, lambda: lazy.append(lazy[0].to_polars()))) == 1
+        assert data_statements(store, lambda: lazy[1].collect()) == []
 
 
 def test_settings_of_the_moment_count(store: MetadataStore) -> None:

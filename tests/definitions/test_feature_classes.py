@@ -5,10 +5,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from metaxy.columns import ALL_SYSTEM_COLUMNS
 from metaxy.config import MetaxyConfig
@@ -86,6 +86,33 @@ def test_a_class_knows_its_versions(graph: FeatureGraph) -> None:
         assert Video.feature_version() == graph.feature_version("video", 8)
         assert Video.feature_spec_version() == VIDEO.version_at(8)
         assert graph.get_feature_definition("video").feature_definition_version.isalnum()
+
+
+def test_only_names_and_types_of_columns_are_part_of_the_definition(graph: FeatureGraph) -> None:
+    class Video(BaseFeature, spec=VIDEO):
+        video_id: str
+        title: str = Field("", description="As shown.", examples=["The Kid"])
+        description: int | None = None
+
+    written = graph.get_feature_definition("video")
+    assert list(written.feature_schema) == ["additionalProperties", "properties", "required", "type"]
+    assert {name: written.feature_schema["properties"][name] for name in ("video_id", "title", "description")} == {
+        "video_id": {"type": "string"},
+        "title": {"type": "string"},
+        "description": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    }
+
+    def define_again(**columns: Any) -> str:
+        described = {name: (kind, Field(None, description="In other words.")) for name, kind in columns.items()}
+        create_model(
+            "Film", __base__=BaseFeature, __cls_kwargs__={"spec": VIDEO}, video_id=(str, ...), **cast("Any", described)
+        )
+        return graph.get_feature_definition("video").feature_definition_version
+
+    graph.remove_feature("video")
+    assert define_again(title=str, description=int | None) == written.feature_definition_version
+    graph.remove_feature("video")
+    assert define_again(title=str, description=int) != written.feature_definition_version
 
 
 def test_a_class_without_spec_is_abstract(graph: FeatureGraph) -> None:

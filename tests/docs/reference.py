@@ -14,11 +14,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
+from cyclopts import App
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 import metaxy.ext
+from metaxy.cli.app import app
 from metaxy.config import MetaxyConfig, StoreConfig
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
@@ -94,11 +96,41 @@ def verbs() -> Iterator[tuple[str, str]]:
             yield f"`{name}`", (inspect.getdoc(member) or "").split("\n\n")[0].replace("\n", " ")
 
 
+def option_rows(of: App) -> Iterator[tuple[str, str, str]]:
+    for argument in of.assemble_argument_collection(parse_docstring=True):
+        if argument.show and argument.name != "TOKENS":
+            default = argument.field_info.default
+            shown = "*required*" if argument.required else "" if default in (None, False) else f"`{default}`"
+            by_position = argument.field_info.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+            place = [argument.name.lstrip("-").upper()] if by_position else []
+            names = ", ".join(f"`{name}`" for name in (*place, *argument.names))
+            yield names, shown, argument.parameter.help or ""
+
+
+def command_sections(of: App, path: str = "mx") -> Iterator[str]:
+    """Yield a section for each command, with what its options mean."""
+    known: set[int] = set()
+    for name in of:
+        each = of[name]
+        if name.startswith("-") or id(each) in known:  # aliases are the same object
+            continue
+        known.add(id(each))
+        if each.default_command is None:
+            yield from command_sections(each, f"{path} {name}")
+        else:
+            summary = (inspect.getdoc(each.default_command) or "").partition("Args:")[0].strip()
+            options = list(option_rows(each))
+            listed = "\n" + table(("option", "default", "meaning"), options) if options else ""
+            yield f"\n### `{path} {name}`\n\n{' '.join(summary.split())}\n{listed}"
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "settings": lambda: keys(MetaxyConfig),
     "store": lambda: keys(StoreConfig),
     "every_store": lambda: keys(MetadataStoreConfig),
     "stores": stores,
+    "global_options": lambda: table(("option", "default", "meaning"), option_rows(app.meta)),
+    "commands": lambda: "".join(command_sections(app)) + "\n",
     "verbs": lambda: table(("verb", "what it does"), verbs()),
 }
 

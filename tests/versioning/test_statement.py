@@ -41,7 +41,7 @@ def samples(*ids: str, audio: str = "a") -> pl.DataFrame:
     return pl.DataFrame({name: list(values) for name, values in columns.items()})
 
 
-def statement_of(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Any]:
+def statement_of(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch, **asked: Any) -> tuple[str, Any]:
     """Return the statements that an eager update fetches: there must be one."""
     fetched: list[str] = []
     fetch = store.connection.fetch
@@ -51,7 +51,7 @@ def statement_of(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch) ->
         return fetch(query)
 
     monkeypatch.setattr(store.connection, "fetch", watched)
-    increment = store.resolve_update("crop")
+    increment = store.resolve_update("crop", **asked)
     assert len(fetched) == 1
     return fetched[0], increment
 
@@ -76,6 +76,17 @@ def test_db08_each_field_and_sample_is_hashed_once(store: DuckDBMetadataStore, m
     assert statement.count("md5(") == 3  # two fields and the sample
     plan = [str(details) for _, details in operators(store, statement)]
     assert sum(text.count("md5(") for text in plan) <= 3  # and the plan writes none of them twice
+
+
+def test_db08b_a_filter_on_ids_is_applied_where_tables_are_scanned(
+    store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"global_filters": [nw.col("id") == "b"]}
+    statement, increment = statement_of(store, monkeypatch, **asked)
+    assert increment.counts == {"new": 0, "stale": 1, "orphaned": 0, "unchanged": 0}
+    scans = [details for name, details in operators(store, statement) if name == "SEQ_SCAN"]
+    assert scans
+    assert all("id='b'" in str(details["Filters"]) for details in scans)
 
 
 def test_db08b_the_payload_is_read_only_for_changed_samples(

@@ -20,6 +20,7 @@ How to add a command
    something, such as features that are not up to date, returns its exit code.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -62,6 +63,9 @@ COMMANDS: Final = (
     ("init", "metaxy.cli.init:init", "Write a small new project that works at once."),
     ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
     ("list", "metaxy.cli.listing:app", "Show features or stores."),
+    ("describe", "metaxy.cli.describe:app", "Show everything about features, or about the graph."),
+    ("graph", "metaxy.cli.graph:app", "Draw the features of the project, or what is around one."),
+    ("graph-diff", "metaxy.cli.graph_diff:app", "Show what changed between two versions of the project."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),
@@ -181,7 +185,8 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
 
 
 def _prepare_process() -> None:
-    """Let warnings be one line, and characters that a stream cannot show no error."""
+    """Let warnings be one line, and characters that a stream cannot show no error; collect garbage seldom."""
+    gc.set_threshold(100_000, 20, 100)  # features are many objects that stay: looking at them again takes longer
     if not sys.warnoptions:
         for category in (MetaxyWarning, PolarsMaterializationWarning, MetaxyColumnMissingWarning):
             warnings.simplefilter("default", category)

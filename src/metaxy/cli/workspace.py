@@ -1,6 +1,9 @@
 """What a command works on: the configuration, the graph and the stores, each made when a command first asks for it."""
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +45,8 @@ class Workspace:
     def graph(self) -> FeatureGraph:
         """The features of the project, loaded now; the folder of the configuration file can be imported from."""
         self.make_importable()
-        init(self.config)
+        with _keeping_objects():
+            init(self.config)
         if self.options.sync:
             sync_external_features(self.store(), on_version_mismatch="error" if self.options.locked else None)
         return FeatureGraph.get_active()
@@ -50,7 +54,8 @@ class Workspace:
     def unlocked_graph(self) -> FeatureGraph:
         """Load what the lock file is made from: this project and the installed packages it needs, no placeholders."""
         self.make_importable()
-        return load_features(self.config.entrypoints, filter_project=self.config.project)
+        with _keeping_objects():
+            return load_features(self.config.entrypoints, filter_project=self.config.project)
 
     def make_importable(self) -> None:
         """Let modules be imported from the folder of the configuration file."""
@@ -112,6 +117,20 @@ class Workspace:
                 hint="write a new project with `mx init`, or name the file with --config-file",
                 exit_code=USAGE,
             )
+
+
+@contextmanager
+def _keeping_objects() -> Iterator[None]:
+    """Do not search for garbage while features are loaded: they stay, and with many of them it takes a fifth longer."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not gc.get_freeze_count():  # once per process: what is garbage now is never collected
+            gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _with(config: MetaxyConfig, **settings: object) -> MetaxyConfig:

@@ -1,11 +1,14 @@
 """What a graph is like, in numbers, and what a feature depends on or is needed by. Every answer takes linear time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metaxy.dag.focus import GraphWalker
 from metaxy.dag.view import GraphData, NodeStatus, VersionedGraph
-from metaxy.definitions.keys import CoercibleToFeatureKey, coerce_to_feature_key
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.field import FieldSpec
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey, coerce_to_feature_key
+from metaxy.errors import FieldNotFoundError, did_you_mean
 
 
 def describe_graph(graph: VersionedGraph, project: str | None = None) -> dict[str, Any]:
@@ -45,6 +48,77 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     for name in names:
         counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items()))
+
+
+def describe_feature(graph: VersionedGraph, feature_key: CoercibleToFeatureKey) -> dict[str, Any]:
+    """Return everything that is known of one feature, as plain data.
+
+    Args:
+        graph: The graph.
+        feature_key: The feature.
+
+    Raises:
+        UnknownFeatureError: if the graph has no such feature.
+        MetaxyMissingFeatureDependency: if it depends, also indirectly, on one that is not in the graph.
+    """
+    plan = graph.get_feature_plan(feature_key)
+    definition = graph.feature_definitions_by_key[plan.feature.key]
+    spec = definition.spec
+    versions = graph.get_feature_version_by_field(spec.key)
+    parents = plan.field_dependencies
+    described: dict[str, Any] = {
+        "project": definition.project,
+        "key": str(spec.key),
+        "version": graph.get_feature_version(spec.key),
+        "description": spec.description,
+        "is_external": definition.is_external,
+        "source": definition.source,
+        "id_columns": list(spec.id_columns),
+        "fields": [_field(field, versions[str(field.key)], parents[field.key]) for field in spec.fields],
+        "dependencies": [_dependency(dep) for dep in spec.deps],
+    }
+    return {**described, "metadata": dict(spec.metadata)} if spec.metadata else described
+
+
+def _field(field: FieldSpec, version: str, parents: Mapping[FeatureKey, list[FieldKey]]) -> dict[str, Any]:
+    deps = [{"feature": str(feature), "fields": [str(key) for key in keys]} for feature, keys in parents.items()]
+    described = {"key": str(field.key), "code_version": field.code_version, "version": version}
+    return {**described, "deps": deps} if deps else described
+
+
+def _dependency(dep: FeatureDep) -> dict[str, Any]:
+    described: dict[str, Any] = {"feature": str(dep.feature)}
+    if dep.select is not None:
+        described["select"] = list(dep.select)
+    if dep.rename:
+        described["rename"] = dict(dep.rename)
+    return {**described, "optional": True} if dep.optional else described
+
+
+def lineage(view: GraphData, feature: str, field: str | None = None) -> dict[str, dict[str, list[str]]]:
+    """Return who needs whom around a feature or one of its fields, in both directions.
+
+    Each of ``dependencies`` and ``dependents`` maps a name to its neighbours; fields are named ``feature.field``.
+
+    Raises:
+        UnknownFeatureError: if the view has no such feature.
+        FieldNotFoundError: if the feature has no such field.
+    """
+    walker = GraphWalker(view)
+    node = view.nodes[walker.known(feature)]
+    if field is None:
+        return {"dependencies": walker.parents, "dependents": walker.children}
+    names = [str(each.key) for each in node.fields]
+    if field not in names:
+        raise FieldNotFoundError(f"feature '{feature}' has no field '{field}'.{did_you_mean(field, names)}")
+    above: dict[str, list[str]] = {}
+    below: dict[str, list[str]] = {}
+    for other in walker.topological_sort():
+        for each in other.fields:
+            above[name := f"{other.key}.{each.key}"] = [".".join(parent) for parent in each.parents or ()]
+            for parent in above[name]:
+                below.setdefault(parent, []).append(name)
+    return {"dependencies": above, "dependents": below}
 
 
 def get_feature_dependencies(

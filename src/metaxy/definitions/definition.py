@@ -44,6 +44,25 @@ class FeatureClass(Protocol):
         """Return the JSON schema of the columns."""
 
 
+PROSE = frozenset({"title", "description", "examples", "default"})  # words of JSON schema that say nothing of types
+NAMED = frozenset({"properties", "$defs"})  # words whose keys are names
+
+
+def _names_and_types(schema: Any) -> Any:
+    """Reduce a JSON schema to what makes two features differ, so that prose does not change versions of definitions."""
+    if isinstance(schema, list):
+        return [_names_and_types(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        word: {name: _names_and_types(each) for name, each in value.items()}
+        if word in NAMED
+        else _names_and_types(value)
+        for word, value in schema.items()
+        if word not in PROSE
+    }
+
+
 def _parse_spec(value: Any, info: ValidationInfo) -> FeatureSpec:
     """Return a spec as it is: checking a stored one again would take it for user code."""
     return value if isinstance(value, FeatureSpec) else FeatureSpec.model_validate(value, context=info.context)
@@ -100,7 +119,7 @@ class FeatureDefinition(BaseModel):
             spec = spec.model_copy(update={"description": inspect.cleandoc(text)})
         definition = cls(
             spec=spec,
-            feature_schema=feature_class.model_json_schema(),
+            feature_schema=_names_and_types(feature_class.model_json_schema()),
             feature_class_path=class_path(cast("type", feature_class)),
             project=feature_class.metaxy_project(),
         )

@@ -38,13 +38,15 @@ def find_version(store: "MetadataStore", literal: str, project: str | None = Non
     found = [name for name in names if name.startswith(literal)]
     if len(found) == 1:
         return found[0]
-    problem = f"{len(found)} snapshots start with" if found else "has no snapshot"
+    problem = f"has {len(found)} snapshots that start with" if found else "has no snapshot"
     hint = did_you_mean(literal, names) or f" The last ones are: {', '.join(found[:5] or names[:5])}"
-    raise SnapshotError(f"{store!r}: {problem} {literal!r}{of_project}.{hint}")
+    raise SnapshotError(f"{store!r} {problem} {literal!r}{of_project}.{hint}")
 
 
 def recorded_graph(store: "MetadataStore", project_version: str, project: str | None = None) -> FeatureGraph:
-    """Return the graph of one version of a project, with the parents of other projects as they were recorded last.
+    """Return the graph that was recorded as one version of a project; no user code is imported.
+
+    Parents in other projects are there as they were recorded last.
 
     Raises:
         SnapshotError: if there is no such snapshot.
@@ -57,10 +59,10 @@ def recorded_graph(store: "MetadataStore", project_version: str, project: str | 
 
 
 def recorded_view(store: "MetadataStore", project_version: str, project: str | None = None) -> GraphData:
-    """Return what was recorded of one version of a project; no user code is imported.
+    """Return what was recorded of one version of a project.
 
-    Parents in other projects are looked up as they were recorded last. Where the version that follows from them is not
-    the recorded one, versions of fields are not known.
+    Where the version that follows from the recorded definitions is not the recorded one, because a parent in another
+    project is another one now, versions of fields are not known.
 
     Raises:
         SnapshotError: if there is no such snapshot.

@@ -38,7 +38,7 @@ PREVIEW_ROWS: Final = 5
 class FeatureMetadataStatus(BaseModel):
     """How many rows a feature has, and how many samples it lacks, has in an old version, or should not have.
 
-    ``store_row_count`` counts rows of the current version; ``has_input`` is false where nothing is expected, because
+    ``store_row_count`` counts rows of the current version; ``has_input`` is false where nothing can be said, because
     no parent has rows. The progress is the part of the expected samples that were computed at least once, in per cent.
     """
 
@@ -76,7 +76,7 @@ class FeatureMetadataStatus(BaseModel):
 
 
 class FullFeatureMetadataRepresentation(BaseModel):
-    """A status as plain data; counts are None for root features."""
+    """A status as plain data; counts are None for root features, and where there is no input."""
 
     feature_key: str
     status: StatusCategory
@@ -132,7 +132,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
     def to_representation(self, *, verbose: bool = False) -> FullFeatureMetadataRepresentation:
         """Return the status as plain data, with samples if ``verbose``."""
         status = self.status
-        known = not status.is_root_feature
+        known = status.has_input and not status.is_root_feature
         return FullFeatureMetadataRepresentation(
             feature_key=str(status.feature_key),
             status=status.status_category,
@@ -259,7 +259,7 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
         orphaned_count=tally.orphaned if tally else 0,
         needs_update=any(tally[:3]) if tally else False,
         is_root_feature=not plan.feature_deps,
-        has_input=not plan.feature_deps or bool(tally and tally.expected),
+        has_input=not plan.feature_deps or bool(tally and (tally.expected or tally.orphaned)),
         store_metadata=store.get_store_metadata(key, check_fallback=options.use_fallback),
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
     )

@@ -174,8 +174,7 @@ class SqlEngine:
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in the database."""
-        statement = self.statement(recipe, inputs, current)
-        query = f"SELECT status, count(*) AS n, min(p) AS p FROM ({statement}) AS counted GROUP BY status"
+        query = sql.count(recipe, self.statement(recipe, inputs, current))
         rows = self.database.fetch(query).to_pylist()
         return {row["status"]: int(row["p"] if row["status"] == COUNTS else row["n"]) for row in rows}
 
@@ -255,8 +254,7 @@ class PolarsEngine:
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one plan, the number of expected samples with it."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        samples = expected.select(recipe.match).unique() if recipe.repeats else expected
-        counted = samples.select(pl.len())
+        counted = plan.count_samples(recipe, expected)
         changed, count = pl.collect_all([self._compared(recipe, expected, current), counted])
         return Changes(changed, int(count.item()))
 
@@ -268,8 +266,9 @@ class PolarsEngine:
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in one plan."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        counts = self._compared(recipe, expected, current).group_by("status").len()
-        found, total = pl.collect_all([counts, expected.select(pl.len())])
+        found, total = pl.collect_all(
+            [plan.count(recipe, self._compared(recipe, expected, current)), plan.count_samples(recipe, expected)]
+        )
         return {**dict(found.iter_rows()), COUNTS: int(total.item())}
 
     def _compared(self, recipe: Recipe, expected: pl.LazyFrame, current: Rows | None) -> pl.LazyFrame:

@@ -125,9 +125,12 @@ class PolarsLazyIncrement:
     stale: pl.LazyFrame
     orphaned: pl.LazyFrame
     input: pl.LazyFrame | None = None
+    compute: Callable[[], Increment] | None = field(default=None, repr=False)
 
     def collect(self, **kwargs: Any) -> PolarsIncrement:
-        """Compute the three frames together."""
+        """Compute the three frames at once, from one snapshot."""
+        if self.compute is not None:
+            return self.compute().to_polars()
         return PolarsIncrement(*pl.collect_all([self.new, self.stale, self.orphaned], **kwargs))
 
 
@@ -157,7 +160,18 @@ class LazyIncrement:
         frames = (self.new, self.stale, self.orphaned)
         if all(frame.implementation.is_polars() for frame in frames):
             new, stale, orphaned = (frame.to_native() for frame in frames)
-        else:
-            new, stale, orphaned = (frame.lazy() for frame in self.collect().to_polars())
-        given = None if self.input is None else self.input.collect("polars").to_native().lazy()
+            given = None if self.input is None else self.input.to_native()
+            return PolarsLazyIncrement(new=new, stale=stale, orphaned=orphaned, input=given, compute=self.compute)
+        new, stale, orphaned = (frame.lazy() for frame in self.collect().to_polars())
+        given = None if self.input is None else _deferred(self.input)
         return PolarsLazyIncrement(new=new, stale=stale, orphaned=orphaned, input=given)
+
+
+def _deferred(frame: nw.LazyFrame[Any]) -> pl.LazyFrame:
+    """Make a Polars lazy frame that asks the database when it is collected."""
+
+    def collected(rows: nw.LazyFrame[Any]) -> pl.DataFrame:
+        native: pl.DataFrame = rows.collect("polars").to_native()
+        return native
+
+    return pl.defer(lambda: collected(frame), schema=lambda: collected(frame.head(0)).schema)

@@ -208,3 +208,16 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .then(STALE)
     )
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
+
+
+def count_samples(recipe: Recipe, expected: pl.LazyFrame) -> pl.LazyFrame:
+    """Count the samples that expected rows are; rows are only compared where several may be one sample."""
+    samples = expected.select(recipe.match).unique() if recipe.repeats else expected
+    return samples.select(pl.len())
+
+
+def count(recipe: Recipe, compared: pl.LazyFrame) -> pl.LazyFrame:
+    """Count the samples of each status. Compared rows in → ``status`` and ``n`` out."""
+    samples = pl.struct(recipe.match).n_unique() if recipe.repeats else pl.len()
+    orphaned = pl.col("status").first() == ORPHANED  # stored rows are one per sample, and have no expected columns
+    return compared.group_by("status").agg(n=pl.when(orphaned).then(pl.len()).otherwise(samples))

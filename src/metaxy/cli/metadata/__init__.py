@@ -6,6 +6,7 @@ from cyclopts import App
 
 # Name, where its function is, and what `mx metadata --help` says.
 COMMANDS: Final = (
+    ("status", "metaxy.cli.metadata.status:status", "Show which features are up to date."),
     ("show", "metaxy.cli.metadata.show:show", "Show rows of a feature."),
     ("stats", "metaxy.cli.metadata.show:stats", "Count the rows and versions that features have in a store."),
     ("copy", "metaxy.cli.metadata.copy:copy", "Copy features from one store to another."),

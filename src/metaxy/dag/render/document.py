@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from metaxy.dag.diff import merged_struct
 from metaxy.dag.render.config import RenderConfig
 from metaxy.dag.render.labels import format_hash
 from metaxy.dag.render.renderer import BaseRenderer
+
+PROJECT_VERSIONS: Final = ("metaxy_project_version", "project_version", "old_project_version")
 
 
 class JsonRenderer(BaseRenderer):
@@ -19,17 +21,14 @@ class JsonRenderer(BaseRenderer):
 
     def struct(self) -> dict[str, Any]:
         """Return the object, without what the options hide."""
-        view = self.graph_data
-        if view.is_diff:
-            return {key: self._node(value) if key == "nodes" else value for key, value in merged_struct(view).items()}
-        struct = view.as_plain()
-        return {**struct, "nodes": [self._shown(node) for node in struct["nodes"]]}
-
-    def _node(self, nodes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        return {key: self._shown(node) for key, node in nodes.items()}
-
-    def _shown(self, node: dict[str, Any]) -> dict[str, Any]:
-        return shown(node, self.config)
+        struct = merged_struct(self.graph_data) if self.graph_data.is_diff else self.graph_data.as_plain()
+        nodes = struct["nodes"]
+        if isinstance(nodes, dict):
+            kept: Any = {key: shown(node, self.config) for key, node in nodes.items()}
+        else:
+            kept = [shown(node, self.config) for node in nodes]
+        hidden = () if self.config.show_project_version else PROJECT_VERSIONS
+        return {key: kept if key == "nodes" else value for key, value in struct.items() if key not in hidden}
 
 
 def shown(node: dict[str, Any], config: RenderConfig) -> dict[str, Any]:

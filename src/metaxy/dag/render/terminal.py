@@ -3,6 +3,7 @@
 Colours are the sixteen that every terminal has. They are asked for, so that text that goes into a file has none.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from metaxy.dag.diff import summary
@@ -39,13 +40,37 @@ def draw(branch: Branch) -> list[str]:
     │   └── c
     └── d
     """
-    lines = [branch.text]
-    for number, child in enumerate(branch.below, 1):
-        last = number == len(branch.below)
-        first, *rest = draw(child)
-        lines.append(("└── " if last else "├── ") + first)
-        lines += [("    " if last else "│   ") + line for line in rest]
+    lines = []
+    waiting = [(branch, "", "")]
+    while waiting:
+        (text, below), first, indent = waiting.pop()
+        lines.append(first + text)
+        for child in reversed(below):
+            last = child is below[-1]
+            waiting.append((child, indent + ("└── " if last else "├── "), indent + ("    " if last else "│   ")))
     return lines
+
+
+def grow(root: str, neighbours: Mapping[str, Sequence[str]]) -> Branch:
+    r"""Return a branch with the neighbours of a name, theirs, and so on; each name is opened once.
+
+    >>> print(*draw(grow("a", {"a": ["b", "c"], "b": ["c"]})), sep="\n")
+    a
+    ├── b
+    │   └── c …
+    └── c
+    """
+    top = Branch(root, [])
+    opened = {root}
+    layer = [top]
+    for branch in layer:  # grows while it is walked
+        for name in neighbours.get(branch.text, ()):
+            is_new = name not in opened
+            branch.below.append(child := Branch(name if is_new else f"{name} …", []))
+            if is_new:
+                opened.add(name)
+                layer.append(child)
+    return top
 
 
 class TerminalRenderer(BaseRenderer):

@@ -1,0 +1,179 @@
+"""`mx metadata status`: which features are up to date."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from metaxy.cli.failures import FAILURE, UNREACHABLE, exit_code, message_of
+from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, warn
+from metaxy.cli.output import progress as progress_bar
+from metaxy.cli.pictures import Flag
+from metaxy.cli.selection import AllFeatures, Features, Filters, feature_key, parsed_filters, selected_features
+from metaxy.cli.workspace import Workspace, workspace
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import AmbiguousProjectError
+from metaxy.store.snapshots import find_version, recorded_graph
+from metaxy.store.status import (
+    ICONS,
+    FeatureMetadataStatusWithIncrement,
+    FullFeatureMetadataRepresentation,
+    StatusOptions,
+    feature_statuses,
+)
+
+COUNTS = ("missing", "stale", "orphaned")
+
+
+def status(
+    features: Features = None,
+    *,
+    all_features: AllFeatures = False,
+    store: str | None = None,
+    filter: Filters = None,
+    global_filter: Filters = None,
+    stale_if: Filters = None,
+    snapshot_id: str | None = None,
+    assert_in_sync: Flag = False,
+    skip_unknown: Flag = False,
+    verbose: Flag = False,
+    progress: Flag = False,
+    allow_fallback_stores: bool = True,
+    format: OutputFormat = "plain",
+) -> int:
+    """Show how many rows features have, and how many samples are missing, stale and orphaned.
+
+    Args:
+        features: The features; all of the project if none is named.
+        all_features: All features of the project, or of all projects with --all-projects.
+        store: Name of the store; the default one if not given.
+        filter: Look only at rows of the features that fulfil this condition; several must all hold.
+        global_filter: Look only at rows, also of their parents, that fulfil this condition.
+        stale_if: Count rows that fulfil this condition as stale, whatever their version.
+        snapshot_id: Take the features as they were pushed with this version of the project; `latest` for the last.
+        assert_in_sync: Fail if a feature is missing or needs an update.
+        skip_unknown: Leave out features that the graph does not have, with a warning, instead of failing.
+        verbose: Show where the rows are, how far the work is, and some samples.
+        progress: Show which part of the expected samples was computed at least once.
+        allow_fallback_stores: Look into fallback stores as well.
+        format: How to print it.
+    """
+    options = StatusOptions(
+        use_fallback=allow_fallback_stores,
+        global_filters=parsed_filters(global_filter),
+        target_filters=parsed_filters(filter),
+        staleness_predicates=parsed_filters(stale_if),
+        compute_progress=progress or verbose,
+    )
+    with ExitStack() as stack:
+        opened = stack.enter_context(workspace().store(store))
+        place = as_recorded(workspace(), opened, snapshot_id) if snapshot_id else workspace()
+        stack.enter_context(place.graph.use())
+        keys = selected_features(place, features, all_features, default_all=True, strict=not skip_unknown)
+        known = {str(key) for key in keys}
+        unknown = [text for text in features or () if str(feature_key(text)) not in known]
+        bar = stack.enter_context(progress_bar("features"))
+        task = bar.add_task("Status", total=len(keys))
+        found: list[FullFeatureMetadataRepresentation] = []
+        for key, result in zip(keys, feature_statuses(opened, keys, options), strict=True):
+            found.append(represent(key, result, verbose))
+            bar.advance(task)
+        version = project_version(place)
+    if format == "json":
+        print_json(as_data(found, unknown, version))
+    elif not found:
+        warn("there is no feature to look at")
+    else:
+        show(found, options.compute_progress, verbose)
+    return verdict(found, assert_in_sync)
+
+
+def as_recorded(place: Workspace, store: Any, snapshot: str) -> Workspace:
+    """Return a workspace whose graph is that of a snapshot."""
+    project = None if place.options.all_projects else place.project
+    recorded = Workspace(place.options)
+    recorded.config = place.config
+    recorded.graph = recorded_graph(store, find_version(store, snapshot, project), project)
+    return recorded
+
+
+def project_version(place: Workspace) -> str | None:
+    """Return the version of the project that the command is about, None where there are several."""
+    try:
+        return place.graph.get_project_version(place.project) if place.project else place.graph.project_version
+    except AmbiguousProjectError:
+        return None
+
+
+def represent(
+    key: FeatureKey, result: FeatureMetadataStatusWithIncrement | Exception, verbose: bool
+) -> FullFeatureMetadataRepresentation:
+    """Return a status, or an error, as plain data; a store that cannot be reached is no matter of one feature."""
+    try:
+        if isinstance(result, Exception):
+            raise result
+        return result.to_representation(verbose=verbose)
+    except Exception as error:
+        if exit_code(error) == UNREACHABLE:
+            raise
+        return FullFeatureMetadataRepresentation.of_error(key, error, message_of(error))
+
+
+def as_data(
+    found: Sequence[FullFeatureMetadataRepresentation], unknown: list[str], version: str | None
+) -> dict[str, Any]:
+    """Return everything as plain data, without what is not known."""
+    data: dict[str, Any] = {} if found else {"warning": "there is no feature to look at"}
+    data |= {
+        "project_version": version,
+        "features": {each.feature_key: each.model_dump(mode="json", exclude_none=True) for each in found},
+        "needs_update": any(each.needs_update for each in found),
+    }
+    errors = [{"feature": each.feature_key, "error": each.error_message} for each in found if each.error_message]
+    warnings = {"missing_in_graph": unknown, "errors": errors}
+    return (
+        {**data, "warnings": {name: those for name, those in warnings.items() if those}} if unknown or errors else data
+    )
+
+
+def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool, verbose: bool) -> None:
+    """Print a table, and below it what does not fit into one."""
+    heads = ["Status", "Feature", "Materialized", "Missing", "Stale", "Orphaned"]
+    rows = [[_icon(each, with_progress), each.feature_key, *_counts(each)] for each in found]
+    if verbose:
+        heads.append("Info")
+        rows = [[*row, _where(each)] for row, each in zip(rows, found, strict=True)]
+    print_table("", heads, rows)
+    for each in found:
+        if each.error_message:
+            warn(
+                each.error_message
+                if each.feature_key in each.error_message
+                else f"{each.feature_key}: {each.error_message}"
+            )
+        for text in each.sample_details or ():
+            print_text(f"{each.feature_key}: {text}")
+
+
+def _icon(each: FullFeatureMetadataRepresentation, with_progress: bool) -> str:
+    icon = ICONS[each.status]
+    if not with_progress or each.is_root_feature or each.status == "error":
+        return icon
+    return f"{icon} (no input)" if each.progress_percentage is None else f"{icon} ({each.progress_percentage:.0f}%)"
+
+
+def _counts(each: FullFeatureMetadataRepresentation) -> list[str]:
+    rows = str(each.store_rows) if each.metadata_exists and each.status != "error" else "-"
+    return [rows, *("-" if (count := getattr(each, name)) is None else str(count) for name in COUNTS)]
+
+
+def _where(each: FullFeatureMetadataRepresentation) -> str:
+    """Say where the rows are: the table or the path."""
+    place = (each.store_metadata or {}).get("resolved_from", {})
+    known = ("name", "type", "display")
+    return next((str(value) for name, value in place.items() if name not in known), str(place.get("display", "-")))
+
+
+def verdict(found: Sequence[FullFeatureMetadataRepresentation], assert_in_sync: bool) -> int:
+    """Return how the process exits: an error is a failure always, what is not in sync only if that was asked."""
+    wrong = {"error"} | ({"missing", "needs_update"} if assert_in_sync else set())
+    return FAILURE if any(each.status in wrong for each in found) else 0

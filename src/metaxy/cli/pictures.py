@@ -1,0 +1,119 @@
+"""What `mx graph render` and `mx graph-diff render` have in common: options, formats, and where the picture goes."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from metaxy.cli.failures import USAGE, CommandError
+from metaxy.cli.output import done, print_text
+from metaxy.dag.render.config import Direction, RenderConfig
+
+PictureFormat: TypeAlias = Annotated[
+    Literal["terminal", "cards", "mermaid", "graphviz", "json", "yaml", "markdown", "html"], Parameter(alias="-f")
+]
+"""The type of the option --format, of commands that show a graph."""
+Output: TypeAlias = Annotated[Path | None, Parameter(alias="-o")]
+"""The type of the option --output."""
+Flag: TypeAlias = Annotated[bool, Parameter(negative=())]
+Count: TypeAlias = Annotated[int | None, Parameter(validator=Number(gte=0))]
+FOR_MACHINES: Final = ("json", "yaml")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PictureOptions:
+    """What to show of a graph.
+
+    Args:
+        minimal: Show names only.
+        verbose: Show everything, hashes whole.
+        show_fields: Show the fields of each feature.
+        show_feature_versions: Show the version of each feature.
+        show_field_versions: Show the version of each field.
+        show_code_versions: Show code versions.
+        show_project_version: Show the version of the project.
+        show_projects: Show the project of each feature.
+        hash_length: How many characters of hashes to show, 0 for all; 8 by default, all in JSON and YAML.
+        direction: Whether Mermaid and Graphviz draw to the bottom or to the right.
+        feature: Show only what is around this feature.
+        up: How many levels of its dependencies to show; all by default.
+        down: How many levels of its dependents to show; all by default.
+        title: Headline.
+    """
+
+    minimal: Flag = False
+    verbose: Flag = False
+    show_fields: bool = True
+    show_feature_versions: bool = True
+    show_field_versions: bool = True
+    show_code_versions: bool = False
+    show_project_version: bool = True
+    show_projects: bool = True
+    hash_length: Count = None
+    direction: Direction = "TB"
+    feature: str | None = None
+    up: Count = None
+    down: Count = None
+    title: str | None = None
+
+    def config(self, format: str, project: str | None = None) -> RenderConfig:
+        """Return the options as the renderers take them.
+
+        Raises:
+            CommandError: if options do not go together.
+        """
+        if self.minimal and self.verbose:
+            raise conflict("--minimal and --verbose say the opposite; give one of them", "--minimal", "--verbose")
+        if self.feature is None and (self.up, self.down) != (None, None):
+            message = "--up and --down count from a feature"
+            raise CommandError(
+                "MISSING_REQUIRED_FLAG",
+                message,
+                hint="add --feature KEY",
+                exit_code=USAGE,
+                required_flags=["--feature"],
+            )
+        length = (0 if format in FOR_MACHINES else 8) if self.hash_length is None else self.hash_length
+        config = RenderConfig(
+            show_fields=self.show_fields,
+            show_feature_versions=self.show_feature_versions,
+            show_field_versions=self.show_field_versions and self.show_fields,
+            show_code_versions=self.show_code_versions,
+            show_project_version=self.show_project_version,
+            show_projects=self.show_projects,
+            hash_length=length,
+            direction=self.direction,
+            feature=self.feature,
+            up=self.up,
+            down=self.down,
+            title=self.title,
+            project=project,
+        )
+        if self.minimal:
+            return RenderConfig.minimal(self.show_projects).around(config)
+        return RenderConfig.verbose(self.show_projects).around(config) if self.verbose else config
+
+
+def conflict(message: str, *flags: str) -> CommandError:
+    """Return the error for options that do not go together."""
+    return CommandError("CONFLICTING_FLAGS", message, exit_code=USAGE, conflicting_flags=list(flags))
+
+
+def wants_color(output: Path | None) -> bool:
+    """Return whether the picture goes to a terminal that shows colours."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return output is None and sys.stdout.isatty() and not plain
+
+
+def deliver(text: str, output: Path | None, message: str) -> None:
+    """Print a picture as it is, or write it into a file."""
+    if output is None:
+        print_text(text)
+        return
+    output.write_text(f"{text}\n" if text else "", encoding="utf-8", newline="\n")
+    done(f"{message}: {output}")

@@ -1,0 +1,100 @@
+"""Pages that show commands show what the commands say.
+
+In a `console` block, a line that starts with `$ ` is a command, and the lines below it are what it prints; `...` stands
+for anything. All commands of a page run one after the other, in one folder that is empty at first. A `toml` or `python`
+block that follows `<!-- file: NAME -->` is a file there; `<!-- edit NAME: OLD -> NEW -->` changes one.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from contextvars import Context
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
+from importlib import invalidate_caches
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from tests.docs.test_pages import PAGES, read
+
+from metaxy import context
+from metaxy.cli.app import main
+from metaxy.registry import FeatureGraph
+from metaxy.testing import env_override
+from metaxy.testing.environment import no_metaxy_variables
+
+STEP = re.compile(
+    r"^```console\n(?P<console>.*?)^```$"
+    r"|^<!-- file: (?P<file>\S+) -->\n```\w+\n(?P<text>.*?)^```$"
+    r"|^<!-- edit (?P<edited>\S+): (?P<old>.*?) -> (?P<new>.*?) -->$",
+    re.MULTILINE | re.DOTALL,
+)
+PROMPT = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+
+
+class Session:
+    """A terminal in a folder; `mx` runs in this process, which is quicker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, command: str) -> str:
+        words = shlex.split(command)
+        if words[0] == "cd":
+            self.folder = (self.folder / words[1]).resolve()
+            return ""
+        with env_override(**no_metaxy_variables()):
+            return self._mx(words[1:]) if words[0] == "mx" else self._python(words[1:])
+
+    def _python(self, words: list[str]) -> str:
+        command = [sys.executable, *words]
+        done = subprocess.run(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+        )
+        return done.stdout
+
+    def _mx(self, words: list[str]) -> str:
+        out, before = StringIO(), (Path.cwd(), set(sys.modules), list(sys.path), sys.dont_write_bytecode)
+        os.chdir(self.folder)
+        invalidate_caches()
+        sys.dont_write_bytecode = True  # bytecode is only checked by the second
+        try:
+            with redirect_stdout(out), redirect_stderr(out):
+                Context().run(main_in_new_graph, words)
+        finally:
+            os.chdir(before[0])
+            context.set_global_config(None)
+            sys.path[:], sys.dont_write_bytecode = before[2:]
+            for name in set(sys.modules) - before[1]:
+                if self.folder in Path(getattr(sys.modules[name], "__file__", None) or "/").parents:
+                    del sys.modules[name]
+        return out.getvalue()
+
+
+def main_in_new_graph(words: list[str]) -> None:
+    context.set_global_config(None)
+    with FeatureGraph().use():
+        main(words)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "```console\n$ " in read(page)])
+def test_commands_print_what_the_page_says(page: str, tmp_path: Path) -> None:
+    session = Session(tmp_path)
+    for step in STEP.finditer(read(page)):
+        if step["file"]:
+            path = session.folder / step["file"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step["text"], encoding="utf-8")
+        elif step["edited"]:
+            path = session.folder / step["edited"]
+            text = path.read_text(encoding="utf-8")
+            assert step["old"] in text
+            path.write_text(text.replace(step["old"], step["new"], 1), encoding="utf-8")
+        else:
+            for command, expected in PROMPT.findall(step["console"] or ""):
+                shown = session.run(command)
+                options = ELLIPSIS | NORMALIZE_WHITESPACE
+                assert OutputChecker().check_output(expected, shown, options), f"$ {command}\n{shown}"

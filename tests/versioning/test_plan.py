@@ -1,0 +1,48 @@
+"""The one plan of an update in Polars: how often it looks at each table, counted instead of timed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.agreement.memory import memory_store
+from tests.factory import define, ids, rows
+from tests.stores import delta_store
+
+from metaxy.registry import FeatureGraph
+from metaxy.store.store import MetadataStore
+from metaxy.versioning import polars as plan
+
+STORES: dict[str, Callable[[Path], MetadataStore]] = {"memory": lambda _: memory_store(), "delta": delta_store}
+LOOKS: dict[str, tuple[Callable[[MetadataStore], Any], int]] = {
+    "eager": (lambda store: store.resolve_update("clip"), 1),
+    "lazy, not collected": (lambda store: store.resolve_update("clip", lazy=True).to_polars(), 0),
+    "lazy": (lambda store: store.resolve_update("clip", lazy=True).collect(), 1),
+    "lazy, as Polars": (lambda store: store.resolve_update("clip", lazy=True).to_polars().collect(), 1),
+}
+
+
+@pytest.mark.parametrize("store_name", STORES)
+@pytest.mark.parametrize("name", LOOKS)
+def test_db08_the_latest_rows_of_each_table_are_chosen_once(
+    name: str, store_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    keep_latest = plan.keep_latest
+
+    def watched(frame: pl.DataFrame, id_columns: Sequence[str]) -> pl.DataFrame:
+        looked.append(len(frame))
+        return keep_latest(frame, id_columns)
+
+    resolve, times = LOOKS[name]
+    with FeatureGraph().use(), STORES[store_name](tmp_path).open("w") as store:
+        define("video")
+        define("clip", "video")
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new)
+        store.write("video", rows("2", id=["b"]))
+        assert ids(store.resolve_update("clip")) == ([], ["b"], [])
+        monkeypatch.setattr(plan, "keep_latest", watched)
+        resolve(store)
+    assert sorted(looked) == [2, 3][: 2 * times]
