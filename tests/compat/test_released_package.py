@@ -23,7 +23,7 @@ def pythons(released_python: Path) -> dict[str, Path]:
 
 
 def run(python: Path, command: str, root: Path, *options: str) -> Any:
-    arguments = [python, PROJECT, command, root, *options]
+    arguments: list[str | Path] = [python, PROJECT, command, root, *options]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=root.parent, env={"PATH": ""})
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
