@@ -1,10 +1,11 @@
 from importlib import import_module
 from importlib.metadata import entry_points, version
+from inspect import Parameter
 
 import pytest
 from tests.cli.conftest import Run
 
-from metaxy.cli.app import COMMANDS
+from metaxy.cli.app import COMMANDS, app
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -38,3 +39,35 @@ def test_both_scripts_run_the_same_function() -> None:
 def test_commands_exist(name: str, target: str) -> None:
     module, attribute = target.split(":")
     assert callable(getattr(import_module(module), attribute)), name
+
+
+# What each command of metaxy 0.1 takes: names and short names, `!` for options that must be given, in capitals what can
+# be given by position.
+OPTIONS = {
+    "list features": "--verbose -v --format -f",
+    "list stores": "--format -f",
+    "history": "STORE --store LIMIT --limit",
+    "push": "STORE --store --tags -t",
+    "lock": "STORE --store --output -o",
+    "metadata delete": "FEATURES --features --all-features --store --filter --soft --hard --with-feature-history --yes "
+    "--dry-run",
+    "metadata rebase": "FEATURE --from! --to --store --dry-run",
+    "metadata copy": "FEATURES --features --all-features --from! --to! --filter --with-feature-history "
+    "--no-with-feature-history --with-sample-history --no-with-sample-history",
+    "config print": "--format -f",
+    "shell": "",
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_options_of_metaxy_0_1(command: str) -> None:
+    of = app
+    for name in command.split():
+        of = of[name]
+    found = set()
+    for argument in of.assemble_argument_collection():
+        mark = "!" if argument.required else ""
+        found |= {f"{name}{mark}" for name in argument.names}
+        if argument.field_info.kind is Parameter.POSITIONAL_OR_KEYWORD:
+            found.add(argument.name.lstrip("-").upper())
+    assert set(OPTIONS[command].split()) <= found

@@ -71,6 +71,13 @@ def test_all_projects_as_a_variable(project: TempMetaxyProject) -> None:
     assert "Total: 2" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["PROJECT", "ALL_PROJECTS", "SYNC", "LOCKED", "CONFIG_FILE", "DEBUG", "LOG_LEVEL"])
+def test_empty_variables_say_nothing(project: TempMetaxyProject, name: str) -> None:
+    result = project.run_cli(["list", "features"], env={f"METAXY_{name}": ""})
+    assert result.stdout.endswith("Total: 2 feature(s) (1 root, 1 dependent)\n")
+    assert result.stderr == ""
+
+
 def test_sync_replaces_placeholders_before_a_command(project: TempMetaxyProject) -> None:
     project.run_cli(["push"])
     placeholder = """

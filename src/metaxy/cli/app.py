@@ -84,6 +84,15 @@ class Variables(Env):
         return super()._prefix(commands).replace("-", "_")
 
 
+def _global(variable: str) -> Parameter:
+    """Return what global options have in common; an empty variable says nothing, as in the configuration."""
+    return Parameter(env_var=variable, env_var_split=_unless_empty, group=GLOBAL)
+
+
+def _unless_empty(_: Any, text: str, **__: Any) -> list[str]:
+    return [text] if text else []
+
+
 def installed_version() -> str:
     """Return the number that `--version` prints."""
     from importlib.metadata import version  # takes longer to import than this module
@@ -111,11 +120,11 @@ app.meta.config = ()  # global options have variables of their own
 @app.meta.default
 def launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    config_file: Annotated[Path | None, Parameter(env_var="METAXY_CONFIG_FILE", group=GLOBAL)] = None,
-    project: Annotated[str | None, Parameter(env_var="METAXY_PROJECT", group=GLOBAL)] = None,
-    all_projects: Annotated[bool, Parameter(env_var="METAXY_ALL_PROJECTS", group=GLOBAL)] = False,
-    sync: Annotated[bool, Parameter(env_var="METAXY_SYNC", group=GLOBAL)] = False,
-    locked: Annotated[bool, Parameter(env_var="METAXY_LOCKED", group=GLOBAL)] = False,
+    config_file: Annotated[Path | None, _global("METAXY_CONFIG_FILE")] = None,
+    project: Annotated[str | None, _global("METAXY_PROJECT")] = None,
+    all_projects: Annotated[bool, _global("METAXY_ALL_PROJECTS")] = False,
+    sync: Annotated[bool, _global("METAXY_SYNC")] = False,
+    locked: Annotated[bool, _global("METAXY_LOCKED")] = False,
     debug: Annotated[bool, Parameter(negative=(), group=GLOBAL)] = False,
 ) -> Any:
     """Run one command with the global options, which may stand anywhere on the line.

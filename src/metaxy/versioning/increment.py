@@ -82,10 +82,21 @@ class Increment(_Frames):
         return len(frame.select(*self.sample_columns).unique()) if self.sample_columns else len(frame)
 
     def batches(self, size: int) -> Iterator[nw.DataFrame[Any]]:
-        """Yield the samples to compute, new ones first, at most ``size`` at a time."""
+        """Yield the samples to compute, new ones first, at most ``size`` at a time; rows of one sample stay together.
+
+        Raises:
+            ValueError: if ``size`` is less than 1.
+        """
+        if size < 1:
+            raise ValueError(f"a batch must hold at least one sample, not {size}")
         for frame in (self.new, self.stale):
-            for start in range(0, len(frame), size):
-                yield frame[start : start + size]
+            yield from self._groups(frame, size) if self.sample_columns else _slices(frame, size)
+
+    def _groups(self, frame: nw.DataFrame[Any], size: int) -> Iterator[nw.DataFrame[Any]]:
+        keys = frame.select(*self.sample_columns).to_polars().with_row_index("metaxy_row")
+        rows = keys.group_by(self.sample_columns, maintain_order=True).agg("metaxy_row")["metaxy_row"]
+        for start in range(0, len(rows), size):
+            yield frame[rows[start : start + size].explode().to_list()]
 
     def collect(self) -> "Increment":
         """Return this increment: it is eager already."""
@@ -115,6 +126,11 @@ class Increment(_Frames):
             if len(frame)
         )
         return f"<table><tr><th>samples</th><th>count</th></tr>{rows}</table>{tables}"
+
+
+def _slices(frame: nw.DataFrame[Any], size: int) -> Iterator[nw.DataFrame[Any]]:
+    for start in range(0, len(frame), size):
+        yield frame[start : start + size]
 
 
 @dataclass(kw_only=True)
