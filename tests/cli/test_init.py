@@ -1,5 +1,6 @@
 """A new project works at once, with every command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,7 +58,13 @@ def test_the_pipeline_computes_what_changed(project: NewProject) -> None:
 COMMANDS = (
     ["list", "features"],
     ["list", "stores"],
+    ["describe", "graph"],
+    ["describe", "features", "--all-features"],
+    ["graph", "render"],
+    ["graph", "lineage", "summary"],
     ["push"],
+    ["graph-diff", "render", "latest"],
+    ["metadata", "status"],
     ["history"],
     ["lock"],
     ["lock", "--check"],
@@ -76,6 +83,27 @@ def test_every_command_runs_in_it(project: NewProject) -> None:
         result = project.run_cli(command)
         assert "Warning" not in result.stderr, command
     assert MetaxyConfig.load(project.path / "metaxy.toml").hash_truncation_length == 16
+
+
+def test_the_way_of_a_newcomer(project: NewProject) -> None:
+    """As the README tells it."""
+    project.pipeline()
+    project.run_cli(["push"])
+    project.edit("features.py", 'key="faces", code_version="1"', 'key="faces", code_version="2"')
+    diff = project.run_cli(["graph-diff", "render", "latest", "current", "--only-changes"]).stdout
+    assert "video/faces (project: zoo)" in diff
+    assert diff.endswith("~1 ↻1\n")
+    status = json.loads(project.run_cli(["metadata", "status", "--format", "json"]).stdout)
+    missing = {key: (each["status"], each.get("missing")) for key, each in status["features"].items()}
+    assert missing == {
+        "video": ("root_feature", None),
+        "video/faces": ("needs_update", 3),
+        "video/transcript": ("up_to_date", 0),
+        "summary": ("needs_update", None),  # it waits for the faces
+    }
+    assert project.run_cli(["metadata", "status", "--assert-in-sync"], check=False).returncode == 1
+    project.pipeline()
+    assert project.run_cli(["metadata", "status", "--assert-in-sync"]).returncode == 0
 
 
 def test_commands_run_before_anything_was_computed(project: NewProject) -> None:

@@ -46,7 +46,10 @@ def write_config(project: TempMetaxyProject, text: str) -> None:
     (project.path / "metaxy.toml").write_text(text, encoding="utf-8")
 
 
-ANY = pytest.mark.parametrize("arguments", [LIST, ("list", "stores"), ("history",), ("push",), ("config", "print")])
+LOOKING = [("graph", "render"), ("describe", "graph"), ("metadata", "status")]
+ANY = pytest.mark.parametrize(
+    "arguments", [LIST, ("list", "stores"), ("history",), ("push",), ("config", "print"), ("graph", "render")]
+)
 
 
 @ANY
@@ -61,7 +64,9 @@ def test_unknown_key(project: TempMetaxyProject, arguments: tuple[str, ...]) -> 
     check(project, arguments, 2, "metaxy.toml:2", "'entrypoint'", "entrypoints")
 
 
-@pytest.mark.parametrize("arguments", [LIST, ("list", "stores"), ("history",), ("push",), ("metadata", "stats")])
+@pytest.mark.parametrize(
+    "arguments", [LIST, ("list", "stores"), ("history",), ("push",), ("metadata", "stats"), *LOOKING]
+)
 def test_no_configuration(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
@@ -77,13 +82,19 @@ def test_no_project_is_configured(project: TempMetaxyProject) -> None:
         check(project, (command,), 2, "project", "metaxy.toml")
 
 
-@pytest.mark.parametrize("arguments", [("history",), ("push",), ("metadata", "stats")])
+@pytest.mark.parametrize("arguments", [("history",), ("push",), ("metadata", "stats"), ("metadata", "status")])
 def test_no_store_is_configured(project: TempMetaxyProject, arguments: tuple[str, ...]) -> None:
     write_config(project, 'project = "vision"\nentrypoints = ["vision.features"]\n')
     check(project, arguments, 2, "no store is configured", "stores.dev = {", DUCKDB)
 
 
-@pytest.mark.parametrize("arguments", [("history",), ("push",), ("metadata", "stats"), ("lock",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("history",), ("push",), ("metadata", "stats"), ("lock",), ("metadata", "status")),
+        ("graph-diff", "render", "latest"),
+    ],
+)
 def test_unknown_store(project: TempMetaxyProject, arguments: tuple[str, ...]) -> None:
     check(project, (*arguments, "--store", "dve"), 2, "'dve'", "Did you mean 'dev'?", "Configured: dev")
 
@@ -117,7 +128,9 @@ def test_unknown_option_of_a_store(project: TempMetaxyProject, arguments: tuple[
     check(broken_store(project, type=DELTA, root_path="x", foo=1), arguments, 2, "stores.dev.config.foo")
 
 
-@pytest.mark.parametrize("arguments", [("history",), ("push",), ("metadata", "show", "video/raw")])
+@pytest.mark.parametrize(
+    "arguments", [("history",), ("push",), ("metadata", "show", "video/raw"), ("metadata", "status")]
+)
 @pytest.mark.parametrize("store", [{"type": DELTA, "root_path": "file/x"}, {"type": DUCKDB, "database": "no/x.duckdb"}])
 def test_place_of_a_store_that_cannot_be(
     project: TempMetaxyProject, arguments: tuple[str, ...], store: dict[str, str]
@@ -138,7 +151,7 @@ def test_place_of_a_store_that_cannot_be(
 )
 def test_features_that_cannot_be_loaded(project: TempMetaxyProject, code: str, words: tuple[str, ...]) -> None:
     project.with_features(code)
-    for arguments in (LIST, ("push",), ("metadata", "stats")):
+    for arguments in (LIST, ("push",), ("metadata", "stats"), ("describe", "graph"), ("graph", "render")):
         check(project, arguments, 1, *words)
 
 
@@ -152,13 +165,15 @@ def test_cycle_in_another_project(project: TempMetaxyProject) -> None:
     check(project, LIST, 1, "b → a → b")
 
 
-@pytest.mark.parametrize("command", ["show", "stats", "drop", "delete"])
+@pytest.mark.parametrize("command", ["show", "stats", "drop", "delete", "status"])
 def test_unknown_feature(project: TempMetaxyProject, command: str) -> None:
     check(project, ("metadata", command, "video/corp"), 1, "'video/corp'", "Did you mean 'video/crop'?")
 
 
 def test_malformed_key(project: TempMetaxyProject) -> None:
     check(project, ("metadata", "show", "a//b"), 2, "'a//b'")
+    check(project, ("metadata", "status", "a//b"), 2, "'a//b'")
+    check(project, ("describe", "features", "a//b"), 2, "'a//b'")
 
 
 def test_malformed_filter(project: TempMetaxyProject) -> None:

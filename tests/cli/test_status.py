@@ -54,8 +54,18 @@ def test_all_features_without_being_asked(filled: TempMetaxyProject) -> None:
 
 def test_nothing_is_written_yet(project: TempMetaxyProject) -> None:
     text, _ = status(project)
-    assert cells(text)[1:] == [["✗", "video/raw", "-", "-", "-", "-"], ["✗", "video/crop", "-", "-", "-", "-"]]
-    assert cells(status(project, "--progress")[0])[2][0] == "✗ (no input)"
+    assert cells(text)[1:] == [
+        ["✗", "video/raw", "-", "-", "-", "-"],
+        ["✗ (no input)", "video/crop", "-", "-", "-", "-"],
+    ]
+
+
+def test_what_waits_for_its_parents_is_not_in_sync(filled: TempMetaxyProject) -> None:
+    filled.with_features(
+        FEATURES.replace('fields=["audio", "frames"]', 'fields=["audio", mx.FieldSpec(key="frames", code_version="2")]')
+    )
+    text, _ = status(filled, "--assert-in-sync", code=1)
+    assert cells(text)[2] == ["⚠ (no input)", "video/crop", "0", "-", "-", "-"]
 
 
 def test_json(filled: TempMetaxyProject) -> None:

@@ -98,7 +98,10 @@ def seen(place: Workspace, snapshot: str | None, store: str | None) -> GraphData
         if store is not None:
             message = "--store says where to look for a snapshot"
             raise CommandError("MISSING_REQUIRED_FLAG", message, required_flags=["--snapshot"], exit_code=2)
-        return GraphData.from_feature_graph(place.graph)
+        view = GraphData.from_feature_graph(place.graph)
+        if not view.nodes:
+            place.refuse_no_config()
+        return view
     opened = place.store(store)
     project = None if place.options.all_projects else place.project
     return recorded_view(opened, find_version(opened, snapshot, project), project)

@@ -59,12 +59,12 @@ class FeatureMetadataStatus(BaseModel):
 
     @property
     def status_category(self) -> StatusCategory:
-        """The one word for all of it; what has no table is missing, whatever else."""
+        """The one word for all of it; what has no table is missing, and what has no input yet is not up to date."""
         if not self.metadata_exists:
             return "missing"
         if self.is_root_feature:
             return "root_feature"
-        return "needs_update" if self.needs_update else "up_to_date"
+        return "needs_update" if self.needs_update or not self.has_input else "up_to_date"
 
     def format_status_line(self) -> str:
         """Return the status as one line of text."""

@@ -156,9 +156,13 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
 
 def _icon(each: FullFeatureMetadataRepresentation, with_progress: bool) -> str:
     icon = ICONS[each.status]
-    if not with_progress or each.is_root_feature or each.status == "error":
+    if each.is_root_feature or each.status == "error":
         return icon
-    return f"{icon} (no input)" if each.progress_percentage is None else f"{icon} ({each.progress_percentage:.0f}%)"
+    if each.missing is None:
+        return f"{icon} (no input)"
+    return (
+        f"{icon} ({each.progress_percentage:.0f}%)" if with_progress and each.progress_percentage is not None else icon
+    )
 
 
 def _counts(each: FullFeatureMetadataRepresentation) -> list[str]:
