@@ -33,8 +33,8 @@ def count(recipe: Recipe, statement: str) -> str:
     # Stored rows are one per sample, and have no expected columns.
     orphaned = f"SELECT status, NULL AS p{', NULL' * len(recipe.match)} FROM counted WHERE status = {ORPHANED}"
     return (
-        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\n"
-        f"SELECT status, count(*) AS n, min(p) AS total FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
+        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\nSELECT status, count(*) AS n, min(p) AS total"
+        f" FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
     )
 
 
