@@ -210,9 +210,9 @@ class SqlEngine:
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in the database."""
         query = sql.count(recipe, self.statement(recipe, inputs, current))
-        types = {"status": nw.Int32(), "n": nw.Int64(), "p": nw.String()}
+        types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String()}
         rows = self.database.fetch(query, lambda: types).to_pylist()
-        return {row["status"]: int(row["p"] if row["status"] == COUNTS else row["n"]) for row in rows}
+        return {row["status"]: int(row["total"] if row["status"] == COUNTS else row["n"]) for row in rows}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""
