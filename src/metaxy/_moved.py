@@ -55,7 +55,12 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.graph.diff.rendering.formatter": ("metaxy.dag.render.formats",),
     "metaxy.graph.status": ("metaxy.store.status",),
     "metaxy.graph.utils": ("metaxy.dag.render.labels",),
-    "metaxy.metadata_store": ("metaxy.errors", "metaxy.storage.port", "metaxy.store.store"),
+    "metaxy.metadata_store": (
+        "metaxy.errors",
+        "metaxy.storage.port",
+        "metaxy.store.store",
+        "metaxy.store.system.tables",
+    ),
     "metaxy.metadata_store.base": ("metaxy.storage.port", "metaxy.store.config", "metaxy.store.store"),
     "metaxy.metadata_store.exceptions": ("metaxy.errors",),
     "metaxy.metadata_store.fallback": ("metaxy.store.fallback",),

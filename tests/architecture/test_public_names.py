@@ -75,6 +75,7 @@ GRAPH_NAMES = [
 MORE = [
     ("metaxy.entrypoints", "EntrypointLoadError", "metaxy.errors"),
     ("metaxy.metadata_store", "AccessMode", "metaxy"),
+    ("metaxy.metadata_store", "FEATURE_VERSIONS_KEY", "metaxy.store.system.tables"),
     ("metaxy.metadata_store", "MetadataStore", "metaxy"),
     ("metaxy.metadata_store.base", "MetadataStore", "metaxy"),
     ("metaxy.metadata_store.base", "MetadataStoreConfig", "metaxy.store.config"),

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 import metaxy as mx
+from metaxy.cli.app import main
 from metaxy.cli.demo import demo
 from metaxy.demo import project
 from metaxy.demo.story import run_demo
@@ -143,3 +144,36 @@ def test_the_command_prints_the_story(told: Path, capsys: pytest.CaptureFixture[
     assert "1. Go on where the last demo ended" in shown
     assert "5. video_50 is removed" in shown
     assert "\x1b" not in shown
+
+
+COMMANDS = (
+    "list features --verbose",
+    "list stores",
+    "describe graph",
+    "describe features --all-features",
+    "graph render",
+    "push",
+    "history",
+    "graph-diff render latest current",
+    "metadata status --assert-in-sync",
+    "metadata stats",
+    "metadata show faces",
+    "lock",
+    "config print",
+    "doctor",
+)
+
+
+def test_all_commands_run_in_the_folder(
+    told: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(told)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for command in COMMANDS:
+        with mx.FeatureGraph().use():
+            code = main(command.split())
+        project.forget_features()
+        out, err = capsys.readouterr()
+        assert code == 0, f"{command}: {out}{err}"
+        assert "Warning" not in err, command

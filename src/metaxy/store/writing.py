@@ -1,6 +1,6 @@
 """Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from metaxy.errors import (
     ExtraProvenanceFieldWarning,
     MetadataSchemaError,
     MetaxyColumnMissingWarning,
+    StoreConnectionError,
     TableNotFoundError,
     did_you_mean,
 )
@@ -81,7 +82,7 @@ def prepare(
     fit = fit_to_table(store, definition, schema, stamp, table)
     try_casts(rows, fit, definition)
     if table is not None:
-        stamp = after_faster_clocks(stamp, table, rows, definition.spec.id_columns)
+        stamp = after_faster_clocks(stamp, table, rows, definition)
     target = Target(fit.casts, table.types, table.frame) if table else Target()
     stamped = store.engine.stamp(rows, stamp, target)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
@@ -283,19 +284,25 @@ def forms_of_table(
     return forms
 
 
-def after_faster_clocks(stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], ids: Sequence[str]) -> Stamp:
+def after_faster_clocks(stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition) -> Stamp:
     """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
 
     Rows from the future are rare: only if there are any are their samples compared with those of the write.
+
+    Raises:
+        StoreConnectionError: if the table cannot be read.
     """
+    ids = definition.spec.id_columns
     event, now = event_time(table), nw.lit(stamp.times[c.METAXY_UPDATED_AT]).cast(MOMENT)
     ahead = table.frame.filter(event > now)
     if c.METAXY_FEATURE_VERSION not in stamp.kept:
         ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == stamp.texts[c.METAXY_FEATURE_VERSION])
-    if _newest(ahead, event) is None:
-        return stamp
     samples = rows.select(nw.col(name).cast(table.schema[name]) for name in ids).unique()
-    newest = _newest(ahead.join(samples, on=list(ids), how="semi"), event)
+    try:
+        newest = _newest(ahead, event) and _newest(ahead.join(samples, on=list(ids), how="semi"), event)
+    except Exception as error:  # each library has its own error for tables that are broken
+        reason = str(error).splitlines()[0]
+        raise StoreConnectionError(f"feature {definition.key}: its table cannot be read: {reason}") from error
     if newest is None:
         return stamp
     return replace(stamp, times={**stamp.times, c.METAXY_UPDATED_AT: newest + timedelta(microseconds=1)})
