@@ -176,7 +176,7 @@ class SqlEngine:
         """Count in the database."""
         query = sql.count(recipe, self.statement(recipe, inputs, current))
         rows = self.database.fetch(query).to_pylist()
-        return {row["status"]: int(row["p"] if row["status"] == COUNTS else row["n"]) for row in rows}
+        return {row["status"]: int(row["total"] if row["status"] == COUNTS else row["n"]) for row in rows}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""

@@ -25,16 +25,16 @@ def render(recipe: Recipe, sources: Sequence[Source], current: Source | None, di
 
 
 def count(recipe: Recipe, statement: str) -> str:
-    """Write the query that counts the samples of each status in a statement; for COUNTS, ``p`` holds the number."""
+    """Write the query that counts the samples of each status in a statement; for COUNTS, ``total`` holds the number."""
     if not recipe.repeats:
-        return f"SELECT status, count(*) AS n, min(p) AS p FROM ({statement}) AS counted GROUP BY status"
+        return f"SELECT status, count(*) AS n, min(p) AS total FROM ({statement}) AS counted GROUP BY status"
     expected = f"CASE WHEN status = {COUNTS} THEN p END AS p"
     samples = f"SELECT DISTINCT status, {expected}, {', '.join(recipe.match)} FROM counted WHERE status <> {ORPHANED}"
     # Stored rows are one per sample, and have no expected columns.
     orphaned = f"SELECT status, NULL AS p{', NULL' * len(recipe.match)} FROM counted WHERE status = {ORPHANED}"
     return (
-        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\n"
-        f"SELECT status, count(*) AS n, min(p) AS p FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
+        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\nSELECT status, count(*) AS n, min(p) AS total"
+        f" FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
     )
 
 
