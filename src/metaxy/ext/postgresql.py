@@ -422,6 +422,8 @@ class PostgreSQLMetadataStore(IbisMetadataStore):
     PostgreSQLMetadataStore(connection_string=postgresql://me:***@host/db)
     """
 
+    connection: PostgreSQLConnection
+
     def __init__(
         self,
         connection_string: str | None = None,

@@ -426,6 +426,8 @@ class SQLiteMetadataStore(IbisMetadataStore):
     SQLiteMetadataStore(database=features.sqlite)
     """
 
+    connection: SQLiteConnection
+
     def __init__(self, database: str | Path, *, lock_timeout: float = 10.0, **options: Any) -> None:
         self.database = str(database)
         self.lock_timeout = lock_timeout

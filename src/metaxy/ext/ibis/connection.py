@@ -4,7 +4,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ibis
@@ -16,6 +16,8 @@ from ibis.common.exceptions import IbisError, TableNotFound
 from metaxy.config.secrets import mask_text
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreNotOpenError
 from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, taught
+from metaxy.ext.ibis.hashing import templates
+from metaxy.hashing import HashAlgorithm
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
@@ -50,6 +52,7 @@ class IbisConnection:
 
     def __init__(self, dialect: Dialect, display: str) -> None:
         self.dialect = dialect
+        self.hash_functions: Callable[[], Mapping[HashAlgorithm, Callable[[Any], Any]]] = dict
         self.display = display
         self.lock = threading.RLock()
         self._ibis: Any = None
@@ -74,6 +77,8 @@ class IbisConnection:
         except Exception as error:  # each driver has errors of its own
             raise StoreConnectionError(f"cannot open {self.display}: {first_line(error)}") from error
         self._ibis.compiler = taught(self._ibis.compiler)
+        if given := self.hash_functions():
+            self.dialect = replace(self.dialect, hashes=templates(given, self._ibis))
 
     def close(self) -> None:
         """Disconnect."""
@@ -104,7 +109,7 @@ class IbisConnection:
         """Run a statement of ours."""
         with self.lock, self.complaining():
             result = self.ibis.raw_sql(statement)
-            if hasattr(result, "close"):
+            if hasattr(result, "close") and result is not getattr(self.ibis, "con", None):
                 result.close()
 
     @contextmanager

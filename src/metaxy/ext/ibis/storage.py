@@ -1,9 +1,9 @@
 """Feature tables in any database behind Ibis."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import narwhals as nw
 import sqlglot.expressions as sge
@@ -19,10 +19,24 @@ from metaxy.versioning.frames import collect_to_polars
 _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+class Hooks(Protocol):
+    """What the storage leaves to its store."""
+
+    def get_table_name(self, key: FeatureKey) -> str:
+        """Name the table of a feature."""
+
+    def transform_after_read(self, table: Any, key: FeatureKey) -> Any:
+        """Return the Ibis table that is seen instead of a stored one."""
+
+    def transform_before_write(self, df: Any, key: FeatureKey, table_name: str) -> Any:
+        """Return the Narwhals frame that is stored instead of another."""
+
+
 class IbisStorage:
     """Implements the storage port; an `IbisConnection` is what it talks to.
 
-    ``name_of`` names the table of a feature; ``longest_name`` is how many bytes of it the database keeps.
+    ``hooks`` name tables, and may change what is read and written; ``longest_name`` is how many bytes of a name the
+    database keeps.
     """
 
     def __init__(
@@ -31,7 +45,7 @@ class IbisStorage:
         capabilities: Capabilities,
         *,
         table_prefix: str = "",
-        name_of: Callable[[FeatureKey], str] | None = None,
+        hooks: Hooks,
         longest_name: int = 63,
     ) -> None:
         if table_prefix and not _PREFIX.fullmatch(table_prefix):
@@ -43,7 +57,7 @@ class IbisStorage:
         self.capabilities = capabilities
         self.table_prefix = table_prefix
         self.longest_name = longest_name
-        self._name_of = name_of
+        self._hooks = hooks
 
     def open(self, mode: AccessMode) -> None:
         """Connect to the database."""
@@ -59,7 +73,7 @@ class IbisStorage:
         Raises:
             MetadataStoreError: if the database would cut the name, as it could then be that of another table.
         """
-        name = self._name_of(key) if self._name_of else self.table_prefix + key.table_name
+        name = self._hooks.get_table_name(key)
         if len(name.encode()) > self.longest_name:
             raise MetadataStoreError(
                 f"feature {key}: the name of its table, {name!r}, has {len(name.encode())} bytes, but "
@@ -78,7 +92,13 @@ class IbisStorage:
         if table is None:
             raise TableNotFoundError(f"{self.connection.display} has no table {name!r}")
         frame = self.connection.table(name, table.schema)
-        return Scan(frame, table.schema, self.connection.qualified(name), table.sql_types, by_field_forms(table.schema))
+        seen = self._hooks.transform_after_read(frame.to_native(), key)
+        if seen is not frame.to_native():
+            changed = nw.from_native(seen)
+            schema = changed.collect_schema()
+            return Scan(changed, schema, None, table.sql_types, by_field_forms(schema))
+        place, forms = self.connection.qualified(name), by_field_forms(table.schema)
+        return Scan(frame, table.schema, place, table.sql_types, forms, table.documents)
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, in one transaction where the database has them."""
@@ -88,6 +108,7 @@ class IbisStorage:
 
     def _append(self, write: Append) -> None:
         name = self.table_name(write.key)
+        write = replace(write, frame=self._hooks.transform_before_write(write.frame, write.key, name))
         self._refuse_long_columns(write)
         self.connection.serialise(name, write.create or bool(write.new_columns))
         table = self.connection.find(name)

@@ -1,6 +1,6 @@
 """The store that keeps features in any database behind Ibis."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.any import connection_to
 from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.storage import IbisStorage
+from metaxy.hashing import HashAlgorithm
 from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.handle import creates_tables
 from metaxy.store.store import MetadataStore
@@ -56,14 +57,18 @@ class IbisMetadataStore(MetadataStore):
         self.connection_string = connection_string
         self.address = Address(connection_string, backend, dict(connection_params or {}))
         self.connection = self.connection_to(self.address)
+        self.connection.hash_functions = self._create_hash_functions
+        self.table_prefix = table_prefix or ""
         create = creates_tables(options.get("auto_create_tables"))
         storage = IbisStorage(
             self.connection,
             replace(self.connection.capabilities, creates_tables=create),
             table_prefix=table_prefix or "",
+            hooks=self,
             longest_name=self.connection.longest_name,
         )
         engine: Engine = SqlEngine(self.connection) if self.connection.computes else PolarsEngine()
+        options["hash_algorithm"] = options.get("hash_algorithm") or self._get_default_hash_algorithm()
         super().__init__(storage=storage, engine=engine, versioning_engine=versioning_engine, **options)
 
     def connection_to(self, address: Address) -> IbisConnection:
@@ -84,11 +89,27 @@ class IbisMetadataStore(MetadataStore):
         """
         return self.connection.ibis
 
+    # -- what subclasses may say otherwise, as in metaxy 0.1 -----------------------------------------------------------
+
     def get_table_name(self, key: FeatureKey) -> str:
         """Name the table of a feature."""
-        storage: Any = self.storage
-        name: str = storage.table_name(key)
-        return name
+        return self.table_prefix + key.table_name
+
+    def _create_hash_functions(self) -> Mapping[HashAlgorithm, Callable[[Any], Any]]:
+        """Return, for each algorithm, what it makes of an Ibis text expression; nothing for those of the database."""
+        return {}
+
+    def _get_default_hash_algorithm(self) -> HashAlgorithm:
+        """Return the algorithm that is used if none is given."""
+        return self.default_hash_algorithm
+
+    def transform_after_read(self, table: Any, key: FeatureKey) -> Any:  # noqa: ARG002 - for subclasses
+        """Return the Ibis table that is seen instead of a stored one."""
+        return table
+
+    def transform_before_write(self, df: Any, key: FeatureKey, table_name: str) -> Any:  # noqa: ARG002
+        """Return the Narwhals frame that is stored instead of another."""
+        return df
 
     @property
     def sqlalchemy_url(self) -> str:

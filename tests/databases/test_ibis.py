@@ -1,0 +1,127 @@
+"""Any database behind Ibis, and subclasses as they were written for metaxy 0.1."""
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import narwhals as nw
+import pytest
+from tests.factory import define, ids, rows, values
+
+from metaxy import columns as c
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import InvalidConfigError, StoreConnectionError, StoreNotOpenError
+from metaxy.ext.ibis import IbisMetadataStore
+from metaxy.ext.sqlite import SQLiteMetadataStore
+from metaxy.hashing import HashAlgorithm
+
+
+def _md5(text: str) -> str:
+    return text  # the database has a function of this name
+
+
+md5: Any = ibis.udf.scalar.builtin(_md5, name="md5")
+
+
+class OldStore(IbisMetadataStore):
+    """A store as users wrote it."""
+
+    versioning_engine_cls = object
+
+    def _create_hash_functions(self) -> dict[HashAlgorithm, Any]:
+        return {HashAlgorithm.MD5: lambda text: md5(text).lower()}
+
+    def _get_default_hash_algorithm(self) -> HashAlgorithm:
+        return HashAlgorithm.MD5
+
+    def get_table_name(self, key: FeatureKey) -> str:
+        return f"old_{super().get_table_name(key)}"
+
+    def transform_after_read(self, table: Any, key: FeatureKey) -> Any:
+        return table.mutate(seen=ibis.literal(str(key)))
+
+    def transform_before_write(self, df: Any, key: FeatureKey, table_name: str) -> Any:  # noqa: ARG002
+        return df.drop("seen", strict=False).with_columns(nw.lit(table_name).alias("written_to"))
+
+
+@pytest.fixture
+def duckdb_url(tmp_path: Path) -> str:
+    return f"duckdb://{tmp_path}/a.duckdb"
+
+
+def test_a_subclass_of_metaxy_0_1_still_works(duckdb_url: str) -> None:
+    define("video")
+    define("clip", "video")
+    with OldStore(connection_string=duckdb_url, table_prefix="my_", auto_create_tables=True).open("w") as store:
+        assert store.hash_algorithm == HashAlgorithm.MD5
+        assert store.connection.dialect.hashes == {HashAlgorithm.MD5: "LOWER(MD5({0}))"}
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new.drop("seen", "written_to"))
+        assert store.conn.list_tables() == ["old_my_clip", "old_my_video"]
+        assert values(store.read("video"), "id", "seen", "written_to") == [
+            ("a", "video", "old_my_video"),
+            ("b", "video", "old_my_video"),
+        ]
+        assert not store.resolve_update("clip")
+        native = values(store.resolve_update("clip", skip_comparison=True).new, c.METAXY_PROVENANCE)
+        polars = store.resolve_update("clip", skip_comparison=True, versioning_engine="polars").new
+        assert native == values(polars, c.METAXY_PROVENANCE)
+
+
+def test_a_database_by_url_or_by_name(tmp_path: Path, duckdb_url: str) -> None:
+    define("video")
+    define("clip", "video")
+    for store in (
+        IbisMetadataStore(connection_string=duckdb_url, auto_create_tables=True),
+        IbisMetadataStore(backend="sqlite", connection_params={"database": tmp_path / "b"}, auto_create_tables=True),
+    ):
+        with store.open("w"):
+            store.write("video", rows(id=["a", "b"]))
+            store.write("clip", store.resolve_update("clip", versioning_engine="native").new)
+            store.write("video", rows("2", id=["a"]))
+            assert ids(store.resolve_update("clip")) == ([], ["a"], [])
+            assert store.native_implementation() == nw.Implementation.IBIS
+
+
+def test_what_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
+    for store, kind in (
+        (IbisMetadataStore(backend="no_such_database"), InvalidConfigError),
+        (SQLiteMetadataStore(tmp_path / "nowhere" / "a.sqlite"), StoreConnectionError),
+    ):
+        with pytest.raises((kind, StoreConnectionError)) as caught, store.open("w"):
+            pass
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InvalidConfigError, match="connection_string"):
+        IbisMetadataStore()
+    store = SQLiteMetadataStore(tmp_path / "a.sqlite")
+    with pytest.raises(StoreNotOpenError):
+        _ = store.conn
+    assert store.sqlalchemy_url == f"sqlite:///{tmp_path / 'a.sqlite'}"
+
+
+def test_twelve_parents_and_many_fields_do_not_overflow_the_parser_of_sqlite(tmp_path: Path) -> None:
+    fields = [f"f{n}" for n in range(8)]
+    parents = [f"p{n}" for n in range(12)]
+    for parent in parents:
+        define(parent, fields=fields)
+    define("child", *parents, fields=fields)
+    with SQLiteMetadataStore(tmp_path / "a.sqlite", auto_create_tables=True).open("w") as store:
+        for parent in parents:
+            store.write(parent, rows(dict.fromkeys(fields, "1"), id=["a", "b"]))
+        store.write("child", store.resolve_update("child", versioning_engine="native").new)
+        store.write("p7", rows(dict.fromkeys(fields, "2"), id=["b"]))
+        filtered = store.resolve_update("child", global_filters=[nw.col("id") != "c"])
+        assert ids(filtered) == ([], ["b"], [])
+
+
+def test_times_of_sqlite_are_microseconds(tmp_path: Path) -> None:
+    define("video")
+    with SQLiteMetadataStore(tmp_path / "a.sqlite", auto_create_tables=True).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        [[kind, moment]] = store.connection.session.execute(
+            "SELECT typeof(metaxy_updated_at), metaxy_updated_at FROM video"
+        ).fetchall()
+        assert (kind, len(str(moment))) == ("integer", 16)
+        year = store.read("video").select(year=nw.col(c.METAXY_UPDATED_AT).dt.year())
+        assert values(year, "year") == [store.clock.now().year]
+        assert values(store.read("video", filters=[nw.col(c.METAXY_UPDATED_AT) < store.clock.now()])) == ["a"]

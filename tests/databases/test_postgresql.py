@@ -1,0 +1,269 @@
+"""What PostgreSQL needs, found by running it: byte order, plans without statistics, names, tables of others, errors."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ibis
+import narwhals as nw
+import polars as pl
+import psycopg
+import pytest
+from tests.factory import define, everything, ids, rows, values
+from tests.services import postgres
+
+from metaxy import columns as c
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import (
+    InvalidConfigError,
+    MetadataSchemaError,
+    MetadataStoreError,
+    MetaxyColumnMissingWarning,
+    PolarsMaterializationWarning,
+    StoreConnectionError,
+)
+from metaxy.ext.postgresql import PostgreSQLMetadataStore
+from metaxy.hashing import HashAlgorithm
+
+Address = dict[str, Any]
+
+
+def store_in(database: Address, **options: Any) -> PostgreSQLMetadataStore:
+    return PostgreSQLMetadataStore(connection_params=database, **{"auto_create_tables": True, **options})
+
+
+def complaint(do: Callable[[], Any], kind: type[Exception] = MetadataStoreError) -> str:
+    with pytest.raises(kind) as caught:
+        do()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert postgres.PASSWORD not in message
+    return message
+
+
+def watch(store: PostgreSQLMetadataStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collect how many rows each answer of the server has, and that no frame is sent there."""
+    fetched: list[int] = []
+    fetch = store.connection.fetch
+
+    def counted(query: str, types: Any) -> Any:
+        table = fetch(query, types)
+        fetched.append(table.num_rows)
+        return table
+
+    monkeypatch.setattr(store.connection, "fetch", counted)
+    monkeypatch.setattr(store.connection, "insert", lambda *_: pytest.fail("rows are sent to the server"))
+    return fetched
+
+
+# -- where the rows are ------------------------------------------------------------------------------------------------
+
+
+def test_no_rows_but_those_that_changed_reach_the_client(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    define("video")
+    define("clip", "video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=range(500)))
+        store.write("clip", store.resolve_update("clip").new)
+        store.write("video", rows("2", id=[7, 1000]))
+        fetched = watch(store, monkeypatch)
+        assert ids(store.resolve_update("clip")) == ([1000], [7], [])
+        assert fetched == [3]  # two samples, and the number of all
+        lazy = store.resolve_update("clip", lazy=True)
+        store.write("clip", lazy.new)
+        store.write("clip", lazy.stale)
+        store.write("clip", store.read("clip"))
+        store.delete("clip", nw.col("id") < 100)
+        store.delete("clip", nw.col("id") >= 400, soft=False)
+        assert max(fetched) <= 3
+        store.write("clip", store.rebase("clip", store.read("clip")))
+        assert max(fetched) <= 3
+        assert len(values(store.read("clip"))) == 300
+
+
+def test_bytes_decide_the_order_of_text_in_every_locale() -> None:
+    database = postgres.new_database(icu=True)
+    define("part", ids=["id", "n"])
+    spec = LineageRelationship.aggregation(on=["id"])
+    define("whole", FeatureDep(feature="part", lineage=spec), ids=["id"])
+    parts = rows(["1", "2", "3", "4"], id=["x"] * 4, n=["a", "B", "ä", "_"])
+    with store_in(database).open("w") as store:
+        [[unordered]] = store.connection.session.execute("SELECT 'a' < 'B'").fetchall()
+        assert unordered  # by bytes it would be the other way round
+        store.write("part", parts)
+        native = values(store.resolve_update("whole").new, c.METAXY_PROVENANCE)
+        assert native == values(store.resolve_update("whole", versioning_engine="polars").new, c.METAXY_PROVENANCE)
+
+
+def test_large_joins_are_hashed_even_without_statistics(database: Address) -> None:
+    define("video")
+    define("clip", "video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=range(2000)))
+        store.write("clip", store.resolve_update("clip").new)
+        store.connection.execute("DELETE FROM pg_statistic")
+        lazy = store.resolve_update("clip", lazy=True).stale.to_native()
+        plan = store.connection.session.execute("EXPLAIN " + lazy.op().query).fetchall()
+        text = "\n".join(str(line) for [line] in plan)
+        assert "Nested Loop" not in text
+        assert "Hash Full Join" in text or "Merge Full Join" in text
+
+
+def test_each_hash_is_computed_once(database: Address) -> None:
+    define("video", fields=["x", "y"])
+    define("clip", "video", fields=["x", "y"])
+    with store_in(database).open("w") as store:
+        store.write("video", rows({"x": "1", "y": "2"}, id=range(10)))
+        store.connection.execute("SET track_functions = 'all'")
+        store.connection.execute(
+            "CREATE FUNCTION counted(t text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN md5(t); END $$"
+        )
+        lazy = store.resolve_update("clip", lazy=True).new.to_native()
+        store.connection.execute(
+            "SELECT count(*), min(metaxy_provenance) FROM (" + lazy.op().query.replace("md5(", "counted(") + ") q"
+        )
+        store.connection.execute("SELECT pg_stat_force_next_flush()")
+        [[calls]] = store.connection.session.execute(
+            "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'counted'"
+        ).fetchall()
+        assert calls == 30  # two fields and the sample, ten times
+
+
+def test_new_tables_have_statistics(database: Address) -> None:
+    define("video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=range(100)))
+        [[count]] = store.connection.session.execute("SELECT reltuples FROM pg_class WHERE relname='video'").fetchall()
+    assert count == 100
+
+
+def test_the_session_does_not_depend_on_the_server(database: Address) -> None:
+    with postgres.connect(database) as connection:
+        name = database["database"]
+        connection.execute(f"ALTER DATABASE {name} SET TimeZone = 'Asia/Tokyo'")
+        connection.execute(f"ALTER DATABASE {name} SET DateStyle = 'German'")
+    define("video")
+    with store_in(database, statement_timeout=60).open("w") as store:
+        store.write("video", rows(id=["a"], day=[pl.Series(["2020-02-01"]).str.to_date()[0]]))
+        written = everything(store, "video")
+        assert str(written["day"][0]) == "2020-02-01"
+        assert abs((written[c.METAXY_UPDATED_AT][0] - store.clock.now()).total_seconds()) < 600
+        assert store.connection.session.execute("SHOW statement_timeout").fetchall() == [("1min",)]
+
+
+def test_names_that_would_be_cut_are_refused(database: Address) -> None:
+    define("v" * 64)
+    define("video")
+    with store_in(database).open("w") as store:
+        assert "64 bytes" in complaint(lambda: store.write("v" * 64, rows(id=["a"])))
+        message = complaint(lambda: store.write("video", rows(id=["a"], **{"é" * 32: [1]})), MetadataSchemaError)
+        assert "64 bytes" in message
+        assert not store.has_feature("video")
+        store.write("video", rows(id=["a"], **{"n" * 63: [1]}))
+        assert values(store.read("video"), "n" * 63) == [1]
+
+
+# -- tables of others --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["jsonb", "json", "text"])
+def test_versions_by_field_may_be_json_or_text(database: Address, kind: str) -> None:
+    define("video")
+    with postgres.connect(database) as connection:
+        versions = ", ".join(f"{name} {kind}" for name in c.BY_FIELD_COLUMNS)
+        texts = ", ".join(f"{s.name} varchar" for s in c.SYSTEM_COLUMNS if s.kind == "text")
+        times = ", ".join(f"{s.name} timestamptz" for s in c.SYSTEM_COLUMNS if s.kind == "timestamp")
+        connection.execute(f"CREATE TABLE video (id varchar, extra jsonb, {versions}, {texts}, {times}, own uuid)")
+    with store_in(database, auto_create_tables=False).open("w") as store:
+        store.write("video", rows(id=["a", "b"], extra=[{"n": 1}, None]))
+        assert not store.resolve_update("video", samples=rows(id=["a", "b"]))
+        assert ids(store.resolve_update("video", samples=rows(["2", "1"], id=["a", "b"]))) == ([], ["a"], [])
+        assert values(store.read("video"), "id", "extra") == [("a", '{"n": 1}'), ("b", None)]
+        store.write("video", store.read("video", columns=["id", "extra", c.METAXY_PROVENANCE_BY_FIELD]))
+        store.delete("video", nw.col("id") == "a")
+        assert values(store.read("video")) == ["b"]
+
+
+def test_algorithms_that_it_lacks_are_left_to_polars_with_a_warning(database: Address) -> None:
+    define("video")
+    define("clip", "video")
+    with store_in(database, hash_algorithm=HashAlgorithm.XXHASH32).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        with pytest.warns(PolarsMaterializationWarning, match="has no xxhash32; versions are computed with Polars"):
+            store.write("clip", store.resolve_update("clip").new)
+        with pytest.warns(PolarsMaterializationWarning):
+            assert not store.resolve_update("clip")
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+def test_connections_that_fail_are_explained_without_secrets(database: Address) -> None:
+    wrong: dict[str, tuple[Address, str]] = {
+        "password": ({"password": "hunter2"}, "password authentication failed"),
+        "host": ({"host": "127.0.0.1", "port": 1}, "refused"),
+        "database": ({"database": "nowhere"}, "does not exist"),
+    }
+    for changed, words in wrong.values():
+        store = store_in({**database, **changed})
+        message = complaint(store.open("w").__enter__, StoreConnectionError)
+        assert words in message
+        assert "hunter2" not in message
+    with pytest.raises(InvalidConfigError, match="needs connection_string or connection_params"):
+        PostgreSQLMetadataStore()
+    assert "hunter2" not in repr(PostgreSQLMetadataStore("postgresql://me:hunter2@host/db"))
+
+
+def test_a_user_who_may_only_read(database: Address) -> None:
+    define("video")
+    define("clip", "video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=["a"]))
+    with postgres.connect(database) as connection:
+        connection.execute("DROP ROLE IF EXISTS reader")
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'reads'")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    with store_in({**database, "user": "reader", "password": "reads"}).open("w") as store:
+        assert ids(store.resolve_update("clip")) == (["a"], [], [])
+        assert "permission denied" in complaint(lambda: store.write("video", rows(id=["b"])))
+        assert "permission denied" in complaint(lambda: store.write("clip", store.resolve_update("clip").new))
+        assert values(store.read("video")) == ["a"]
+        assert not store.has_feature("clip")
+
+
+def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    define("video")
+    define("clip", "video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        insert, done = store.connection.insert, list[str]()
+
+        def lost(table: str, frame: pl.DataFrame, columns: Any) -> None:
+            insert(table, frame, columns)
+            done.append(table)
+            with postgres.connect(database) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [store.connection.session.info.backend_pid])
+
+        monkeypatch.setattr(store.connection, "insert", lost)
+        frames = {"video": rows(id=["b"]), "clip": rows(id=["b"])}
+        with pytest.warns(MetaxyColumnMissingWarning):
+            message = complaint(lambda: store.write_multi(frames), StoreConnectionError)
+        assert "open the store again" in message
+        assert done == ["clip"]
+    with store_in(database) as again:
+        assert values(again.read("video")) == ["a"]
+        assert not again.has_feature("clip")
+
+
+def test_a_frame_of_another_connection_is_copied(database: Address) -> None:
+    define("video")
+    other = ibis.memtable(rows(id=["a"]).to_arrow())
+    with store_in(database).open("w") as store:
+        store.write("video", other)
+        assert values(store.read("video")) == ["a"]
+
+
+def test_psycopg_is_what_ibis_uses(database: Address) -> None:
+    with store_in(database) as store:
+        assert isinstance(store.conn.con, psycopg.Connection)
+        assert store.conn.list_tables() == []
