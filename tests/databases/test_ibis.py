@@ -44,6 +44,9 @@ class OldStore(IbisMetadataStore):
         return df.drop("seen", strict=False).with_columns(nw.lit(table_name).alias("written_to"))
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")  # of Ibis
+
+
 @pytest.fixture
 def duckdb_url(tmp_path: Path) -> str:
     return f"duckdb://{tmp_path}/a.duckdb"
@@ -57,7 +60,7 @@ def test_a_subclass_of_metaxy_0_1_still_works(duckdb_url: str) -> None:
         assert store.connection.dialect.hashes == {HashAlgorithm.MD5: "LOWER(MD5({0}))"}
         store.write("video", rows(id=["a", "b"]))
         store.write("clip", store.resolve_update("clip").new.drop("seen", "written_to"))
-        assert store.conn.list_tables() == ["old_my_clip", "old_my_video"]
+        assert {"old_my_clip", "old_my_video"} <= set(store.conn.list_tables())
         assert values(store.read("video"), "id", "seen", "written_to") == [
             ("a", "video", "old_my_video"),
             ("b", "video", "old_my_video"),
