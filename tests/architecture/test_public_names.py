@@ -21,7 +21,10 @@ OLD_NAMES = {
     "metaxy._packaging": ("detect_project_from_package", "metaxy.feature"),
     "metaxy._warnings": ("MovedMetadataStoreWarning", "metaxy.errors"),
     "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.loading"),
+    "metaxy.ext.ibis.metadata_store": ("IbisMetadataStoreConfig", "metaxy.ext.ibis"),
+    "metaxy.metadata_store.ibis": ("IbisMetadataStore", "metaxy.ext.ibis"),
     "metaxy.ext.metadata_stores.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
+    "metaxy.ext.metadata_stores.postgresql": ("PostgreSQLMetadataStore", "metaxy.ext.postgresql"),
     "metaxy.ext.metadata_stores.duckdb": ("ExtensionSpec", "metaxy.ext.duckdb"),
     "metaxy.ext.polars": ("DeltaMetadataStoreConfig", "metaxy.ext.delta"),
     "metaxy.ext.polars.handlers.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
@@ -75,6 +78,7 @@ GRAPH_NAMES = [
 MORE = [
     ("metaxy.entrypoints", "EntrypointLoadError", "metaxy.errors"),
     ("metaxy.metadata_store", "AccessMode", "metaxy"),
+    ("metaxy.metadata_store", "FEATURE_VERSIONS_KEY", "metaxy.store.system.tables"),
     ("metaxy.metadata_store", "MetadataStore", "metaxy"),
     ("metaxy.metadata_store.base", "MetadataStore", "metaxy"),
     ("metaxy.metadata_store.base", "MetadataStoreConfig", "metaxy.store.config"),

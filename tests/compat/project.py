@@ -5,6 +5,8 @@ python project.py write ROOT     for each case, makes a store below ROOT and giv
 python project.py extend ROOT    goes on with these stores: more rows, and one deletion
 python project.py settle ROOT    computes all that is new or stale, and deletes what is orphaned
 python project.py read ROOT      prints what is there, and what would have to be computed, as JSON
+The last argument may be "maps": versions by field are kept and shown as maps.
+
 python project.py types ROOT     prints the physical types of the columns of all tables
 """
 
@@ -21,6 +23,7 @@ import polars as pl
 from metaxy.ext.polars.handlers.delta import DeltaMetadataStore
 from metaxy.models.fields_mapping import FieldsMapping
 from metaxy.models.lineage import LineageRelationship
+from metaxy.utils import collect_to_polars
 
 import metaxy as mx
 from metaxy.ext.duckdb import DuckDBMetadataStore
@@ -132,9 +135,9 @@ def write(store: Any) -> None:
     for code in ("1", "2"):
         with mx.FeatureGraph().use():
             define(code)
-            store.write("crop", store.resolve_update("crop").new.to_polars().sort("id").head(3))
-    store.write("frame", frames(store.resolve_update("frame").new.to_polars()))
-    store.write("speaker", store.resolve_update("speaker").new.to_polars().unique("speaker"))
+            store.write("crop", collect_to_polars(store.resolve_update("crop").new).sort("id").head(3))
+    store.write("frame", frames(collect_to_polars(store.resolve_update("frame").new)))
+    store.write("speaker", collect_to_polars(store.resolve_update("speaker").new).unique("speaker"))
     store.write("both", store.resolve_update("both").new)
     store.write("video/raw", rows(2, audio="new"))
     store.write("video/raw", rows(5))
@@ -150,7 +153,7 @@ def extend(store: Any) -> None:
     """Write to tables that are there, add a column to one, delete and write again."""
     store.write("video/raw", rows(6, 7))
     store.write("video/raw", rows(1, audio="newer"))
-    store.write("crop", store.resolve_update("crop").new.to_polars().sort("id").head(1))
+    store.write("crop", collect_to_polars(store.resolve_update("crop").new).sort("id").head(1))
     store.delete("crop", nw.col("id") == "v3", soft=True)
     store.delete("frame", nw.col("n") == 1, soft=False)
     store.delete("video/raw", nw.col("id") == "v7", soft=True)
@@ -160,15 +163,16 @@ def extend(store: Any) -> None:
 def settle(store: Any) -> None:
     """Bring all children up to date."""
     for key in CHILDREN:
-        increment = store.resolve_update(key).to_polars()
-        changed = pl.concat([increment.new, increment.stale.select(increment.new.columns)])
+        increment = store.resolve_update(key)
+        new, stale, orphaned = map(collect_to_polars, (increment.new, increment.stale, increment.orphaned))
+        changed = pl.concat([new, stale.select(new.columns)])
         if key == "frame":
             changed = frames(changed)
         if key == "speaker":
             changed = changed.unique("speaker")
         store.write(key, changed.drop(c for c in changed.columns if c.startswith("metaxy_deleted_at")))
         ids = "speaker" if key == "speaker" else "id"
-        gone = increment.orphaned[ids].unique().to_list()
+        gone = orphaned[ids].unique().to_list()
         if gone:
             store.delete(key, nw.col(ids).is_in(gone), soft=True)
 
@@ -196,11 +200,12 @@ def update(store: Any, key: str) -> list[list[str]]:
     """Return what is new, stale and orphaned; of the root, compared with what it has."""
     options = {}
     if key == "video/raw":
-        given = store.read(key).collect().to_polars()
+        given = collect_to_polars(store.read(key))
         options = {"samples": given.select("id", "path", "speaker", "metaxy_provenance_by_field")}
-    increment = store.resolve_update(key, **options).to_polars()
+    increment = store.resolve_update(key, **options)
     # Of the rows that a sample of an expanded parent has, 0.1.11 shows any.
-    return [sorted_rows(nw.from_native(f), "metaxy_deleted_at", "metaxy_deleted_at_right", "n") for f in increment]
+    ignored = ("metaxy_deleted_at", "metaxy_deleted_at_right", "n")
+    return [sorted_rows(f, *ignored) for f in (increment.new, increment.stale, increment.orphaned)]
 
 
 def all_types(kind: str, folder: Path) -> dict[str, dict[str, str]]:
@@ -215,10 +220,15 @@ def all_types(kind: str, folder: Path) -> dict[str, dict[str, str]]:
 
 def sorted_rows(frame: Any, *ignored: str) -> list[str]:
     """Turn a frame into sorted rows, without the columns that only one package passes on."""
-    collected = frame.lazy().collect().to_polars()
+    collected = collect_to_polars(frame)
     wanted = sorted(c for c in collected.columns if c not in (*IGNORED, *ignored))
-    dicts = collected.select(wanted).to_dicts()
+    dicts = ({name: plain(value) for name, value in row.items()} for row in collected.select(wanted).to_dicts())
     return sorted(json.dumps(row, default=str, sort_keys=True) for row in dicts)
+
+
+def plain(value: Any) -> Any:
+    """Turn the entries of a map into a dict."""
+    return {entry["key"]: entry["value"] for entry in value} if isinstance(value, list) else value
 
 
 # Definition texts differ between the packages, and so do project versions, which nothing at sample level depends on.
@@ -228,14 +238,15 @@ IGNORED = {"metaxy_project_version"}
 COMMANDS = {"write": write, "extend": extend, "settle": settle}
 
 
-def run(command: str, root: Path) -> dict[str, Any]:
-    """Do the same in the store of each case."""
+def run(command: str, root: Path, *, maps: bool = False) -> dict[str, Any]:
+    """Do the same in the store of each case; those with maps are one of each kind."""
     if command == "types":
         return {kind: all_types(kind, root / f"{kind}-md5-8") for kind in ("delta", "duckdb")}
     done = {}
-    for kind, algorithm, length in CASES:
+    for kind, algorithm, length in CASES if not maps else [case for case in CASES if case[1:] == ("md5", 8)]:
         name = f"{kind}-{algorithm}-{length}"
-        with mx.MetaxyConfig(hash_truncation_length=length, project="compat").use(), mx.FeatureGraph().use():
+        config = mx.MetaxyConfig(hash_truncation_length=length, project="compat", enable_map_datatype=maps)
+        with config.use(), mx.FeatureGraph().use():
             define()
             with open_store(kind, root / name, algorithm) as store:
                 if command == "read":
@@ -247,4 +258,4 @@ def run(command: str, root: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(json.dumps(run(sys.argv[1], Path(sys.argv[2]))))
+    print(json.dumps(run(sys.argv[1], Path(sys.argv[2]), maps=sys.argv[3:] == ["maps"])))
