@@ -13,6 +13,7 @@ from metaxy.definitions.spec import FeatureSpec
 from metaxy.registry import current_graph
 from metaxy.storage.port import Append
 from metaxy.store.store import MetadataStore
+from metaxy.versioning.codec import member_polars
 from metaxy.versioning.frames import collect_to_polars
 
 PROJECT = "test"
@@ -63,4 +64,13 @@ def everything(store: MetadataStore, key: str) -> pl.DataFrame:
 def put(store: MetadataStore, key: str, frame: pl.DataFrame) -> None:
     """Make the table of a feature anew, as others may have written it: nothing is checked or added."""
     store.storage.drop(FeatureKey(key))
-    store.storage.append([Append(FeatureKey(key), store.engine.take(nw.from_native(frame)), create=True)])
+    given = nw.from_native(frame)
+    rows = store.engine.for_writing(given, store.hash_algorithm).take(given)
+    store.storage.append([Append(FeatureKey(key), rows, create=True)])
+
+
+def with_members(table: pl.DataFrame, *fields: str) -> pl.DataFrame:
+    """Give the versions of some fields columns of their own, in whichever form a table keeps them."""
+    column = METAXY_PROVENANCE_BY_FIELD
+    dtype = table.schema[column]
+    return table.with_columns(member_polars(dtype, column, field).alias(field) for field in fields)

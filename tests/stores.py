@@ -1,11 +1,17 @@
 """THE place where a backend joins the tests: a name, and how to make a store in a folder."""
 
+import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.services import postgres, running
+
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.postgresql import PostgreSQLMetadataStore
+from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.store.store import MetadataStore
 
 StoreFactory = Callable[..., MetadataStore]
@@ -19,4 +25,33 @@ def delta_store(folder: Path, **options: Any) -> MetadataStore:
     return DeltaMetadataStore(folder / "delta", **options)
 
 
-STORES: dict[str, StoreFactory] = {"duckdb": duckdb_store, "delta": delta_store}
+@cache
+def postgresql_database() -> dict[str, Any]:
+    """The database of this process; the children of a test find it by its schemas."""
+    return running.address("postgres")
+
+
+@cache
+def postgresql_schema(folder: Path) -> str:
+    """Create the schema that stands for a folder; creating it takes a millisecond, a database much longer."""
+    name = f"test_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    with postgres.connect(postgresql_database()) as connection:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
+    return name
+
+
+def postgresql_store(folder: Path, **options: Any) -> MetadataStore:
+    parameters = {**postgresql_database(), "schema": postgresql_schema(folder)}
+    return PostgreSQLMetadataStore(connection_params=parameters, **{"auto_create_tables": True, **options})
+
+
+def sqlite_store(folder: Path, **options: Any) -> MetadataStore:
+    return SQLiteMetadataStore(folder / "store.sqlite", **{"auto_create_tables": True, **options})
+
+
+STORES: dict[str, StoreFactory] = {
+    "duckdb": duckdb_store,
+    "delta": delta_store,
+    "postgresql": postgresql_store,
+    "sqlite": sqlite_store,
+}

@@ -12,6 +12,7 @@ from tests.factory import define, everything, rows, values
 from tests.stores import StoreFactory, duckdb_store
 
 from metaxy import columns as c
+from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
@@ -105,6 +106,8 @@ def test_a_new_field_of_a_parent_makes_children_stale(store: MetadataStore) -> N
 
 def test_strict_tables_refuse_new_fields(make: StoreFactory) -> None:
     with make(schema_evolution="strict").open("w") as store:
+        if store.storage.capabilities.by_field == "json":
+            return  # a column of JSON takes any field
         define("video", fields=["x"])
         store.write("video", rows({"x": "1"}, id=["a"]))
         define("video", fields=["x", "y/z"])
@@ -159,7 +162,14 @@ LOSSY: dict[str, tuple[pl.Series, pl.Series]] = {
 def test_db25_casts_that_change_values_are_refused(store: MetadataStore, name: str) -> None:
     define("video")
     first, second = LOSSY[name]
+    if isinstance(first.dtype, pl.Decimal) and not store.storage.capabilities.has_decimal:
+        with pytest.raises(MetadataSchemaError, match="no type for columns of Decimal"):
+            store.write("video", rows(id=["a"], value=first))
+        return
     store.write("video", rows(id=["a"], value=first))
+    if store.storage.scan(FeatureKey("video")).schema["value"] == nw.Int16() and first.dtype == pl.Int8:
+        store.write("video", rows(id=["b"], value=second))  # the smallest integer of the database is larger
+        return
     stored = collect_to_polars(store.read("video", columns=["value"]))
     with pytest.raises(MetadataSchemaError) as caught:
         store.write("video", rows(id=["b"], value=second))
@@ -214,6 +224,8 @@ LOSSLESS: dict[str, tuple[pl.Series, pl.Series, Any]] = {
 def test_db25_casts_that_keep_values_are_made(store: MetadataStore, name: str) -> None:
     define("video")
     first, second, expected = LOSSLESS[name]
+    if isinstance(first.dtype, pl.Decimal) and not store.storage.capabilities.has_decimal:
+        return
     store.write("video", rows(id=["a"], value=first))
     before = store.read("video").collect_schema()["value"]
     store.write("video", rows(id=["b"], value=second))

@@ -49,7 +49,8 @@ def test_maps_are_stored_and_seen(store: MetadataStore) -> None:
         for column in c.BY_FIELD_COLUMNS:
             assert by_field(store.read("video"), column) == [("a", VERSIONS)]
         schema = store.storage.scan(define("video", fields=["x", "y/z"]).key).frame.collect_schema()
-        assert [schema[column] for column in c.BY_FIELD_COLUMNS] == [nw.Map(nw.String(), nw.String())] * 2
+        stored = nw.Map(nw.String(), nw.String()) if store.storage.capabilities.has_map else nw.String()
+        assert [schema[column] for column in c.BY_FIELD_COLUMNS] == [stored] * 2
         increment = store.resolve_update("clip")
         assert [sorted(versions) for _, versions in by_field(increment.new)] == [["other", "x"]]
         assert isinstance(increment.new.schema[c.METAXY_DATA_VERSION_BY_FIELD], nw.Map)

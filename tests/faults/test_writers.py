@@ -17,7 +17,9 @@ from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
 Make = Callable[..., MetadataStore]
-PATIENCE = {"duckdb": {"lock_timeout": 600.0}}  # of stores that let one writer in at a time
+PATIENCE = {
+    name: {"lock_timeout": 600.0} for name in ("duckdb", "sqlite")
+}  # of stores that let one writer in at a time
 
 # -- appends -----------------------------------------------------------------------------------------------------------
 

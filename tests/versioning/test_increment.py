@@ -13,7 +13,7 @@ from tests.stores import STORES
 
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
-from metaxy.versioning.increment import Increment
+from metaxy.versioning.increment import Increment, LazyIncrement, PolarsIncrement
 
 LIBRARIES: dict[str, Any] = {"polars": lambda frame: frame, "pyarrow": lambda frame: frame.to_arrow()}
 
@@ -75,6 +75,19 @@ def test_batches_never_split_a_group(store_name: str, tmp_path: Path) -> None:
         batches = [values(batch, "g") for batch in store.resolve_update("whole").batches(2)]
     assert [len(set(groups)) for groups in batches] == [2, 1]
     assert sorted(group for groups in batches for group in groups) == list("xxxyyz")
+
+
+def test_polars_increments_show_what_they_are(increment: Increment) -> None:
+    converted = increment.to_polars()
+    assert repr(converted) == "PolarsIncrement(new=3, stale=1, orphaned=0)"
+    assert converted
+    assert not PolarsIncrement(*(frame.clear() for frame in converted))
+
+
+def test_lazy_increments_are_shown_in_one_line() -> None:
+    frame = nw.from_native(pl.LazyFrame())
+    lazy = LazyIncrement(new=frame, stale=frame, orphaned=frame)
+    assert repr(lazy) == "LazyIncrement(polars, not computed yet: call collect())"
 
 
 def test_conversions(increment: Increment) -> None:

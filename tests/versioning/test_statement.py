@@ -46,9 +46,9 @@ def statement_of(store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch, **
     fetched: list[str] = []
     fetch = store.connection.fetch
 
-    def watched(query: str) -> Any:
+    def watched(query: str, types: Any) -> Any:
         fetched.append(query)
-        return fetch(query)
+        return fetch(query, types)
 
     monkeypatch.setattr(store.connection, "fetch", watched)
     increment = store.resolve_update("crop", **asked)

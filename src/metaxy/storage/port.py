@@ -23,6 +23,7 @@ class Capabilities:
 
     by_field: Literal["struct", "json"] = "struct"
     has_map: bool = True
+    has_decimal: bool = True
     transactions: bool = False
     creates_tables: bool = False
     adds_columns: bool = True
@@ -33,6 +34,7 @@ class Scan:
     """A table as its storage gives it: lazy rows with physical columns, and the form of its by-field columns.
 
     ``table`` is the quoted name where the rows are a plain table of an SQL database; ``types`` are its SQL types.
+    ``documents`` are columns of JSON that hold lists and structs of any kind, which are seen as text.
     """
 
     frame: nw.LazyFrame[Any]
@@ -40,6 +42,7 @@ class Scan:
     table: str | None = None
     types: Mapping[str, str] = field(default_factory=dict)
     by_field: Mapping[str, ByField] = field(default_factory=dict)
+    documents: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

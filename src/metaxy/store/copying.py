@@ -154,12 +154,14 @@ class _Copy:
 
     def _prepared(self, batch: pl.DataFrame, table: Scan | None) -> Append:
         """Fit rows to the table; nothing that they have is changed."""
-        rows = self.store.engine.take(nw.from_native(batch.lazy()))
+        given = nw.from_native(batch.lazy())
+        engine = self.store.engine.for_writing(given, self.scope.algorithm)
+        rows = engine.take(given)
         schema = rows.collect_schema()
         stamp = self._stamp(schema, table)
         fit = fit_to_table(self.store, self.definition, schema, stamp, table)
-        target = Target(fit.casts, table.types, table.frame) if table else Target()
-        stamped = self.store.engine.stamp(rows, stamp, target)
+        target = Target(fit.casts, table.types, table.schema) if table else Target()
+        stamped = engine.stamp(rows, stamp, target)
         return Append(self.definition.key, stamped, table is None, fit.new_columns, fit.new_members)
 
     def _stamp(self, schema: nw.Schema, table: Scan | None) -> Stamp:

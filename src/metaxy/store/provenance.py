@@ -35,13 +35,13 @@ def compute_provenance(store: "MetadataStore", scope: Scope, feature: Any, df: A
     plan = scope.graph.get_feature_plan(scope.definition(feature).key)
     frame = as_narwhals(df, f"the frame for feature {plan.feature.key}")
     in_database = isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars()
-    engine = store.engine if in_database else PolarsEngine()
+    engine = store.engine.hashing(scope.algorithm) if in_database else PolarsEngine()
     rows = engine.take(frame) if in_database else as_lazy(frame)
     schema = rows.collect_schema()
     recipe = _recipe(plan, schema, scope.hash)
     forms = {column: form_of(schema[column]) for column in {v.column for v in recipe.inputs[0].versions}}
     by_field: dict[str, ByField] = {column: form for column, form in forms.items() if form}
-    inputs = [Rows(rows, by_field=by_field)]
+    inputs = [Rows(rows, by_field=by_field, schema=schema)]
     result = Result(engine, recipe, inputs, None, scope.shape, shows_polars(engine, frame))
     computed: Frame = result.eager().new if isinstance(frame, nw.DataFrame) else result.lazy().new
     return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()

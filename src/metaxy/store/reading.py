@@ -41,7 +41,8 @@ class Found:
         Raises:
             MetadataSchemaError: if a condition names a column that the table does not have.
         """
-        rows = Rows(self.scan.frame, self.scan.table, self.scan.by_field, tuple(ids), **asked)
+        scan = self.scan
+        rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, **asked)
         columns = list(self.scan.schema)
         check_conditions(f"feature {self.key}", (*rows.filters, *rows.stale), columns)
         check_conditions(f"feature {self.key}", rows.renamed_filters, [rows.rename.get(c, c) for c in columns])

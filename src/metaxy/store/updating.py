@@ -150,9 +150,8 @@ class Update:
             schema = samples.collect_schema()
             check_conditions(f"the samples for feature {self.spec.key}", self._own, list(schema))
             recipe = build_given_recipe(self.spec, schema, self.scope.hash, current=current, compare=compare)
-            inputs = [
-                Rows(samples, by_field=by_field_forms(schema), ids=tuple(self.spec.id_columns), filters=self._own)
-            ]
+            ids = tuple(self.spec.id_columns)
+            inputs = [Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=self._own, schema=schema)]
         else:
             tables = {key: self._known(key, found) for key, found in self.parents.items()}
             recipe = build_recipe(
@@ -238,11 +237,23 @@ class Update:
         nothing_known = not (self.parents or self.current) and self.request.samples is None
         if self.request.versioning_engine == "polars" or nothing_known:
             return PolarsEngine(), list(inputs)
-        foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
-        if not foreign or isinstance(self.store.engine, PolarsEngine):
+        reason = self._reason_to_leave()
+        if reason is None:
             return self.store.engine, list(inputs)
-        message = f"feature {self.spec.key}: {', '.join(foreign)} comes from a fallback store, outside {self.store!r}"
+        message = f"feature {self.spec.key}: {reason}"
         if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
             raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
         warn(f"{message}; versions are computed with Polars", PolarsMaterializationWarning, stacklevel=6)
         return PolarsEngine(), list(inputs)
+
+    def _reason_to_leave(self) -> str | None:
+        """Say why the database of the store cannot compute this, None if it can, or if Polars computes anyway."""
+        engine = self.store.engine
+        if isinstance(engine, PolarsEngine):
+            return None
+        foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
+        if foreign:
+            return f"{', '.join(foreign)} comes from a fallback store, outside {self.store!r}"
+        if engine.hashing(self.scope.algorithm) is not engine:
+            return f"{self.store!r} has no {self.scope.algorithm.value}"
+        return None

@@ -14,6 +14,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
     ExtraProvenanceFieldWarning,
     MetadataSchemaError,
+    MetadataStoreError,
     MetaxyColumnMissingWarning,
     StoreConnectionError,
     TableNotFoundError,
@@ -27,7 +28,7 @@ from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
-from metaxy.versioning.engine import Target
+from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, as_narwhals, collect_to_polars
 from metaxy.versioning.stamp import Stamp
 
@@ -74,17 +75,18 @@ def prepare(
     check_columns(definition, given.collect_schema())
     if says_nothing(given, definition):
         return None
-    rows = store.engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
+    engine = store.engine.for_writing(given, scope.algorithm)
+    rows = engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
     schema = rows.collect_schema()
     table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
-    rows = checked(store, rows, build_checks(definition, schema, stamp), definition)
+    rows = checked(engine, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     try_casts(rows, fit, definition)
     if table is not None:
-        stamp = after_faster_clocks(stamp, table, rows, definition)
-    target = Target(fit.casts, table.types, table.frame) if table else Target()
-    stamped = store.engine.stamp(rows, stamp, target)
+        stamp = after_faster_clocks(store, stamp, table, rows, definition)
+    target = Target(fit.casts, table.types, table.schema) if table else Target()
+    stamped = engine.stamp(rows, stamp, target)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
 
 
@@ -171,15 +173,15 @@ def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
 
 
 def checked(
-    store: "MetadataStore", rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
+    engine: Engine, rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
 ) -> nw.LazyFrame[Any]:
     """Count what may be wrong; equal rows collapse, different rows of one sample are refused."""
-    counts = store.engine.check(rows, checks)
+    counts = engine.check(rows, checks)
     raise_problems(checks, counts)
     if counts["samples"] == counts["total"]:
         return rows
     rows = rows.unique()
-    counts = store.engine.check(rows, checks)
+    counts = engine.check(rows, checks)
     if counts["samples"] == counts["total"]:
         return rows
     ids = list(definition.spec.id_columns)
@@ -284,7 +286,9 @@ def forms_of_table(
     return forms
 
 
-def after_faster_clocks(stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition) -> Stamp:
+def after_faster_clocks(
+    store: "MetadataStore", stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
+) -> Stamp:
     """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
 
     Rows from the future are rare: only if there are any are their samples compared with those of the write.
@@ -302,7 +306,13 @@ def after_faster_clocks(stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], defi
         ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == stamp.texts[c.METAXY_FEATURE_VERSION])
     samples = rows.select(nw.col(name).cast(table.schema[name]) for name in ids).unique()
     try:
-        newest = _newest(ahead, event) and _newest(ahead.join(samples, on=list(ids), how="semi"), event)
+        newest = _newest(ahead, event)
+        if newest is not None:
+            here = samples.implementation == ahead.implementation
+            samples = samples if here else store.engine.take(samples)
+            newest = _newest(ahead.join(samples, on=list(ids), how="semi"), event)
+    except MetadataStoreError:
+        raise
     except Exception as error:  # each library has its own error for tables that are broken
         reason = str(error).splitlines()[0]
         raise StoreConnectionError(f"feature {definition.key}: its table cannot be read: {reason}") from error
@@ -336,7 +346,8 @@ def fit_to_table(
     system = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
     known = table.schema
     present = {name: dtype for name, dtype in system.items() if name in known}
-    frame = {name: schema[name] for name in stamp.user_columns} | present
+    documents = {name for name in table.documents if name in schema and schema[name].is_nested()}
+    frame = {name: schema[name] for name in stamp.user_columns if name not in documents} | present
     missing = {name: dtype for name, dtype in system.items() if name not in known}
     absent = {name: nw.Struct([]) for name in c.BY_FIELD_COLUMNS if name not in known}
     return fit_columns(

@@ -39,8 +39,8 @@ class Checks:
         return fields if letter == "p" else [(n, m) for n, m in fields if self.stamp.overridden(m)]
 
 
-def check_sql(checks: Checks, source: str, dialect: Dialect) -> str:
-    """Write the query that takes the counts."""
+def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
+    """Write the counts to take of ``s``, by name."""
 
     def total(condition: str) -> str:
         return f"coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0)"
@@ -49,16 +49,23 @@ def check_sql(checks: Checks, source: str, dialect: Dialect) -> str:
         return dialect.contains.format(value, dialect.nul) if dialect.nul else "FALSE"
 
     ids = {name: f"s.{dialect.quote(name)}" for name in checks.ids}
-    counts = [f"{total(f'{column} IS NULL')} AS null_id_{n}" for n, column in enumerate(ids.values())]
-    counts += [f"{total(has_nul(ids[name]))} AS nul_id_{checks.ids.index(name)}" for name in checks.text_ids]
+    counts = {f"null_id_{n}": total(f"{column} IS NULL") for n, column in enumerate(ids.values())}
+    counts |= {f"nul_id_{checks.ids.index(name)}": total(has_nul(ids[name])) for name in checks.text_ids}
     for letter, name in checks.columns.items():
         column = f"s.{dialect.quote(name)}"
         for n, member in checks.members(letter):
             value = member_sql(checks.stamp.given[name], column, member, dialect)
             missing = f"{value} IS NULL" if letter == "p" else f"{column} IS NOT NULL AND {value} IS NULL"
-            counts += [f"{total(missing)} AS null_{letter}_{n}", f"{total(has_nul(value))} AS nul_{letter}_{n}"]
-    samples = f"SELECT count(*) FROM (SELECT DISTINCT {', '.join(ids.values())} FROM {source} AS s) AS n"
-    return f"SELECT count(*) AS total, ({samples}) AS samples, {', '.join(counts)} FROM {source} AS s"
+            counts |= {f"null_{letter}_{n}": total(missing), f"nul_{letter}_{n}": total(has_nul(value))}
+    return {"total": "count(*)", **counts}
+
+
+def check_sql(checks: Checks, source: str, dialect: Dialect) -> str:
+    """Write the query that takes the counts, and that of the samples as ``samples``, last."""
+    counts = ", ".join(f"{count} AS {name}" for name, count in counts_sql(checks, dialect).items())
+    ids = dialect.names(checks.ids, "s")
+    samples = f"SELECT count(*) FROM (SELECT DISTINCT {ids} FROM {source} AS s) AS n"
+    return f"SELECT {counts}, ({samples}) AS samples FROM {source} AS s"
 
 
 def check_polars(checks: Checks, frame: pl.DataFrame) -> dict[str, int]:

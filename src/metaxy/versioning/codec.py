@@ -43,6 +43,13 @@ def by_field_forms(schema: Mapping[str, nw.dtypes.DType]) -> dict[str, ByField]:
     return {column: form for column, form in forms.items() if form}
 
 
+def type_of(form: ByField) -> nw.dtypes.DType:
+    """Return the type that users see of a form."""
+    if form.form == "struct":
+        return nw.Struct(dict.fromkeys(form.members, nw.String()))
+    return nw.Map(nw.String(), nw.String()) if form.form == "map" else nw.String()
+
+
 # -- SQL ---------------------------------------------------------------------------------------------------------------
 
 
@@ -50,24 +57,25 @@ def member_sql(form: ByField | None, column: str, member: str, dialect: Dialect)
     """Write one member of a column as text; NULL where the column is missing or a struct lacks the member."""
     if form is None or (form.form == "struct" and member not in form.members):
         return dialect.null_text
-    if form.form == "struct":
-        value = dialect.struct_member.format(column, dialect.quote(member))
-    elif form.form == "map":
-        value = dialect.map_member.format(column, dialect.literal(member))
-    else:
+    if form.form == "json" or dialect.json_only:
         value = dialect.json_member.format(column, dialect.literal(dialect.json_path.format(member)))
+    elif form.form == "struct":
+        value = dialect.struct_member.format(column, dialect.quote(member))
+    else:
+        value = dialect.map_member.format(column, dialect.literal(member))
     return dialect.text.format(value, dialect.text_type)
 
 
 def pack_sql(form: ByField, values: Mapping[str, str], dialect: Dialect) -> str:
     """Write flat text expressions as one column; members of a struct that have no value become NULL."""
-    if form.form == "struct":
+    if form.form == "struct" and not dialect.json_only:
         members = [f"{dialect.quote(m)} := {values.get(m, dialect.null_text)}" for m in form.members or values]
         return dialect.pack_struct.format(", ".join(members))
-    keys = ", ".join(dialect.literal(m) for m in values)
-    if form.form == "map":
-        return dialect.pack_map.format(keys, ", ".join(values.values()))
-    return dialect.pack_json.format(", ".join(f"{dialect.literal(m)}, {v}" for m, v in values.items()))
+    keys, texts = ", ".join(dialect.literal(m) for m in values), ", ".join(values.values())
+    if form.form == "map" and not dialect.json_only:
+        return dialect.pack_map.format(keys, texts)
+    pairs = ", ".join(f"{dialect.literal(m)}, {v}" for m, v in values.items())
+    return dialect.pack_json.format(pairs, keys, texts)
 
 
 # -- Polars ------------------------------------------------------------------------------------------------------------

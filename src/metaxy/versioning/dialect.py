@@ -6,9 +6,11 @@ functions below it write the pieces of the hash recipe with them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 from metaxy.hashing import ESCAPE, SEPARATOR, HashAlgorithm, HashSettings
+
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,17 @@ class Dialect:
     text: str = "CAST({0} AS {1})"
     byte_order: str = "{0}"
     ordered_join: str = "string_agg({0}, {1} ORDER BY {2})"
+    same: str = "{0} IS NOT DISTINCT FROM {1}"
+    json_only: bool = False  # structs and maps of versions are kept as JSON
     struct_member: str = "{0}.{1}"
     map_member: str = "{0}[{1}]"
     json_member: str = "json_extract_string({0}, {1})"
     json_path: str = '$."{0}"'
     pack_struct: str = "struct_pack({0})"
     pack_map: str = "map([{0}], [{1}])"
-    pack_json: str = "json_object({0})"
+    pack_json: str = "json_object({0})"  # keys and values in turn, keys alone, values alone
     timestamp_type: str = "TIMESTAMP WITH TIME ZONE"
-    timestamp_value: str = "CAST({0} AS TIMESTAMP WITH TIME ZONE)"
+    timestamp_value: str = "CAST({0} AS TIMESTAMP WITH TIME ZONE)"  # text, or {1}: microseconds since 1970
     nul: str | None = "chr(0)"
     materialized: str = "AS MATERIALIZED"
     repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
@@ -70,7 +74,8 @@ class Dialect:
         """Write a moment, with microseconds and in UTC."""
         if moment is None:
             return f"CAST(NULL AS {self.timestamp_type})"
-        return self.timestamp_value.format(self.literal(moment.isoformat(sep=" ", timespec="microseconds")))
+        micros = (moment - EPOCH) // timedelta(microseconds=1)
+        return self.timestamp_value.format(self.literal(moment.isoformat(sep=" ", timespec="microseconds")), micros)
 
     def names(self, names: Iterable[str], table: str = "") -> str:
         """Write a list of quoted names, each behind the name of its table."""
@@ -88,6 +93,10 @@ class Dialect:
         both = self.replace.format(doubled, bar, self.literal(ESCAPE + SEPARATOR))
         guard = f"{self.contains.format(value, bar)} OR {self.contains.format(value, slash)}"
         return f"CASE WHEN {guard} THEN {both} ELSE {value} END"
+
+    def equal(self, pairs: Iterable[tuple[str, str]]) -> str:
+        """Write the condition that pairs of values are equal, where NULL equals NULL."""
+        return " AND ".join(self.same.format(left, right) for left, right in pairs)
 
     def concatenated(self, parts: Iterable[str]) -> str:
         """Write the concatenation of text expressions; NULL if any of them is NULL."""

@@ -4,7 +4,7 @@ Both engines take rows as storages give them and return flat columns with the sh
 for the user is not their job.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -15,23 +15,27 @@ import polars as pl
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
-from metaxy.versioning.checks import Checks, check_polars, check_sql
-from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql
+from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
+from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql, type_of
+from metaxy.versioning.column_types import Types, flat_types, text_columns
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import COUNTS, Latest, Recipe
-from metaxy.versioning.show import Shown, show_polars, show_sql
+from metaxy.versioning.show import Shown, show_polars, show_sql, shown_types
 from metaxy.versioning.sources import Source
-from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql
+from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql, stamped_types
+
+TypesOf = Callable[[], Types]
 
 
 @dataclass(frozen=True)
 class Rows:
     """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it.
 
-    ``table`` is the quoted name where the relation is a plain table of the engine's database.
+    ``table`` is the quoted name where the relation is a plain table of the engine's database; ``schema`` are the types
+    of its columns, if they are at hand.
     """
 
     frame: nw.LazyFrame[Any]
@@ -42,6 +46,12 @@ class Rows:
     renamed_filters: tuple[nw.Expr, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[nw.Expr, ...] = ()
+    schema: Types = field(default_factory=dict)
+
+    @property
+    def types(self) -> Types:
+        """Types of the columns; some libraries run a query to learn them."""
+        return self.schema or self.frame.collect_schema()
 
     @property
     def is_plain(self) -> bool:
@@ -67,24 +77,40 @@ class Changes:
 
 @dataclass(frozen=True)
 class Target:
-    """The table that rows are written to: which columns must be cast to its types, and where the types are found."""
+    """The table that rows are written to: which columns must be cast to its types, and the types, also as SQL."""
 
     casts: frozenset[str] = frozenset()
     types: Mapping[str, str] = field(default_factory=dict)
-    frame: nw.LazyFrame[Any] | None = None
+    schema: Types = field(default_factory=dict)
+
+    @property
+    def casted(self) -> Types:
+        """The types that columns are cast to."""
+        return {name: self.schema[name] for name in self.casts}
 
 
 class Database(Protocol):
-    """What the SQL engine needs of a database, for the calling thread."""
+    """What the SQL engine needs of a database, for the calling thread.
+
+    ``types`` returns the types of a query's columns, for databases that cannot say so themselves without work.
+    """
 
     @property
     def dialect(self) -> Dialect:
         """How this database writes SQL."""
 
-    def relation(self, query: str) -> nw.LazyFrame[Any]:
+    @property
+    def implementation(self) -> nw.Implementation:
+        """Library of its lazy frames."""
+
+    @property
+    def reads_frames(self) -> bool:
+        """Whether frames of this process are read where they lie, so that checking them in SQL costs no copy."""
+
+    def relation(self, query: str, types: TypesOf) -> nw.LazyFrame[Any]:
         """Return a query as a lazy frame."""
 
-    def fetch(self, query: str) -> Any:
+    def fetch(self, query: str, types: TypesOf) -> Any:
         """Run a query and return an Arrow table."""
 
     def query_of(self, frame: nw.LazyFrame[Any]) -> str:
@@ -132,6 +158,12 @@ class Engine(Protocol):
     def take(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Bring a frame of the user to where the engine computes."""
 
+    def hashing(self, algorithm: HashAlgorithm) -> "Engine":
+        """Return this engine or, for an algorithm that its database lacks, Polars."""
+
+    def for_writing(self, frame: Frame, algorithm: HashAlgorithm) -> "Engine":
+        """Return the engine that checks and versions a frame of the user before it is stored."""
+
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count what may be wrong with rows before they are stored."""
 
@@ -147,14 +179,13 @@ class SqlEngine:
 
     @property
     def algorithms(self) -> frozenset[HashAlgorithm]:
-        """Algorithms that the dialect can write."""
-        return frozenset(self.database.dialect.hashes)
+        """Algorithms that the dialect can write, and those of Polars, which computes them in its place."""
+        return frozenset(self.database.dialect.hashes) | frozenset(plan.HASHES)
 
     @property
     def implementation(self) -> nw.Implementation:
         """Library of the database's lazy frames."""
-        library: nw.Implementation = self.database.relation("SELECT 1 AS one").implementation
-        return library
+        return self.database.implementation
 
     def temporary(self) -> AbstractContextManager[None]:
         """Let go of the frames that were put beside the tables, as soon as the block ends."""
@@ -162,7 +193,7 @@ class SqlEngine:
 
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one statement."""
-        table = self.database.fetch(self.statement(recipe, inputs, current))
+        table = self.database.fetch(self.statement(recipe, inputs, current), self._flat(recipe, inputs, current))
         status = table.column("status").to_numpy()
         counts = (status == COUNTS).nonzero()[0]
         expected = int(table.column("p")[int(counts[0])].as_py())
@@ -170,13 +201,18 @@ class SqlEngine:
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the statement as a lazy frame."""
-        return self.database.relation(self.statement(recipe, inputs, current)).filter(nw.col("status") != COUNTS)
+        rows = self.database.relation(self.statement(recipe, inputs, current), self._flat(recipe, inputs, current))
+        return rows.filter(nw.col("status") != COUNTS)
+
+    def _flat(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> TypesOf:
+        return lambda: flat_types(recipe, [rows.types for rows in inputs], current.types if current else None)
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in the database."""
         query = sql.count(recipe, self.statement(recipe, inputs, current))
-        rows = self.database.fetch(query).to_pylist()
-        return {row["status"]: int(row["p"] if row["status"] == COUNTS else row["n"]) for row in rows}
+        types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String()}
+        rows = self.database.fetch(query, lambda: types).to_pylist()
+        return {row["status"]: int(row["total"] if row["status"] == COUNTS else row["n"]) for row in rows}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""
@@ -187,11 +223,15 @@ class SqlEngine:
             members = {m: source.member(column, m, dialect) for m in view.members}
             values[column] = f"{pack_sql(form, members, dialect)} AS {dialect.quote(column)}"
         select = picked.select(list(values.values()))
-        return self.database.relation(("WITH " + ",\n".join(ctes) + "\n" if ctes else "") + select)
+        query = ("WITH " + ",\n".join(ctes) + "\n" if ctes else "") + select
+        return self.database.relation(
+            query, lambda: {c: type_of(view.forms[c]) if c in view.forms else rows.types[c] for c in columns}
+        )
 
     def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
         """Show rows as a query."""
-        return self.database.relation(show_sql(self.database.query_of(flat), statuses, shown, self.database.dialect))
+        query = show_sql(self.database.query_of(flat), statuses, shown, self.database.dialect)
+        return self.database.relation(query, lambda: shown_types(shown, flat.collect_schema()))
 
     def take(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Use a frame of this database as it is, and put any other beside the tables."""
@@ -199,17 +239,29 @@ class SqlEngine:
             return frame
         return self.database.load(frame)
 
+    def hashing(self, algorithm: HashAlgorithm) -> "Engine":
+        """Return this engine, if the dialect can write the algorithm."""
+        return self if algorithm in self.database.dialect.hashes else PolarsEngine()
+
+    def for_writing(self, frame: Frame, algorithm: HashAlgorithm) -> "Engine":
+        """Leave frames of other places to Polars, if the database would have to copy them only to look at them."""
+        here = isinstance(frame, nw.LazyFrame) and self.database.owns(frame)
+        return self.hashing(algorithm) if here or self.database.reads_frames else PolarsEngine()
+
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count in the database."""
-        query = check_sql(checks, f"({self.database.query_of(frame)})", self.database.dialect)
-        counts: dict[str, int] = self.database.fetch(query).to_pylist()[0]
+        dialect = self.database.dialect
+        query = check_sql(checks, f"({self.database.query_of(frame)})", dialect)
+        names = (*counts_sql(checks, dialect), "samples")
+        counts: dict[str, int] = self.database.fetch(query, lambda: dict.fromkeys(names, nw.Int64())).to_pylist()[0]
         return counts
 
     def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
         """Version rows in the database."""
         casts = {name: target.types[name] for name in target.casts}
         source = f"({self.database.query_of(frame)})"
-        return self.database.relation(stamp_sql(stamp, source, self.database.dialect, casts))
+        query = stamp_sql(stamp, source, self.database.dialect, casts)
+        return self.database.relation(query, lambda: stamped_types(stamp, frame.collect_schema(), target.casted))
 
     def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
         """Write the statement of a recipe."""
@@ -219,15 +271,16 @@ class SqlEngine:
 
     def source(self, rows: Rows) -> Source:
         """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""
-        dialect, columns = self.database.dialect, tuple(rows.frame.columns)
-        plain = Source("", columns, rows.by_field)
+        dialect, columns = self.database.dialect, tuple(rows.schema or rows.frame.columns)
+        plain = Source("", columns, rows.by_field, texts=text_columns(rows.schema))
         hidden = dialect.row_id in {column.lower() for column in columns}  # by a user column of that name
         if rows.is_plain and rows.table:
             return replace(plain, sql=rows.table, row_id=None if hidden else dialect.row_id)
         frame, row_id = rows.frame, None
         if rows.table and dialect.row_id and not hidden:
             row_id = "metaxy_row"
-            frame = self.database.relation(f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}")
+            query = f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}"
+            frame = self.database.relation(query, lambda: {"metaxy_row": nw.Int64(), **rows.types})
         flagged = add_flags(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)
@@ -295,14 +348,22 @@ class PolarsEngine:
         """Collect a frame, so that it is checked and stored as one state of its data."""
         return nw.from_native(collect_to_polars(frame).lazy())
 
+    def hashing(self, algorithm: HashAlgorithm) -> "Engine":  # noqa: ARG002 - what Polars lacks is refused at open
+        """Return this engine."""
+        return self
+
+    def for_writing(self, frame: Frame, algorithm: HashAlgorithm) -> "Engine":  # noqa: ARG002
+        """Return this engine: Polars takes every frame."""
+        return self
+
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count with Polars."""
         return check_polars(checks, collect_to_polars(frame))
 
     def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
         """Version rows with Polars."""
-        types = to_polars_lazy(target.frame).collect_schema() if target.frame is not None else {}
-        return nw.from_native(stamp_polars(stamp, to_polars_lazy(frame), {name: types[name] for name in target.casts}))
+        casts = nw.Schema(target.casted).to_polars()
+        return nw.from_native(stamp_polars(stamp, to_polars_lazy(frame), casts))
 
     def source(self, rows: Rows) -> plan.PolarsSource:
         """Add the flags that the user's filters ask for."""

@@ -30,6 +30,12 @@ class PolarsIncrement(NamedTuple):
     stale: pl.DataFrame
     orphaned: pl.DataFrame
 
+    def __bool__(self) -> bool:
+        return any(frame.height for frame in self)
+
+    def __repr__(self) -> str:
+        return f"PolarsIncrement(new={self.new.height}, stale={self.stale.height}, orphaned={self.orphaned.height})"
+
 
 class _Frames(NamedTuple):
     new: nw.DataFrame[Any]
@@ -150,7 +156,7 @@ class PolarsLazyIncrement:
         return PolarsIncrement(*pl.collect_all([self.new, self.stale, self.orphaned], **kwargs))
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, repr=False)
 class LazyIncrement:
     """New, stale and orphaned samples, not computed yet.
 
@@ -163,7 +169,10 @@ class LazyIncrement:
     stale: nw.LazyFrame[Any]
     orphaned: nw.LazyFrame[Any]
     input: nw.LazyFrame[Any] | None = None
-    compute: Callable[[], Increment] | None = field(default=None, repr=False)
+    compute: Callable[[], Increment] | None = field(default=None)
+
+    def __repr__(self) -> str:
+        return f"LazyIncrement({self.new.implementation.name.lower()}, not computed yet: call collect())"
 
     def collect(self, **kwargs: Any) -> Increment:
         """Compute the three frames at once, from one snapshot."""

@@ -82,7 +82,7 @@ def _pick_by_row_id(
     ids, row = dialect.names(latest.ids, "t"), f"t.{source.row_id}"
     where = f" WHERE {' AND '.join(version)}" if version else ""
     repeated, best = f"{prefix}_repeated", f"{prefix}_best"
-    same = " AND ".join(f"b.{dialect.quote(i)} IS NOT DISTINCT FROM t.{dialect.quote(i)}" for i in latest.ids)
+    same = dialect.equal((f"b.{dialect.quote(i)}", f"t.{dialect.quote(i)}") for i in latest.ids)
     number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 't')})"
     ctes = [
         as_cte(

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import narwhals as nw
 import polars as pl
 
-from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_arrow, pack_polars, pack_sql
+from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_arrow, pack_polars, pack_sql, type_of
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
 if TYPE_CHECKING:
@@ -47,6 +49,11 @@ def show_sql(flat: str, statuses: Sequence[int], shown: Shown, dialect: Dialect)
     columns = ", ".join(f"{value(item)} AS {dialect.quote(name)}" for name, item in shown.items())
     wanted = ", ".join(map(str, statuses))
     return f"SELECT {columns} FROM ({flat}) AS flat WHERE status IN ({wanted})"
+
+
+def shown_types(shown: Shown, flat: Types) -> dict[str, nw.dtypes.DType]:
+    """Return the types of what is shown."""
+    return {name: flat[item] if isinstance(item, str) else type_of(item.form) for name, item in shown.items()}
 
 
 def show_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: Shown) -> pl.LazyFrame:

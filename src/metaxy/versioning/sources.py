@@ -12,7 +12,8 @@ class Source:
     """One relation of a statement.
 
     ``sql`` may follow FROM. ``keep`` and ``stale`` name boolean columns that user filters and staleness predicates were
-    turned into. ``row_id`` names a column that identifies rows within one statement, where there is one.
+    turned into. ``row_id`` names a column that identifies rows within one statement, where there is one. ``texts`` are
+    the columns that hold text, which is ordered by bytes.
     """
 
     sql: str
@@ -21,6 +22,11 @@ class Source:
     keep: str | None = None
     stale: str | None = None
     row_id: str | None = None
+    texts: frozenset[str] = frozenset()
+
+    def ordered(self, column: str, value: str, dialect: Dialect) -> str:
+        """Write the value of a column as something to order by."""
+        return dialect.byte_order.format(value) if column in self.texts else value
 
     def member(self, column: str, member: str, dialect: Dialect, table: str = "t") -> str:
         """Write one member of a by-field column as text."""

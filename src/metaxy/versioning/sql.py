@@ -25,16 +25,16 @@ def render(recipe: Recipe, sources: Sequence[Source], current: Source | None, di
 
 
 def count(recipe: Recipe, statement: str) -> str:
-    """Write the query that counts the samples of each status in a statement; for COUNTS, ``p`` holds the number."""
+    """Write the query that counts the samples of each status in a statement; for COUNTS, ``total`` holds the number."""
     if not recipe.repeats:
-        return f"SELECT status, count(*) AS n, min(p) AS p FROM ({statement}) AS counted GROUP BY status"
+        return f"SELECT status, count(*) AS n, min(p) AS total FROM ({statement}) AS counted GROUP BY status"
     expected = f"CASE WHEN status = {COUNTS} THEN p END AS p"
     samples = f"SELECT DISTINCT status, {expected}, {', '.join(recipe.match)} FROM counted WHERE status <> {ORPHANED}"
     # Stored rows are one per sample, and have no expected columns.
     orphaned = f"SELECT status, NULL AS p{', NULL' * len(recipe.match)} FROM counted WHERE status = {ORPHANED}"
     return (
-        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\n"
-        f"SELECT status, count(*) AS n, min(p) AS p FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
+        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\nSELECT status, count(*) AS n, min(p) AS total"
+        f" FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
     )
 
 
@@ -113,7 +113,8 @@ class _Statement:
         if step.group is None:
             self._add(f"i{index}", f"SELECT * FROM {rows}")
             return
-        order = ", ".join(d.byte_order.format(short) for short in step.group.order)
+        stored = {c.short: c.stored for c in step.columns}
+        order = ", ".join(self.sources[index].ordered(stored[short], short, d) for short in step.group.order)
         values = [f"{self._group_value(v.short, order, step)} AS {v.short}" for v in step.versions]
         keys = list(step.group.keys)
         self._add(f"i{index}_groups", f"SELECT {', '.join([*keys, *values])} FROM {rows} GROUP BY {', '.join(keys)}")
@@ -122,7 +123,7 @@ class _Statement:
             return
         kept = [c.short for c in self._early(step)] + ([f"r{index}"] if self._late else [])
         columns = [f"t.{short}" for short in kept] + [f"g.{v.short}" for v in step.versions]
-        same = " AND ".join(f"g.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)
+        same = d.equal((f"g.{k}", f"t.{k}") for k in keys)
         self._add(f"i{index}", f"SELECT {', '.join(columns)} FROM {rows} AS t JOIN i{index}_groups AS g ON {same}")
 
     def _group_value(self, short: str, order: str, step: Input) -> str:
@@ -226,7 +227,7 @@ class _Statement:
             self._add("stored", picked.select(columns))
             return
         partition = f"PARTITION BY {', '.join(f't.{d.quote(key)}' for key in current.keys)}"
-        order = ", ".join(d.byte_order.format(f"t.{d.quote(i)}") for i in current.latest.ids)
+        order = ", ".join(source.ordered(i, f"t.{d.quote(i)}", d) for i in current.latest.ids)
         over = f"OVER ({partition})"
         # `low` and `high` differ, or `stale` is set, as soon as one of the rows disagrees or has no provenance.
         columns = [

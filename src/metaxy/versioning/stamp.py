@@ -7,13 +7,16 @@ Columns out: the same, with all ten system columns. A provenance that is given i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+import narwhals as nw
 import polars as pl
 
 from metaxy import columns as c
 from metaxy.hashing import HashSettings
 from metaxy.versioning import polars as plan
-from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_polars, pack_sql
+from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_polars, pack_sql, type_of
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
 PACKED = {"metaxy_p": c.METAXY_PROVENANCE_BY_FIELD, "metaxy_d": c.METAXY_DATA_VERSION_BY_FIELD}
@@ -51,6 +54,14 @@ class Stamp:
     def hash_order(self) -> list[int]:
         """Positions of the members in the order in which the sample hash takes them."""
         return sorted(range(len(self.members)), key=lambda n: self.members[n])
+
+
+def stamped_types(stamp: Stamp, given: Types, casts: Types) -> dict[str, nw.dtypes.DType]:
+    """Return the columns of versioned rows, in the order of the query, with their types."""
+    types = {name: given[name] for name in stamp.user_columns}
+    types |= {name: type_of(stamp.forms[name]) for name in PACKED.values()}
+    types |= {name: nw.String() for name in (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, *stamp.texts)}
+    return types | {name: nw.Datetime("us", "UTC") for name in stamp.times} | dict(casts)
 
 
 # -- SQL ---------------------------------------------------------------------------------------------------------------
@@ -115,7 +126,7 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
 # -- Polars ------------------------------------------------------------------------------------------------------------
 
 
-def stamp_polars(stamp: Stamp, frame: pl.LazyFrame, casts: Mapping[str, pl.DataType] | None = None) -> pl.LazyFrame:
+def stamp_polars(stamp: Stamp, frame: pl.LazyFrame, casts: Mapping[str, Any] | None = None) -> pl.LazyFrame:
     """Version rows; ``casts`` maps columns to the types that their table has."""
     schema = frame.collect_schema()
     flat = frame.select(*stamp.user_columns, *sorted(stamp.kept), *_flat_polars(stamp, schema))
@@ -145,7 +156,7 @@ def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
     return [pl.coalesce([*given, sample("metaxy_p")]).alias("metaxy_p"), own.alias("metaxy_d")]
 
 
-def _final_polars(stamp: Stamp, casts: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+def _final_polars(stamp: Stamp, casts: Mapping[str, Any]) -> list[pl.Expr]:
     values: dict[str, pl.Expr] = {name: pl.col(name) for name in stamp.user_columns}
     for prefix, name in PACKED.items():
         members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}

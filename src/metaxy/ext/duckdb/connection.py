@@ -50,6 +50,8 @@ class DuckDBConnection:
     """Implements the `Database` port of the SQL engine over one DuckDB database."""
 
     dialect = DUCKDB
+    implementation = nw.Implementation.DUCKDB
+    reads_frames = True
 
     def __init__(
         self,
@@ -158,12 +160,12 @@ class DuckDBConnection:
             raise
         self.execute("COMMIT")
 
-    def relation(self, query: str) -> nw.LazyFrame[Any]:
+    def relation(self, query: str, types: object = None) -> nw.LazyFrame[Any]:  # noqa: ARG002 - DuckDB knows them
         """Return a query as a lazy frame."""
         frame: nw.LazyFrame[Any] = nw.from_native(self.cursor.sql(query))
         return frame
 
-    def fetch(self, query: str) -> Any:
+    def fetch(self, query: str, types: object = None) -> Any:  # noqa: ARG002 - DuckDB knows them
         """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
         try:
             return self.cursor.sql(query).to_arrow_table()

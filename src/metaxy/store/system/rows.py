@@ -48,5 +48,6 @@ def append_rows(store: "MetadataStore", key: FeatureKey, frame: Any) -> None:
         rows = SYSTEM_TABLES[key].fit(rows)
     existing = existing_table(store, key)
     new_columns = tuple(name for name in rows.columns if existing and name not in existing.schema)
-    taken = store.engine.take(nw.from_native(rows))
+    given = nw.from_native(rows)
+    taken = store.engine.for_writing(given, store.hash_algorithm).take(given)
     store.storage.append([Append(key, taken, existing is None, new_columns)])

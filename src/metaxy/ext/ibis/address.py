@@ -1,0 +1,46 @@
+"""How a database is reached: a URL, or the name of an Ibis backend with parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from metaxy.config.secrets import mask, mask_text
+from metaxy.errors import InvalidConfigError
+
+# What URLs say, and what Ibis calls it.
+SCHEMES = {"postgresql": "postgres", "clickhouses": "clickhouse", "md": "duckdb", "mariadb": "mysql"}
+
+
+@dataclass(frozen=True)
+class Address:
+    """A database: the URL wins over backend and parameters."""
+
+    url: str | None = None
+    backend: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the Ibis backend.
+
+        Raises:
+            InvalidConfigError: if nothing says which it is.
+
+        >>> Address("postgresql+psycopg://host/db").name
+        'postgres'
+        """
+        if self.url is not None and "://" in self.url:
+            scheme = urlsplit(self.url).scheme.partition("+")[0]
+            return SCHEMES.get(scheme, scheme)
+        if self.backend:
+            return SCHEMES.get(self.backend, self.backend)
+        if self.url is not None:
+            raise InvalidConfigError("connection_string must be a URL, such as postgresql://user@host/database")
+        raise InvalidConfigError("give connection_string (a URL), or backend with connection_params")
+
+    def __str__(self) -> str:
+        if self.url is not None:
+            return mask_text(self.url)
+        shown = ", ".join(f"{name}={value}" for name, value in mask(dict(self.parameters)).items())
+        return f"{self.name}({shown})"

@@ -1,0 +1,58 @@
+"""What Ibis is taught: to take our SQL as it is, and to read structs that a database keeps as JSON."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+import narwhals as nw
+import sqlglot as sg
+import sqlglot.expressions as sge
+
+
+def taught(compiler: Any) -> Any:
+    """Return a compiler like this one that does not parse our queries: they may hold what sqlglot does not know."""
+    kind: Any = type(compiler)
+    return _taught(kind)()
+
+
+@cache
+def _taught(kind: Any) -> type:
+    def visit_query(self: Any, op: Any, *, query: str, schema: Any, source: Any) -> Any:  # noqa: ARG001
+        raw = sge.Subquery(this=sge.Var(this=query), alias=sge.TableAlias(this=sg.to_identifier("mx_query")))
+        return sg.select(sge.Star()).from_(raw).subquery(copy=False)
+
+    return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), "visit_SQLQueryResult": visit_query})
+
+
+def ibis_schema(types: Mapping[str, Any]) -> sch.Schema:
+    """Convert Narwhals types to those of Ibis; what Narwhals does not know is text."""
+    return sch.Schema({name: ibis_type(dtype) for name, dtype in types.items()})
+
+
+def ibis_type(dtype: Any) -> dt.DataType:
+    """Convert a Narwhals type.
+
+    >>> str(ibis_type(nw.List(nw.Int64())))
+    'array<int64>'
+    """
+    if isinstance(dtype, (nw.Unknown, nw.Object, nw.Enum, nw.Categorical)):
+        return dt.string
+    if isinstance(dtype, nw.Map):
+        return dt.Map(ibis_type(dtype.key), ibis_type(dtype.value))
+    if isinstance(dtype, (nw.List, nw.Array)):
+        return dt.Array(ibis_type(dtype.inner))
+    if isinstance(dtype, nw.Struct):
+        return dt.Struct({field.name: ibis_type(field.dtype) for field in dtype.fields})
+    known: Any = sch.Schema.from_polars(nw.Schema({"c": dtype}).to_polars())
+    found: dt.DataType = known["c"]
+    return found
+
+
+def narwhals_types(schema: sch.Schema) -> nw.Schema:
+    """Convert Ibis types to those of Narwhals; what Narwhals does not know is text."""
+    table: Any = ibis.table(schema, name="t")
+    types: nw.Schema = nw.from_native(table).collect_schema()
+    return nw.Schema({name: nw.String() if dtype == nw.Unknown() else dtype for name, dtype in types.items()})

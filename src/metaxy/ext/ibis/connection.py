@@ -1,0 +1,236 @@
+"""One database behind Ibis: opened, asked and written to by one thread at a time."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.operations as ops
+import narwhals as nw
+import polars as pl
+from ibis.common.exceptions import IbisError, TableNotFound
+
+from metaxy.config.secrets import mask_text
+from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreNotOpenError
+from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, taught
+from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.versioning.column_types import Types
+from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.frames import Frame, collect_to_polars
+
+TypesOf = Callable[[], Types]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a database: the SQL types of its columns, how Metaxy sees them, and which hold any JSON."""
+
+    sql_types: Mapping[str, str]
+    schema: nw.Schema
+    documents: frozenset[str] = frozenset()
+
+
+class IbisConnection:
+    """Implements the `Database` port of the SQL engine over an Ibis connection.
+
+    A database overrides what it does better or otherwise than Ibis: `connect`, `find`, `execute`, `fetch`, `insert`,
+    `transaction`. Statements of all threads take turns.
+    """
+
+    implementation = nw.Implementation.IBIS
+    computes = False  # versions: Polars does, unless a database says otherwise
+    capabilities = Capabilities()
+    longest_name = 63
+    reads_frames = False
+    json_type = "JSON"  # of by-field columns, where there are no structs
+    errors: tuple[type[Exception], ...] = (IbisError, OSError)
+
+    def __init__(self, dialect: Dialect, display: str) -> None:
+        self.dialect = dialect
+        self.display = display
+        self.lock = threading.RLock()
+        self._ibis: Any = None
+        self._threads = threading.local()
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def connect(self, mode: AccessMode) -> Any:
+        """Return a new Ibis connection."""
+        raise NotImplementedError
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect.
+
+        Raises:
+            StoreConnectionError: in one line and without secrets, if that is not possible.
+        """
+        try:
+            self._ibis = self.connect(mode)
+        except StoreConnectionError:
+            raise
+        except Exception as error:  # each driver has errors of its own
+            raise StoreConnectionError(f"cannot open {self.display}: {first_line(error)}") from error
+        self._ibis.compiler = taught(self._ibis.compiler)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._ibis is not None:
+            try:
+                self._ibis.disconnect()
+            finally:
+                self._ibis = None
+
+    @property
+    def ibis(self) -> Any:
+        """The Ibis connection."""
+        if self._ibis is None:
+            raise StoreNotOpenError(f"{self.display} is closed; use `with store:`")
+        return self._ibis
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Turn errors of the driver into one line of ours."""
+        try:
+            yield
+        except self.errors as error:
+            raise MetadataStoreError(f"{self.display}: {first_line(error)}") from error
+
+    # -- statements ----------------------------------------------------------------------------------------------------
+
+    def execute(self, statement: str) -> None:
+        """Run a statement of ours."""
+        with self.lock, self.complaining():
+            result = self.ibis.raw_sql(statement)
+            if hasattr(result, "close"):
+                result.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run statements together; here one after the other, as Ibis knows no transactions."""
+        with self.lock:
+            yield
+
+    def fetch(self, query: str, types: TypesOf) -> Any:
+        """Run a query and return an Arrow table."""
+        with self.lock, self.complaining():
+            return self.ibis.sql(query, schema=ibis_schema(types())).to_pyarrow()
+
+    def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:  # noqa: ARG002 - others need the types
+        """Add the rows of a frame to a table of ours, which is given as its bare name."""
+        with self.lock, self.complaining():
+            self.ibis.insert(table, frame.to_arrow())
+
+    def fitted(self, value: str, kind: str) -> str:  # noqa: ARG002 - others cast to the type of the column
+        """Write a value of a query as it goes into a column of a table."""
+        return value
+
+    # -- tables and frames ---------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Table | None:
+        """Return a table, None if there is none of that name."""
+        try:
+            with self.lock, self.complaining():
+                schema = self.ibis.get_schema(name)
+        except (TableNotFound, MetadataStoreError) as error:
+            if isinstance(error, MetadataStoreError) and not isinstance(error.__cause__, TableNotFound):
+                raise
+            return None
+        types = {column: self.ibis.compiler.type_mapper.to_string(dtype) for column, dtype in schema.items()}
+        return Table(types, narwhals_types(schema))
+
+    def sql_type(self, dtype: nw.dtypes.DType) -> str:
+        """Write the type of a new column."""
+        kind: str = self.ibis.compiler.type_mapper.to_string(ibis_schema({"c": dtype})["c"])
+        return kind
+
+    def qualified(self, name: str) -> str:
+        """Write the name of a table."""
+        return self.dialect.quote(name)
+
+    def table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:
+        """Return a table whose columns are known as a lazy frame, without asking the database."""
+        return self._frame(ops.DatabaseTable(name=name, schema=ibis_schema(schema), source=self.ibis).to_expr())
+
+    def relation(self, query: str, types: TypesOf) -> nw.LazyFrame[Any]:
+        """Return a query as a lazy frame."""
+        return self._frame(ops.SQLQueryResult(query, ibis_schema(types()), self.ibis).to_expr())
+
+    def _frame(self, table: Any) -> nw.LazyFrame[Any]:
+        frame: nw.LazyFrame[Any] = nw.from_native(table)
+        return frame
+
+    def query_of(self, frame: nw.LazyFrame[Any]) -> str:
+        """Return the SQL of a lazy frame."""
+        expression = frame.to_native()
+        if isinstance(expression.op(), ops.SQLQueryResult):
+            text: str = expression.op().query
+            return text
+        query: str = self.ibis.compile(expression)
+        return query
+
+    def owns(self, frame: Frame) -> bool:
+        """Return whether a frame lives in this very database."""
+        native = frame.to_native()
+        if self._ibis is None or not isinstance(native, ibis.Table):
+            return False
+        sources, unbound = native._find_backends()
+        return not unbound and bool(sources) and all(source is self._ibis for source in sources)
+
+    def load(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Copy a frame from elsewhere into a temporary table."""
+        rows = storable(collect_to_polars(frame))
+        name = f"mx_given_{uuid.uuid4().hex[:16]}"
+        types = {column: self.sql_type(dtype) for column, dtype in nw.from_native(rows).schema.items()}
+        schema = nw.from_native(rows).schema
+        with self.lock:
+            self.create(name, types, temporary=True)
+            self.insert(name, rows, Table(types, schema))
+        loaded: list[str] | None = getattr(self._threads, "loaded", None)
+        if loaded is not None:
+            loaded.append(name)
+        return self.relation(f"SELECT * FROM {self.dialect.quote(name)}", lambda: schema)
+
+    def create(self, name: str, types: Mapping[str, str], *, temporary: bool = False) -> None:
+        """Create a table."""
+        columns = ", ".join(f"{self.dialect.quote(column)} {kind}" for column, kind in types.items())
+        what = "TEMPORARY TABLE" if temporary else "TABLE"
+        self.execute(f"CREATE {what} {self.dialect.quote(name) if temporary else self.qualified(name)} ({columns})")
+
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        """Add a column to a table."""
+        self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN {self.dialect.quote(column)} {kind}")
+
+    def serialise(self, name: str, changes: bool) -> None:
+        """Let writers that create or change a table take turns, until the transaction ends."""
+
+    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
+        """Remember what a new column holds, where its type does not say so."""
+
+    def created(self, name: str) -> None:
+        """Do what a new table needs once it has rows."""
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """Drop what this thread loads in the block; otherwise it is kept until the store is closed."""
+        threads, loaded = self._threads, list[str]()
+        outer, threads.loaded = getattr(threads, "loaded", None), loaded
+        try:
+            yield
+        finally:
+            threads.loaded = outer
+            for name in loaded if self._ibis is not None else ():
+                self.execute(f"DROP TABLE {self.dialect.quote(name)}")
+
+
+def storable(frame: pl.DataFrame) -> pl.DataFrame:
+    """Turn types that databases do not have into those they have."""
+    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, without secrets."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return mask_text(lines[0]) if lines else type(error).__name__

@@ -1,0 +1,40 @@
+"""DuckDB through Ibis, as metaxy 0.1 spoke to it; `metaxy.ext.duckdb` is faster, and should be used instead."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import duckdb
+from ibis.common.exceptions import IbisError
+
+from metaxy.ext.duckdb.connection import DUCKDB
+from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.any import AnyConnection
+from metaxy.hashing import HashAlgorithm
+from metaxy.storage.port import Capabilities
+
+NATIVE = {HashAlgorithm.MD5, HashAlgorithm.SHA256}
+
+
+class IbisDuckDBConnection(AnyConnection):
+    """A DuckDB database of Ibis: structs and maps are native, versions are computed by DuckDB."""
+
+    errors = (IbisError, duckdb.Error)
+    computes = True
+    capabilities = Capabilities(transactions=True)
+
+    def __init__(self, address: Address) -> None:
+        hashes = {algorithm: text for algorithm, text in DUCKDB.hashes.items() if algorithm in NATIVE}
+        super().__init__(address, replace(DUCKDB, hashes=hashes, row_id=None))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run statements together or not at all."""
+        with self.lock:
+            self.execute("BEGIN TRANSACTION")
+            try:
+                yield
+            except BaseException:
+                self.execute("ROLLBACK")
+                raise
+            self.execute("COMMIT")

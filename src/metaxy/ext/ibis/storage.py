@@ -1,0 +1,193 @@
+"""Feature tables in any database behind Ibis."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import narwhals as nw
+import sqlglot.expressions as sge
+
+from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, TableNotFoundError
+from metaxy.ext.ibis.connection import IbisConnection, Table, first_line, storable
+from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.frames import collect_to_polars
+
+_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class IbisStorage:
+    """Implements the storage port; an `IbisConnection` is what it talks to.
+
+    ``name_of`` names the table of a feature; ``longest_name`` is how many bytes of it the database keeps.
+    """
+
+    def __init__(
+        self,
+        connection: IbisConnection,
+        capabilities: Capabilities,
+        *,
+        table_prefix: str = "",
+        name_of: Callable[[FeatureKey], str] | None = None,
+        longest_name: int = 63,
+    ) -> None:
+        if table_prefix and not _PREFIX.fullmatch(table_prefix):
+            raise InvalidConfigError(
+                f"table_prefix {table_prefix!r} must consist of letters, digits and underscores, and not start with "
+                "a digit"
+            )
+        self.connection = connection
+        self.capabilities = capabilities
+        self.table_prefix = table_prefix
+        self.longest_name = longest_name
+        self._name_of = name_of
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect to the database."""
+        self.connection.open(mode)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self.connection.close()
+
+    def table_name(self, key: FeatureKey) -> str:
+        """Name the table of a feature.
+
+        Raises:
+            MetadataStoreError: if the database would cut the name, as it could then be that of another table.
+        """
+        name = self._name_of(key) if self._name_of else self.table_prefix + key.table_name
+        if len(name.encode()) > self.longest_name:
+            raise MetadataStoreError(
+                f"feature {key}: the name of its table, {name!r}, has {len(name.encode())} bytes, but "
+                f"{self.connection.display} keeps {self.longest_name}; shorten the key or the table_prefix"
+            )
+        return name
+
+    def has_table(self, key: FeatureKey) -> bool:
+        """Return whether the table exists."""
+        return self.connection.find(self.table_name(key)) is not None
+
+    def scan(self, key: FeatureKey) -> Scan:
+        """Return all rows of a table, lazily; the database is only asked for its columns."""
+        name = self.table_name(key)
+        table = self.connection.find(name)
+        if table is None:
+            raise TableNotFoundError(f"{self.connection.display} has no table {name!r}")
+        frame = self.connection.table(name, table.schema)
+        return Scan(frame, table.schema, self.connection.qualified(name), table.sql_types, by_field_forms(table.schema))
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows to tables, in one transaction where the database has them."""
+        with self.connection.transaction():
+            for write in writes:
+                self._append(write)
+
+    def _append(self, write: Append) -> None:
+        name = self.table_name(write.key)
+        self._refuse_long_columns(write)
+        self.connection.serialise(name, write.create or bool(write.new_columns))
+        table = self.connection.find(name)
+        types = self._types(write)
+        new = table is None
+        if table is None:
+            if not write.create:
+                raise TableNotFoundError(f"{self.connection.display}: table {name!r} was dropped; write again")
+            self.connection.create(name, types)
+            self._describe(name, write, list(types))
+            table = Table(types, write.frame.collect_schema())
+        elif write.create:
+            write = _fitted(write, types, table)
+        self._grow(name, write, types, table)
+        try:
+            self._insert(name, write.frame, replace(table, sql_types={**types, **table.sql_types}))
+        except MetadataStoreError as error:
+            raise MetadataSchemaError(f"feature {write.key}: {first_line(error)}") from error
+        if new:
+            self.connection.created(name)
+
+    def _insert(self, name: str, frame: nw.LazyFrame[Any], table: Table) -> None:
+        if not self.connection.owns(frame):
+            self.connection.insert(name, storable(collect_to_polars(frame)), table)
+            return
+        quoted = self.connection.dialect.quote
+        names = frame.collect_schema().names()
+        values = ", ".join(self.connection.fitted(f"r.{quoted(n)}", table.sql_types[n]) for n in names)
+        columns, query = ", ".join(map(quoted, names)), self.connection.query_of(frame)
+        self.connection.execute(
+            f"INSERT INTO {self.connection.qualified(name)} ({columns}) SELECT {values} FROM ({query}) AS r"
+        )
+
+    def _refuse_long_columns(self, write: Append) -> None:
+        for column in write.frame.collect_schema():
+            if len(column.encode()) > self.longest_name:
+                raise MetadataSchemaError(
+                    f"feature {write.key}: column {column!r} has {len(column.encode())} bytes, but "
+                    f"{self.connection.display} keeps {self.longest_name}; rename it"
+                )
+
+    def _types(self, write: Append) -> dict[str, str]:
+        """Write the types that the columns of rows get in a new table."""
+        by_field = self.connection.json_type if self.capabilities.by_field == "json" else None
+        schema = write.frame.collect_schema()
+        packed = {n for n in BY_FIELD_COLUMNS if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
+        return {
+            name: by_field if by_field and name in packed else self.connection.sql_type(dtype)
+            for name, dtype in schema.items()
+        }
+
+    def _grow(self, name: str, write: Append, types: Mapping[str, str], table: Table) -> None:
+        new = [column for column in write.new_columns if column not in table.sql_types]
+        for column in new:
+            self.connection.add_column(name, column, types[column])
+        self._describe(name, write, new)
+
+    def _describe(self, name: str, write: Append, columns: Sequence[str]) -> None:
+        schema = write.frame.collect_schema()
+        for column in columns:
+            if column not in BY_FIELD_COLUMNS:
+                self.connection.describe_column(name, column, schema[column])
+
+    def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Remove the rows that fulfil a condition."""
+        where = "" if condition is None else f" WHERE {self._where(key, condition)}"
+        with self.connection.transaction():
+            self.connection.execute(f"DELETE FROM {self.connection.qualified(self.table_name(key))}{where}")
+
+    def _where(self, key: FeatureKey, condition: nw.Expr) -> str:
+        """Write a condition on the rows of a table, in the words of the database."""
+        flagged = self.scan(key).frame.select(condition.alias("mx_flag")).to_native()
+        compiled = self.connection.ibis.compiler.to_sqlglot(flagged.unbind())
+        column = compiled.expressions[0].unalias()
+        for reference in column.find_all(sge.Column):
+            reference.set("table", None)
+        written: str = column.sql(dialect=self.connection.ibis.dialect)
+        return written
+
+    def drop(self, key: FeatureKey) -> None:
+        """Remove a table."""
+        self.connection.execute(f"DROP TABLE IF EXISTS {self.connection.qualified(self.table_name(key))}")
+
+    def describe(self, key: FeatureKey) -> Mapping[str, str]:
+        """Say where a table lies."""
+        return {"table_name": self.table_name(key)}
+
+
+def _fitted(write: Append, types: Mapping[str, str], table: Table) -> Append:
+    """Let rows for a new table go into one that another writer has created meanwhile.
+
+    Raises:
+        MetadataSchemaError: if it has other types.
+    """
+    schema = write.frame.collect_schema()
+    for name in schema:
+        same = name in BY_FIELD_COLUMNS or schema[name] == table.schema.get(name)
+        if name in table.schema and not same and types[name].lower() != table.sql_types[name].lower():
+            raise MetadataSchemaError(
+                f"feature {write.key}: its table was created by another writer, where column {name!r} is "
+                f"{table.sql_types[name]}, not {types[name]}; write again"
+            )
+    return replace(write, create=False, new_columns=tuple(n for n in schema if n not in table.schema))

@@ -1,0 +1,109 @@
+"""The store that keeps features in any database behind Ibis."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import Field
+
+from metaxy.config.secrets import mask_text
+from metaxy.definitions.keys import FeatureKey
+from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.any import connection_to
+from metaxy.ext.ibis.connection import IbisConnection
+from metaxy.ext.ibis.storage import IbisStorage
+from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
+from metaxy.store.handle import creates_tables
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.engine import Engine, PolarsEngine, SqlEngine
+
+
+class IbisMetadataStoreConfig(MetadataStoreConfig):
+    """Keys of a store behind Ibis."""
+
+    connection_string: str | None = Field(default=None, description="URL of the database")
+    backend: str | None = Field(default=None, description="name of the Ibis backend, if there is no URL")
+    connection_params: dict[str, Any] | None = Field(default=None, description="parameters for the backend")
+    table_prefix: str | None = Field(default=None, description="prefix of all table names")
+    auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
+
+
+class IbisMetadataStore(MetadataStore):
+    """Features in any database that Ibis can reach.
+
+    Args:
+        versioning_engine: where versions are computed, see `MetadataStore`.
+        connection_string: URL of the database; it wins over ``backend`` and ``connection_params``.
+        backend: name of an Ibis backend.
+        connection_params: what its ``connect`` takes.
+        table_prefix: prefix of all table names.
+        options: what all stores take, see `MetadataStore`.
+
+    >>> IbisMetadataStore(connection_string="postgresql://me:secret@host/db")
+    IbisMetadataStore(connection_string=postgresql://me:***@host/db)
+    """
+
+    def __init__(
+        self,
+        versioning_engine: VersioningEngineOptions = "auto",
+        connection_string: str | None = None,
+        *,
+        backend: str | None = None,
+        connection_params: Mapping[str, Any] | None = None,
+        table_prefix: str | None = None,
+        **options: Any,
+    ) -> None:
+        self.connection_string = connection_string
+        self.address = Address(connection_string, backend, dict(connection_params or {}))
+        self.connection = self.connection_to(self.address)
+        create = creates_tables(options.get("auto_create_tables"))
+        storage = IbisStorage(
+            self.connection,
+            replace(self.connection.capabilities, creates_tables=create),
+            table_prefix=table_prefix or "",
+            longest_name=self.connection.longest_name,
+        )
+        engine: Engine = SqlEngine(self.connection) if self.connection.computes else PolarsEngine()
+        super().__init__(storage=storage, engine=engine, versioning_engine=versioning_engine, **options)
+
+    def connection_to(self, address: Address) -> IbisConnection:
+        """Return the connection for an address."""
+        return connection_to(address)
+
+    @classmethod
+    def config_model(cls) -> type[MetadataStoreConfig]:
+        """Return the model of this store's configuration."""
+        return IbisMetadataStoreConfig
+
+    @property
+    def conn(self) -> Any:
+        """The Ibis connection.
+
+        Raises:
+            StoreNotOpenError: while the store is closed.
+        """
+        return self.connection.ibis
+
+    def get_table_name(self, key: FeatureKey) -> str:
+        """Name the table of a feature."""
+        storage: Any = self.storage
+        name: str = storage.table_name(key)
+        return name
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The address of the database for SQLAlchemy.
+
+        Raises:
+            ValueError: if the store was not given a URL.
+        """
+        if self.connection_string is None:
+            raise ValueError(f"{self!r} has no connection_string, so there is no URL for SQLAlchemy")
+        return self.connection_string
+
+    def display(self) -> str:
+        """Describe the store, without secrets."""
+        kind = type(self).__name__
+        if self.connection_string is None:
+            return f"{kind}(backend={self.address.name})"
+        return f"{kind}(connection_string={mask_text(self.connection_string)})"
