@@ -48,7 +48,8 @@ DEMO = """
 import os, tempfile, time
 from pathlib import Path
 from metaxy.demo.project import prepare
-folder = Path(tempfile.mkdtemp())
+place = tempfile.TemporaryDirectory()
+folder = Path(place.name)
 prepare(folder, "duckdb", fresh=False)
 os.chdir(folder)
 start = 0
@@ -58,7 +59,8 @@ main({command})
 LARGE = """
 import os, tempfile, time
 from pathlib import Path
-folder = Path(tempfile.mkdtemp())
+place = tempfile.TemporaryDirectory()
+folder = Path(place.name)
 feature = 'class F%d(mx.BaseFeature, spec=mx.FeatureSpec(key="f%d", id_columns=["id"], deps=%s, fields=["a"])): ...'
 code = [feature % (i, i, [f"f{{i - 1}}"] if i else []) for i in range(1000)]
 (folder / "features.py").write_text(chr(10).join(["import metaxy as mx", *code]))

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from tests.cli.conftest import FEATURES
 
 from metaxy.cli.app import main
 from metaxy.cli.failures import CommandError
-from metaxy.cli.output import OutputFormat, confirm, progress
+from metaxy.cli.output import OutputFormat, confirm, print_table, progress
 from metaxy.testing import TempMetaxyProject
 
 Command = Callable[[Callable[..., object]], None]
@@ -25,6 +27,21 @@ def test_tables_in_files_are_neither_wrapped_nor_coloured(tmp_path: Path) -> Non
     assert f"video/{LONG}" in out
     assert "\x1b" not in out
     assert all(line == line.rstrip() for line in out.splitlines())
+
+
+def test_tables_are_aligned(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("日本", "x\ny", 1), ("a", "longer", 1000)]
+    command(lambda: print_table("Title", ["Name", "Text", "Count"], rows, numbers=1))
+    assert main(["try-it"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "         Title",
+        "",
+        " Name   Text     Count",
+        " ─────────────────────",
+        " 日本   x y          1",
+        " a      longer    1000",
+        "",
+    ]
 
 
 def test_errors_are_json_where_json_was_asked_for(project: TempMetaxyProject) -> None:
@@ -103,22 +120,40 @@ def test_without_a_terminal_nobody_is_asked() -> None:
     assert "--yes" in result.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")
-@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("YES", 0), ("n", 1), ("", 1)])
-def test_on_a_terminal_the_user_is_asked(answer: str, code: int) -> None:
+def on_a_terminal(code: str, typed: str = "", **variables: str) -> tuple[int, str]:
+    """Run Python code in a process with a terminal; return its exit code and what can be seen there."""
     ours, theirs = os.openpty()
-    process = subprocess.Popen([sys.executable, "-c", ASKS], stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | variables
+    )
     os.close(theirs)
-    os.write(ours, f"{answer}\n".encode())
+    os.write(ours, typed.encode())
     seen = b""
-    try:
+    with suppress(OSError):  # how Linux says that the other side is closed
         while part := os.read(ours, 4096):
             seen += part
-    except OSError:  # how Linux says that the other side is closed
-        pass
     os.close(ours)
-    assert process.wait() == code
-    text = seen.decode()
+    return process.wait(), seen.decode()
+
+
+NO_TERMINALS = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo terminals")
+
+
+@NO_TERMINALS
+def test_a_table_fits_a_terminal() -> None:
+    show = "from metaxy.cli.output import print_table; print_table('Title', ['A', 'B'], [('x' * 50, 'y' * 50)])"
+    code, text = on_a_terminal(show, COLUMNS="40", TERM="xterm")
+    assert code == 0
+    assert "\x1b" in text
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in text.splitlines()) == 40
+    assert text.count("x") >= 50
+
+
+@NO_TERMINALS
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("YES", 0), ("n", 1), ("", 1)])
+def test_on_a_terminal_the_user_is_asked(answer: str, code: int) -> None:
+    exited, text = on_a_terminal(ASKS, f"{answer}\n", TERM="xterm")
+    assert exited == code
     assert "Delete everything? [y/N]" in text
     assert ("deleted" in text) is (code == 0)
     assert ("1234/1234\x1b[0m rows" in text) is (code == 0)

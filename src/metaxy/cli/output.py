@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
+from unicodedata import combining, east_asian_width
 
 from cyclopts import Parameter
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+SEPARATOR = " " * 3
 UNLIMITED = 100_000  # columns; a file has no width
 OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-f")]
 """The type of the option --format, of commands that print tables or JSON."""
@@ -47,20 +49,55 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         rows: The cells, shown as text.
         numbers: How many columns, counted from the right, are numbers.
     """
+    cells = [[str(cell) for cell in row] for row in rows]
+    draw = _fitted_table if sys.stdout.isatty() else _plain_table
+    print_text(draw(title, columns, cells, len(columns) - numbers))
+
+
+def _plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
+    """Draw a table as wide as it needs to be, one line per row: for files, and quicker than for terminals."""
+    cells = [list(columns), *([" ".join(cell.split("\n")) for cell in row] for row in rows)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    head, *body = (_line(row, widths, first_number) for row in cells)
+    rule = "─" * (sum(widths) + len(SEPARATOR) * (len(widths) - 1))
+    heading = [title.center(len(rule) + 2).rstrip()] if title else []
+    return "\n".join([*heading, "", *(f" {line}".rstrip() for line in (head, rule, *body)), ""])
+
+
+def _line(row: Sequence[str], widths: Sequence[int], first_number: int) -> str:
+    parts = []
+    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        blanks = " " * (width - _width(cell))
+        parts.append(blanks + cell if index >= first_number else cell + blanks)
+    return SEPARATOR.join(parts)
+
+
+def _width(text: str) -> int:
+    """Return how many columns a text takes: the letters of some scripts are two wide.
+
+    >>> _width("abc"), _width("日本")
+    (3, 4)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
+
+
+def _fitted_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
+    """Draw a table that fits a terminal; cells that are too long go on in the next line."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     view = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
-        view.add_column(column, justify="right" if index >= len(columns) - numbers else "left", overflow="fold")
+        view.add_column(column, justify="right" if index >= first_number else "left", overflow="fold")
     for row in rows:
-        view.add_row(*(Text(str(cell)) for cell in row))
+        view.add_row(*map(Text, row))
     console = console_for(sys.stdout)
     with console.capture() as captured:
         console.print(view)
-    # Rich fills lines up with blanks, which only matter to those who compare texts.
-    print_text("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    return captured.get().rstrip("\n") + "\n"
 
 
 # -- everything else ---------------------------------------------------------------------------------------------------

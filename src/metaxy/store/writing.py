@@ -297,8 +297,11 @@ def after_faster_clocks(
         StoreConnectionError: if the table cannot be read.
     """
     ids = definition.spec.id_columns
-    event, now = event_time(table), nw.lit(stamp.times[c.METAXY_UPDATED_AT]).cast(MOMENT)
-    ahead = table.frame.filter(event > now)
+    event, now = event_time(table), stamp.times[c.METAXY_UPDATED_AT]
+    # Each column is compared by itself, so that statistics of files tell where there is nothing to read.
+    times = [name for name in (c.METAXY_UPDATED_AT, c.METAXY_DELETED_AT) if name in table.schema]
+    later = [nw.col(name).cast(MOMENT) > nw.lit(now).cast(MOMENT) for name in times]
+    ahead = table.frame.filter(nw.any_horizontal(*later, ignore_nulls=True))
     if c.METAXY_FEATURE_VERSION not in stamp.kept:
         ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == stamp.texts[c.METAXY_FEATURE_VERSION])
     samples = rows.select(nw.col(name).cast(table.schema[name]) for name in ids).unique()
@@ -313,7 +316,7 @@ def after_faster_clocks(
     except Exception as error:  # each library has its own error for tables that are broken
         reason = str(error).splitlines()[0]
         raise StoreConnectionError(f"feature {definition.key}: its table cannot be read: {reason}") from error
-    if newest is None:
+    if newest is None or now is None or newest <= now:
         return stamp
     return replace(stamp, times={**stamp.times, c.METAXY_UPDATED_AT: newest + timedelta(microseconds=1)})
 
