@@ -172,8 +172,6 @@ class PostgreSQLConnection(IbisConnection):
             hint = "; the connection is lost, open the store again" if lost else ""
             raise kind(f"{self.display}: {first_line(error)}{hint}") from error
 
-    # -- statements ----------------------------------------------------------------------------------------------------
-
     def execute(self, statement: str) -> None:
         """Run a statement of ours."""
         with self.lock, self.complaining():
@@ -212,8 +210,6 @@ class PostgreSQLConnection(IbisConnection):
     def fitted(self, value: str, kind: str) -> str:
         """Write a value of a query as it goes into a column of a table."""
         return f"CAST({value} AS {kind})" if kind in JSON_TYPES else value
-
-    # -- tables --------------------------------------------------------------------------------------------------------
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""

@@ -204,9 +204,6 @@ def _micros_of_text(text: Any) -> int | None:
     return _micros(pl.Series([str(text)]).str.to_datetime(time_unit="us")[0])
 
 
-# -- the connection ----------------------------------------------------------------------------------------------------
-
-
 class SQLiteConnection(IbisConnection):
     """One SQLite file; writers take turns, readers see the last state that was stored."""
 
@@ -279,8 +276,6 @@ class SQLiteConnection(IbisConnection):
                 ) from error
             raise MetadataStoreError(f"{self.display}: {first_line(error)}") from error
 
-    # -- statements ----------------------------------------------------------------------------------------------------
-
     def execute(self, statement: str) -> None:
         """Run a statement of ours."""
         with self.lock, self.complaining():
@@ -315,8 +310,6 @@ class SQLiteConnection(IbisConnection):
         statement = f"INSERT INTO {SQLITE.quote(table)} ({SQLITE.names(frame.columns)}) VALUES ({places})"
         with self.lock, self.complaining():
             self.session.executemany(statement, zip(*values, strict=True))
-
-    # -- tables --------------------------------------------------------------------------------------------------------
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
