@@ -61,6 +61,14 @@ def test_an_error_is_one_line(
     assert err.count("\n") == 1
 
 
+def test_errors_of_others_may_hold_secrets(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    command(raising(RuntimeError("cannot connect to postgresql://me:hunter2@host/db, password=hunter3")))
+    assert main(["try-it"]) == 1
+    err = capsys.readouterr().err
+    assert "postgresql://me:***@host/db" in err
+    assert "hunter" not in err
+
+
 def test_wrong_input_is_one_line(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     command(invalid_model)
     assert main(["try-it"]) == 2

@@ -96,8 +96,14 @@ def message_of(error: Exception) -> str:
     if not text and isinstance(error, (MetaxyError, OSError)):
         text = str(error)
     if not text:
-        text = f"unexpected {type(error).__name__}: {error} (run it again with --debug for the traceback)"
+        text = f"unexpected {type(error).__name__}: {_masked(error)} (run it again with --debug for the traceback)"
     return text if isinstance(error, FilterParseError) else " ".join(text.split())
+
+
+def _masked(error: Exception) -> str:
+    """Return the text of an error of somebody else, who may have put the password of a connection into it."""
+    secrets = sys.modules.get("metaxy.config.secrets")  # where no configuration was loaded, there are no secrets
+    return str(secrets.mask_text(str(error)) if secrets else error)
 
 
 def plain_text(error: Exception) -> str:
