@@ -24,6 +24,8 @@ from metaxy.versioning.frames import Frame, collect_to_arrow
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 POLL_SECONDS = 0.05
+CREATION_SECONDS = 1.0  # how long another process may take to write the first bytes of a file,
+HEADER_BYTES = 12_288  # which are these
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
 
 DUCKDB = Dialect(
@@ -89,7 +91,8 @@ class DuckDBConnection:
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         config: dict[str, Any] = {"autoinstall_known_extensions": "false", **self.config}
-        deadline = time.monotonic() + self.lock_timeout
+        began = time.monotonic()
+        deadline = began + self.lock_timeout
         while True:
             try:
                 return duckdb.connect(self.database, read_only=read_only, config=config)
@@ -101,6 +104,9 @@ class DuckDBConnection:
                     ) from error
                 read_only = False
             except duckdb.IOException as error:
+                if _is_being_made(self.database) and time.monotonic() < began + CREATION_SECONDS:
+                    time.sleep(POLL_SECONDS)
+                    continue
                 if not any(sign in str(error) for sign in LOCKED):
                     raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
                 if time.monotonic() >= deadline:
@@ -219,6 +225,11 @@ def _is_there(path: str) -> bool:
         return Path(path).exists()
     except OSError:  # its folder may not be entered; connecting says so
         return False
+
+
+def _is_being_made(path: str) -> bool:
+    """Return whether a file is so short that another process must be about to create the database in it."""
+    return _is_there(path) and Path(path).is_file() and Path(path).stat().st_size < HEADER_BYTES
 
 
 def _here() -> str:
