@@ -24,6 +24,7 @@ from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.ext.ibis.store import IbisMetadataStore
 from metaxy.hashing import HashAlgorithm
+from metaxy.storage.files import retried
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.versioning.dialect import Dialect
@@ -83,6 +84,7 @@ AFFINITIES: dict[str, nw.dtypes.DType] = {
     "NUM": nw.Float64(),
     "DEC": nw.Float64(),
 }
+WAL_ATTEMPTS = 10
 NESTED = "JSON "  # before the type of a list or struct, as Ibis writes it
 
 
@@ -209,6 +211,8 @@ class SQLiteConnection(IbisConnection):
 
     errors = (sqlite3.Error,)
     computes = True
+    flattens = True
+    json_type = "TEXT"  # SQLite stores numbers in columns of a type that it does not know
     capabilities = Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True)
 
     def __init__(self, address: Address, lock_timeout: float = 10.0) -> None:
@@ -243,7 +247,8 @@ class SQLiteConnection(IbisConnection):
                     raise
                 return self._session(f"{address}?mode=ro&immutable=1", uri=True)  # nobody can write to this folder
         session = self._session(address, uri=True)
-        session.execute("PRAGMA journal_mode = WAL")
+        # SQLite does not wait by itself while another process turns this on.
+        retried(lambda: session.execute("PRAGMA journal_mode = WAL"), lambda e: "locked" in str(e), WAL_ATTEMPTS)
         return session
 
     def _session(self, address: str, *, uri: bool) -> sqlite3.Connection:

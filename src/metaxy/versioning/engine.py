@@ -122,6 +122,9 @@ class Database(Protocol):
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Put a frame from elsewhere beside the tables."""
 
+    def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Return a frame of this database as statements can hold it: where they must not nest, beside the tables."""
+
     def temporary(self) -> AbstractContextManager[None]:
         """Return a block; what this thread loads in it is let go when it ends."""
 
@@ -236,7 +239,7 @@ class SqlEngine:
     def take(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Use a frame of this database as it is, and put any other beside the tables."""
         if isinstance(frame, nw.LazyFrame) and self.database.owns(frame):
-            return frame
+            return self.database.settled(frame)
         return self.database.load(frame)
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":

@@ -207,6 +207,10 @@ class DuckDBConnection:
             loaded.append(name)
         return self.relation(f"SELECT * FROM {name}")
 
+    def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Return the frame: statements may nest."""
+        return frame
+
     @contextmanager
     def temporary(self) -> Iterator[None]:
         """Let go of what this thread loads in the block; otherwise it is kept until the thread or the store ends."""

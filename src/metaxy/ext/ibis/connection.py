@@ -47,6 +47,7 @@ class IbisConnection:
     capabilities = Capabilities()
     longest_name = 63
     reads_frames = False
+    flattens = False  # queries of users into temporary tables, as it cannot parse statements that nest deeply
     json_type = "JSON"  # of by-field columns, where there are no structs
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
 
@@ -187,12 +188,23 @@ class IbisConnection:
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Copy a frame from elsewhere into a temporary table."""
         rows = storable(collect_to_polars(frame))
-        name = f"mx_given_{uuid.uuid4().hex[:16]}"
+        name = _temporary_name()
         types = {column: self.sql_type(dtype) for column, dtype in nw.from_native(rows).schema.items()}
         schema = nw.from_native(rows).schema
         with self.lock:
             self.create(name, types, temporary=True)
             self.insert(name, rows, Table(types, schema))
+        return self._temporary_table(name, schema)
+
+    def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Return a frame of this database as statements can hold it."""
+        if not self.flattens or isinstance(frame.to_native().op(), ops.DatabaseTable):
+            return frame
+        name, schema = _temporary_name(), frame.collect_schema()
+        self.execute(f"CREATE TEMPORARY TABLE {self.dialect.quote(name)} AS {self.query_of(frame)}")
+        return self._temporary_table(name, schema)
+
+    def _temporary_table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:
         loaded: list[str] | None = getattr(self._threads, "loaded", None)
         if loaded is not None:
             loaded.append(name)
@@ -228,6 +240,10 @@ class IbisConnection:
             threads.loaded = outer
             for name in loaded if self._ibis is not None else ():
                 self.execute(f"DROP TABLE {self.dialect.quote(name)}")
+
+
+def _temporary_name() -> str:
+    return f"mx_given_{uuid.uuid4().hex[:16]}"
 
 
 def storable(frame: pl.DataFrame) -> pl.DataFrame:
