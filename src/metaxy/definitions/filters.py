@@ -195,9 +195,10 @@ def _compared_in_time(name: str, symbol: str, when: date, given: Value) -> "nw.E
         compare(chosen & ncs.datetime(time_zone=["*"]), nw.lit(utc)),
         compare(chosen - ncs.by_dtype(nw.Date, nw.Datetime), nw.lit(given.value)),
     ]
-    # Names the column itself, so that one that does not exist is an error, and changes nothing.
+    # Names the column itself, so that one that does not exist is an error, and changes nothing; it comes first, as
+    # Narwhals takes the name of the whole from there, and a selector that picks nothing has none.
     exists = ~nw.col(name).is_null() | nw.lit(None, nw.Boolean)
-    return nw.all_horizontal(nw.any_horizontal(*answers, ignore_nulls=False), exists, ignore_nulls=False)
+    return nw.all_horizontal(exists, nw.any_horizontal(*answers, ignore_nulls=False), ignore_nulls=False)
 
 
 def _is_distinct(left: "nw.Expr", right: "nw.Expr") -> "nw.Expr":

@@ -1,4 +1,4 @@
-"""What storages made of files have in common: partitions, retries after conflicts, deletes by rewriting, errors.
+"""What storages made of files have in common: partitions, retries after conflicts, errors.
 
 Such tables are changed by optimistic commits: a writer prepares files, and its commit fails if another one came first.
 Nothing is stored then, so it can simply try again.
@@ -9,19 +9,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import narwhals as nw
-import polars as pl
+from typing import TypeVar
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import StoreConnectionError
-from metaxy.versioning.frames import to_polars_lazy
 
 ATTEMPTS = 60  # each one that fails lets another writer through
 LONGEST_PAUSE = 1.0
-GONE = "metaxy_gone"
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 Result = TypeVar("Result")
@@ -56,35 +50,6 @@ def retried(attempt: Callable[[], Result], conflicts: Callable[[Exception], bool
                 raise
         time.sleep(random.uniform(0, min(0.01 * 2**number, LONGEST_PAUSE)))  # noqa: S311 - no secret
     return attempt()
-
-
-@dataclass(frozen=True)
-class Rest:
-    """What a delete leaves of the parts of a table that it touches.
-
-    ``versions`` are the feature versions to write anew, None for the whole table; ``rows`` are those that stay in them.
-    """
-
-    versions: tuple[str, ...] | None
-    rows: pl.DataFrame
-
-
-def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
-    """Say how to delete rows by rewriting the feature versions that they are in, None if there are no such rows.
-
-    A row goes only where the condition is true, not where it is NULL.
-    """
-    flagged = to_polars_lazy(rows.with_columns(condition.alias(GONE))).with_columns(pl.col(GONE).fill_null(value=False))
-    gone, keep = flagged.filter(pl.col(GONE)), flagged.filter(~pl.col(GONE)).drop(GONE)
-    if METAXY_FEATURE_VERSION not in rows.collect_schema():
-        return Rest(None, keep.collect()) if gone.head(1).collect().height else None
-    version = pl.col(METAXY_FEATURE_VERSION)
-    versions = gone.select(version).unique().collect().to_series()
-    if versions.is_empty():
-        return None
-    if versions.null_count():
-        return Rest(None, keep.collect())
-    return Rest(tuple(versions), keep.filter(version.is_in(versions.to_list())).collect())
 
 
 @contextmanager
