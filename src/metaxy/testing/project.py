@@ -201,9 +201,9 @@ class TempMetaxyProject:
             yield
         finally:
             sys.path[:], sys.dont_write_bytecode = path, bytecode
-            for name in set(sys.modules) - modules:
-                if self._is_own(sys.modules[name]):
-                    del sys.modules[name]
+            # All are looked at before any goes: a namespace package finds its path through its parent.
+            for name in [name for name in set(sys.modules) - modules if self._is_own(sys.modules[name])]:
+                del sys.modules[name]
 
     def _is_own(self, module: object) -> bool:
         places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
