@@ -42,7 +42,6 @@ from typing import Any
 __all__ = [
     "AbstractFeatureError",
     "AmbiguousProjectError",
-    "AutoCreatedTableWarning",
     "BufferedWriterError",
     "CodeVersionWarning",
     "ConfigFileNotFoundError",
@@ -282,10 +281,6 @@ class HashSettingsMismatchError(MetadataStoreError):
 
 class MetaxyWarning(UserWarning):
     """Root of the warnings that are not given a base by compatibility."""
-
-
-class AutoCreatedTableWarning(MetaxyWarning):
-    """A table was created because ``auto_create_tables`` is on."""
 
 
 class CodeVersionWarning(MetaxyWarning):
