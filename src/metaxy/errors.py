@@ -255,8 +255,8 @@ class DependencyError(MetadataStoreError):
     """A dependency of a feature cannot be used."""
 
 
-class StoreNotOpenError(MetadataStoreError):
-    """The store is closed, or open for reading only."""
+class StoreNotOpenError(MetadataStoreError, ValueError):
+    """The store is closed, or open for reading only; a ValueError as well, since metaxy 0.1 raised that for copies."""
 
 
 class StoreLockedError(MetadataStoreError):
