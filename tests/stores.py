@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.services import postgres, running
+from tests.services import clickhouse, postgres, running
 
+from metaxy.ext.clickhouse import ClickHouseMetadataStore
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.ext.postgresql import PostgreSQLMetadataStore
@@ -49,9 +50,22 @@ def sqlite_store(folder: Path, **options: Any) -> MetadataStore:
     return SQLiteMetadataStore(folder / "store.sqlite", **{"auto_create_tables": True, **options})
 
 
+@cache
+def clickhouse_database(folder: Path) -> dict[str, Any]:
+    """Create the database that stands for a folder."""
+    return clickhouse.database(f"test_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}")
+
+
+def clickhouse_store(folder: Path, **options: Any) -> MetadataStore:
+    return ClickHouseMetadataStore(
+        connection_params=clickhouse_database(folder), **{"auto_create_tables": True, **options}
+    )
+
+
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,
+    "clickhouse": clickhouse_store,
 }

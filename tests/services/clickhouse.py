@@ -40,17 +40,21 @@ STATUS = {"81": 404, "60": 404, "516": 403, "164": 403}
 
 
 def new_database() -> Address:
-    """Create an empty database.
+    """Create an empty database."""
+    return database(f"test_{uuid.uuid4().hex[:12]}")
+
+
+def database(name: str) -> Address:
+    """Create a database, if there is none of that name.
 
     Returns: host, port, username, password and database, as clients name them.
     """
     import clickhouse_connect
 
     server = address("clickhouse")
-    name = f"test_{uuid.uuid4().hex[:12]}"
     client = clickhouse_connect.get_client(**server)
     try:
-        client.command(f"CREATE DATABASE {name}")
+        client.command(f"CREATE DATABASE IF NOT EXISTS {name}")
     finally:
         client.close()
     return {**server, "database": name}

@@ -21,7 +21,7 @@ SchemaEvolution = Literal["add", "strict"]
 class Capabilities:
     """What a storage can do; the store and the tests read it instead of asking which database it is."""
 
-    by_field: Literal["struct", "json"] = "struct"
+    by_field: Literal["struct", "map", "json"] = "struct"  # how new tables keep it, where users want structs
     has_map: bool = True
     has_decimal: bool = True
     transactions: bool = False
@@ -50,7 +50,7 @@ class Append:
     """Rows to add to one table, with the physical types that the table has or will have.
 
     ``create``: the table does not exist yet. ``new_columns``: columns to add to it first; ``new_members``: members
-    to add to its struct columns.
+    to add to its struct columns. ``ids``: the columns that say of which sample a row is, for tables that sort.
     """
 
     key: FeatureKey
@@ -58,6 +58,7 @@ class Append:
     create: bool = False
     new_columns: tuple[str, ...] = ()
     new_members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
 
 
 class Storage(Protocol):

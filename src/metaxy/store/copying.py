@@ -162,7 +162,8 @@ class _Copy:
         fit = fit_to_table(self.store, self.definition, schema, stamp, table)
         target = Target(fit.casts, table.types, table.schema) if table else Target()
         stamped = engine.stamp(rows, stamp, target)
-        return Append(self.definition.key, stamped, table is None, fit.new_columns, fit.new_members)
+        ids = tuple(self.definition.spec.id_columns)
+        return Append(self.definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids)
 
     def _stamp(self, schema: nw.Schema, table: Scan | None) -> Stamp:
         """Keep all that the rows have; fields that only other versions of the feature have, too."""

@@ -87,7 +87,8 @@ def prepare(
         stamp = after_faster_clocks(store, stamp, table, rows, definition)
     target = Target(fit.casts, table.types, table.schema) if table else Target()
     stamped = engine.stamp(rows, stamp, target)
-    return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members)
+    ids = tuple(definition.spec.id_columns)
+    return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids)
 
 
 def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
@@ -276,7 +277,8 @@ def forms_of_table(
     store: "MetadataStore", shape: Form, members: tuple[str, ...], table: Scan | None
 ) -> dict[str, ByField]:
     """Say how the table keeps by-field columns: as it is, or as new tables get them."""
-    form: Form = "json" if store.storage.capabilities.by_field == "json" else shape
+    kept = store.storage.capabilities.by_field
+    form: Form = shape if kept == "struct" else kept
     if form == "map" and not store.storage.capabilities.has_map:
         form = "struct"
     forms = dict.fromkeys(c.BY_FIELD_COLUMNS, ByField(form, members))

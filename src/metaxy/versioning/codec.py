@@ -69,8 +69,10 @@ def member_sql(form: ByField | None, column: str, member: str, dialect: Dialect)
 def pack_sql(form: ByField, values: Mapping[str, str], dialect: Dialect) -> str:
     """Write flat text expressions as one column; members of a struct that have no value become NULL."""
     if form.form == "struct" and not dialect.json_only:
-        members = [f"{dialect.quote(m)} := {values.get(m, dialect.null_text)}" for m in form.members or values]
-        return dialect.pack_struct.format(", ".join(members))
+        members = {dialect.quote(m): values.get(m, dialect.null_text) for m in form.members or values}
+        pairs = ", ".join(f"{name} := {value}" for name, value in members.items())
+        types = ", ".join(f"{name} {dialect.text_type}" for name in members)
+        return dialect.pack_struct.format(pairs, ", ".join(members.values()), types)
     keys, texts = ", ".join(dialect.literal(m) for m in values), ", ".join(values.values())
     if form.form == "map" and not dialect.json_only:
         return dialect.pack_map.format(keys, texts)

@@ -20,6 +20,7 @@ class Dialect:
     name: str
     hashes: Mapping[HashAlgorithm, str]
     quote_mark: str = '"'
+    name_escapes: Mapping[str, str] = field(default_factory=dict)
     text_type: str = "VARCHAR"
     literal_escapes: Mapping[str, str] = field(default_factory=lambda: {"'": "''"})
     left: str = "left({0}, {1})"
@@ -35,7 +36,7 @@ class Dialect:
     map_member: str = "{0}[{1}]"
     json_member: str = "json_extract_string({0}, {1})"
     json_path: str = '$."{0}"'
-    pack_struct: str = "struct_pack({0})"
+    pack_struct: str = "struct_pack({0})"  # names and values in turn, values alone, names and types in turn
     pack_map: str = "map([{0}], [{1}])"
     pack_json: str = "json_object({0})"  # keys and values in turn, keys alone, values alone
     timestamp_type: str = "TIMESTAMP WITH TIME ZONE"
@@ -44,6 +45,7 @@ class Dialect:
     materialized: str = "AS MATERIALIZED"
     repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
     row_id: str | None = None
+    nothing: str = "NULL"  # no value, of the type of a column: aggregated over no rows where NULL has not any type
     settings: str = ""
 
     @property
@@ -58,6 +60,8 @@ class Dialect:
         '"a""b"'
         """
         mark = self.quote_mark
+        for special, escaped in self.name_escapes.items():
+            name = name.replace(special, escaped)
         return mark + name.replace(mark, mark * 2) + mark
 
     def literal(self, value: str) -> str:

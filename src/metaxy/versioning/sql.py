@@ -122,7 +122,8 @@ class _Statement:
             self._add(f"i{index}", f"SELECT * FROM i{index}_groups")
             return
         kept = [c.short for c in self._early(step)] + ([f"r{index}"] if self._late else [])
-        columns = [f"t.{short}" for short in kept] + [f"g.{v.short}" for v in step.versions]
+        # Named again: what both sides have, ClickHouse would otherwise call by its table, too.
+        columns = [f"t.{short} AS {short}" for short in kept] + [f"g.{v.short} AS {v.short}" for v in step.versions]
         same = d.equal((f"g.{k}", f"t.{k}") for k in keys)
         self._add(f"i{index}", f"SELECT {', '.join(columns)} FROM {rows} AS t JOIN i{index}_groups AS g ON {same}")
 
@@ -148,9 +149,11 @@ class _Statement:
         for index, step in enumerate(self.recipe.inputs[1:], start=1):
             kind = "FULL JOIN" if step.outer else "LEFT JOIN" if step.optional else "JOIN"
             added = [short for short in self._shorts(index) if short not in columns]
-            kept = [f"coalesce(a.{c}, b.{c}) AS {c}" if step.outer and c in step.join else f"a.{c}" for c in columns]
+            kept = [
+                f"coalesce(a.{c}, b.{c}) AS {c}" if step.outer and c in step.join else f"a.{c} AS {c}" for c in columns
+            ]
             same = " AND ".join(f"a.{key} = b.{key}" for key in step.join)
-            select = ", ".join([*kept, *(f"b.{short}" for short in added)])
+            select = ", ".join([*kept, *(f"b.{short} AS {short}" for short in added)])
             name = self._add(f"j{index}", f"SELECT {select} FROM {name} AS a {kind} i{index} AS b ON {same}")
             columns += added
         self._joined_columns = columns
@@ -267,8 +270,15 @@ class _Statement:
             branches = [
                 _select(["ch.status", *output, *values, "ch.p", *(f"ch.{c.short}" for c in stored)], changed, joins)
             ]
-        count = ", ".join([str(COUNTS), *nothing, self._count(), *(["NULL"] * len(stored))])
-        return "\nUNION ALL ".join([*branches, f"SELECT {count}"])
+        return "\nUNION ALL ".join([*branches, self._counted(changed, stored)])
+
+    def _counted(self, changed: str, stored: Sequence[Column]) -> str:
+        """Write the row with the count, which has nothing in the columns of samples."""
+        samples = [c.short for c in self.recipe.output] + [f.short for f in self.recipe.fields]
+        none = [self.dialect.nothing.format(f"ch.{short}") for short in samples]
+        lost = [self.dialect.nothing.format(f"ch.{column.short}") for column in stored]
+        from_ = f" FROM {changed} AS ch WHERE FALSE" if "{0}" in self.dialect.nothing else ""
+        return f"SELECT {', '.join([str(COUNTS), *none, self._count(), *lost])}{from_}"
 
     def _count(self) -> str:
         """Count the expected samples, as text; rows are only compared where several may be one sample."""

@@ -14,6 +14,8 @@ from metaxy.versioning.dialect import Dialect
 
 # Databases with a connection of their own, by the name of their Ibis backend.
 CONNECTIONS = {
+    "chdb": "metaxy.ext.clickhouse.connection:ClickHouseConnection",
+    "clickhouse": "metaxy.ext.clickhouse.connection:ClickHouseConnection",
     "duckdb": "metaxy.ext.ibis.duckdb:IbisDuckDBConnection",
     "postgres": "metaxy.ext.postgresql:PostgreSQLConnection",
     "sqlite": "metaxy.ext.sqlite:SQLiteConnection",

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -129,6 +129,10 @@ class IbisConnection:
         with self.lock, self.complaining():
             self.ibis.insert(table, frame.to_arrow())
 
+    def insert_query(self, table: str, columns: str, query: str) -> None:
+        """Add the rows of a query to a table."""
+        self.execute(f"INSERT INTO {self.qualified(table)} ({columns}) {query}")
+
     def fitted(self, value: str, kind: str) -> str:  # noqa: ARG002 - others cast to the type of the column
         """Write a value of a query as it goes into a column of a table."""
         return value
@@ -151,6 +155,10 @@ class IbisConnection:
         """Write the type of a new column."""
         kind: str = self.ibis.compiler.type_mapper.to_string(ibis_schema({"c": dtype})["c"])
         return kind
+
+    def given_type(self, column: str, dtype: nw.dtypes.DType) -> str:  # noqa: ARG002 - others need the name
+        """Write the type of a column of a frame that is put beside the tables."""
+        return self.sql_type(dtype)
 
     def qualified(self, name: str) -> str:
         """Write the name of a table."""
@@ -189,8 +197,8 @@ class IbisConnection:
         """Copy a frame from elsewhere into a temporary table."""
         rows = storable(collect_to_polars(frame))
         name = _temporary_name()
-        types = {column: self.sql_type(dtype) for column, dtype in nw.from_native(rows).schema.items()}
         schema = nw.from_native(rows).schema
+        types = {column: self.given_type(column, dtype) for column, dtype in schema.items()}
         with self.lock:
             self.create(name, types, temporary=True)
             self.insert(name, rows, Table(types, schema))
@@ -210,8 +218,15 @@ class IbisConnection:
             loaded.append(name)
         return self.relation(f"SELECT * FROM {self.dialect.quote(name)}", lambda: schema)
 
-    def create(self, name: str, types: Mapping[str, str], *, temporary: bool = False) -> None:
-        """Create a table."""
+    def create(
+        self,
+        name: str,
+        types: Mapping[str, str],
+        *,
+        order: Sequence[str] = (),  # noqa: ARG002 - for tables that sort
+        temporary: bool = False,
+    ) -> None:
+        """Create a table; ``order`` are columns without NULL by which it may be sorted."""
         columns = ", ".join(f"{self.dialect.quote(column)} {kind}" for column, kind in types.items())
         what = "TEMPORARY TABLE" if temporary else "TABLE"
         self.execute(f"CREATE {what} {self.dialect.quote(name) if temporary else self.qualified(name)} ({columns})")

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import narwhals as nw
 import sqlglot.expressions as sge
 
-from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.columns import BY_FIELD_COLUMNS, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line, storable
@@ -113,21 +113,24 @@ class IbisStorage:
         self.connection.serialise(name, write.create or bool(write.new_columns))
         table = self.connection.find(name)
         types = self._types(write)
-        new = table is None
+        new_table = False
         if table is None:
             if not write.create:
                 raise TableNotFoundError(f"{self.connection.display}: table {name!r} was dropped; write again")
-            self.connection.create(name, types)
+            order = [n for n in (METAXY_FEATURE_VERSION, *write.ids, METAXY_UPDATED_AT) if n in types]
+            self.connection.create(name, types, order=order)
             self._describe(name, write, list(types))
-            table = Table(types, write.frame.collect_schema())
-        elif write.create:
+            # Where writers do not take turns, it may have been created by another one, with other columns.
+            table = self.connection.find(name) or Table(types, write.frame.collect_schema())
+            new_table = types.keys() <= table.sql_types.keys()
+        if write.create and not new_table:
             write = _fitted(write, types, table)
         self._grow(name, write, types, table)
         try:
             self._insert(name, write.frame, replace(table, sql_types={**types, **table.sql_types}))
         except MetadataStoreError as error:
             raise MetadataSchemaError(f"feature {write.key}: {first_line(error)}") from error
-        if new:
+        if new_table:
             self.connection.created(name)
 
     def _insert(self, name: str, frame: nw.LazyFrame[Any], table: Table) -> None:
@@ -138,9 +141,7 @@ class IbisStorage:
         names = frame.collect_schema().names()
         values = ", ".join(self.connection.fitted(f"r.{quoted(n)}", table.sql_types[n]) for n in names)
         columns, query = ", ".join(map(quoted, names)), self.connection.query_of(frame)
-        self.connection.execute(
-            f"INSERT INTO {self.connection.qualified(name)} ({columns}) SELECT {values} FROM ({query}) AS r"
-        )
+        self.connection.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS r")
 
     def _refuse_long_columns(self, write: Append) -> None:
         for column in write.frame.collect_schema():

@@ -1,0 +1,256 @@
+"""One client of a ClickHouse server, or of the engine embedded in this process; versions are computed there."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import clickhouse_connect
+import ibis.backends.sql.compilers as compilers
+import ibis.expr.operations as ops
+import narwhals as nw
+import polars as pl
+from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from ibis.backends.clickhouse import Backend
+
+from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.config.secrets import mask_text
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
+from metaxy.ext.clickhouse.dialect import CLICKHOUSE
+from metaxy.ext.clickhouse.types import MOMENT, fetched, incoming, narwhals_type, note, outgoing, sql_type
+from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
+from metaxy.ext.ibis.fetching import Fetching
+from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.versioning.engine import TypesOf
+
+EMBEDDED = "chdb://"
+SECURE_PORTS = (443, 8443)
+SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns": "toIntervalNanosecond"}
+# What must not depend on the server's configuration.
+SETTINGS = {
+    "join_use_nulls": 1,
+    "output_format_arrow_date_as_uint16": 0,
+    "output_format_arrow_low_cardinality_as_dictionary": 0,
+    "input_format_null_as_default": 0,  # NULL for a column that cannot hold it is an error, not 0 or ''
+    "async_insert": 0,
+    "mutations_sync": 1,
+    "lightweight_deletes_sync": 2,
+}
+COLUMNS = """SELECT name, type, comment FROM system.columns
+WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL')
+ORDER BY position"""
+
+
+class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has no types
+    __slots__ = ()
+
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
+        if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
+            return self.f[SUBSECONDS[dtype.unit.short]](value)
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
+    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802 - as Ibis calls it
+        if isinstance(op.arg, ops.Field) and op.arg.name.startswith(BY_FIELD_COLUMNS):
+            return super().visit_StructField(op, arg=arg, field=field)
+        if op.dtype.is_nested():
+            return self.f.JSONExtractRaw(arg, field)
+        return self.f.JSONExtract(arg, field, str(self.type_mapper.to_string(op.dtype.copy(nullable=True))))
+
+
+class _Backend(Fetching, Backend):  # type: ignore[misc] # Ibis has no types
+    compiler = _Compiler()
+
+
+class ClickHouseConnection(IbisConnection):
+    """A client; one statement is one snapshot, one insert is one block, and there are no transactions."""
+
+    errors = (ClickHouseError,)
+    computes = True
+    capabilities = Capabilities(by_field="map")
+    longest_name = 200  # bytes; its files are named after tables
+
+    def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
+        super().__init__(CLICKHOUSE, str(address))
+        self.address = address
+        self.statement_timeout = statement_timeout
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - what is read may need a table beside it
+        """Connect; threads need no session of their own, as nothing is kept in one."""
+        settings = dict(SETTINGS)
+        if self.statement_timeout is not None:
+            settings["max_execution_time"] = max(1, round(self.statement_timeout))
+        given = parameters(self.address)
+        settings |= given.pop("settings", {})
+        client = clickhouse_connect.get_client(**_client_options(given), settings=settings)
+        backend = _Backend.from_connection(client)
+        backend.owner = self
+        return backend
+
+    @property
+    def client(self) -> Any:
+        """The client of the driver."""
+        return self.ibis.con
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Turn errors of the driver into one line of ours."""
+        try:
+            yield
+        except ClickHouseError as error:
+            lost = isinstance(error, OperationalError)
+            kind = StoreConnectionError if lost else MetadataStoreError
+            raise kind(f"{self.display}: {_reason(error)}") from error
+
+    # -- statements ----------------------------------------------------------------------------------------------------
+
+    def execute(self, statement: str) -> None:
+        """Run a statement of ours."""
+        with self.lock, self.complaining():
+            self.client.command(statement)
+
+    def fetch(self, query: str, types: TypesOf) -> Any:
+        """Run a query and return an Arrow table."""
+        wanted = types()
+        names = {name: CLICKHOUSE.quote(name) for name in wanted}
+        columns = ", ".join(f"{outgoing(f'q.{names[n]}', dtype)} AS {names[n]}" for n, dtype in wanted.items())
+        with self.lock, self.complaining():
+            table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS q", use_strings=True)
+        return fetched(table, wanted)
+
+    def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:
+        """Add rows as Arrow, in one block: all of them are seen, or none."""
+        if frame.is_empty():
+            return
+        rows = incoming(frame, columns.sql_types).to_arrow()
+        name = f"{self.qualified(table)} ({CLICKHOUSE.names(frame.columns)})"
+        with self.lock, self.complaining():
+            self.client.raw_insert(name, insert_block=_stream(rows), settings=_one_block(len(frame)), fmt="ArrowStream")
+
+    def insert_query(self, table: str, columns: str, query: str) -> None:
+        """Add the rows of a query, in one block."""
+        settings = ", ".join(f"{name} = {value}" for name, value in _one_block(1 << 40).items())
+        self.execute(f"INSERT INTO {self.qualified(table)} ({columns}) {query} SETTINGS {settings}")
+
+    def fitted(self, value: str, kind: str) -> str:
+        """Write a value of a query as it goes into a column of a table."""
+        return f"CAST({value} AS {kind})"
+
+    # -- tables --------------------------------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Table | None:
+        """Return a table, None if there is none of that name."""
+        with self.lock, self.complaining():
+            rows = self.client.query(COLUMNS.format(CLICKHOUSE.literal(name))).result_rows
+        if not rows:
+            return None
+        types = {column: narwhals_type(kind, comment) for column, kind, comment in rows}
+        return Table({column: kind for column, kind, _ in rows}, nw.Schema(types))
+
+    def sql_type(self, dtype: nw.dtypes.DType) -> str:
+        """Write the type of a new column."""
+        kind = sql_type(dtype)
+        if kind is None:
+            raise MetadataSchemaError(f"{self.display} has no type for columns of {dtype}; cast them to another type")
+        return kind
+
+    def given_type(self, column: str, dtype: nw.dtypes.DType) -> str:
+        """Write the type of a column of a frame that is put beside the tables; structs of versions are tuples."""
+        if column.startswith(BY_FIELD_COLUMNS) and isinstance(dtype, nw.Struct):
+            members = ", ".join(f"{CLICKHOUSE.quote(member.name)} Nullable(String)" for member in dtype.fields)
+            return f"Tuple({members})"
+        return self.sql_type(dtype)
+
+    def create(
+        self, name: str, types: Mapping[str, str], *, order: Sequence[str] = (), temporary: bool = False
+    ) -> None:
+        """Create a table, if another writer was not first; ``order`` is its sorting key.
+
+        Only times of the key may be NULL, as rows of others may have none.
+        """
+        plain = [column for column in order if types[column].startswith("Nullable(") and MOMENT not in types[column]]
+        keys = {column: types[column].removeprefix("Nullable(").removesuffix(")") for column in plain}
+        columns = ", ".join(f"{CLICKHOUSE.quote(column)} {keys.get(column, kind)}" for column, kind in types.items())
+        key = CLICKHOUSE.names(order)
+        engine = "Memory" if temporary else f"MergeTree ORDER BY ({key}) SETTINGS allow_nullable_key = 1"
+        self.execute(f"CREATE TABLE IF NOT EXISTS {self.qualified(name)} ({columns}) ENGINE = {engine}")
+
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        """Add a column, if another writer was not first."""
+        self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {CLICKHOUSE.quote(column)} {kind}")
+
+    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
+        """Remember what a new column holds, where its type does not say so."""
+        if comment := note(dtype):
+            what = f"ALTER TABLE {self.qualified(name)} COMMENT COLUMN {CLICKHOUSE.quote(column)}"
+            self.execute(f"{what} {CLICKHOUSE.literal(comment)}")
+
+
+def parameters(address: Address) -> dict[str, Any]:
+    """Return what the driver takes; parameters win over the URL.
+
+    Raises:
+        InvalidConfigError: if the URL cannot be read; it is not shown, as it may hold a password.
+    """
+    given: dict[str, Any] = {}
+    if address.url is not None and address.url.startswith(EMBEDDED):
+        given = {"interface": "chdb", "path": address.url.removeprefix(EMBEDDED)}
+    elif address.url is not None:
+        try:
+            parts = urlsplit(address.url)
+            given = {"host": parts.hostname, "port": parts.port, "database": parts.path.strip("/")}
+        except ValueError as error:
+            raise InvalidConfigError("connection_string is no URL that ClickHouse can read") from error
+        given |= {"username": unquote(parts.username or ""), "password": unquote(parts.password or "")}
+        given |= dict(parse_qsl(parts.query))
+    given |= address.parameters
+    if "user" in given:
+        given["username"] = given.pop("user")
+    return {name: value for name, value in given.items() if value not in (None, "")}
+
+
+def is_secure(given: Mapping[str, Any]) -> bool:
+    """Return whether parameters ask for an encrypted connection."""
+    asked = str(given.get("secure", given.get("protocol") == "https")).lower()
+    return asked in ("1", "true", "yes") or given.get("port") in SECURE_PORTS
+
+
+def _client_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    if given.get("interface") == "chdb":
+        return dict(given)
+    options = {name: value for name, value in given.items() if name not in ("secure", "protocol")}
+    return {
+        "connect_timeout": 10,
+        "autogenerate_session_id": False,
+        **options,
+        "secure": is_secure(given),
+    }
+
+
+def _one_block(rows: int) -> dict[str, int]:
+    """Settings that keep the rows of an insert together, as only a block is written wholly or not at all."""
+    return {
+        "max_insert_block_size": rows,
+        "min_insert_block_size_rows": rows,
+        "min_insert_block_size_bytes": 0,
+        "max_insert_threads": 1,
+    }
+
+
+def _stream(table: Any) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _reason(error: ClickHouseError) -> str:
+    """Return what the server says, without what the driver says of the server."""
+    text = " ".join(first_line(Exception(line)) for line in str(error).splitlines() if line.strip())
+    start = text.rfind("DB::Exception: ")
+    return mask_text(text[start + len("DB::Exception: ") :] if start >= 0 else text)[:600]

@@ -1,0 +1,109 @@
+"""Types of ClickHouse's columns, and rows as they go in and come out as Arrow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import narwhals as nw
+import polars as pl
+from ibis.backends.sql.datatypes import ClickHouseType
+
+from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
+from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.versioning.column_types import Types
+
+MOMENT = "DateTime64(6, 'UTC')"
+PLAIN = (
+    *(nw.Int8, nw.Int16, nw.Int32, nw.Int64, nw.UInt8, nw.UInt16, nw.UInt32, nw.UInt64, nw.Float32, nw.Float64),
+    *(nw.String, nw.Boolean),
+)
+NAMES = {nw.Boolean: "Bool", nw.Date: "Date32", nw.Enum: "String", nw.Categorical: "String"}
+# What ClickHouse has no type for that may be NULL; what such a column holds is remembered in its comment.
+AS_TEXT = (nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
+HOLDS = "metaxy: "
+
+
+def sql_type(dtype: nw.dtypes.DType) -> str | None:
+    """Write the type of a new column, None if there is none.
+
+    >>> sql_type(nw.Int64()), sql_type(nw.Map(nw.String(), nw.Int64()))
+    ('Nullable(Int64)', 'Map(String, Nullable(Int64))')
+    """
+    if isinstance(dtype, nw.Map):
+        key, value = sql_type(dtype.key), sql_type(dtype.value)  # type: ignore[arg-type] # types may be classes
+        nested = isinstance(dtype.value, (*AS_TEXT, nw.Map))
+        return None if nested or not key or not value else f"Map({key[9:-1]}, {value})"
+    if isinstance(dtype, nw.Datetime):
+        return f"Nullable({MOMENT})"
+    if isinstance(dtype, nw.Decimal):
+        return f"Nullable(Decimal({dtype.precision}, {dtype.scale}))"
+    if isinstance(dtype, AS_TEXT):
+        return "Nullable(String)"
+    name = NAMES.get(type(dtype)) or (type(dtype).__name__ if isinstance(dtype, PLAIN) else None)
+    return name and f"Nullable({name})"
+
+
+def note(dtype: nw.dtypes.DType) -> str | None:
+    """Return what the comment of a column says, None if its type says it all."""
+    naive = isinstance(dtype, nw.Datetime) and dtype.time_zone is None
+    return f"{HOLDS}{ibis_type(dtype)}" if naive or isinstance(dtype, AS_TEXT) else None
+
+
+def narwhals_type(kind: str, comment: str) -> nw.dtypes.DType:
+    """Return what a column is here; types that nothing here knows are text."""
+    try:
+        dtype = (
+            ibis.dtype(comment.removeprefix(HOLDS))
+            if comment.startswith(HOLDS)
+            else ClickHouseType.from_string(kind.replace("LowCardinality(", "("))
+        )
+        found = narwhals_types(ibis.schema({"c": dtype}))["c"]
+    except Exception:
+        return nw.String()
+    return nw.Datetime("us", found.time_zone) if isinstance(found, nw.Datetime) else found
+
+
+def outgoing(value: str, dtype: nw.dtypes.DType) -> str:
+    """Write a value as it is fetched: what is seen as text may be JSON, an enumeration, an address."""
+    if isinstance(dtype, (nw.String, nw.Unknown)):
+        return f"CAST({value} AS Nullable(String))"
+    return f"CAST({value} AS Nullable({MOMENT}))" if isinstance(dtype, nw.Datetime) else value
+
+
+def fetched(table: Any, types: Types) -> Any:
+    """Give the columns of an Arrow table the types that they have here."""
+    import pyarrow as pa
+
+    columns = {name: _fetched(table[name], dtype) for name, dtype in types.items()}
+    return pa.table(columns)
+
+
+def _fetched(column: Any, dtype: nw.dtypes.DType) -> Any:
+    import pyarrow as pa
+
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if text and dtype.is_nested():
+        return from_json(pl.Series("c", column), dtype).to_arrow()
+    if text and isinstance(dtype, nw.Time):
+        return pl.Series("c", column).str.to_time("%H:%M:%S%.f").to_arrow()
+    if isinstance(dtype, (nw.Unknown, nw.Object, nw.Enum, nw.Categorical)):
+        return column
+    wanted = nw.Schema({"c": dtype}).to_arrow().field("c").type
+    return column if column.type == wanted else column.cast(wanted)
+
+
+def incoming(frame: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:
+    """Turn columns into what the columns of a table take."""
+    return frame.with_columns(_incoming(name, dtype, kinds.get(name, "")) for name, dtype in frame.schema.items())
+
+
+def _incoming(name: str, dtype: pl.DataType, kind: str) -> pl.Expr:
+    value = pl.col(name)
+    if isinstance(dtype, pl.Datetime):
+        utc = value.dt.convert_time_zone("UTC") if dtype.time_zone else value.dt.replace_time_zone("UTC")
+        return utc.cast(pl.Datetime("us", "UTC"))
+    if dtype == pl.Time:
+        return value.dt.to_string("%H:%M:%S%.f")
+    if dtype.is_nested() and "String" in kind and not kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
+        return to_json(value).alias(name)
+    return value
