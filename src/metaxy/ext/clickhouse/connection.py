@@ -10,6 +10,7 @@ import ibis.backends.sql.compilers as compilers
 import ibis.expr.operations as ops
 import narwhals as nw
 import polars as pl
+import sqlglot.expressions as sge
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
 from ibis.backends.clickhouse import Backend
 
@@ -44,6 +45,13 @@ ORDER BY position"""
 
 class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has no types
     __slots__ = ()
+
+    def to_sqlglot(self, expr: Any, **options: Any) -> Any:
+        """Escape what names may hold; the generator only looks after their quotes."""
+        query = super().to_sqlglot(expr, **options)
+        for name in {id(node): node for node in query.find_all(sge.Identifier)}.values():  # some occur twice
+            name.set("this", name.this.replace("\\", "\\\\"))
+        return query
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
         if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
