@@ -21,8 +21,9 @@ from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_
 from metaxy.config.secrets import mask_text, mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, StoreConnectionError, TableNotFoundError
-from metaxy.storage.files import partition_columns, reported, retried
+from metaxy.storage.files import partition_columns, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.retrying import retried
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import by_field_forms

@@ -1,24 +1,14 @@
-"""What storages made of files have in common: partitions, retries after conflicts, errors.
+"""What storages made of files have in common: partitions and errors."""
 
-Such tables are changed by optimistic commits: a writer prepares files, and its commit fails if another one came first.
-Nothing is stored then, so it can simply try again.
-"""
-
-import random
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import StoreConnectionError
 
-ATTEMPTS = 60  # each one that fails lets another writer through
-LONGEST_PAUSE = 1.0
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-Result = TypeVar("Result")
 Failures = tuple[type[Exception], ...]
 
 
@@ -32,24 +22,6 @@ def partition_columns(columns: Iterable[str]) -> tuple[str, ...]:
     """
     is_feature = {METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD} <= set(columns)
     return (METAXY_FEATURE_VERSION,) if is_feature else ()
-
-
-def retried(attempt: Callable[[], Result], conflicts: Callable[[Exception], bool], attempts: int = ATTEMPTS) -> Result:
-    """Return what an attempt returns; try again, after a random pause, while another writer gets in its way.
-
-    Args:
-        attempt: reads the state that it builds upon anew each time, and stores nothing if it fails.
-        conflicts: whether an error means that another writer came first.
-        attempts: how often to try; the last error is raised.
-    """
-    for number in range(1, attempts):
-        try:
-            return attempt()
-        except Exception as error:
-            if not conflicts(error):
-                raise
-        time.sleep(random.uniform(0, min(0.01 * 2**number, LONGEST_PAUSE)))  # noqa: S311 - no secret
-    return attempt()
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from metaxy.versioning.dialect import Dialect
 # Databases with a connection of their own, by the name of their Ibis backend.
 CONNECTIONS = {
     "duckdb": "metaxy.ext.ibis.duckdb:IbisDuckDBConnection",
-    "postgres": "metaxy.ext.postgresql:PostgreSQLConnection",
-    "sqlite": "metaxy.ext.sqlite:SQLiteConnection",
+    "postgres": "metaxy.ext.postgresql.connection:PostgreSQLConnection",
+    "sqlite": "metaxy.ext.sqlite.connection:SQLiteConnection",
 }
 
 
