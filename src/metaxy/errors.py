@@ -42,7 +42,6 @@ from typing import Any
 __all__ = [
     "AbstractFeatureError",
     "AmbiguousProjectError",
-    "AutoCreatedTableWarning",
     "BufferedWriterError",
     "CodeVersionWarning",
     "ConfigFileNotFoundError",
@@ -256,8 +255,8 @@ class DependencyError(MetadataStoreError):
     """A dependency of a feature cannot be used."""
 
 
-class StoreNotOpenError(MetadataStoreError):
-    """The store is closed, or open for reading only."""
+class StoreNotOpenError(MetadataStoreError, ValueError):
+    """The store is closed, or open for reading only; a ValueError as well, since metaxy 0.1 raised that for copies."""
 
 
 class StoreLockedError(MetadataStoreError):
@@ -282,10 +281,6 @@ class HashSettingsMismatchError(MetadataStoreError):
 
 class MetaxyWarning(UserWarning):
     """Root of the warnings that are not given a base by compatibility."""
-
-
-class AutoCreatedTableWarning(MetaxyWarning):
-    """A table was created because ``auto_create_tables`` is on."""
 
 
 class CodeVersionWarning(MetaxyWarning):

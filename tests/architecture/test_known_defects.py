@@ -85,6 +85,7 @@ DEFECTS = {
         "definitions/test_feature_classes.py::test_only_names_and_types_of_columns_are_part_of_the_definition"
     ),
     "messages print whole specs": "definitions/test_specs.py::test_messages_do_not_print_whole_specs",
+    "warnings have no classes to filter by": "architecture/test_warnings.py::test_a_warning_is_given_with_its_class",
     "a wrong algorithm is no configuration error": "config/test_stores.py::test_wrong_options",
 }
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.factory import define, everything, values
+from tests.factory import define, everything, rows, values
 from tests.faults.children import Child, asked, children, hear
 from tests.stores import STORES
 
@@ -76,3 +76,33 @@ def check(name: str, folder: Path, said: set[int]) -> None:
             if store.storage.capabilities.transactions:
                 assert batches["clip"].keys() <= batches["video"].keys()
             assert len(values(store.read("video"))) == ROWS * len(batches["video"])
+
+
+# Creates one place after the other, in the folder given, and says each that it is about to create.
+CREATOR = """
+import itertools
+for number in itertools.count():
+    place = Path(sys.argv[2]) / f"{sys.argv[3]}-{number}"
+    place.mkdir()
+    say(place.name)
+    with STORES[sys.argv[1]](place).open("w"):
+        pass
+"""
+
+
+@pytest.mark.parametrize("name", STORES)
+@pytest.mark.parametrize("kills", [2, pytest.param(asked("METAXY_KILLS", 20), marks=pytest.mark.slow)])
+def test_a_kill_during_creation_leaves_a_place_to_write_to(tmp_path: Path, name: str, kills: int) -> None:
+    for kill in range(kills):
+        with children(1, CREATOR, name, tmp_path, kill) as [child]:
+            for _ in range(random.randint(1, 9)):
+                assert hear(child)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(random.uniform(0, 0.02))
+            child.kill()
+    for place in [*tmp_path.iterdir()]:
+        with FeatureGraph().use():
+            define("video")
+            with STORES[name](place).open("w") as store:
+                store.write("video", rows(id=["first"]))
+                assert values(store.read("video")) == ["first"]

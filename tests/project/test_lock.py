@@ -1,6 +1,5 @@
 """The lock file: what other projects pushed, written down, so that versions need no store."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from tests.project.conftest import Write
 import metaxy as mx
 from metaxy.config import InvalidConfigError, MetaxyConfig
 from metaxy.errors import (
-    AutoCreatedTableWarning,
     ExternalFeatureVersionMismatchWarning,
     FeatureNotFoundError,
     LockFileMissingWarning,
@@ -47,8 +45,7 @@ def store(folder: Path) -> DuckDBMetadataStore:
 
 
 def push(store: DuckDBMetadataStore, graph: FeatureGraph, project: str = "media") -> None:
-    with warnings.catch_warnings(), graph.use(), store.open("w"):
-        warnings.simplefilter("ignore", AutoCreatedTableWarning)
+    with graph.use(), store.open("w"):
         mx.SystemTableStorage(store).push_graph_snapshot(project=project)
 
 

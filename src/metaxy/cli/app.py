@@ -47,7 +47,6 @@ from metaxy.cli.failures import (
 )
 from metaxy.cli.options import GlobalOptions, current_options, set_options
 from metaxy.errors import (
-    AutoCreatedTableWarning,
     ConfigFileNotFoundError,
     MetaxyColumnMissingWarning,
     MetaxyWarning,
@@ -199,7 +198,6 @@ def _prepare_process() -> None:
     if not sys.warnoptions:
         for category in (MetaxyWarning, PolarsMaterializationWarning, MetaxyColumnMissingWarning):
             warnings.simplefilter("default", category)
-        warnings.simplefilter("ignore", AutoCreatedTableWarning)  # whoever runs a command has asked for it
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):

@@ -3,7 +3,6 @@
 import shlex
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -14,7 +13,6 @@ from rich.table import Column, Table
 
 import metaxy as mx
 from metaxy.demo import media, project
-from metaxy.errors import AutoCreatedTableWarning
 
 Feature: TypeAlias = type[mx.BaseFeature]
 VIDEOS: Final = Path("videos")
@@ -31,8 +29,7 @@ def run_demo(path: Path, store: project.StoreType, fresh: bool, console: Console
     project.prepare(path, store, fresh=fresh)
     if not project.uses(path, store):
         say(console, f"This demo began with another store and keeps it; --fresh starts over with {store}.\n")
-    with project.inside(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore", AutoCreatedTableWarning)
+    with project.inside(path):
         tell(console)
     again = f"mx demo {shlex.quote(str(path))}"
     say(console, f"All of this is in {path / 'features.py'}. Change that, or a file in videos, and run: {again}")

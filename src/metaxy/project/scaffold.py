@@ -95,13 +95,10 @@ class Summary(
 PIPELINE: Final = '''\
 """Bring all features up to date; only what is new or stale is computed. Run it again after each change."""
 
-import warnings
-
 import polars as pl
 from features import Faces, Summary, Transcript, Video
 
 import metaxy as mx
-from metaxy.errors import AutoCreatedTableWarning
 
 # In real life these are files, and the version of a field is a hash of its content. Change one, and run this again.
 VIDEOS = {{
@@ -136,7 +133,6 @@ def update(store, feature, compute):
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore", AutoCreatedTableWarning)
     config = mx.init()
     with config.get_store().open("w") as store:
         for feature, compute in PIPELINE.items():

@@ -1,11 +1,12 @@
 """One DuckDB database: opened with patience, extended without downloads, one cursor per thread."""
 
 import importlib.util
+import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,6 @@ from metaxy.versioning.frames import Frame, collect_to_arrow
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 POLL_SECONDS = 0.05
-CREATION_SECONDS = 1.0  # how long another process may take to write the first bytes of a file,
-HEADER_BYTES = 12_288  # which are these
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
 
 DUCKDB = Dialect(
@@ -81,6 +80,8 @@ class DuckDBConnection:
         """Connect; a file that does not exist yet is created, also for reading."""
         in_memory = self.database.startswith(":memory:")
         exists = self.is_remote or (not in_memory and _is_there(self.database))
+        if not exists and not in_memory:
+            _create(Path(self.database), self.config)
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
         self._threads = threading.local()
         try:
@@ -91,8 +92,7 @@ class DuckDBConnection:
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         config: dict[str, Any] = {"autoinstall_known_extensions": "false", **self.config}
-        began = time.monotonic()
-        deadline = began + self.lock_timeout
+        deadline = time.monotonic() + self.lock_timeout
         while True:
             try:
                 return duckdb.connect(self.database, read_only=read_only, config=config)
@@ -104,9 +104,6 @@ class DuckDBConnection:
                     ) from error
                 read_only = False
             except duckdb.IOException as error:
-                if _is_being_made(self.database) and time.monotonic() < began + CREATION_SECONDS:
-                    time.sleep(POLL_SECONDS)
-                    continue
                 if not any(sign in str(error) for sign in LOCKED):
                     raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
                 if time.monotonic() >= deadline:
@@ -231,9 +228,17 @@ def _is_there(path: str) -> bool:
         return False
 
 
-def _is_being_made(path: str) -> bool:
-    """Return whether a file is so short that another process must be about to create the database in it."""
-    return _is_there(path) and Path(path).is_file() and Path(path).stat().st_size < HEADER_BYTES
+def _create(path: Path, config: Mapping[str, Any]) -> None:
+    """Put an empty database in place as a whole: other processes, and who comes after a kill, never see half of one."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        duckdb.connect(str(draft), config={**config, "threads": "1"}).close()
+        os.link(draft, path)
+    except (OSError, duckdb.Error):
+        pass  # somebody was faster, or this disk has no links; whatever else it is, connecting says so
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _here() -> str:
