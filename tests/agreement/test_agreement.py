@@ -1,7 +1,7 @@
 """Every engine gives the versions and increments of the plain-Python reference, for generated graphs and rows.
 
-`make test` runs 200 cases on engines alone and 40 on each store. `make agree N=20000` runs as many on the engines as you
-like, new ones each time; `make agree N=2000 ON=postgresql` on a store of `tests/stores.py`, and `ON=stores` on each.
+`make test` runs 200 cases on engines alone and 40 on each store. `make agree N=20000` runs as many on the engines as
+you like, new ones each time; `make agree N=2000 ON=postgresql` on a store of `tests/stores.py`, `ON=stores` on each.
 """
 
 import os
