@@ -11,6 +11,7 @@ from tests.services import clickhouse, postgres, running
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.lancedb import LanceDBMetadataStore
 from metaxy.ext.postgresql import PostgreSQLMetadataStore
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.store.store import MetadataStore
@@ -24,6 +25,10 @@ def duckdb_store(folder: Path, **options: Any) -> MetadataStore:
 
 def delta_store(folder: Path, **options: Any) -> MetadataStore:
     return DeltaMetadataStore(folder / "delta", **options)
+
+
+def lancedb_store(folder: Path, **options: Any) -> MetadataStore:
+    return LanceDBMetadataStore(folder / "lancedb", **options)
 
 
 @cache
@@ -65,6 +70,7 @@ def clickhouse_store(folder: Path, **options: Any) -> MetadataStore:
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
+    "lancedb": lancedb_store,
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,
     "clickhouse": clickhouse_store,

@@ -1,24 +1,18 @@
-"""What storages made of files have in common: partitions, retries after conflicts, errors.
+"""What storages made of files have in common: places, partitions and errors."""
 
-Such tables are changed by optimistic commits: a writer prepares files, and its commit fails if another one came first.
-Nothing is stored then, so it can simply try again.
-"""
-
-import random
 import re
-import time
+import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
-from metaxy.errors import StoreConnectionError
+from metaxy.errors import MetaxyError, StoreConnectionError
 
-ATTEMPTS = 60  # each one that fails lets another writer through
-LONGEST_PAUSE = 1.0
+ADVICE = "check the path, and who may read and write there"
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-Result = TypeVar("Result")
 Failures = tuple[type[Exception], ...]
 
 
@@ -34,22 +28,34 @@ def partition_columns(columns: Iterable[str]) -> tuple[str, ...]:
     return (METAXY_FEATURE_VERSION,) if is_feature else ()
 
 
-def retried(attempt: Callable[[], Result], conflicts: Callable[[Exception], bool], attempts: int = ATTEMPTS) -> Result:
-    """Return what an attempt returns; try again, after a random pause, while another writer gets in its way.
+def absolute(path: str) -> str:
+    """Make a local path absolute; leave other addresses as they are.
 
-    Args:
-        attempt: reads the state that it builds upon anew each time, and stores nothing if it fails.
-        conflicts: whether an error means that another writer came first.
-        attempts: how often to try; the last error is raised.
+    >>> absolute("s3://bucket/features/")
+    's3://bucket/features'
     """
-    for number in range(1, attempts):
-        try:
-            return attempt()
-        except Exception as error:
-            if not conflicts(error):
-                raise
-        time.sleep(random.uniform(0, min(0.01 * 2**number, LONGEST_PAUSE)))  # noqa: S311 - no secret
-    return attempt()
+    for scheme in ("file://", "local://"):
+        path = path.removeprefix(scheme)
+    return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())
+
+
+def check_reachable(path: Path) -> None:
+    """Tell a local path that cannot be reached from one that does not exist: clients say the same of both.
+
+    Raises:
+        StoreConnectionError: if it cannot be reached.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreConnectionError(f"cannot reach {path.parent}: {error.strerror}; {ADVICE}") from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a table's folder; it is gone at once, as a whole."""
+    shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")))
 
 
 @contextmanager
@@ -66,6 +72,8 @@ def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iter
     """
     try:
         yield
+    except MetaxyError:
+        raise
     except failures as error:
         raise StoreConnectionError(hide(f"{where}: {one_line(error)}")) from error
 

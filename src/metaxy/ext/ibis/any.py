@@ -17,8 +17,8 @@ CONNECTIONS = {
     "chdb": "metaxy.ext.clickhouse.connection:ClickHouseConnection",
     "clickhouse": "metaxy.ext.clickhouse.connection:ClickHouseConnection",
     "duckdb": "metaxy.ext.ibis.duckdb:IbisDuckDBConnection",
-    "postgres": "metaxy.ext.postgresql:PostgreSQLConnection",
-    "sqlite": "metaxy.ext.sqlite:SQLiteConnection",
+    "postgres": "metaxy.ext.postgresql.connection:PostgreSQLConnection",
+    "sqlite": "metaxy.ext.sqlite.connection:SQLiteConnection",
 }
 
 

@@ -1,0 +1,190 @@
+"""One session of a PostgreSQL server."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError
+from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.compiling import ibis_type
+from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
+from metaxy.ext.postgresql.columns import HOLDS, JSON_TYPES, is_text, narwhals_type, sql_type
+from metaxy.ext.postgresql.compiler import PostgreSQLBackend
+from metaxy.ext.postgresql.copying import arrow, incoming, outgoing
+from metaxy.ext.postgresql.dialect import POSTGRESQL
+from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.versioning.engine import TypesOf
+
+COPY_ROWS = 100_000
+CATALOG = """SELECT attname, format_type(atttypid, atttypmod),
+    CASE WHEN atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN col_description(attrelid, attnum) END
+FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+
+
+class PostgreSQLConnection(IbisConnection):
+    """One session of a PostgreSQL server; each write is a transaction."""
+
+    json_type = "jsonb"
+    errors = (psycopg.Error,)
+
+    computes = True
+    capabilities = Capabilities(by_field="json", has_map=False, transactions=True)
+
+    def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
+        super().__init__(POSTGRESQL, str(address))
+        self.address = address
+        self.statement_timeout = statement_timeout
+
+    def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - what is read may need a temporary table
+        """Connect, and settle what must not depend on the server's configuration."""
+        parameters = parameters_of(self.address)
+        schema = parameters.pop("schema", None)
+        session = psycopg.connect(
+            **{"connect_timeout": 10, "application_name": "metaxy", **parameters}, autocommit=True
+        )
+        try:
+            for setting in self._settings(schema):
+                session.execute(setting)
+            [[schemas]] = session.execute("SELECT current_schemas(false)").fetchall()
+            self.schema = schema or (schemas[0] if len(schemas) == 1 else None)
+            backend = PostgreSQLBackend.from_connection(session)
+        except BaseException:
+            session.close()
+            raise
+        return backend
+
+    def _settings(self, schema: str | None) -> Iterator[str]:
+        yield "SET TimeZone = 'UTC'"
+        yield "SET DateStyle = 'ISO, YMD'"
+        yield "SET standard_conforming_strings = on"
+        yield "SET enable_nestloop = off"  # without statistics, joins of large tables would be nested loops
+        yield "SET client_min_messages = error"
+        if self.statement_timeout is not None:
+            yield f"SET statement_timeout = {round(self.statement_timeout * 1000)}"
+        if schema is not None:
+            yield f"SET search_path = {POSTGRESQL.quote(schema)}"
+        # A server that looks after its clients ends the statements of those that are gone; not every system can.
+        yield (
+            "SELECT set_config(name, '5s', false) FROM pg_settings "
+            "WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'"
+        )
+
+    @property
+    def place(self) -> Any:
+        """The database, as this user sees it, if all tables are in one schema of it."""
+        info = self.session.info
+        return (info.host, info.port, info.dbname, info.user) if self.schema is not None else None
+
+    @property
+    def session(self) -> "psycopg.Connection[tuple[Any, ...]]":
+        """The connection of the driver."""
+        session: psycopg.Connection[tuple[Any, ...]] = self.ibis.con
+        return session
+
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Turn errors of the driver into one line of ours."""
+        try:
+            yield
+        except psycopg.Error as error:
+            lost = self._ibis is not None and self.session.closed
+            kind = StoreConnectionError if lost else MetadataStoreError
+            hint = "; the connection is lost, open the store again" if lost else ""
+            raise kind(f"{self.display}: {first_line(error)}{hint}") from error
+
+    def execute(self, statement: str) -> None:
+        """Run a statement of ours."""
+        with self.lock, self.complaining():
+            self.session.execute(statement.encode())
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run statements together or not at all."""
+        with self.lock, self.complaining(), self.session.transaction():
+            yield
+
+    def fetch(self, query: str, types: TypesOf) -> Any:
+        """Run a query by COPY, as text that Arrow parses in parallel."""
+        wanted = types()
+        columns = ", ".join(outgoing(f"q.{POSTGRESQL.quote(name)}", dtype) for name, dtype in wanted.items())
+        texts = POSTGRESQL.names(name for name, dtype in wanted.items() if is_text(dtype))
+        forced = f", FORCE_QUOTE ({texts})" if texts else ""
+        statement = f"COPY (SELECT {columns} FROM ({query}) AS q) TO STDOUT (FORMAT csv{forced})"
+        buffer = io.BytesIO()
+        with self.lock, self.complaining(), self.session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for block in copy:
+                buffer.write(block)
+        return arrow(buffer, wanted)
+
+    def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:
+        """Add rows by COPY."""
+        lists = {name for name, kind in columns.sql_types.items() if kind.endswith("[]")}
+        text = frame.select(incoming(name, dtype, as_array=name in lists) for name, dtype in frame.schema.items())
+        names = POSTGRESQL.names(frame.columns)
+        statement = f"COPY {POSTGRESQL.quote(table)} ({names}) FROM STDIN (FORMAT csv, NULL '\\N')"
+        with self.lock, self.complaining(), self.session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for part in text.iter_slices(COPY_ROWS):
+                written = part.write_csv(include_header=False, quote_style="non_numeric", null_value="\\N")
+                copy.write(written.encode())
+
+    def fitted(self, value: str, kind: str) -> str:
+        """Write a value of a query as it goes into a column of a table."""
+        return f"CAST({value} AS {kind})" if kind in JSON_TYPES else value
+
+    def find(self, name: str) -> Table | None:
+        """Return a table, None if there is none of that name."""
+        with self.lock, self.complaining():
+            rows = self.session.execute(CATALOG, [self.qualified(name)]).fetchall()
+        types = {column: narwhals_type(kind, comment or "") for column, kind, comment in rows}
+        documents = {column for column, kind, _ in rows if kind in JSON_TYPES and isinstance(types[column], nw.String)}
+        return Table({c: kind for c, kind, _ in rows}, nw.Schema(types), frozenset(documents)) if rows else None
+
+    def sql_type(self, dtype: nw.dtypes.DType) -> str:
+        """Write the type of a new column."""
+        return sql_type(dtype)
+
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        """Add a column, if another writer was not first."""
+        self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {POSTGRESQL.quote(column)} {kind}")
+
+    def serialise(self, name: str, changes: bool) -> None:
+        """Let writers that create or change a table take turns, until the transaction ends."""
+        if changes:
+            lock = f"current_schema() || '.' || {POSTGRESQL.literal(name)}"
+            self.execute(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
+
+    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
+        """Remember what a new column of JSON holds."""
+        if dtype.is_nested() and self.sql_type(dtype) == "jsonb":
+            what, text = f"{self.qualified(name)}.{POSTGRESQL.quote(column)}", f"{HOLDS}{ibis_type(dtype)}"
+            self.execute(f"COMMENT ON COLUMN {what} IS {POSTGRESQL.literal(text)}")
+
+    def created(self, name: str) -> None:
+        """Collect statistics of a new table at once: the server plans by them."""
+        self.execute(f"ANALYZE {self.qualified(name)}")
+
+
+def parameters_of(address: Address) -> dict[str, Any]:
+    """Return what psycopg takes; a path of two parts, as Ibis reads URLs, is database and schema.
+
+    Raises:
+        InvalidConfigError: if the URL cannot be read; it is not shown, as it may hold a password.
+    """
+    given = dict(address.parameters)
+    if address.url is not None:
+        scheme, _, rest = address.url.partition("://")
+        try:
+            given = {**conninfo_to_dict(f"{scheme.partition('+')[0]}://{rest}"), **given}
+        except psycopg.Error as error:
+            raise InvalidConfigError("connection_string is no URL that PostgreSQL can read") from error
+    given["dbname"] = given.pop("database", None) or given.pop("dbname", None)
+    if given["dbname"] and "/" in given["dbname"]:
+        given["dbname"], _, given["schema"] = given["dbname"].partition("/")
+    return {name: value for name, value in given.items() if value is not None}

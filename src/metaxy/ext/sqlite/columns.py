@@ -1,0 +1,104 @@
+"""Types and values of columns: times are microseconds, dates text, lists and structs JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import ibis
+import narwhals as nw
+import polars as pl
+
+from metaxy.errors import MetadataSchemaError
+from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
+from metaxy.ext.sqlite.dialect import SQLITE
+
+# Types of columns, and what each is here. Times are microseconds, dates text, lists and structs JSON.
+TYPES: dict[str, nw.dtypes.DType] = {
+    "VARCHAR": nw.String(),
+    "TINYINT": nw.Int8(),
+    "SMALLINT": nw.Int16(),
+    "INT32": nw.Int32(),
+    "BIGINT": nw.Int64(),
+    "UTINYINT": nw.UInt8(),
+    "USMALLINT": nw.UInt16(),
+    "UINT32": nw.UInt32(),
+    "UBIGINT": nw.UInt64(),
+    "FLOAT": nw.Float32(),
+    "DOUBLE": nw.Float64(),
+    "BOOLEAN": nw.Boolean(),
+    "DATE": nw.Date(),
+    "TIMESTAMP": nw.Datetime("us"),
+    "TIMESTAMPTZ": nw.Datetime("us", "UTC"),
+    "BLOB": nw.Binary(),
+    "JSON": nw.String(),
+}
+# Types in tables that others created, by what SQLite makes of them.
+AFFINITIES: dict[str, nw.dtypes.DType] = {
+    "INT": nw.Int64(),
+    "CHAR": nw.String(),
+    "CLOB": nw.String(),
+    "TEXT": nw.String(),
+    "BLOB": nw.Binary(),
+    "REAL": nw.Float64(),
+    "FLOA": nw.Float64(),
+    "DOUB": nw.Float64(),
+    "BOOL": nw.Boolean(),
+    "NUM": nw.Float64(),
+    "DEC": nw.Float64(),
+}
+NESTED = "JSON "  # before the type of a list or struct, as Ibis writes it
+
+
+def narwhals_type(kind: str) -> nw.dtypes.DType:
+    """Return what a type of SQLite is here."""
+    plain = kind.strip('"')
+    if plain.startswith(NESTED):
+        return narwhals_types(ibis.schema({"c": plain.removeprefix(NESTED)}))["c"]
+    if plain.upper() in TYPES:
+        return TYPES[plain.upper()]
+    return next((dtype for word, dtype in AFFINITIES.items() if word in plain.upper()), nw.String())
+
+
+def sql_type(dtype: nw.dtypes.DType) -> str:
+    """Write the type of a new column."""
+    if dtype.is_nested():
+        return SQLITE.quote(f"{NESTED}{ibis_type(dtype)}")
+    if isinstance(dtype, (nw.Enum, nw.Categorical, nw.Unknown)):
+        return "VARCHAR"
+    wanted = nw.Datetime("us", dtype.time_zone) if isinstance(dtype, nw.Datetime) else dtype
+    wanted = nw.Datetime("us", "UTC") if isinstance(wanted, nw.Datetime) and wanted.time_zone else wanted
+    for kind, known in TYPES.items():
+        if known == wanted:
+            return kind
+    raise MetadataSchemaError(f"SQLite has no type for columns of {dtype}; cast them to another type")
+
+
+def read(name: str, dtype: Any, values: Sequence[Any]) -> pl.Series:
+    """Turn the values of a column into what it is."""
+    wanted = nw.Schema({name: dtype}).to_polars()[name] if not isinstance(dtype, nw.Unknown) else pl.String()
+    if isinstance(dtype, nw.Datetime):
+        return pl.Series(name, values, pl.Int64).cast(pl.Datetime("us")).dt.replace_time_zone(dtype.time_zone)
+    if isinstance(dtype, nw.Date):
+        return pl.Series(name, values, pl.String).str.to_date("%Y-%m-%d")
+    if isinstance(dtype, nw.Boolean):
+        return pl.Series(name, values, pl.Int64).cast(pl.Boolean)
+    if isinstance(dtype, nw.Map):
+        maps = [None if value is None else json.loads(value) for value in values]
+        entries = [None if m is None else [{"key": k, "value": v} for k, v in m.items()] for m in maps]
+        return pl.Series(name, entries).cast(wanted)
+    if dtype.is_nested():
+        return pl.Series(name, values, pl.String).str.json_decode(wanted)
+    return pl.Series(name, values, wanted)
+
+
+def written(column: pl.Series) -> Any:
+    """Turn a column into values that SQLite takes."""
+    if isinstance(column.dtype, pl.Datetime):
+        utc = column.dt.convert_time_zone("UTC") if column.dtype.time_zone else column
+        return utc.cast(pl.Datetime("us", utc.dtype.time_zone)).dt.epoch("us").to_list()  # type: ignore[attr-defined]
+    if column.dtype == pl.Date:
+        return column.dt.to_string("%Y-%m-%d").to_list()
+    if column.dtype.is_nested():
+        text = pl.select(pl.struct(column.alias("v")).struct.json_encode()).to_series()  # {"v":…}
+        return [None if absent else whole[5:-1] for absent, whole in zip(column.is_null(), text, strict=True)]
+    return column.to_list()

@@ -1,0 +1,60 @@
+"""The store that keeps features in a SQLite file."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from metaxy.config.secrets import mask_text
+from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.connection import IbisConnection
+from metaxy.ext.ibis.store import IbisMetadataStore
+from metaxy.ext.sqlite.connection import SQLiteConnection
+from metaxy.store.config import MetadataStoreConfig
+
+
+class SQLiteMetadataStoreConfig(MetadataStoreConfig):
+    """Keys of a SQLite store."""
+
+    database: str | Path = Field(description="path of the database file, or `:memory:`")
+    table_prefix: str | None = Field(default=None, description="prefix of all table names")
+    auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
+    lock_timeout: float = Field(default=10.0, ge=0, description="seconds to wait for a file that another process locks")
+
+
+class SQLiteMetadataStore(IbisMetadataStore):
+    """Features in one SQLite file, versioned by SQLite itself; many processes may share it.
+
+    Args:
+        database: path of the file, or ``:memory:``.
+        lock_timeout: seconds to wait while another process writes.
+        options: what all stores take, see `MetadataStore`; and ``table_prefix``.
+
+    >>> SQLiteMetadataStore("features.sqlite")
+    SQLiteMetadataStore(database=features.sqlite)
+    """
+
+    connection: SQLiteConnection
+
+    def __init__(self, database: str | Path, *, lock_timeout: float = 10.0, **options: Any) -> None:
+        self.database = str(database)
+        self.lock_timeout = lock_timeout
+        super().__init__(backend="sqlite", connection_params={"database": self.database}, **options)
+
+    def connection_to(self, address: Address) -> IbisConnection:
+        """Return the connection for an address."""
+        return SQLiteConnection(address, self.lock_timeout)
+
+    @classmethod
+    def config_model(cls) -> type[MetadataStoreConfig]:
+        """Return the model of this store's configuration."""
+        return SQLiteMetadataStoreConfig
+
+    def display(self) -> str:
+        """Describe the store, without secrets."""
+        return f"SQLiteMetadataStore(database={mask_text(self.database)})"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The address of the database for SQLAlchemy."""
+        return f"sqlite:///{self.database}"
