@@ -46,7 +46,6 @@ class Dialect:
     repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
     row_id: str | None = None
     nothing: str = "NULL"  # no value, of the type of a column: aggregated over no rows where NULL has not any type
-    settings: str = ""
 
     @property
     def null_text(self) -> str:

@@ -73,8 +73,7 @@ class _Statement:
             self._given()
         status = self._compare()
         final = self._final(status)
-        settings = f" {self.dialect.settings}" if self.dialect.settings else ""
-        return "WITH " + ",\n".join(self.ctes) + "\n" + final + settings
+        return "WITH " + ",\n".join(self.ctes) + "\n" + final
 
     def _add(self, name: str, body: str, *, materialized: bool = False) -> str:
         self.ctes.append(as_cte(name, body, self.dialect, materialized=materialized))

@@ -26,11 +26,16 @@ from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
 
 EMBEDDED = "chdb://"
+EMBEDDED_HINTS = {
+    "already initialized with path": "this process has another folder of chdb open; close that store first",
+    "Error initializing EmbeddedServer": "another process has this folder open, or it cannot be written; chdb lets one "
+    "process at a time use a folder",
+}
 SECURE_PORTS = (443, 8443)
 SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns": "toIntervalNanosecond"}
 # What must not depend on the server's configuration.
 SETTINGS = {
-    "join_use_nulls": 1,
+    "join_use_nulls": 1,  # else what a join does not find is 0 or ''; in the SQL of a subquery it has no effect
     "output_format_arrow_date_as_uint16": 0,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "input_format_null_as_default": 0,  # NULL for a column that cannot hold it is an error, not 0 or ''
@@ -76,6 +81,7 @@ class ClickHouseConnection(IbisConnection):
     errors = (ClickHouseError,)
     computes = True
     capabilities = Capabilities(by_field="map")
+    by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
 
     def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
@@ -92,7 +98,13 @@ class ClickHouseConnection(IbisConnection):
             settings["max_execution_time"] = max(1, round(self.statement_timeout))
         given = parameters(self.address)
         settings |= given.pop("settings", {})
-        client = clickhouse_connect.get_client(**_client_options(given), settings=settings)
+        try:
+            client = clickhouse_connect.get_client(**_client_options(given), settings=settings)
+        except ClickHouseError as error:
+            hint = next((hint for sign, hint in EMBEDDED_HINTS.items() if sign in str(error)), None)
+            raise StoreConnectionError(f"cannot open {self.display}: {hint or _reason(error)}") from error
+        except ImportError as error:
+            raise StoreConnectionError(f"{self.display} needs a package: pip install 'metaxy[chdb]'") from error
         backend = _Backend.from_connection(client)
         backend.owner = self
         return backend

@@ -30,5 +30,4 @@ CLICKHOUSE = Dialect(
     nul="char(0)",
     materialized="AS",
     nothing="any({0})",
-    settings="SETTINGS join_use_nulls = 1",  # else what a join does not find is 0 or ''
 )

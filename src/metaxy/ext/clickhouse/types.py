@@ -1,5 +1,6 @@
 """Types of ClickHouse's columns, and rows as they go in and come out as Arrow."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ NAMES = {nw.Boolean: "Bool", nw.Date: "Date32", nw.Enum: "String", nw.Categorica
 # What ClickHouse has no type for that may be NULL; what such a column holds is remembered in its comment.
 AS_TEXT = (nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
 HOLDS = "metaxy: "
+_LOW_CARDINALITY = re.compile(r"LowCardinality\(([^()]*(?:\([^()]*\))?)\)")
 
 
 def sql_type(dtype: nw.dtypes.DType) -> str | None:
@@ -55,7 +57,7 @@ def narwhals_type(kind: str, comment: str) -> nw.dtypes.DType:
         dtype = (
             ibis.dtype(comment.removeprefix(HOLDS))
             if comment.startswith(HOLDS)
-            else ClickHouseType.from_string(kind.replace("LowCardinality(", "("))
+            else ClickHouseType.from_string(_LOW_CARDINALITY.sub(r"\1", kind))
         )
         found = narwhals_types(ibis.schema({"c": dtype}))["c"]
     except Exception:

@@ -48,7 +48,7 @@ class IbisConnection:
     longest_name = 63
     reads_frames = False
     flattens = False  # queries of users into temporary tables, as it cannot parse statements that nest deeply
-    json_type = "JSON"  # of by-field columns, where there are no structs
+    by_field_type = "JSON"  # of by-field columns, where they are not structs
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
     schema: str | None = None  # the one that all tables are in, if it has a name
 

@@ -153,7 +153,7 @@ class IbisStorage:
 
     def _types(self, write: Append) -> dict[str, str]:
         """Write the types that the columns of rows get in a new table."""
-        by_field = self.connection.json_type if self.capabilities.by_field == "json" else None
+        by_field = self.connection.by_field_type if self.capabilities.by_field != "struct" else None
         schema = write.frame.collect_schema()
         packed = {n for n in BY_FIELD_COLUMNS if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
         return {

@@ -31,7 +31,7 @@ WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY at
 class PostgreSQLConnection(IbisConnection):
     """One session of a PostgreSQL server; each write is a transaction."""
 
-    json_type = "jsonb"
+    by_field_type = "jsonb"
     errors = (psycopg.Error,)
 
     computes = True

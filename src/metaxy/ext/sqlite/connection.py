@@ -31,7 +31,7 @@ class SQLiteConnection(IbisConnection):
     errors = (sqlite3.Error,)
     computes = True
     flattens = True
-    json_type = "TEXT"  # SQLite stores numbers in columns of a type that it does not know
+    by_field_type = "TEXT"  # SQLite stores numbers in columns of a type that it does not know
     capabilities = Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True)
 
     def __init__(self, address: Address, lock_timeout: float = 10.0) -> None:
