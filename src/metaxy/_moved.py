@@ -23,6 +23,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.entrypoints": ("metaxy.errors", "metaxy.project.loading"),
     "metaxy.ext.ibis.metadata_store": ("metaxy.ext.ibis",),
     "metaxy.ext.metadata_stores": (),
+    "metaxy.ext.metadata_stores.clickhouse": ("metaxy.ext.clickhouse",),
     "metaxy.ext.metadata_stores.delta": ("metaxy.ext.delta",),
     "metaxy.ext.metadata_stores.duckdb": ("metaxy.ext.duckdb",),
     "metaxy.ext.metadata_stores.lancedb": ("metaxy.ext.lancedb",),
