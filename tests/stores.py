@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.page_store import store_class
 from tests.services import clickhouse, postgres, running
 
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
@@ -67,6 +68,10 @@ def clickhouse_store(folder: Path, **options: Any) -> MetadataStore:
     )
 
 
+def page_store(folder: Path, **options: Any) -> MetadataStore:
+    return store_class()(folder / "page", **options)
+
+
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
@@ -75,3 +80,5 @@ STORES: dict[str, StoreFactory] = {
     "sqlite": sqlite_store,
     "clickhouse": clickhouse_store,
 }
+# What else must conform: the store that docs/table-format.md builds.
+CONFORMING: dict[str, StoreFactory] = {**STORES, "page": page_store}
