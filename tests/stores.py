@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.page_store import store_class
 from tests.services import postgres, running
 
 from metaxy.ext.delta import DeltaMetadataStore
@@ -54,6 +55,10 @@ def sqlite_store(folder: Path, **options: Any) -> MetadataStore:
     return SQLiteMetadataStore(folder / "store.sqlite", **{"auto_create_tables": True, **options})
 
 
+def page_store(folder: Path, **options: Any) -> MetadataStore:
+    return store_class()(folder / "page", **options)
+
+
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
@@ -61,3 +66,5 @@ STORES: dict[str, StoreFactory] = {
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,
 }
+# What else must conform: the store that docs/table-format.md builds.
+CONFORMING: dict[str, StoreFactory] = {**STORES, "page": page_store}

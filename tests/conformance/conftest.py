@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stores import STORES, StoreFactory
+from tests.stores import CONFORMING, StoreFactory
 
 from metaxy.config import MetaxyConfig
 from metaxy.registry import FeatureGraph
@@ -18,14 +18,14 @@ def graph() -> Iterator[FeatureGraph]:
         yield graph
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=CONFORMING)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactory:
     """Make a closed store; all stores of a test have the same tables, unless ``folder`` keeps them apart."""
 
     def make(folder: str = "", **options: object) -> MetadataStore:
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
-        return STORES[request.param](path, **options)
+        return CONFORMING[request.param](path, **options)
 
     return make
 

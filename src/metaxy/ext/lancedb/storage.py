@@ -18,7 +18,7 @@ from lance.fragment import write_fragments
 from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
-from metaxy.ext.lancedb.names import stored_name
+from metaxy.ext.lancedb.names import shown_name, stored_name
 from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, scan_table
 from metaxy.storage.evolution import is_lossless, lossy
 from metaxy.storage.files import check_reachable, remove_folder, reported
@@ -203,7 +203,9 @@ def _aligned(rows: pl.DataFrame, table: lance.LanceDataset, key: FeatureKey) -> 
     have, want = nw.from_native(rows).schema, nw.from_native(target).schema
     for name, dtype in have.items():
         if not is_lossless(dtype, want[name]):
-            raise lossy(f"feature {key}", name, dtype, want[name])
+            raise lossy(
+                f"feature {key}", shown_name(name), dtype, want[name], *rows[name].drop_nulls().head(1).to_list()
+            )
     columns = [(pl.col(name) if name in have else pl.lit(None)).cast(target[name].dtype).alias(name) for name in want]
     fields = [_marked(field) if table.schema.field(field.name).type != field.type else field for field in schema]
     return rows.select(columns).to_arrow().cast(pa.schema(fields))
