@@ -439,3 +439,16 @@ def test_settings_of_the_moment_count(store: MetadataStore) -> None:
         define("other")
         new = store.resolve_update("other", samples=rows(id=["a"])).new
         assert [len(value) for value in new[c.METAXY_PROVENANCE].to_list()] == [32]
+
+
+@pytest.mark.filterwarnings("ignore::metaxy.errors.MetaxyColumnMissingWarning")
+def test_optional_parents_without_tables_give_rows_that_can_be_written(store: MetadataStore) -> None:
+    """Found by generated cases: where versions by field are JSON, an empty update showed some of them as text."""
+    define("video")
+    define("clip", FeatureDep(feature="video", optional=True))
+    store.write("clip", rows(id=["a"]).head(0))
+    for _ in range(2):
+        update = store.resolve_update("clip")
+        assert ids(update) == ([], [], [])
+        store.write("clip", update.new)
+        store.write("clip", store.resolve_update("clip", lazy=True).stale)
