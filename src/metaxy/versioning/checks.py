@@ -11,7 +11,7 @@ import polars as pl
 
 from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import MetadataSchemaError
-from metaxy.versioning.codec import member_polars, member_sql
+from metaxy.versioning.codec import given_member_sql, member_polars
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.stamp import Stamp
 
@@ -54,7 +54,7 @@ def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
     for letter, name in checks.columns.items():
         column = f"s.{dialect.quote(name)}"
         for n, member in checks.members(letter):
-            value = member_sql(checks.stamp.given[name], column, member, dialect)
+            value = given_member_sql(checks.stamp.given[name], column, member, dialect)
             missing = f"{value} IS NULL" if letter == "p" else f"{column} IS NOT NULL AND {value} IS NULL"
             counts |= {f"null_{letter}_{n}": total(missing), f"nul_{letter}_{n}": total(has_nul(value))}
     return {"total": "count(*)", **counts}

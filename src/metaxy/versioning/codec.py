@@ -66,6 +66,13 @@ def member_sql(form: ByField | None, column: str, member: str, dialect: Dialect)
     return dialect.text.format(value, dialect.text_type)
 
 
+def given_member_sql(form: ByField | None, column: str, member: str, dialect: Dialect) -> str:
+    """Write one member of a column of a frame like `member_sql`; what a query makes of a map may not be one."""
+    if form is not None and form.form == "map" and dialect.given_map_member and not dialect.json_only:
+        return dialect.given_map_member.format(column, dialect.literal(member))
+    return member_sql(form, column, member, dialect)
+
+
 def pack_sql(form: ByField, values: Mapping[str, str], dialect: Dialect) -> str:
     """Write flat text expressions as one column; members of a struct that have no value become NULL."""
     if form.form == "struct" and not dialect.json_only:

@@ -34,6 +34,7 @@ class Dialect:
     json_only: bool = False  # structs and maps of versions are kept as JSON
     struct_member: str = "{0}.{1}"
     map_member: str = "{0}[{1}]"
+    given_map_member: str | None = None  # of a query, where a map that may be NULL is something else
     json_member: str = "json_extract_string({0}, {1})"
     json_path: str = '$."{0}"'
     pack_struct: str = "struct_pack({0})"  # names and values in turn, values alone, names and types in turn

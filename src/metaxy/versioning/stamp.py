@@ -15,7 +15,7 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.hashing import HashSettings
 from metaxy.versioning import polars as plan
-from metaxy.versioning.codec import ByField, member_polars, member_sql, pack_polars, pack_sql, type_of
+from metaxy.versioning.codec import ByField, given_member_sql, member_polars, pack_polars, pack_sql, type_of
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
@@ -28,7 +28,8 @@ class Stamp:
 
     ``members`` are the fields in order; ``user_columns`` what is stored beside the system columns. ``texts`` and
     ``times`` are constants for whole columns, None for NULL; columns in ``kept`` keep what the frame has, with the
-    constant only for NULLs. ``forms`` says how the table keeps by-field columns, ``given`` how the frame does.
+    constant only for NULLs. ``forms`` says how the table keeps by-field columns, ``given`` how the frame does;
+    those in ``verbatim`` are stored as they are.
     """
 
     members: tuple[str, ...]
@@ -39,6 +40,7 @@ class Stamp:
     kept: frozenset[str]
     given: Mapping[str, ByField]
     forms: Mapping[str, ByField]
+    verbatim: frozenset[str] = frozenset()
 
     @property
     def overrides_data(self) -> bool:
@@ -76,14 +78,14 @@ def stamp_sql(stamp: Stamp, source: str, dialect: Dialect, casts: Mapping[str, s
 
 
 def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
-    kept = [f"s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept))]
+    kept = [f"s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept | stamp.verbatim))]
     provenance = f"s.{dialect.quote(c.METAXY_PROVENANCE_BY_FIELD)}"
     data = f"s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
     for n, member in enumerate(stamp.members):
-        value = member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
+        value = given_member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
         kept.append(f"{value} AS metaxy_p{n}")
         if stamp.overridden(member):
-            own = member_sql(stamp.given[c.METAXY_DATA_VERSION_BY_FIELD], data, member, dialect)
+            own = given_member_sql(stamp.given[c.METAXY_DATA_VERSION_BY_FIELD], data, member, dialect)
             kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS metaxy_d{n}")
         else:
             kept.append(f"{value} AS metaxy_d{n}")
@@ -105,7 +107,8 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
     values = {name: dialect.quote(name) for name in stamp.user_columns}
     for prefix, name in PACKED.items():
         members = {m: f"{prefix}{n}" for n, m in enumerate(stamp.members)}
-        values[name] = pack_sql(stamp.forms[name], members, dialect)
+        packed = pack_sql(stamp.forms[name], members, dialect)
+        values[name] = dialect.quote(name) if name in stamp.verbatim else packed
     values[c.METAXY_PROVENANCE] = "metaxy_p"
     data = "coalesce(metaxy_d, metaxy_p)" if stamp.overrides_data else "metaxy_p"
     values[c.METAXY_DATA_VERSION] = data
@@ -129,7 +132,8 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
 def stamp_polars(stamp: Stamp, frame: pl.LazyFrame, casts: Mapping[str, Any] | None = None) -> pl.LazyFrame:
     """Version rows; ``casts`` maps columns to the types that their table has."""
     schema = frame.collect_schema()
-    flat = frame.select(*stamp.user_columns, *sorted(stamp.kept), *_flat_polars(stamp, schema))
+    kept = sorted(stamp.kept | stamp.verbatim)
+    flat = frame.select(*stamp.user_columns, *kept, *_flat_polars(stamp, schema))
     hashed = flat.with_columns(_hash_polars(stamp))
     return hashed.select(_final_polars(stamp, casts or {}))
 
@@ -160,7 +164,7 @@ def _final_polars(stamp: Stamp, casts: Mapping[str, Any]) -> list[pl.Expr]:
     values: dict[str, pl.Expr] = {name: pl.col(name) for name in stamp.user_columns}
     for prefix, name in PACKED.items():
         members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}
-        values[name] = pack_polars(stamp.forms[name], members)
+        values[name] = pl.col(name) if name in stamp.verbatim else pack_polars(stamp.forms[name], members)
     values[c.METAXY_PROVENANCE] = pl.col("metaxy_p")
     values[c.METAXY_DATA_VERSION] = pl.coalesce("metaxy_d", "metaxy_p") if stamp.overrides_data else pl.col("metaxy_p")
     if c.METAXY_DATA_VERSION in stamp.kept:

@@ -110,6 +110,11 @@ class ClickHouseConnection(IbisConnection):
         return backend
 
     @property
+    def place(self) -> Any:
+        """The database, as this user sees it."""
+        return (self.client.uri, self.client.database, getattr(self.client, "username", None))
+
+    @property
     def client(self) -> Any:
         """The client of the driver."""
         return self.ibis.con
@@ -156,6 +161,8 @@ class ClickHouseConnection(IbisConnection):
 
     def fitted(self, value: str, kind: str) -> str:
         """Write a value of a query as it goes into a column of a table."""
+        if kind.startswith("Map(") and "Nullable(" not in kind:
+            value = f"mapFilter((k, v) -> v IS NOT NULL, {value})"
         return f"CAST({value} AS {kind})"
 
     # -- tables --------------------------------------------------------------------------------------------------------
@@ -181,6 +188,8 @@ class ClickHouseConnection(IbisConnection):
         if column.startswith(BY_FIELD_COLUMNS) and isinstance(dtype, nw.Struct):
             members = ", ".join(f"{CLICKHOUSE.quote(member.name)} Nullable(String)" for member in dtype.fields)
             return f"Tuple({members})"
+        if column.startswith(BY_FIELD_COLUMNS) and isinstance(dtype, nw.Map):
+            return "Map(String, Nullable(String))"
         return self.sql_type(dtype)
 
     def create(

@@ -20,7 +20,7 @@ PLAIN = (
 )
 NAMES = {nw.Boolean: "Bool", nw.Date: "Date32", nw.Enum: "String", nw.Categorical: "String"}
 # What ClickHouse has no type for that may be NULL; what such a column holds is remembered in its comment.
-AS_TEXT = (nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
+AS_TEXT = (nw.Map, nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
 HOLDS = "metaxy: "
 _LOW_CARDINALITY = re.compile(r"LowCardinality\(([^()]*(?:\([^()]*\))?)\)")
 
@@ -28,13 +28,9 @@ _LOW_CARDINALITY = re.compile(r"LowCardinality\(([^()]*(?:\([^()]*\))?)\)")
 def sql_type(dtype: nw.dtypes.DType) -> str | None:
     """Write the type of a new column, None if there is none.
 
-    >>> sql_type(nw.Int64()), sql_type(nw.Map(nw.String(), nw.Int64()))
-    ('Nullable(Int64)', 'Map(String, Nullable(Int64))')
+    >>> sql_type(nw.Int64()), sql_type(nw.List(nw.Int64()))
+    ('Nullable(Int64)', 'Nullable(String)')
     """
-    if isinstance(dtype, nw.Map):
-        key, value = sql_type(dtype.key), sql_type(dtype.value)  # type: ignore[arg-type] # types may be classes
-        nested = isinstance(dtype.value, (*AS_TEXT, nw.Map))
-        return None if nested or not key or not value else f"Map({key[9:-1]}, {value})"
     if isinstance(dtype, nw.Datetime):
         return f"Nullable({MOMENT})"
     if isinstance(dtype, nw.Decimal):
@@ -108,4 +104,16 @@ def _incoming(name: str, dtype: pl.DataType, kind: str) -> pl.Expr:
         return value.dt.to_string("%H:%M:%S%.f")
     if dtype.is_nested() and "String" in kind and not kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
         return to_json(value).alias(name)
+    if kind.startswith("Map(") and isinstance(dtype, (pl.Map, pl.Struct)):
+        return _as_map(value, dtype, keeps_nulls="Nullable(" in kind).alias(name)
     return value
+
+
+def _as_map(value: pl.Expr, given: pl.Map | pl.Struct, *, keeps_nulls: bool) -> pl.Expr:
+    """Turn a map, or a struct of texts, into what a column of maps takes: it cannot be NULL, and may hold none."""
+    dtype = given if isinstance(given, pl.Map) else pl.Map(pl.String, pl.String)
+    if isinstance(given, pl.Struct):
+        value = pl.concat_list([pl.struct(key=pl.lit(f.name), value=value.struct.field(f.name)) for f in given.fields])
+    entries = value.cast(pl.List(pl.Struct({"key": dtype.key, "value": dtype.value})))
+    kept = entries if keeps_nulls else entries.list.filter(pl.element().struct.field("value").is_not_null())
+    return kept.cast(dtype)

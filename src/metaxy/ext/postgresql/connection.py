@@ -1,7 +1,7 @@
 """One session of a PostgreSQL server."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -163,14 +163,16 @@ class PostgreSQLConnection(IbisConnection):
         """Write the type of a new column."""
         return sql_type(dtype)
 
-    def create(self, name: str, types: Mapping[str, str], *, temporary: bool = False) -> None:
+    def create(
+        self, name: str, types: Mapping[str, str], *, order: Sequence[str] = (), temporary: bool = False
+    ) -> None:
         """Create a table.
 
         Raises:
             MetadataStoreError: also if this user may not create temporary tables, saying how to do without.
         """
         try:
-            super().create(name, types, temporary=temporary)
+            super().create(name, types, order=order, temporary=temporary)
         except MetadataStoreError as error:
             if not (temporary and isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege)):
                 raise
