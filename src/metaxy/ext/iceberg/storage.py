@@ -140,7 +140,7 @@ class IcebergStorage:
             return False
         with self._errors(key):
             try:
-                return self._table(key).current_snapshot() is not None
+                return _was_written(self._table(key))
             except (NoSuchTableError, NoSuchNamespaceError):
                 return False
 
@@ -152,7 +152,10 @@ class IcebergStorage:
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current state, lazily."""
         with self._errors(key):
-            frame = nw.from_native(pl.scan_iceberg(self._table(key)))
+            table = self._table(key)
+            if not _was_written(table):
+                raise NoSuchTableError
+            frame = nw.from_native(pl.scan_iceberg(table))
             schema = frame.collect_schema()
             return Scan(frame, schema, by_field=by_field_forms(schema))
 
@@ -230,6 +233,10 @@ class IcebergStorage:
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"identifier": ".".join(self.identifier(key))}
+
+
+def _was_written(table: Table) -> bool:
+    return table.current_snapshot() is not None
 
 
 def _conflicts(error: Exception) -> bool:
