@@ -155,7 +155,7 @@ class IcebergStorage:
             table = self._table(key)
             if not _was_written(table):
                 raise NoSuchTableError
-            frame = nw.from_native(pl.scan_iceberg(table))
+            frame = nw.from_native(_rows(table))
             schema = frame.collect_schema()
             return Scan(frame, schema, by_field=by_field_forms(schema))
 
@@ -177,7 +177,7 @@ class IcebergStorage:
             table = self._table(key)
         except (NoSuchTableError, NoSuchNamespaceError):
             table = self._create(key, rows.head(0).to_arrow().schema)
-        rows.lazy().sink_iceberg(table, mode="append", schema_mode="merge")
+        rows.lazy().sink_iceberg(table, mode="append", schema_mode="merge", storage_options=_options(table))
 
     def _create(self, key: FeatureKey, schema: "pa.Schema") -> Table:
         """Create a table, which counts as absent until it has its first rows."""
@@ -203,12 +203,14 @@ class IcebergStorage:
         if condition is None:
             table.delete(AlwaysTrue())
             return
-        rest = rest_after(nw.from_native(pl.scan_iceberg(table)), condition)
+        rest = rest_after(nw.from_native(_rows(table)), condition)
         if rest:
             self._replace(table, rest.rows.lazy(), rest.versions)
 
     def _replace(self, table: Table, rows: pl.LazyFrame, versions: Sequence[str] | None) -> None:
-        rows.sink_iceberg(table, mode="overwrite", overwrite_filter=_of_versions(versions))
+        rows.sink_iceberg(
+            table, mode="overwrite", overwrite_filter=_of_versions(versions), storage_options=_options(table)
+        )
 
     def drop(self, key: FeatureKey) -> None:
         """Remove the table from the catalog, and its files."""
@@ -225,7 +227,7 @@ class IcebergStorage:
 
     def _merge_files(self, key: FeatureKey, version: str | None) -> None:
         table = self._table(key)
-        rows = pl.scan_iceberg(table)
+        rows = _rows(table)
         if version is not None:
             rows = rows.filter(pl.col(METAXY_FEATURE_VERSION) == version)
         self._replace(table, rows.collect().lazy(), None if version is None else (version,))
@@ -233,6 +235,15 @@ class IcebergStorage:
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"identifier": ".".join(self.identifier(key))}
+
+
+def _rows(table: Table) -> pl.LazyFrame:
+    return pl.scan_iceberg(table, storage_options=_options(table))
+
+
+def _options(table: Table) -> dict[str, str] | None:
+    """Return what Polars must know of the place: such properties have dots in their names, those of catalogs not."""
+    return {name: str(value) for name, value in table.io.properties.items() if "." in name} or None
 
 
 def _was_written(table: Table) -> bool:
