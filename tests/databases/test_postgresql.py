@@ -1,5 +1,7 @@
 """What PostgreSQL needs, found by running it: byte order, plans without statistics, names, tables of others, errors."""
 
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -238,6 +240,49 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, m
     with store_in(database) as again:
         assert values(again.read("video")) == ["a"]
         assert not again.has_feature("clip")
+
+
+@pytest.mark.parametrize("what", ["fetch", "execute", "write"])
+def test_ctrl_c_ends_the_statement_and_leaves_the_store_usable(database: Address, what: str) -> None:
+    define("video")
+    with store_in(database).open("w") as store, postgres.connect(database) as other:
+        connection = store.connection
+        pid = connection.session.info.backend_pid
+
+        def interrupt() -> None:
+            while not other.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event IN ('PgSleep', 'advisory')", [pid]
+            ).fetchall():
+                pass
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        def write() -> None:
+            with connection.transaction():
+                store.write("video", rows(id=["a"]))
+                connection.execute("SELECT pg_sleep(600)")
+
+        statements: dict[str, Callable[[], Any]] = {
+            "fetch": lambda: connection.fetch("SELECT 1 AS n FROM pg_sleep(600)", lambda: {"n": nw.Int64()}),
+            "execute": lambda: connection.execute("SELECT pg_sleep(600)"),
+            "write": write,
+        }
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            statements[what]()
+        thread.join()
+        assert not store.has_feature("video")
+        store.write("video", rows(id=["b"]))
+        assert values(store.read("video")) == ["b"]
+
+
+def test_statements_that_take_too_long_are_ended(database: Address) -> None:
+    define("video")
+    with store_in(database, statement_timeout=0.3).open("w") as store:
+        message = complaint(lambda: store.connection.execute("SELECT pg_sleep(600)"))
+        assert "statement timeout" in message
+        store.write("video", rows(id=["a"]))
+        assert values(store.read("video")) == ["a"]
 
 
 def test_a_frame_of_another_connection_is_copied(database: Address) -> None:

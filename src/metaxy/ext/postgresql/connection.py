@@ -10,6 +10,7 @@ import polars as pl
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.copy import QueuedLibpqWriter
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError
@@ -24,6 +25,7 @@ from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
 
 COPY_ROWS = 10_000
+STOP_SECONDS = 5.0
 CATALOG = """SELECT attname, format_type(atttypid, atttypmod),
     CASE WHEN atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN col_description(attrelid, attnum) END
 FROM pg_attribute
@@ -100,6 +102,10 @@ class PostgreSQLConnection(IbisConnection):
             kind = StoreConnectionError if lost else MetadataStoreError
             hint = "; the connection is lost, open the store again" if lost else ""
             raise kind(f"{self.display}: {first_line(error)}{hint}") from error
+        except BaseException:  # such as Ctrl-C in the middle of a statement
+            if self._ibis is not None and self.session.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                _stop(self.session)
+            raise
 
     def execute(self, statement: str) -> None:
         """Run a statement of ours."""
@@ -182,6 +188,20 @@ class PostgreSQLConnection(IbisConnection):
             self.execute(f"CREATE INDEX ON {table} ({METAXY_DELETED_AT}) WHERE {METAXY_DELETED_AT} IS NOT NULL")
         self.execute("SET LOCAL default_statistics_target = 10")
         self.execute(f"ANALYZE {table}")
+
+
+def _stop(session: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    """End the statement that a session runs, so that it can run others; if that fails, end the session."""
+    server = session.pgconn
+    try:
+        session.cancel_safe(timeout=STOP_SECONDS)
+        while (result := server.get_result()) is not None:
+            if result.status == ExecStatus.COPY_IN:
+                server.put_copy_end(b"interrupted")
+            while result.status == ExecStatus.COPY_OUT and server.get_copy_data(0)[0] > 0:
+                pass
+    except psycopg.Error:
+        session.close()
 
 
 def parameters_of(address: Address) -> dict[str, Any]:
