@@ -218,6 +218,34 @@ def test_a_user_who_may_only_read(database: Address) -> None:
         assert not store.has_feature("clip")
 
 
+def test_samples_without_the_right_to_temporary_tables(database: Address) -> None:
+    define("video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=["a"]))
+    with postgres.connect(database) as connection:
+        connection.execute(f"REVOKE TEMPORARY ON DATABASE {database['database']} FROM PUBLIC")
+        connection.execute("DROP ROLE IF EXISTS modest")
+        connection.execute("CREATE ROLE modest LOGIN PASSWORD 'reads'")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO modest")
+    samples = rows(id=["a", "b"])
+    with store_in({**database, "user": "modest", "password": "reads"}) as store:
+        message = complaint(lambda: store.resolve_update("video", samples=samples))
+        assert "grant TEMPORARY on the database" in message
+        assert ids(store.resolve_update("video", samples=samples, versioning_engine="polars")) == (["b"], [], [])
+
+
+def test_structs_are_refused_if_they_may_not_become_json(database: Address) -> None:
+    define("video")
+    frame = rows(id=["a"], box=[{"x": 1}])
+    with store_in(database, auto_cast_struct_for_jsonb=False).open("w") as store:
+        assert "column 'box' is a Struct" in complaint(lambda: store.write("video", frame), MetadataSchemaError)
+        assert not store.has_feature("video")
+        store.write("video", rows(id=["a"]))
+        assert "column 'box' is a Struct" in complaint(lambda: store.write("video", frame), MetadataSchemaError)
+        assert "box" not in everything(store, "video").columns
+        assert not store.resolve_update("video", samples=rows(id=["a"]))
+
+
 def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     define("video")
     define("clip", "video")

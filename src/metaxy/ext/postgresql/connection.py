@@ -1,7 +1,7 @@
 """One session of a PostgreSQL server."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from psycopg.copy import QueuedLibpqWriter
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
-from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.compiling import ibis_type
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
@@ -41,8 +41,11 @@ class PostgreSQLConnection(IbisConnection):
     computes = True
     capabilities = Capabilities(by_field="json", has_map=False, transactions=True)
 
-    def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
+    def __init__(
+        self, address: Address, statement_timeout: float | None = None, *, nested_as_json: bool = True
+    ) -> None:
         super().__init__(POSTGRESQL, str(address))
+        self.nested_as_json = nested_as_json
         self.address = address
         self.statement_timeout = statement_timeout
 
@@ -160,6 +163,22 @@ class PostgreSQLConnection(IbisConnection):
         """Write the type of a new column."""
         return sql_type(dtype)
 
+    def create(self, name: str, types: Mapping[str, str], *, temporary: bool = False) -> None:
+        """Create a table.
+
+        Raises:
+            MetadataStoreError: also if this user may not create temporary tables, saying how to do without.
+        """
+        try:
+            super().create(name, types, temporary=temporary)
+        except MetadataStoreError as error:
+            if not (temporary and isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege)):
+                raise
+            raise MetadataStoreError(
+                f"{self.display}: rows from elsewhere, such as `samples=`, go into a temporary table, which this user "
+                'may not create; grant TEMPORARY on the database, or pass versioning_engine="polars"'
+            ) from error
+
     def add_column(self, table: str, column: str, kind: str) -> None:
         """Add a column, if another writer was not first."""
         self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {POSTGRESQL.quote(column)} {kind}")
@@ -173,6 +192,11 @@ class PostgreSQLConnection(IbisConnection):
     def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
         """Remember what a new column of JSON holds."""
         if dtype.is_nested() and self.sql_type(dtype) == "jsonb":
+            if not self.nested_as_json:
+                raise MetadataSchemaError(
+                    f"{self.display}: column {column!r} is a {type(dtype).__name__}, and auto_cast_struct_for_jsonb is "
+                    "false; set it to true to store such columns as JSONB, or turn the column into text"
+                )
             what, text = f"{self.qualified(name)}.{POSTGRESQL.quote(column)}", f"{HOLDS}{ibis_type(dtype)}"
             self.execute(f"COMMENT ON COLUMN {what} IS {POSTGRESQL.literal(text)}")
 
