@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 N ?= 2000
+ON ?= engines
 ifeq ($(firstword $(shell uv --version 2>/dev/null || true)),uv)
 UV := uv
 else
@@ -27,8 +28,8 @@ test: .venv/.test  ## Run the fast tests
 test-slow: .venv/.dev  ## Run the slow tests: other type checkers, kills, many writers
 	$(PYTEST) -m slow
 
-agree: .venv/.test  ## Compare engines with the plain-Python reference on N generated cases (make agree N=20000)
-	METAXY_AGREE=$(N) $(PYTEST) -n 2 tests/agreement
+agree: .venv/.test  ## Compare engines with the plain-Python reference on N generated cases (N=20000), or stores (ON=postgresql, ON=stores)
+	METAXY_AGREE=$(N) $(PYTEST) -n 2 tests/agreement -k "$(ON)"
 
 check: .venv/.dev  ## Check format, lint, types, the lock file and the workflow
 	$(RUN) ruff format --check

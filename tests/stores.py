@@ -10,6 +10,7 @@ from tests.services import postgres, running
 
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore, DuckLakeConfig, LocalStorageConfig, SQLiteCatalogConfig
+from metaxy.ext.lancedb import LanceDBMetadataStore
 from metaxy.ext.postgresql import PostgreSQLMetadataStore
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.store.store import MetadataStore
@@ -23,6 +24,10 @@ def duckdb_store(folder: Path, **options: Any) -> MetadataStore:
 
 def delta_store(folder: Path, **options: Any) -> MetadataStore:
     return DeltaMetadataStore(folder / "delta", **options)
+
+
+def lancedb_store(folder: Path, **options: Any) -> MetadataStore:
+    return LanceDBMetadataStore(folder / "lancedb", **options)
 
 
 @cache
@@ -60,6 +65,7 @@ def ducklake_store(folder: Path, **options: Any) -> MetadataStore:
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
+    "lancedb": lancedb_store,
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,
     "ducklake": ducklake_store,

@@ -1,6 +1,7 @@
 """Every engine gives the versions and increments of the plain-Python reference, for generated graphs and rows.
 
-`make test` runs some 200 cases. `make agree N=20000` runs as many as you like, new ones each time.
+`make test` runs 200 cases on engines alone and 40 on each store. `make agree N=20000` runs as many on the engines as
+you like, new ones each time; `make agree N=2000 ON=postgresql` on a store of `tests/stores.py`, `ON=stores` on each.
 """
 
 import os
@@ -22,7 +23,9 @@ from metaxy.store.store import MetadataStore
 
 WANTED = int(os.environ.get("METAXY_AGREE", "0"))
 SHARD = 250  # cases per test when many are wanted, so that processes share them
-SHARDS = [*range(-(-WANTED // SHARD))] if WANTED else [*range(4)]
+MANY = [min(SHARD, WANTED - done) for done in range(0, WANTED, SHARD)]
+ENGINES = [*enumerate(MANY or [50] * 4)]
+ON_STORES = [*enumerate(MANY or [40])]
 
 
 def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> None:
@@ -41,8 +44,8 @@ def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> Non
     (seed(shard)(test) if in_ci else test)()
 
 
-@pytest.mark.parametrize("shard", SHARDS)
-def test_engines_agree(shard: int) -> None:
+@pytest.mark.parametrize(("shard", "examples"), ENGINES)
+def test_engines_agree(shard: int, examples: int) -> None:
     def check(case: Case) -> None:
         algorithm = HashAlgorithm(case.algorithm)
         options: dict[str, Any] = {
@@ -52,16 +55,17 @@ def test_engines_agree(shard: int) -> None:
         duckdb = DuckDBMetadataStore(":memory:", hash_algorithm=algorithm, **options)
         replay(case, {"duckdb": duckdb, "polars": memory_store(hash_algorithm=algorithm)})
 
-    check_cases(min(SHARD, WANTED - shard * SHARD) if WANTED else 50, shard, check)
+    check_cases(examples, shard, check)
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_stores_agree(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize(("shard", "examples"), ON_STORES)
+def test_stores_agree(name: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     def check(case: Case) -> None:
         store = STORES[name](tmp_path_factory.mktemp(name), hash_algorithm=HashAlgorithm(case.algorithm))
         replay(case, {name: store})
 
-    check_cases(max(5, WANTED // 50), 0, check)
+    check_cases(examples, shard, check)
 
 
 def replay(case: Case, stores: dict[str, MetadataStore]) -> None:

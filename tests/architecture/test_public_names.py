@@ -24,6 +24,7 @@ OLD_NAMES = {
     "metaxy.ext.ibis.metadata_store": ("IbisMetadataStoreConfig", "metaxy.ext.ibis"),
     "metaxy.metadata_store.ibis": ("IbisMetadataStore", "metaxy.ext.ibis"),
     "metaxy.ext.metadata_stores.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
+    "metaxy.ext.metadata_stores.lancedb": ("LanceDBMetadataStoreConfig", "metaxy.ext.lancedb"),
     "metaxy.ext.metadata_stores.postgresql": ("PostgreSQLMetadataStore", "metaxy.ext.postgresql"),
     "metaxy.ext.metadata_stores.duckdb": ("ExtensionSpec", "metaxy.ext.duckdb"),
     "metaxy.ext.polars": ("DeltaMetadataStoreConfig", "metaxy.ext.delta"),

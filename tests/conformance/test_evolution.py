@@ -93,6 +93,25 @@ def test_new_and_removed_fields(store: MetadataStore) -> None:
     assert {name: old[name] for name in ("x", "y")} == {"x": "1", "y": "2"}
 
 
+def test_a_renamed_field(store: MetadataStore) -> None:
+    """It is a new field and a removed one: rows of the old name stay, and are found again under it."""
+    define("video", fields=["x", "y"])
+    define("clip", "video")
+    store.write("video", rows({"x": "1", "y": "2"}, id=["a"], size=[5]))
+    store.write("clip", store.resolve_update("clip").new)
+    define("video", fields=["renamed", "y"])
+    assert values(store.resolve_update("video", samples=rows({"renamed": "1", "y": "2"}, id=["a"])).new) == ["a"]
+    store.write("video", rows({"renamed": "1", "y": "2"}, id=["a"], length=[5]))
+    assert values(store.read("video"), "id", "size", "length") == [("a", None, 5)]
+    assert values(store.resolve_update("clip").new) == ["a"]
+    rebased = store.rebase("clip", store.read("clip", with_feature_history=True))
+    store.write("clip", rebased, preserve_feature_version=True)
+    assert not store.resolve_update("clip")
+    define("video", fields=["x", "y"])
+    assert values(store.read("video"), "id", "size", "length") == [("a", 5, None)]
+    assert not store.resolve_update("clip")
+
+
 def test_a_new_field_of_a_parent_makes_children_stale(store: MetadataStore) -> None:
     define("video", fields=["x"])
     define("clip", "video")
@@ -158,6 +177,12 @@ LOSSY: dict[str, tuple[pl.Series, pl.Series]] = {
 }
 
 
+def example(column: pl.Series) -> str:
+    """Return how a message shows the only value of a column."""
+    [value] = column.to_list()
+    return repr(value)
+
+
 @pytest.mark.parametrize("name", LOSSY)
 def test_db25_casts_that_change_values_are_refused(store: MetadataStore, name: str) -> None:
     define("video")
@@ -179,7 +204,30 @@ def test_db25_casts_that_change_values_are_refused(store: MetadataStore, name: s
     assert "\n" not in message
     types = [nw.from_native(frame).schema["value"] for frame in (pl.DataFrame({"value": second}), stored)]
     assert [str(dtype) for dtype in types if str(dtype) not in message] == []
+    assert f"for example {example(second)}:" in message
     assert collect_to_polars(store.read("video", columns=["value"])).rows() == stored.rows()
+
+
+def test_db25_the_example_is_a_value_that_would_change(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(id=["a"], size=pl.Series([1], dtype=pl.Int16), ratio=[0.5], note=["x"]))
+    cases: list[tuple[str, list[Any], str]] = [
+        ("size", [1, 2, -(2**40), None], f"{-(2**40)}"),
+        ("ratio", [1, None, 2**53, 2**53 + 1], f"{2**53 + 1}"),
+        ("note", [None, [1] * 1000, None, None], "[1, 1"),
+    ]
+    for column, new, shown in cases:
+        with pytest.raises(MetadataSchemaError) as caught:
+            store.write("video", rows(id=list("bcde"), **{column: new}))
+        message = str(caught.value)
+        assert f"column {column!r}" in message
+        assert f"for example {shown}" in message
+        assert "\n" not in message
+        assert len(message) < 300
+    nothing = pl.Series([None], dtype=pl.Int64)
+    with pytest.raises(MetadataSchemaError, match="storing it changes values: cast"):
+        store.write("video", rows(id=["b"], note=nothing))
+    assert values(store.read("video")) == ["a"]
 
 
 LOSSLESS: dict[str, tuple[pl.Series, pl.Series, Any]] = {

@@ -11,7 +11,7 @@ from typing import Any
 import narwhals as nw
 import pytest
 from tests.factory import define, everything, ids, rows, values
-from tests.stores import StoreFactory, delta_store
+from tests.stores import STORES, StoreFactory
 
 from metaxy import columns as c
 from metaxy.errors import StoreNotOpenError
@@ -178,8 +178,9 @@ def test_threads_add_columns_at_once(store: MetadataStore) -> None:
     assert {f"own_{n}" for n in range(4)} < set(store.read("video").collect_schema())
 
 
-def test_stores_of_one_process_write_to_the_same_lake(tmp_path: Path) -> None:
-    stores = [delta_store(tmp_path) for _ in range(THREADS)]
+@pytest.mark.parametrize("name", ["delta", "lancedb"])
+def test_stores_of_one_process_write_to_the_same_lake(tmp_path: Path, name: str) -> None:
+    stores = [STORES[name](tmp_path) for _ in range(THREADS)]
 
     def work(number: int) -> None:
         with stores[number].open("w") as store:

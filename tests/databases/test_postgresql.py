@@ -41,44 +41,29 @@ def complaint(do: Callable[[], Any], kind: type[Exception] = MetadataStoreError)
     return message
 
 
-def watch(store: PostgreSQLMetadataStore, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Collect how many rows each answer of the server has, and that no frame is sent there."""
-    fetched: list[int] = []
-    fetch = store.connection.fetch
-
-    def counted(query: str, types: Any) -> Any:
-        table = fetch(query, types)
-        fetched.append(table.num_rows)
-        return table
-
-    monkeypatch.setattr(store.connection, "fetch", counted)
-    monkeypatch.setattr(store.connection, "insert", lambda *_: pytest.fail("rows are sent to the server"))
-    return fetched
-
-
 # -- where the rows are ------------------------------------------------------------------------------------------------
 
 
-def test_no_rows_but_those_that_changed_reach_the_client(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_between_schemas_stays_in_the_server(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     define("video")
-    define("clip", "video")
-    with store_in(database).open("w") as store:
-        store.write("video", rows(id=range(500)))
-        store.write("clip", store.resolve_update("clip").new)
-        store.write("video", rows("2", id=[7, 1000]))
-        fetched = watch(store, monkeypatch)
-        assert ids(store.resolve_update("clip")) == ([1000], [7], [])
-        assert fetched == [3]  # two samples, and the number of all
-        lazy = store.resolve_update("clip", lazy=True)
-        store.write("clip", lazy.new)
-        store.write("clip", lazy.stale)
-        store.write("clip", store.read("clip"))
-        store.delete("clip", nw.col("id") < 100)
-        store.delete("clip", nw.col("id") >= 400, soft=False)
-        assert max(fetched) <= 3
-        store.write("clip", store.rebase("clip", store.read("clip")))
-        assert max(fetched) <= 3
-        assert len(values(store.read("clip"))) == 300
+    with postgres.connect(database) as connection:
+        connection.execute('CREATE SCHEMA "Production"')
+    with store_in(database) as source, store_in({**database, "schema": "Production"}).open("w") as target:
+        with store_in(database).open("w") as writer:
+            writer.write("video", rows(id=range(10), n=range(10)))
+        monkeypatch.setattr(target.connection, "insert", lambda *_: pytest.fail("rows are sent to the server"))
+        options: dict[str, Any] = {"global_filters": [nw.col("n") > 2]}
+        assert target.copy_metadata(source, ["video"], **options)["rows_copied"] == 7
+        assert target.copy_metadata(source, ["video"], **options)["rows_copied"] == 0
+        assert values(target.read("video")) == [*range(3, 10)]
+
+
+def test_a_copy_between_databases_goes_through_the_client(database: Address) -> None:
+    define("video")
+    with store_in(postgres.new_database()).open("w") as source, store_in(database).open("w") as target:
+        source.write("video", rows(id=range(10)))
+        assert target.copy_metadata(source, ["video"])["rows_copied"] == 10
+        assert values(target.read("video")) == [*range(10)]
 
 
 def test_bytes_decide_the_order_of_text_in_every_locale() -> None:

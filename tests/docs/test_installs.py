@@ -40,6 +40,7 @@ def install(extras: list[str], folder: Path) -> Path:
         ([], ["mx", "--help"]),
         (["duckdb"], ["python", "quickstart.py"]),
         (["delta"], ["python", "delta.py"]),
+        (["lancedb"], ["python", "vectors.py"]),
         (["testing"], ["python", "testing.py"]),
         (["demo"], ["mx", "demo"]),
         (["demo"], ["mx", "demo", "--store", "delta"]),
@@ -52,6 +53,7 @@ def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) 
     on_delta = quickstart.replace(*DUCKDB_TO_DELTA[0]).replace(*DUCKDB_TO_DELTA[1])
     (tmp_path / "quickstart.py").write_text(quickstart, encoding="utf-8")
     (tmp_path / "delta.py").write_text(on_delta, encoding="utf-8")
+    (tmp_path / "vectors.py").write_text(program(read("docs/lancedb.md")), encoding="utf-8")
     (tmp_path / "testing.py").write_text(program(read("docs/testing.md")), encoding="utf-8")
     name, *arguments = command
     subprocess.run([str(scripts / name), *arguments], cwd=tmp_path, check=True)

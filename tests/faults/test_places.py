@@ -22,7 +22,8 @@ from metaxy.store.store import MetadataStore
 Make = Callable[..., MetadataStore]
 VIDEO = FeatureKey("video")
 # Stores that are files, and where: these tests fill, close, break and remove the places. Servers guard theirs.
-PLACES = {"duckdb": "store.duckdb", "delta": "delta"}
+PLACES = {"duckdb": "store.duckdb", "delta": "delta", "lancedb": "lancedb"}
+LEADING = (".duckdb", ".json", ".manifest")  # files that lead to all others
 on_disk = pytest.mark.parametrize("name", PLACES)
 
 
@@ -180,7 +181,7 @@ def test_a_table_that_is_dropped_before_its_rows_are_collected(make: Make) -> No
 @on_disk
 def test_a_database_of_garbage(make: Make, name: str, tmp_path: Path) -> None:
     write_row(make, "a")
-    for file in [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix in (".duckdb", ".json")]:
+    for file in [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix in LEADING]:
         file.write_bytes(b"\x00garbage\xff" * 2000)
     assert str(tmp_path) in complaint(lambda: write_row(make, "b"), StoreConnectionError)
     assert str(tmp_path) in complaint(lambda: values_of_video(make), StoreConnectionError)

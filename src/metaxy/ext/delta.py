@@ -1,7 +1,5 @@
 """Delta Lake: tables as folders of Parquet files; versions are computed with Polars."""
 
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,8 +18,8 @@ from pydantic import Field
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.config.secrets import mask_text, mask_values
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, StoreConnectionError, TableNotFoundError
-from metaxy.storage.files import partition_columns, reported
+from metaxy.errors import InvalidConfigError, TableNotFoundError
+from metaxy.storage.files import absolute, check_reachable, partition_columns, remove_folder, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.store.config import MetadataStoreConfig
@@ -32,7 +30,6 @@ from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 
 Layout = Literal["nested", "flat"]
 LAYOUTS = ("nested", "flat")
-ADVICE = "check the path, and who may read and write there"
 FAILURES = (DeltaError, OSError)
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
@@ -73,15 +70,8 @@ class DeltaStorage:
             return DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
 
     def _check_reachable(self, key: FeatureKey) -> None:
-        """Tell a local table that cannot be reached from one that does not exist: delta-rs says the same of both."""
-        if not self.is_local:
-            return
-        try:
-            Path(self.uri(key), "_delta_log").stat()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StoreConnectionError(f"cannot reach {self.uri(key)}: {error.strerror}; {ADVICE}") from error
+        if self.is_local:
+            check_reachable(Path(self.uri(key), "_delta_log"))
 
     def _table(self, key: FeatureKey) -> DeltaTable:
         with self._errors(key):
@@ -153,9 +143,7 @@ class DeltaStorage:
             return
         with self._errors(key):
             if self.is_local:
-                folder = Path(self.uri(key))
-                gone = folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))  # gone at once, as a whole
-                shutil.rmtree(gone)
+                remove_folder(Path(self.uri(key)))
             else:
                 self._remove_objects(key)
 
@@ -166,7 +154,7 @@ class DeltaStorage:
         files.delete_dir("_delta_log")
         files.delete_dir("")
 
-    def optimize(self, key: FeatureKey, keep: timedelta) -> None:
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
         """Merge small files, write a checkpoint of the log, and remove files that were replaced long enough ago."""
         with self._errors(key):
             retried(lambda: self._table(key).optimize.compact(), _conflicts)
@@ -232,7 +220,7 @@ class DeltaMetadataStore(MetadataStore):
     ) -> None:
         if layout not in LAYOUTS:
             raise InvalidConfigError(f"layout must be nested or flat, not {layout!r}")
-        self.root_path = _absolute(str(root_path))
+        self.root_path = absolute(str(root_path))
         storage = DeltaStorage(self.root_path, layout, storage_options or {}, delta_write_options or {})
         super().__init__(storage=storage, engine=PolarsEngine(), **options)
 
@@ -250,10 +238,3 @@ class DeltaMetadataStore(MetadataStore):
     def display(self) -> str:
         """Describe the store, without secrets."""
         return f"DeltaMetadataStore(path={mask_text(self.root_path)})"
-
-
-def _absolute(path: str) -> str:
-    """Make a local path absolute; leave other addresses as they are."""
-    for scheme in ("file://", "local://"):
-        path = path.removeprefix(scheme)
-    return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())

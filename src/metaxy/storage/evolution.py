@@ -11,21 +11,25 @@ from metaxy.storage.port import SchemaEvolution
 from metaxy.versioning.codec import ByField
 
 Schema = Mapping[str, nw.dtypes.DType]
+Types = tuple[nw.dtypes.DType, nw.dtypes.DType]
 
 
 TEXT = (nw.String, nw.Enum, nw.Categorical)
 UNITS = ("s", "ms", "us", "ns")
+LONGEST_EXAMPLE = 80
 
 
 @dataclass(frozen=True)
 class Fit:
     """What has to happen so that rows fit a table: columns to cast, columns and struct members to add.
 
-    ``tried`` are those of the casts that lose nothing only if the values are small or round enough: from, to.
+    ``tried`` are those of the casts that lose nothing only if the values are small or round enough, ``refused`` those
+    that lose something whatever the values are: from, to.
     """
 
     casts: frozenset[str] = frozenset()
-    tried: Mapping[str, tuple[nw.dtypes.DType, nw.dtypes.DType]] = field(default_factory=dict)
+    tried: Mapping[str, Types] = field(default_factory=dict)
+    refused: Mapping[str, Types] = field(default_factory=dict)
     new_columns: tuple[str, ...] = ()
     new_members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -100,7 +104,7 @@ def fit_columns(
     """Compare a frame's columns (user columns, and system columns that must exist) with those of its table.
 
     Raises:
-        MetadataSchemaError: if a cast would lose something, names differ only by case, or the table may not grow.
+        MetadataSchemaError: if names differ only by case, or the table may not grow.
     """
     lower = {name.lower(): name for name in table}
     for name in frame:
@@ -109,10 +113,9 @@ def fit_columns(
                 f"{feature}: column {name!r} differs only by case from {lower[name.lower()]!r} of its table; rename it"
             )
     different = {name: (dtype, table[name]) for name, dtype in frame.items() if name in table and dtype != table[name]}
-    tried = {name: types for name, types in different.items() if not is_lossless(*types)}
-    for name, types in tried.items():
-        if not may_fit(*types):
-            raise lossy(feature, name, *types)
+    doubtful = {name: types for name, types in different.items() if not is_lossless(*types)}
+    tried = {name: types for name, types in doubtful.items() if may_fit(*types)}
+    refused = {name: types for name, types in doubtful.items() if name not in tried}
     new_columns = tuple(name for name in frame if name not in table)
     wanted = list(members)
     new_members = {
@@ -122,14 +125,18 @@ def fit_columns(
     }
     if evolution == "strict" and (new_columns or new_members):
         _refuse(feature, frame, new_columns, new_members)
-    return Fit(frozenset(different), tried, new_columns, new_members)
+    return Fit(frozenset(different), tried, refused, new_columns, new_members)
 
 
-def lossy(feature: str, column: str, source: nw.dtypes.DType, target: nw.dtypes.DType) -> MetadataSchemaError:
-    """Build the error for a column that does not fit its table."""
+def lossy(
+    feature: str, column: str, source: nw.dtypes.DType, target: nw.dtypes.DType, example: Any = None
+) -> MetadataSchemaError:
+    """Build the error for a column that does not fit its table, with a value that would change if there is one."""
+    shown = repr(example) if example is not None else ""
+    short = shown if len(shown) <= LONGEST_EXAMPLE else f"{shown[:LONGEST_EXAMPLE]}…"
     return MetadataSchemaError(
-        f"{feature}: column {column!r} is {source} but its table has {target}; storing it changes values: "
-        "cast the column, or rename it"
+        f"{feature}: column {column!r} is {source} but its table has {target}; storing it changes values"
+        f"{f', for example {short}' if short else ''}: cast the column, or rename it"
     )
 
 

@@ -1,12 +1,16 @@
-"""What storages made of files have in common: partitions and errors."""
+"""What storages made of files have in common: places, partitions and errors."""
 
 import re
+import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
-from metaxy.errors import StoreConnectionError
+from metaxy.errors import MetaxyError, StoreConnectionError
 
+ADVICE = "check the path, and who may read and write there"
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 Failures = tuple[type[Exception], ...]
@@ -24,6 +28,36 @@ def partition_columns(columns: Iterable[str]) -> tuple[str, ...]:
     return (METAXY_FEATURE_VERSION,) if is_feature else ()
 
 
+def absolute(path: str) -> str:
+    """Make a local path absolute; leave other addresses as they are.
+
+    >>> absolute("s3://bucket/features/")
+    's3://bucket/features'
+    """
+    for scheme in ("file://", "local://"):
+        path = path.removeprefix(scheme)
+    return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())
+
+
+def check_reachable(path: Path) -> None:
+    """Tell a local path that cannot be reached from one that does not exist: clients say the same of both.
+
+    Raises:
+        StoreConnectionError: if it cannot be reached.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreConnectionError(f"cannot reach {path.parent}: {error.strerror}; {ADVICE}") from error
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a table's folder; it is gone at once, as a whole."""
+    shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")))
+
+
 @contextmanager
 def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iterator[None]:
     """Turn failures of a client into one line that says where.
@@ -38,6 +72,8 @@ def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iter
     """
     try:
         yield
+    except MetaxyError:
+        raise
     except failures as error:
         raise StoreConnectionError(hide(f"{where}: {one_line(error)}")) from error
 

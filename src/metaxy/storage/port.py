@@ -100,5 +100,8 @@ class Storage(Protocol):
 class Optimizable(Protocol):
     """A storage whose tables get slower with every write, until they are tidied."""
 
-    def optimize(self, key: FeatureKey, keep: timedelta) -> None:
-        """Merge small files and remove those that were replaced longer ago than this; other writers may go on."""
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:
+        """Merge small files and remove those that were replaced longer ago than this; other writers may go on.
+
+        ``ids`` are the columns that rows are looked up by, for storages that have indexes.
+        """

@@ -15,12 +15,13 @@ from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError, FeatureNotFoundError
 from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
+from metaxy.store.information import count_lazy_rows
 from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
 from metaxy.store.writing import existing_table, feature_table, fit_to_table, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Target, View
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 from metaxy.versioning.recipe import Latest
 from metaxy.versioning.stamp import Stamp
 
@@ -105,22 +106,23 @@ class _Copy:
     bar: "Progress | None"
 
     def run(self) -> int:
-        """Copy the rows that count and are not here yet; returns how many."""
+        """Copy the rows that count and are not here yet; returns how many. They stay in a database that has both."""
         rows = self._rows()
         task = self._start(rows)
         before = feature_table(self.store, self.definition.key)
+        here = self.store.engine.adopted(rows)
         copied = 0
-        for batch in in_batches(rows):
+        for batch in in_batches(rows) if here is None else [here]:
             with self.store.engine.temporary():
                 copied += self._append(batch, before)
             if self.bar and task is not None:
-                self.bar.advance(task, batch.height)
+                self.bar.advance(task, count_lazy_rows(batch))
         return copied
 
     def _start(self, rows: nw.LazyFrame[Any]) -> "TaskID | None":
         if self.bar is None:
             return None
-        return self.bar.add_task(str(self.definition.key), total=collect_to_polars(rows.select(nw.len())).item())
+        return self.bar.add_task(str(self.definition.key), total=count_lazy_rows(rows))
 
     def _rows(self) -> nw.LazyFrame[Any]:
         """Read the rows that count, tombstones too: what is deleted there must be deleted here."""
@@ -135,14 +137,16 @@ class _Copy:
         rows = self.found.rows(self.definition.spec.id_columns, filters=filters)
         return self.found.store.engine.latest(rows, latest, columns, View())
 
-    def _append(self, batch: pl.DataFrame, before: Scan | None) -> int:
+    def _append(self, batch: nw.LazyFrame[Any], before: Scan | None) -> int:
         """Append the rows of a batch that the table did not have before, and count them; a dry run only counts."""
         if before is not None:
-            batch = collect_to_polars(self._absent(self.store.engine.take(nw.from_native(batch.lazy())), before))
-        if not (batch.is_empty() or self.request.dry_run):
+            absent = self._absent(self.store.engine.take(batch), before)
+            batch = nw.from_native(to_polars_lazy(absent)) if batch.implementation.is_polars() else absent
+        count = count_lazy_rows(batch)
+        if count and not self.request.dry_run:
             table = existing_table(self.store, self.definition.key)
             self.store.storage.append([self._prepared(batch, table)])
-        return batch.height
+        return count
 
     def _absent(self, rows: nw.LazyFrame[Any], table: Scan) -> nw.LazyFrame[Any]:
         """Leave out the rows that the table has; NULLs are equal."""
@@ -152,9 +156,8 @@ class _Copy:
         stored = table.frame.select(**keys)
         return rows.with_columns(**keys).join(stored, on=list(keys), how="anti").drop(list(keys))
 
-    def _prepared(self, batch: pl.DataFrame, table: Scan | None) -> Append:
+    def _prepared(self, given: nw.LazyFrame[Any], table: Scan | None) -> Append:
         """Fit rows to the table; nothing that they have is changed."""
-        given = nw.from_native(batch.lazy())
         engine = self.store.engine.for_writing(given, self.scope.algorithm)
         rows = engine.take(given)
         schema = rows.collect_schema()
@@ -189,8 +192,13 @@ def _as_text(name: str) -> nw.Expr:
     return nw.concat_str(nw.lit("="), nw.col(name).cast(nw.String)).fill_null("")
 
 
-def in_batches(rows: nw.LazyFrame[Any]) -> Iterator[pl.DataFrame]:
-    """Collect a lazy frame piece by piece, without holding all of it where its library can stream."""
+def in_batches(rows: nw.LazyFrame[Any]) -> Iterator[nw.LazyFrame[Any]]:
+    """Collect a lazy frame piece by piece to Polars, without holding all of it where its library can stream."""
+    for batch in _collected(rows):
+        yield nw.from_native(batch.lazy())
+
+
+def _collected(rows: nw.LazyFrame[Any]) -> Iterator[pl.DataFrame]:
     import pyarrow as pa
 
     native = rows.to_native()

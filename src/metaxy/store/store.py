@@ -234,7 +234,8 @@ class MetadataStore(StoreInformation):
             raise ValueError(f"keep is a duration, not {keep!r}")
         found = find(self, coerce_to_feature_key(feature), allow_fallback=False)
         if isinstance(self.storage, Optimizable):
-            self.storage.optimize(found.key, keep)
+            ids = () if is_system_key(found.key) else self._scope("w").definition(found.key).spec.id_columns
+            self.storage.optimize(found.key, keep, ids)
 
     # -- copying -------------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from metaxy.errors import (
     TableNotFoundError,
     did_you_mean,
 )
-from metaxy.storage.evolution import Fit, fit_columns, lossy
+from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.port import Append, Scan
+from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.scope import Scope
@@ -82,7 +83,7 @@ def prepare(
     stamp = build_stamp(store, scope, definition, schema, table, options)
     rows = checked(engine, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
-    try_casts(rows, fit, definition)
+    refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
         stamp = after_faster_clocks(store, stamp, table, rows, definition)
     target = Target(fit.casts, table.types, table.schema) if table else Target()
@@ -191,18 +192,6 @@ def checked(
         f"feature {definition.key}: {counts['total'] - counts['samples']} rows repeat the ID of another row with other "
         f'values, for example {example}; pass on_duplicate="last" to keep the last one'
     )
-
-
-def try_casts(rows: nw.LazyFrame[Any], fit: Fit, definition: FeatureDefinition) -> None:
-    """Refuse values that a cast changes: they are cast there and back."""
-    for name, (source, target) in fit.tried.items():
-        changed = nw.col(name).cast(target).cast(source) != nw.col(name)
-        try:
-            fits = not collect_to_polars(rows.select(changed.any())).item()
-        except Exception as error:  # each library has its own error for values out of range
-            raise lossy(f"feature {definition.key}", name, source, target) from error
-        if not fits:
-            raise lossy(f"feature {definition.key}", name, source, target)
 
 
 # -- what the rows get -------------------------------------------------------------------------------------------------

@@ -119,6 +119,9 @@ class Database(Protocol):
     def owns(self, frame: Frame) -> bool:
         """Return whether a frame lives in this very database."""
 
+    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+        """Return a frame over tables that another connection opened as one of this, None if they are elsewhere."""
+
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Put a frame from elsewhere beside the tables."""
 
@@ -160,6 +163,9 @@ class Engine(Protocol):
 
     def take(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Bring a frame of the user to where the engine computes."""
+
+    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+        """Return a frame over tables of another store as one of this engine's, None if it cannot read them itself."""
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":
         """Return this engine or, for an algorithm that its database lacks, Polars."""
@@ -241,6 +247,10 @@ class SqlEngine:
         if isinstance(frame, nw.LazyFrame) and self.database.owns(frame):
             return self.database.settled(frame)
         return self.database.load(frame)
+
+    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+        """Ask the database."""
+        return self.database.adopted(frame)
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":
         """Return this engine, if the dialect can write the algorithm."""
@@ -350,6 +360,10 @@ class PolarsEngine:
     def take(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Collect a frame, so that it is checked and stored as one state of its data."""
         return nw.from_native(collect_to_polars(frame).lazy())
+
+    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:  # noqa: ARG002
+        """Return None: rows are collected anyway, in batches that fit into memory."""
+        return None
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":  # noqa: ARG002 - what Polars lacks is refused at open
         """Return this engine."""

@@ -196,6 +196,10 @@ class DuckDBConnection:
             return False
         return True
 
+    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+        """Return a frame of another connection to this database as one of this, None if it is of another database."""
+        return self.relation(self.query_of(frame)) if self.owns(frame) else None
+
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Register a frame from elsewhere as a view of this thread; Arrow data is scanned where it lies."""
         name = f"mx_given_{uuid.uuid4().hex}"

@@ -51,6 +51,7 @@ class IbisConnection:
     flattens = False  # queries of users into temporary tables, as it cannot parse statements that nest deeply
     json_type = "JSON"  # of by-field columns, where there are no structs
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
+    schema: str | None = None  # the one that all tables are in, if it has a name
 
     def __init__(self, dialect: Dialect, display: str) -> None:
         self.dialect = dialect
@@ -78,6 +79,7 @@ class IbisConnection:
             raise
         except Exception as error:  # each driver has errors of its own
             raise StoreConnectionError(f"cannot open {self.display}: {first_line(error)}") from error
+        self._ibis.owner = self
         self._ibis.compiler = taught(self._ibis.compiler)
         if given := self.hash_functions():
             self.dialect = replace(self.dialect, hashes=templates(given, self._ibis))
@@ -89,6 +91,11 @@ class IbisConnection:
                 self._ibis.disconnect()
             finally:
                 self._ibis = None
+
+    @property
+    def place(self) -> Any:
+        """What is the same for all connections that can read each other's tables, None if nobody can tell."""
+        return None
 
     @property
     def ibis(self) -> Any:
@@ -155,11 +162,13 @@ class IbisConnection:
 
     def qualified(self, name: str) -> str:
         """Write the name of a table."""
-        return self.dialect.quote(name)
+        return ".".join(self.dialect.quote(part) for part in (self.schema, name) if part is not None)
 
     def table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:
         """Return a table whose columns are known as a lazy frame, without asking the database."""
-        return self._frame(ops.DatabaseTable(name=name, schema=ibis_schema(schema), source=self.ibis).to_expr())
+        space = ops.Namespace(database=self.schema)
+        table = ops.DatabaseTable(name=name, schema=ibis_schema(schema), source=self.ibis, namespace=space)
+        return self._frame(table.to_expr())
 
     def relation(self, query: str, types: TypesOf) -> nw.LazyFrame[Any]:
         """Return a query as a lazy frame."""
@@ -185,6 +194,15 @@ class IbisConnection:
             return False
         sources, unbound = native._find_backends()
         return not unbound and bool(sources) and all(source is self._ibis for source in sources)
+
+    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+        """Return a frame of another connection to this place as one of this, None if it is of another place."""
+        native = frame.to_native()
+        sources = native._find_backends()[0] if isinstance(native, ibis.Table) else []
+        owner = getattr(sources[0], "owner", None) if len(sources) == 1 else None
+        if owner is None or owner.place is None or owner.place != self.place:
+            return None
+        return self.relation(owner.query_of(frame), frame.collect_schema)
 
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Copy a frame from elsewhere into a temporary table."""

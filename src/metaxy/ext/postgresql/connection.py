@@ -52,11 +52,12 @@ class PostgreSQLConnection(IbisConnection):
         try:
             for setting in self._settings(schema):
                 session.execute(setting)
+            [[schemas]] = session.execute("SELECT current_schemas(false)").fetchall()
+            self.schema = schema or (schemas[0] if len(schemas) == 1 else None)
             backend = PostgreSQLBackend.from_connection(session)
         except BaseException:
             session.close()
             raise
-        backend.owner = self
         return backend
 
     def _settings(self, schema: str | None) -> Iterator[str]:
@@ -74,6 +75,12 @@ class PostgreSQLConnection(IbisConnection):
             "SELECT set_config(name, '5s', false) FROM pg_settings "
             "WHERE name = 'client_connection_check_interval' AND version() LIKE '%linux%'"
         )
+
+    @property
+    def place(self) -> Any:
+        """The database, as this user sees it, if all tables are in one schema of it."""
+        info = self.session.info
+        return (info.host, info.port, info.dbname, info.user) if self.schema is not None else None
 
     @property
     def session(self) -> "psycopg.Connection[tuple[Any, ...]]":
@@ -134,7 +141,7 @@ class PostgreSQLConnection(IbisConnection):
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
         with self.lock, self.complaining():
-            rows = self.session.execute(CATALOG, [POSTGRESQL.quote(name)]).fetchall()
+            rows = self.session.execute(CATALOG, [self.qualified(name)]).fetchall()
         types = {column: narwhals_type(kind, comment or "") for column, kind, comment in rows}
         documents = {column for column, kind, _ in rows if kind in JSON_TYPES and isinstance(types[column], nw.String)}
         return Table({c: kind for c, kind, _ in rows}, nw.Schema(types), frozenset(documents)) if rows else None

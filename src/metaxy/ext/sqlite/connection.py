@@ -50,7 +50,6 @@ class SQLiteConnection(IbisConnection):
         except BaseException:
             session.close()
             raise
-        backend.owner = self
         return backend
 
     def _open(self, mode: AccessMode) -> sqlite3.Connection:
@@ -80,6 +79,11 @@ class SQLiteConnection(IbisConnection):
             session.close()
             raise
         return session
+
+    @property
+    def place(self) -> Any:
+        """The file."""
+        return None if self.file == ":memory:" else Path(self.file).resolve()
 
     @property
     def session(self) -> sqlite3.Connection:

@@ -1,0 +1,215 @@
+"""LanceDB as a storage: one table of Lance per feature, in the places where LanceDB looks for its tables."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lance
+import narwhals as nw
+import polars as pl
+import pyarrow as pa
+from lance.commit import CommitConflictError
+from lance.fragment import write_fragments
+
+from metaxy.config.secrets import mask_values
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import TableNotFoundError
+from metaxy.ext.lancedb.names import shown_name, stored_name
+from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, scan_table
+from metaxy.storage.evolution import is_lossless, lossy
+from metaxy.storage.files import check_reachable, remove_folder, reported
+from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.retrying import retried
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.frames import collect_to_polars
+
+FAILURES = (OSError, ValueError, RuntimeError)
+LONGEST_COMMIT = timedelta(hours=1)  # Lance finds conflicts only with versions that it still has
+NOT_FOUND = re.compile(r"Dataset at path .* was not found")
+# Lance has no class for these; each means that another writer came first, and that nothing was stored.
+CONFLICT = re.compile(
+    r"commit conflict|concurrent transaction|Too many concurrent writers|Dataset already exists|"
+    r"already exists in the dataset|_versions/0\.manifest was not found",
+    re.IGNORECASE,
+)
+
+
+class LanceStorage:
+    """Implements the storage port: one table per feature below a root folder or bucket."""
+
+    capabilities = Capabilities(creates_tables=True)
+
+    def __init__(self, root: str, storage_options: Mapping[str, str]) -> None:
+        self.root = root
+        self.storage_options = dict(storage_options)
+
+    def open(self, mode: AccessMode) -> None:
+        """Nothing to connect: each operation opens the table that it needs."""
+
+    def close(self) -> None:
+        """Nothing to disconnect."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
+        return "://" not in self.root
+
+    def uri(self, key: FeatureKey) -> str:
+        """Return the address of a feature's table."""
+        return f"{self.root}/{key.table_name}.lance"
+
+    def has_table(self, key: FeatureKey) -> bool:
+        """Return whether there is a table."""
+        with self._errors(self.uri(key)):
+            return self._find(key) is not None
+
+    def _find(self, key: FeatureKey) -> lance.LanceDataset | None:
+        """Open the newest version of a table, None if there is no table."""
+        if self.is_local:
+            check_reachable(Path(self.uri(key), "_versions"))
+        try:
+            return lance.dataset(self.uri(key), storage_options=self.storage_options or None)
+        except ValueError as error:
+            if NOT_FOUND.search(str(error)):
+                return None
+            raise
+
+    def _table(self, key: FeatureKey) -> lance.LanceDataset:
+        table = self._find(key)
+        if table is None:
+            raise TableNotFoundError(f"there is no table of Lance at {self.uri(key)}")
+        return table
+
+    @contextmanager
+    def _errors(self, where: str) -> Iterator[None]:
+        with reported(where, FAILURES, lambda text: mask_values(text, self.storage_options)):
+            yield
+
+    def scan(self, key: FeatureKey) -> Scan:
+        """Return all rows of the table's current version, lazily."""
+        with self._errors(self.uri(key)):
+            frame = nw.from_native(scan_table(self._table(key)))
+        schema = frame.collect_schema()
+        return Scan(frame, schema, by_field=by_field_forms(schema))
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows; each table gets all of its rows or none."""
+        for write in writes:
+            rows = _storable(collect_to_polars(write.frame))
+            with self._errors(f"cannot write to {self.uri(write.key)}"):
+                retried(partial(self._commit, write.key, rows), _conflicts)
+
+    def _commit(self, key: FeatureKey, rows: pl.DataFrame) -> None:
+        """Append to one table, which another writer may create or change in between."""
+        table = self._find(key)
+        if table is None:
+            self._create(self.uri(key), rows.to_arrow())
+            return
+        added = _missing(rows.to_arrow().schema, table.schema)
+        if added:
+            table.add_columns(pa.schema(added))
+        lance.write_dataset(_aligned(rows, table, key), table, mode="append")
+
+    def _create(self, uri: str, rows: pa.Table) -> None:
+        """Make a table with its first rows; never in place of one that another writer makes at this moment.
+
+        `lance.write_dataset` would replace that one, with its rows, as it tries again by itself.
+        """
+        options = self.storage_options or None
+        first = write_fragments(rows, uri, mode="create", return_transaction=True, storage_options=options)
+        lance.LanceDataset.commit(uri, first, storage_options=options, max_retries=0)
+
+    def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Remove the rows that fulfil a condition."""
+        with self._errors(self.uri(key)):
+            retried(lambda: self._delete(key, condition), _conflicts)
+
+    def _delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Find the rows here, and name them by their numbers: Lance does not know all of our conditions."""
+        table = self._table(key)
+        if condition is None:
+            table.delete("true")
+            return
+        found = nw.from_native(scan_table(table, with_row_id=True)).filter(condition).select(ROW_ID)
+        numbers = collect_to_polars(found)[ROW_ID]
+        if len(numbers):
+            # Without retries of Lance's own: these numbers are of the version that was read.
+            table.delete(f"{ROW_ID} IN ({', '.join(map(str, numbers))})", conflict_retries=0)
+
+    def drop(self, key: FeatureKey) -> None:
+        """Remove the table and its files."""
+        with self._errors(self.uri(key)):
+            table = self._find(key)
+            if table is None:
+                return
+            if self.is_local:
+                remove_folder(Path(self.uri(key)))
+                return
+            table.delete("true")  # so that what a crash leaves is an empty table
+            lance.LanceDataset.drop(self.uri(key), storage_options=self.storage_options or None)
+
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:
+        """Merge small files, bring an index of each ID up to date, and remove what was replaced long enough ago."""
+        with self._errors(self.uri(key)):
+            retried(lambda: self._table(key).optimize.compact_files(), _conflicts)
+            retried(lambda: self._index(key, ids), _conflicts)
+            self._table(key).cleanup_old_versions(older_than=max(keep, LONGEST_COMMIT))
+
+    def _index(self, key: FeatureKey, ids: Sequence[str]) -> None:
+        """Index the IDs: without, looking up one sample reads the IDs of all."""
+        table = self._table(key)
+        indexed = {column for index in table.describe_indices() for column in index.field_names}
+        for name in map(stored_name, ids):
+            if name not in indexed:
+                table.create_scalar_index(name, "BTREE")
+        self._table(key).optimize.optimize_indices()
+
+    def describe(self, key: FeatureKey) -> Mapping[str, str]:
+        """Say where a table lies."""
+        return {"uri": self.uri(key)}
+
+
+def _conflicts(error: Exception) -> bool:
+    return isinstance(error, CommitConflictError) or (isinstance(error, OSError) and bool(CONFLICT.search(str(error))))
+
+
+def _storable(rows: pl.DataFrame) -> pl.DataFrame:
+    """Turn types and names that Lance does not have into those it has."""
+    texts = rows.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+    return texts.rename({name: stored_name(name) for name in rows.columns})
+
+
+def _missing(wanted: pa.Schema | pa.StructType, known: pa.Schema | pa.StructType) -> "list[pa.Field[Any]]":
+    """List the columns that a table lacks, and structs with the members that theirs lack."""
+    added: list[pa.Field[Any]] = []
+    for field in wanted:
+        at = known.get_field_index(field.name)
+        if at < 0:
+            added.append(field)
+        elif pa.types.is_struct(field.type) and pa.types.is_struct(known.field(at).type):
+            members = _missing(field.type, known.field(at).type)
+            added += [pa.field(field.name, pa.struct(members))] if members else []
+    return added
+
+
+def _aligned(rows: pl.DataFrame, table: lance.LanceDataset, key: FeatureKey) -> pa.Table:
+    """Give rows the columns of a table; types differ only if another writer made the table just now."""
+    schema = readable_schema(table)
+    target = pl.DataFrame(schema.empty_table())
+    have, want = nw.from_native(rows).schema, nw.from_native(target).schema
+    for name, dtype in have.items():
+        if not is_lossless(dtype, want[name]):
+            raise lossy(
+                f"feature {key}", shown_name(name), dtype, want[name], *rows[name].drop_nulls().head(1).to_list()
+            )
+    columns = [(pl.col(name) if name in have else pl.lit(None)).cast(target[name].dtype).alias(name) for name in want]
+    fields = [_marked(field) if table.schema.field(field.name).type != field.type else field for field in schema]
+    return rows.select(columns).to_arrow().cast(pa.schema(fields))
+
+
+def _marked(blob: "pa.Field[Any]") -> "pa.Field[Any]":
+    return blob.with_metadata({"lance-encoding:blob": "true"})
