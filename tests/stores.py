@@ -9,7 +9,7 @@ from typing import Any
 from tests.services import postgres, running
 
 from metaxy.ext.delta import DeltaMetadataStore
-from metaxy.ext.duckdb import DuckDBMetadataStore, DuckLakeConfig, LocalStorageConfig, SQLiteCatalogConfig
+from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.ext.lancedb import LanceDBMetadataStore
 from metaxy.ext.postgresql import PostgreSQLMetadataStore
 from metaxy.ext.sqlite import SQLiteMetadataStore
@@ -54,19 +54,10 @@ def sqlite_store(folder: Path, **options: Any) -> MetadataStore:
     return SQLiteMetadataStore(folder / "store.sqlite", **{"auto_create_tables": True, **options})
 
 
-def ducklake_store(folder: Path, **options: Any) -> MetadataStore:
-    lake = DuckLakeConfig(
-        catalog=SQLiteCatalogConfig(uri=str(folder / "catalog.sqlite")),
-        storage=LocalStorageConfig(path=str(folder / "lake")),
-    )
-    return DuckDBMetadataStore(":memory:", ducklake=lake, **{"auto_create_tables": True, **options})
-
-
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
     "lancedb": lancedb_store,
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,
-    "ducklake": ducklake_store,
 }

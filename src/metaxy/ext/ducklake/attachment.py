@@ -23,7 +23,7 @@ class DuckLakeAttachmentManager:
     >>> for statement in DuckLakeAttachmentManager(lake, store_name="dev").preview_sql():
     ...     print(statement)
     CREATE OR REPLACE SECRET "metaxy_generated_dev_ducklake" (TYPE DUCKLAKE, METADATA_PATH 'sqlite:catalog.sqlite', DATA_PATH 'files')
-    ATTACH IF NOT EXISTS 'ducklake:metaxy_generated_dev_ducklake' AS "ducklake"
+    ATTACH IF NOT EXISTS 'ducklake:metaxy_generated_dev_ducklake' AS "ducklake" (DATA_INLINING_ROW_LIMIT 0, META_JOURNAL_MODE 'WAL')
     USE "ducklake"
     """  # noqa: E501 - statements are one line each
 
@@ -109,9 +109,15 @@ class DuckLakeAttachmentManager:
         return f"CREATE OR REPLACE SECRET {name} (TYPE DUCKLAKE, {where}, DATA_PATH {literal(data_path)})"
 
     def _options(self) -> str:
-        limit = self.config.data_inlining_row_limit
-        inlining = {} if limit is None else {"data_inlining_row_limit": limit}
-        return format_attach_options({**self.config.attach_options, **inlining})
+        """Write the options of ATTACH.
+
+        DuckLake keeps small writes in the catalog if it may, as text that it cannot read again where structs hold
+        backslashes, so it may only if asked; and in SQLite's other journal, whoever reads would lock out who writes.
+        """
+        limit = self.config.data_inlining_row_limit or 0
+        journal = {"META_JOURNAL_MODE": "WAL"} if isinstance(self.config.catalog, SQLiteCatalogConfig) else {}
+        given = {name.upper(): value for name, value in self.config.attach_options.items()}
+        return format_attach_options({"DATA_INLINING_ROW_LIMIT": limit, **journal, **given})
 
     def _motherduck(self, catalog: MotherDuckCatalogConfig) -> list[str]:
         """Create the database before the secret of its bucket, which is kept in MotherDuck itself."""

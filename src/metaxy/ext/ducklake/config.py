@@ -210,7 +210,7 @@ class DuckLakeConfig(_Part):
     alias: Annotated[Name, BeforeValidator(_alias)] = Field(default=DEFAULT_ALIAS, description="name in DuckDB")
     attach_options: dict[Name, Option] = Field(default_factory=dict, description="further options of ATTACH")
     data_inlining_row_limit: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="writes of up to this many rows are kept in the catalog; 0 for none"
+        default=None, description="writes of up to this many rows are kept in the catalog; none by default"
     )
 
     @model_validator(mode="after")
