@@ -1,7 +1,8 @@
 """What reading costs when a table has many feature versions: only the files of the current one should count.
 
 Writes VERSIONS versions of ROWS rows to a Delta table as we make it (partitioned by version) and to one without
-partitions, as metaxy 0.1 makes it; merges the small files of both, then reads and resolves the current version.
+partitions, as metaxy 0.1 makes it; merges the small files of both, then reads and resolves the current version. Does
+the same with a LanceDB table, before and after its files are merged: it has no partitions, and skips parts of files.
 
     python benchmarks/lake_versions.py [VERSIONS] [ROWS]
 """
@@ -11,13 +12,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import lance
 import polars as pl
 from deltalake import DeltaTable, write_deltalake
 
 import metaxy as mx
 from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.ext.lancedb import LanceDBMetadataStore
 
 SCANNED = re.compile(r"[^\s\[\],]+\.parquet")
 
@@ -65,6 +69,24 @@ def report(name: str, store: DeltaMetadataStore, video: type[mx.BaseFeature], sa
         )
 
 
+def report_lancedb(name: str, store: LanceDBMetadataStore, video: type[mx.BaseFeature], samples: pl.DataFrame) -> None:
+    def bytes_of(work: Callable[[], object]) -> str:
+        before = lance.bytes_read_counter()
+        work()
+        return f"{(lance.bytes_read_counter() - before) / 1e6:.1f} MB"
+
+    with store:
+        read = store.read(video)
+        assert read.collect().shape[0] == samples.height
+        resolve = partial(store.resolve_update, video, samples=samples)
+        assert not resolve()
+        print(
+            f"{name:16} {size(list(Path(store.uri).rglob('*.lance/data/*')))} in all, of which a read takes "
+            f"{bytes_of(read.collect)} and an update {bytes_of(resolve)}; "
+            f"read {best(read.collect):.3f} s, resolve {best(resolve):.3f} s"
+        )
+
+
 def size(paths: list[Path]) -> str:
     return f"{len(paths)} files with {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB"
 
@@ -87,6 +109,14 @@ def main() -> None:
         current, samples = feature(versions - 1), rows(count, versions - 1)
         report("partitioned", ours, current, samples)
         report("not partitioned", plain, current, samples)
+        vectors = LanceDBMetadataStore(Path(folder) / "lancedb")
+        with vectors.open("w"):
+            for version in range(versions):
+                vectors.write(feature(version), rows(count, version))
+        report_lancedb("LanceDB", vectors, current, samples)
+        with vectors.open("w"):
+            vectors.optimize(current)
+        report_lancedb("LanceDB, merged", vectors, current, samples)
 
 
 if __name__ == "__main__":

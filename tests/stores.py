@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.services import postgres, running
+from tests.page_store import store_class
+from tests.services import postgres, running, s3
 
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
@@ -54,6 +55,25 @@ def sqlite_store(folder: Path, **options: Any) -> MetadataStore:
     return SQLiteMetadataStore(folder / "store.sqlite", **{"auto_create_tables": True, **options})
 
 
+def bucket(folder: Path) -> str:
+    """Create the bucket that stands for a folder, and return an address in it."""
+    name = f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
+    s3.client().create_bucket(Bucket=name)  # nothing happens if it is there
+    return f"s3://{name}/features"
+
+
+def delta_store_on_s3(folder: Path, **options: Any) -> MetadataStore:
+    return DeltaMetadataStore(bucket(folder), storage_options=s3.options(), **options)
+
+
+def lancedb_store_on_s3(folder: Path, **options: Any) -> MetadataStore:
+    return LanceDBMetadataStore(bucket(folder), storage_options=s3.options(), **options)
+
+
+def page_store(folder: Path, **options: Any) -> MetadataStore:
+    return store_class()(folder / "page", **options)
+
+
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
@@ -61,3 +81,7 @@ STORES: dict[str, StoreFactory] = {
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,
 }
+# What else must conform: the store that docs/table-format.md builds.
+CONFORMING: dict[str, StoreFactory] = {**STORES, "page": page_store}
+# Lakes in a bucket, for tests that are marked with `object_store`.
+ON_S3: dict[str, StoreFactory] = {"delta on S3": delta_store_on_s3, "lancedb on S3": lancedb_store_on_s3}

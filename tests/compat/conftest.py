@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-REQUIREMENTS = ("deltalake>=1.6", "duckdb==1.5.5", "ibis-framework[duckdb]", "packaging", "pyarrow", "sqlglot<30.18")
+REQUIREMENTS = (
+    "deltalake>=1.6",
+    "duckdb==1.5.5",
+    "ibis-framework[duckdb,postgres]",
+    "packaging",
+    "psycopg[binary]",
+    "pyarrow",
+    "sqlglot<30.18",
+)
 
 
 def environment(name: str, *requirements: str) -> Path:
@@ -19,12 +27,13 @@ def environment(name: str, *requirements: str) -> Path:
     folder = Path(tempfile.gettempdir()) / name
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     marker = folder / "installed"
-    if not marker.exists():
+    wanted = "\n".join((*REQUIREMENTS, *requirements))
+    if not marker.exists() or marker.read_text() != wanted:
         uv = shutil.which("uv") or str(Path(__file__).parents[2] / ".venv-tools" / "bin" / "uv")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
         command = [uv, "pip", "install", "--quiet", "--python", str(python), *REQUIREMENTS, *requirements]
         subprocess.run(command, check=True, cwd=folder)
-        marker.touch()
+        marker.write_text(wanted)
     return python
 
 

@@ -8,10 +8,14 @@ python project.py read ROOT      prints what is there, and what would have to be
 The last argument may be "maps": versions by field are kept and shown as maps.
 
 python project.py types ROOT     prints the physical types of the columns of all tables
+
+POSTGRESQL holds the parameters of a connection, as JSON; each case on PostgreSQL has a schema of its own.
 """
 
+import hashlib
 import itertools
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -20,6 +24,7 @@ from typing import Any
 import duckdb
 import narwhals as nw
 import polars as pl
+import psycopg
 from metaxy.ext.polars.handlers.delta import DeltaMetadataStore
 from metaxy.models.fields_mapping import FieldsMapping
 from metaxy.models.lineage import LineageRelationship
@@ -27,6 +32,7 @@ from metaxy.utils import collect_to_polars
 
 import metaxy as mx
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.postgresql import PostgreSQLMetadataStore
 
 FEATURES = ("video/raw", "crop", "frame", "speaker", "both")
 CHILDREN = FEATURES[1:]
@@ -36,6 +42,7 @@ CASES = [
     *(("delta", algorithm, 8) for algorithm in ("md5", "sha256", "xxhash32", "xxhash64", "xxh3_64", "wyhash")),
     *(("delta", "sha256", length) for length in (12, 64)),
     *(("duckdb", "md5", length) for length in (8, 16, 32)),
+    *(("postgresql", algorithm, 8) for algorithm in ("md5", "xxhash32")),
 ]
 
 
@@ -123,10 +130,29 @@ def open_store(kind: str, folder: Path, algorithm: str) -> Any:
     algorithm = mx.HashAlgorithm(algorithm)
     if kind == "delta":
         return DeltaMetadataStore(folder, hash_algorithm=algorithm).open("w")
+    if kind == "postgresql":
+        return PostgreSQLMetadataStore(
+            connection_params=schema(folder), hash_algorithm=algorithm, auto_create_tables=True
+        ).open("w")
     folder.mkdir(parents=True, exist_ok=True)
     store = DuckDBMetadataStore(folder / "store.duckdb", hash_algorithm=algorithm, auto_create_tables=True)
     getattr(store, "extensions", []).clear()
     return store.open("w")
+
+
+def schema(folder: Path) -> dict[str, Any]:
+    """Return parameters for the schema that stands for a folder."""
+    address = json.loads(os.environ["POSTGRESQL"])
+    name = f"compat_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    with connect(address) as connection:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
+    return {**address, "schema": name}
+
+
+def connect(address: dict[str, Any]) -> Any:
+    """Connect without a store."""
+    parameters = {name: value for name, value in address.items() if name not in ("database", "schema")}
+    return psycopg.connect(**parameters, dbname=address["database"])
 
 
 def write(store: Any) -> None:
@@ -213,6 +239,16 @@ def all_types(kind: str, folder: Path) -> dict[str, dict[str, str]]:
     if kind == "delta":
         schemas = {key: pl.read_delta(str(folder / f"{key}.delta")).schema for key in FEATURES}
         return {key: {name: str(dtype) for name, dtype in schema.items()} for key, schema in schemas.items()}
+    if kind == "postgresql":
+        question = (
+            "SELECT table_name, column_name, data_type FROM information_schema.columns "
+            "WHERE table_schema = %s ORDER BY ordinal_position"
+        )
+        address, types = schema(folder), {key: dict[str, str]() for key in FEATURES}
+        with connect(address) as connection:
+            for table, column, kind_of_column in connection.execute(question, [address["schema"]]).fetchall():
+                types.get(table.replace("__", "/"), {})[column] = kind_of_column
+        return types
     with duckdb.connect(str(folder / "store.duckdb")) as connection:
         tables = {key: connection.sql(f'FROM "{key.replace("/", "__")}"') for key in FEATURES}
         return {key: dict(zip(t.columns, map(str, t.types), strict=True)) for key, t in tables.items()}
@@ -241,9 +277,10 @@ COMMANDS = {"write": write, "extend": extend, "settle": settle}
 def run(command: str, root: Path, *, maps: bool = False) -> dict[str, Any]:
     """Do the same in the store of each case; those with maps are one of each kind."""
     if command == "types":
-        return {kind: all_types(kind, root / f"{kind}-md5-8") for kind in ("delta", "duckdb")}
+        return {kind: all_types(kind, root / f"{kind}-md5-8") for kind in ("delta", "duckdb", "postgresql")}
     done = {}
-    for kind, algorithm, length in CASES if not maps else [case for case in CASES if case[1:] == ("md5", 8)]:
+    with_maps = [("delta", "md5", 8), ("duckdb", "md5", 8)]
+    for kind, algorithm, length in with_maps if maps else CASES:
         name = f"{kind}-{algorithm}-{length}"
         config = mx.MetaxyConfig(hash_truncation_length=length, project="compat", enable_map_datatype=maps)
         with config.use(), mx.FeatureGraph().use():

@@ -1,7 +1,7 @@
 """Tables of the released metaxy 0.1.11 are ours, and ours are its: the same project runs under both.
 
 This is the checklist for those who change from one to the other: rows under every flag, updates that find nothing to
-do, physical types, for each hash algorithm and several lengths, on DuckDB and Delta.
+do, physical types, for each hash algorithm and several lengths, on DuckDB, Delta and PostgreSQL.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.services import running
 
 pytestmark = pytest.mark.slow
 PROJECT = Path(__file__).parent / "project.py"
@@ -24,7 +25,8 @@ def pythons(released_python: Path) -> dict[str, Path]:
 
 def run(python: Path, command: str, root: Path, *options: str) -> Any:
     arguments: list[str | Path] = [python, PROJECT, command, root, *options]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=root.parent, env={"PATH": ""})
+    environment = {"PATH": "", "POSTGRESQL": json.dumps(running.address("postgres"))}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=root.parent, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 

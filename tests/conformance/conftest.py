@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stores import STORES, StoreFactory
+from tests.stores import CONFORMING, ON_S3, StoreFactory
 
 from metaxy.config import MetaxyConfig
 from metaxy.registry import FeatureGraph
@@ -18,14 +18,21 @@ def graph() -> Iterator[FeatureGraph]:
         yield graph
 
 
-@pytest.fixture(params=STORES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on every store, and marked ones in a bucket too."""
+    if "make" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("object_store")
+        metafunc.parametrize("make", [*CONFORMING, *(ON_S3 if marked else ())], indirect=True)
+
+
+@pytest.fixture
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> StoreFactory:
     """Make a closed store; all stores of a test have the same tables, unless ``folder`` keeps them apart."""
 
     def make(folder: str = "", **options: object) -> MetadataStore:
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
-        return STORES[request.param](path, **options)
+        return (CONFORMING | ON_S3)[request.param](path, **options)
 
     return make
 

@@ -380,10 +380,10 @@ VICTIM = """
 import os, sys
 from pathlib import Path
 from tests.factory import define, rows
-from tests.stores import STORES
+from tests.stores import CONFORMING
 from metaxy.store.batched_writer import BufferedMetadataWriter
 define("video"); define("a/b-c")
-store = STORES[sys.argv[1]](Path(sys.argv[2]))
+store = CONFORMING[sys.argv[1]](Path(sys.argv[2]))
 writer = BufferedMetadataWriter(store, flush_interval=3600, spill=sys.argv[3]).start()
 writer.put({"video": rows(id=["a", "b"], n=[1, 1])})
 writer.flush()

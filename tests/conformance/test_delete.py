@@ -49,6 +49,7 @@ def test_samples_that_fulfil_all_filters_are_gone(store: MetadataStore, name: st
     assert values(store.read("video")) == left
 
 
+@pytest.mark.object_store
 def test_a_soft_delete_only_adds_rows(store: MetadataStore) -> None:
     before = everything(store, "video")
     store.delete("video", nw.col("id").is_in(["a", "b"]))
@@ -75,6 +76,7 @@ def test_deleting_again_changes_nothing(store: MetadataStore) -> None:
     assert everything(store, "video").height == count
 
 
+@pytest.mark.object_store
 @SOFT
 def test_a_deleted_sample_that_is_written_again_is_back(store: MetadataStore, soft: bool) -> None:
     store.delete("video", nw.col("id") == "b", soft=soft)
@@ -82,6 +84,7 @@ def test_a_deleted_sample_that_is_written_again_is_back(store: MetadataStore, so
     assert values(store.read("video", filters=[nw.col("id") == "b"]), "n") == [5]
 
 
+@pytest.mark.object_store
 def test_a_hard_delete_removes_rows_and_history(store: MetadataStore) -> None:
     store.delete("video", nw.col("id") == "b")
     store.delete("video", nw.col("id").is_in(["a", "b"]), soft=False)

@@ -87,6 +87,7 @@ def test_db04_rows_of_a_fallback_are_not_deleted(make: StoreFactory, soft: bool)
         assert values(near.read("video")) == ["a", "b"]
 
 
+@pytest.mark.object_store
 def test_db19_a_dropped_feature_is_gone(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))

@@ -20,6 +20,7 @@ from metaxy.versioning.frames import collect_to_polars
 # -- columns -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.object_store
 def test_new_columns_are_added_and_missing_ones_are_null(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"], u=["u"]))
@@ -78,6 +79,7 @@ def test_children_see_new_columns_of_their_parents(store: MetadataStore) -> None
 # -- fields ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.object_store
 def test_new_and_removed_fields(store: MetadataStore) -> None:
     define("video", fields=["x", "y"])
     store.write("video", rows({"x": "1", "y": "2"}, id=["a"]))
@@ -93,6 +95,7 @@ def test_new_and_removed_fields(store: MetadataStore) -> None:
     assert {name: old[name] for name in ("x", "y")} == {"x": "1", "y": "2"}
 
 
+@pytest.mark.object_store
 def test_a_renamed_field(store: MetadataStore) -> None:
     """It is a new field and a removed one: rows of the old name stay, and are found again under it."""
     define("video", fields=["x", "y"])

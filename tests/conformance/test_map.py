@@ -45,6 +45,7 @@ def features() -> None:
     define("clip", "video", fields=["x", "other"])
 
 
+@pytest.mark.object_store
 def test_maps_are_stored_and_seen(store: MetadataStore) -> None:
     with mode("map"):
         store.write("video", rows(VERSIONS, id=["a"]))
@@ -212,6 +213,7 @@ def test_rows_are_copied_and_rebased_under_the_other_setting(make: StoreFactory,
             assert not two.resolve_update("clip")
 
 
+@pytest.mark.object_store
 def test_maps_of_arrow_are_taken_and_given(store: MetadataStore) -> None:
     with mode("map"):
         store.write("video", rows(VERSIONS, id=["a"]))

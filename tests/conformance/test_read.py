@@ -132,6 +132,7 @@ def test_db21_columns_may_leave_out_ids(store: MetadataStore) -> None:
         assert values(frame, "u") == ["new"]
 
 
+@pytest.mark.object_store
 def test_columns_come_in_the_order_that_was_asked_for(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"], u=["u"], v=["v"]))
@@ -173,6 +174,7 @@ def test_system_columns_have_the_same_types_everywhere(store: MetadataStore) -> 
 # -- which features ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.object_store
 def test_a_feature_without_a_table_is_not_found(store: MetadataStore) -> None:
     define("video")
     with pytest.raises(FeatureNotFoundError, match="feature video has no table in") as caught:

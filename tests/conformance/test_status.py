@@ -41,6 +41,7 @@ def fill(store: MetadataStore) -> None:
     store.delete("video", nw.col("id") == "c")
 
 
+@pytest.mark.object_store
 def test_counts_and_category(store: MetadataStore) -> None:
     fill(store)
     found = get_feature_metadata_status("clip", store)

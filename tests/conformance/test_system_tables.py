@@ -76,6 +76,7 @@ def spoil(store: MetadataStore, **values: str) -> None:
 # -- pushing -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.object_store
 def test_a_push_records_all_features_of_the_project(system: SystemTableStorage, graph: FeatureGraph) -> None:
     define("video")
     define("crop", "video")

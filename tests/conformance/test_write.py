@@ -38,6 +38,7 @@ def only(store: MetadataStore, feature: Any = "video", **options: Any) -> dict[s
 # -- what lands in the table -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.object_store
 def test_all_system_columns_are_filled(store: MetadataStore, graph: FeatureGraph) -> None:
     define("video", fields=["b", "a"])
     before = datetime.now(timezone.utc)
@@ -101,6 +102,7 @@ def test_db00_a_misnamed_id_is_refused(store: MetadataStore) -> None:
     assert values(store.read("video"), "id", "u") == [("a", "u1")]
 
 
+@pytest.mark.object_store
 def test_an_empty_frame_creates_the_table(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"], size=[1]).head(0))
@@ -125,6 +127,7 @@ NESTED = {
 }
 
 
+@pytest.mark.object_store
 def test_values_of_all_types_come_back(store: MetadataStore) -> None:
     define("video")
     frame = rows(id=["a"], **NESTED)
@@ -324,6 +327,7 @@ def test_db06_equal_rows_collapse(store: MetadataStore) -> None:
     assert values(store.read("video", with_sample_history=True), "id", "path") == [("a", "p"), ("b", "q")]
 
 
+@pytest.mark.object_store
 def test_db06_the_last_of_different_rows_is_kept_if_asked(store: MetadataStore) -> None:
     define("video")
     frame = rows([str(n) for n in range(6)], id=["a", "b"] * 3, n=list(range(6)))

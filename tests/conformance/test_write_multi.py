@@ -22,6 +22,7 @@ def features() -> None:
     define("frame", "clip")
 
 
+@pytest.mark.object_store
 def test_each_feature_gets_its_rows_and_its_versions(store: MetadataStore, graph: FeatureGraph) -> None:
     store.write("video", rows(id=["a"]))
     clips = store.resolve_update("clip").new

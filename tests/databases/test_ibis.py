@@ -1,5 +1,6 @@
 """Any database behind Ibis, and subclasses as they were written for metaxy 0.1."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ from tests.factory import define, ids, rows, values
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, StoreConnectionError, StoreNotOpenError
+from metaxy.errors import InvalidConfigError, PolarsMaterializationWarning, StoreConnectionError, StoreNotOpenError
 from metaxy.ext.ibis import IbisMetadataStore
+from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.any import AnyConnection
+from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.hashing import HashAlgorithm
+from metaxy.versioning.engine import PolarsEngine
 
 
 def _md5(text: str) -> str:
@@ -84,6 +89,27 @@ def test_a_database_by_url_or_by_name(tmp_path: Path, duckdb_url: str) -> None:
             store.write("video", rows("2", id=["a"]))
             assert ids(store.resolve_update("clip")) == ([], ["a"], [])
             assert store.native_implementation() == nw.Implementation.IBIS
+
+
+class Unknown(IbisMetadataStore):
+    """A database whose SQL nobody described: DuckDB, as if it were new."""
+
+    def connection_to(self, address: Address) -> IbisConnection:
+        return AnyConnection(address)
+
+
+def test_a_database_without_a_dialect_keeps_rows_and_polars_computes(duckdb_url: str) -> None:
+    define("video")
+    define("clip", "video")
+    store = Unknown(connection_string=duckdb_url, auto_create_tables=True)
+    with ExitStack() as stack:
+        with pytest.warns(PolarsMaterializationWarning, match="does not know the SQL of duckdb"):
+            stack.enter_context(store.open("w"))  # only here: any other warning fails the test
+        assert isinstance(store.engine, PolarsEngine)
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new)
+        store.write("video", rows("2", id=["a"]))
+        assert ids(store.resolve_update("clip")) == ([], ["a"], [])
 
 
 def test_what_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:

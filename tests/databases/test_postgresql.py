@@ -1,5 +1,7 @@
 """What PostgreSQL needs, found by running it: byte order, plans without statistics, names, tables of others, errors."""
 
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -216,6 +218,34 @@ def test_a_user_who_may_only_read(database: Address) -> None:
         assert not store.has_feature("clip")
 
 
+def test_samples_without_the_right_to_temporary_tables(database: Address) -> None:
+    define("video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=["a"]))
+    with postgres.connect(database) as connection:
+        connection.execute(f"REVOKE TEMPORARY ON DATABASE {database['database']} FROM PUBLIC")
+        connection.execute("DROP ROLE IF EXISTS modest")
+        connection.execute("CREATE ROLE modest LOGIN PASSWORD 'reads'")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO modest")
+    samples = rows(id=["a", "b"])
+    with store_in({**database, "user": "modest", "password": "reads"}) as store:
+        message = complaint(lambda: store.resolve_update("video", samples=samples))
+        assert "grant TEMPORARY on the database" in message
+        assert ids(store.resolve_update("video", samples=samples, versioning_engine="polars")) == (["b"], [], [])
+
+
+def test_structs_are_refused_if_they_may_not_become_json(database: Address) -> None:
+    define("video")
+    frame = rows(id=["a"], box=[{"x": 1}])
+    with store_in(database, auto_cast_struct_for_jsonb=False).open("w") as store:
+        assert "column 'box' is a Struct" in complaint(lambda: store.write("video", frame), MetadataSchemaError)
+        assert not store.has_feature("video")
+        store.write("video", rows(id=["a"]))
+        assert "column 'box' is a Struct" in complaint(lambda: store.write("video", frame), MetadataSchemaError)
+        assert "box" not in everything(store, "video").columns
+        assert not store.resolve_update("video", samples=rows(id=["a"]))
+
+
 def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     define("video")
     define("clip", "video")
@@ -238,6 +268,49 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, m
     with store_in(database) as again:
         assert values(again.read("video")) == ["a"]
         assert not again.has_feature("clip")
+
+
+@pytest.mark.parametrize("what", ["fetch", "execute", "write"])
+def test_ctrl_c_ends_the_statement_and_leaves_the_store_usable(database: Address, what: str) -> None:
+    define("video")
+    with store_in(database).open("w") as store, postgres.connect(database) as other:
+        connection = store.connection
+        pid = connection.session.info.backend_pid
+
+        def interrupt() -> None:
+            while not other.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event IN ('PgSleep', 'advisory')", [pid]
+            ).fetchall():
+                pass
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        def write() -> None:
+            with connection.transaction():
+                store.write("video", rows(id=["a"]))
+                connection.execute("SELECT pg_sleep(600)")
+
+        statements: dict[str, Callable[[], Any]] = {
+            "fetch": lambda: connection.fetch("SELECT 1 AS n FROM pg_sleep(600)", lambda: {"n": nw.Int64()}),
+            "execute": lambda: connection.execute("SELECT pg_sleep(600)"),
+            "write": write,
+        }
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            statements[what]()
+        thread.join()
+        assert not store.has_feature("video")
+        store.write("video", rows(id=["b"]))
+        assert values(store.read("video")) == ["b"]
+
+
+def test_statements_that_take_too_long_are_ended(database: Address) -> None:
+    define("video")
+    with store_in(database, statement_timeout=0.3).open("w") as store:
+        message = complaint(lambda: store.connection.execute("SELECT pg_sleep(600)"))
+        assert "statement timeout" in message
+        store.write("video", rows(id=["a"]))
+        assert values(store.read("video")) == ["a"]
 
 
 def test_a_frame_of_another_connection_is_copied(database: Address) -> None:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 import polars as pl
 from tests.factory import define, everything, rows, values
-from tests.stores import STORES
+from tests.stores import ON_S3, STORES
 from metaxy import columns as c
 
 def say(*words):
@@ -22,7 +22,7 @@ def say(*words):
 
 define("video")
 define("clip", "video")
-make = lambda **options: STORES[sys.argv[1]](Path(sys.argv[2]), **options)
+make = lambda **options: (STORES | ON_S3)[sys.argv[1]](Path(sys.argv[2]), **options)
 say("ready")
 """
 

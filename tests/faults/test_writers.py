@@ -10,6 +10,7 @@ import narwhals as nw
 import pytest
 from tests.factory import everything, rows, values
 from tests.faults.children import asked, children, finish, tell
+from tests.stores import ON_S3
 
 from metaxy import columns as c
 from metaxy.store.session import Clock
@@ -44,6 +45,22 @@ def test_every_row_of_every_writer_is_there_once(
         for child in started:
             finish(child)
     with make() as store:
+        found = Counter(everything(store, "video")["id"])
+    assert found == Counter(f"{writer}-{number}" for writer in range(writers) for number in range(appends))
+
+
+@pytest.mark.parametrize("name", ON_S3)
+@pytest.mark.parametrize(
+    ("writers", "appends"), [(2, 3), pytest.param(4, asked("METAXY_APPENDS", 15), marks=pytest.mark.slow)]
+)
+def test_every_row_of_every_writer_is_in_the_bucket_once(tmp_path: Path, name: str, writers: int, appends: int) -> None:
+    """Object stores promise it where they write on condition that there is no such object, as S3 does."""
+    with children(writers, APPENDER, name, tmp_path, {}, appends) as started:
+        for child in started:
+            tell(child)
+        for child in started:
+            finish(child)
+    with ON_S3[name](tmp_path) as store:
         found = Counter(everything(store, "video")["id"])
     assert found == Counter(f"{writer}-{number}" for writer in range(writers) for number in range(appends))
 

@@ -99,6 +99,21 @@ def server(folder: Path, *options: str) -> Iterator[Address]:
 
 
 def _create(folder: Path, account: str | None, options: tuple[str, ...]) -> Path:
+    """Create the files of a server; where root may install one that can, it does."""
+    programs = _first_that_creates(folder, account, options)
+    if programs is None and account and shutil.which("apt-get"):
+        for command in (
+            ["apt-get", "update"],
+            ["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"],
+        ):
+            subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+        programs = _first_that_creates(folder, account, options)
+    if programs is None:
+        raise RuntimeError(f"no PostgreSQL that can create a database {' '.join(options)}; install postgresql")
+    return programs
+
+
+def _first_that_creates(folder: Path, account: str | None, options: tuple[str, ...]) -> Path | None:
     for programs in installations():
         shutil.rmtree(folder / "data", ignore_errors=True)
         command = [str(programs / "initdb"), "-D", str(folder / "data"), f"--username={USER}"]
@@ -109,7 +124,7 @@ def _create(folder: Path, account: str | None, options: tuple[str, ...]) -> Path
                 return programs
         except OSError as error:
             print(f"{programs}: {error}")
-    raise RuntimeError(f"no PostgreSQL that can create a database {' '.join(options)}; install postgresql")
+    return None
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ def endpoint() -> str:
     return url
 
 
-def options() -> dict[str, str]:
-    """Return what a client of object stores needs to know."""
-    return {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint(), "AWS_ALLOW_HTTP": "true"}
+def options(at: str = "") -> dict[str, str]:
+    """Return what a client of object stores needs to know, of this server or one like it."""
+    return {**CREDENTIALS, "AWS_ENDPOINT_URL": at or endpoint(), "AWS_ALLOW_HTTP": "true"}
 
 
 def client() -> Any:

@@ -1,15 +1,18 @@
 """The one plan of an update in Polars: how often it looks at each table, counted instead of timed."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import polars as pl
 import pytest
 from tests.agreement.memory import memory_store
 from tests.factory import define, ids, rows
 from tests.stores import delta_store
 
+from metaxy.columns import METAXY_MATERIALIZATION_ID, METAXY_PROVENANCE, METAXY_UPDATED_AT
 from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.versioning import polars as plan
@@ -46,3 +49,45 @@ def test_db08_the_latest_rows_of_each_table_are_chosen_once(
         monkeypatch.setattr(plan, "keep_latest", watched)
         resolve(store)
     assert sorted(looked) == [2, 3][: 2 * times]
+
+
+@pytest.mark.parametrize("store_name", STORES)
+def test_the_feature_itself_is_read_without_payload_but_for_orphaned_samples(
+    store_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    keep_latest = plan.keep_latest
+
+    def watched(frame: pl.DataFrame, id_columns: Sequence[str]) -> pl.DataFrame:
+        if METAXY_MATERIALIZATION_ID in frame.columns:  # a payload that only stored rows show
+            seen.append(frame.height)
+        return keep_latest(frame, id_columns)
+
+    with FeatureGraph().use(), STORES[store_name](tmp_path).open("w") as store:
+        define("video")
+        define("clip", "video")
+        store.write("video", rows(id=["a", "b", "c"]))
+        store.write("clip", store.resolve_update("clip").new)
+        monkeypatch.setattr(plan, "keep_latest", watched)
+        assert ids(store.resolve_update("clip")) == ([], [], [])
+        assert seen == []
+        store.delete("video", nw.col("id") == "b")
+        seen.clear()
+        assert ids(store.resolve_update("clip")) == ([], [], ["b"])
+        assert seen == [1]  # one row of three
+
+
+def test_texts_are_compared_only_where_times_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    sorted_rows: list[int] = []
+    sort = pl.DataFrame.sort
+
+    def watched(frame: pl.DataFrame, *arguments: Any, **options: Any) -> pl.DataFrame:
+        sorted_rows.append(frame.height)
+        return sort(frame, *arguments, **options)
+
+    monkeypatch.setattr(pl.DataFrame, "sort", watched)
+    times = [datetime(2026, 1, day) for day in (1, 2, 2, 1, 2, 3)]
+    frame = pl.DataFrame({"id": list("aabbbc"), METAXY_UPDATED_AT: times, METAXY_PROVENANCE: list("zaczba")})
+    kept = plan.keep_latest(frame, ["id"])
+    assert sorted(kept.select("id", METAXY_PROVENANCE).rows()) == [("a", "a"), ("b", "c"), ("c", "a")]
+    assert sorted_rows == [3]  # of a and b, one row is the latest of a, and two of b are equally late

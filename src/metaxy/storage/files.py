@@ -12,6 +12,13 @@ from metaxy.errors import MetaxyError, StoreConnectionError
 
 ADVICE = "check the path, and who may read and write there"
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
+HINTS = {
+    "NoSuchBucket": "create the bucket, or correct its name",
+    "InvalidAccessKeyId": "correct the access key in storage_options",
+    "SignatureDoesNotMatch": "correct the secret key in storage_options",
+    "AccessDenied": "this needs a key that has the permission",
+}
+SOURCE_LINE = re.compile(r",? ?(?:location: )?/\S+\.rs:\d+(?::\d+)?")  # where in the sources of a client
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 Failures = tuple[type[Exception], ...]
 
@@ -75,16 +82,20 @@ def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iter
     except MetaxyError:
         raise
     except failures as error:
-        raise StoreConnectionError(hide(f"{where}: {one_line(error)}")) from error
+        said = one_line(error)
+        hints = [f"; {hint}" for code, hint in HINTS.items() if code in said]
+        raise StoreConnectionError(hide(f"{where}: {said}{''.join(hints[:1])}")) from error
 
 
 def one_line(error: BaseException) -> str:
-    r"""Return what an error says, on one line: causes follow what they caused, backtraces and colours go.
+    r"""Return what an error says, on one line: causes follow what they caused; backtraces, colours and such go.
 
     >>> one_line(OSError("Generic S3 error\n  \x1b[31m↳\x1b[0m no such bucket\n\nstack backtrace: ..."))
     'Generic S3 error: no such bucket'
+    >>> one_line(OSError("Dataset already exists, /home/runner/rust/src/insert.rs:333:28"))
+    'Dataset already exists'
     """
-    text = COLOUR.sub("", str(error)).strip()
+    text = SOURCE_LINE.sub("", COLOUR.sub("", str(error))).strip()
     code = OBJECT_STORE_CODE.search(text)
     lines = text.split("\n\n")[0].splitlines()
     causes = [line.partition(" <?xml")[0].strip(" ↳,:") for line in lines if "↳" in line or line == lines[0]]

@@ -22,7 +22,7 @@ from metaxy.errors import (
 )
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.mismatch import refuse_other_hash_settings
-from metaxy.store.reading import Found, find
+from metaxy.store.reading import Found, find, read_rows
 from metaxy.store.result import Result, shows_polars
 from metaxy.store.scope import Scope
 from metaxy.store.writing import without_empty_columns
@@ -32,6 +32,7 @@ from metaxy.versioning.engine import Engine, PolarsEngine, Rows
 from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
+from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
@@ -225,7 +226,8 @@ class Update:
         Where the feature has no table either, nothing says which types the IDs have.
         """
         if self.current:
-            return self.current.scan.frame.head(0)
+            every = Latest(tuple(self.spec.id_columns), None, one_per_sample=False, include_deleted=True)
+            return read_rows(self.current, self.spec, self.scope, every, [], None).head(0)
         members = {f.key.to_struct_key(): pl.String for f in self.spec.fields}
         columns = dict.fromkeys(self.spec.id_columns, pl.Null) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
         return nw.from_native(pl.LazyFrame(schema=columns))

@@ -22,7 +22,7 @@ from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.latest import pick
-from metaxy.versioning.recipe import COUNTS, Latest, Recipe
+from metaxy.versioning.recipe import COUNTS, Column, Latest, Recipe
 from metaxy.versioning.show import Shown, show_polars, show_sql, shown_types
 from metaxy.versioning.sources import Source
 from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql, stamped_types
@@ -320,28 +320,34 @@ class PolarsEngine:
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one plan, the number of expected samples with it."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        counted = plan.count_samples(recipe, expected)
-        changed, count = pl.collect_all([self._compared(recipe, expected, current), counted])
+        source = self.source(current) if current and recipe.compare else None
+        compared = self._compared(recipe, expected, source)
+        changed, count = pl.collect_all([compared, plan.count_samples(recipe, expected)])
+        if source and recipe.current:
+            changed = plan.add_stored(changed, recipe.current, source)
         return Changes(changed, int(count.item()))
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        return nw.from_native(self._compared(recipe, expected, current))
+        source = self.source(current) if current and recipe.compare else None
+        return nw.from_native(
+            self._compared(recipe, expected, source, recipe.current.columns if recipe.current else ())
+        )
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in one plan."""
         expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        found, total = pl.collect_all(
-            [plan.count(recipe, self._compared(recipe, expected, current)), plan.count_samples(recipe, expected)]
-        )
+        source = self.source(current) if current and recipe.compare else None
+        counted = plan.count(recipe, self._compared(recipe, expected, source))
+        found, total = pl.collect_all([counted, plan.count_samples(recipe, expected)])
         return {**dict(found.iter_rows()), COUNTS: int(total.item())}
 
-    def _compared(self, recipe: Recipe, expected: pl.LazyFrame, current: Rows | None) -> pl.LazyFrame:
-        stored = None
-        if current and recipe.current and recipe.compare:
-            stored = plan.stored_rows(recipe.current, self.source(current))
-        return plan.compare(recipe, expected, stored)
+    def _compared(
+        self, recipe: Recipe, expected: pl.LazyFrame, source: plan.PolarsSource | None, stored: Sequence[Column] = ()
+    ) -> pl.LazyFrame:
+        rows = plan.stored_rows(recipe.current, source, stored) if source and recipe.current else None
+        return plan.compare(recipe, expected, rows)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a Polars lazy frame."""

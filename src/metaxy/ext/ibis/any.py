@@ -2,11 +2,12 @@
 
 import importlib
 from typing import Any
+from warnings import warn
 
 import ibis
 from ibis.common.exceptions import IbisError
 
-from metaxy.errors import InvalidConfigError
+from metaxy.errors import InvalidConfigError, PolarsMaterializationWarning
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.storage.port import AccessMode
@@ -38,6 +39,13 @@ class AnyConnection(IbisConnection):
 
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - Ibis has no modes
         """Connect with Ibis."""
+        if not self.computes:
+            warn(
+                f"{self.display}: Metaxy does not know the SQL of {self.address.name}, so rows come to this process, "
+                "and versions are computed with Polars",
+                PolarsMaterializationWarning,
+                stacklevel=2,
+            )
         if self.address.url is not None:
             return ibis.connect(self.address.url, **self.address.parameters)
         try:

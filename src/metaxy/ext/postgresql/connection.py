@@ -1,7 +1,7 @@
 """One session of a PostgreSQL server."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,8 +9,11 @@ import narwhals as nw
 import polars as pl
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.copy import QueuedLibpqWriter
+from psycopg.pq import ExecStatus, TransactionStatus
 
-from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError
+from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.compiling import ibis_type
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
@@ -21,7 +24,8 @@ from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
 
-COPY_ROWS = 100_000
+COPY_ROWS = 10_000
+STOP_SECONDS = 5.0
 CATALOG = """SELECT attname, format_type(atttypid, atttypmod),
     CASE WHEN atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN col_description(attrelid, attnum) END
 FROM pg_attribute
@@ -37,8 +41,11 @@ class PostgreSQLConnection(IbisConnection):
     computes = True
     capabilities = Capabilities(by_field="json", has_map=False, transactions=True)
 
-    def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
+    def __init__(
+        self, address: Address, statement_timeout: float | None = None, *, nested_as_json: bool = True
+    ) -> None:
         super().__init__(POSTGRESQL, str(address))
+        self.nested_as_json = nested_as_json
         self.address = address
         self.statement_timeout = statement_timeout
 
@@ -98,6 +105,10 @@ class PostgreSQLConnection(IbisConnection):
             kind = StoreConnectionError if lost else MetadataStoreError
             hint = "; the connection is lost, open the store again" if lost else ""
             raise kind(f"{self.display}: {first_line(error)}{hint}") from error
+        except BaseException:  # such as Ctrl-C in the middle of a statement
+            if self._ibis is not None and self.session.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                _stop(self.session)
+            raise
 
     def execute(self, statement: str) -> None:
         """Run a statement of ours."""
@@ -129,10 +140,12 @@ class PostgreSQLConnection(IbisConnection):
         text = frame.select(incoming(name, dtype, as_array=name in lists) for name, dtype in frame.schema.items())
         names = POSTGRESQL.names(frame.columns)
         statement = f"COPY {POSTGRESQL.quote(table)} ({names}) FROM STDIN (FORMAT csv, NULL '\\N')"
-        with self.lock, self.complaining(), self.session.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-            for part in text.iter_slices(COPY_ROWS):
-                written = part.write_csv(include_header=False, quote_style="non_numeric", null_value="\\N")
-                copy.write(written.encode())
+        with self.lock, self.complaining(), self.session.cursor() as cursor:
+            sender = QueuedLibpqWriter(cursor)  # the next rows are written while the server takes those before
+            with cursor.copy(statement.encode(), writer=sender) as copy:
+                for part in text.iter_slices(COPY_ROWS):
+                    written = part.write_csv(include_header=False, quote_style="non_numeric", null_value="\\N")
+                    copy.write(written.encode())
 
     def fitted(self, value: str, kind: str) -> str:
         """Write a value of a query as it goes into a column of a table."""
@@ -150,6 +163,22 @@ class PostgreSQLConnection(IbisConnection):
         """Write the type of a new column."""
         return sql_type(dtype)
 
+    def create(self, name: str, types: Mapping[str, str], *, temporary: bool = False) -> None:
+        """Create a table.
+
+        Raises:
+            MetadataStoreError: also if this user may not create temporary tables, saying how to do without.
+        """
+        try:
+            super().create(name, types, temporary=temporary)
+        except MetadataStoreError as error:
+            if not (temporary and isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege)):
+                raise
+            raise MetadataStoreError(
+                f"{self.display}: rows from elsewhere, such as `samples=`, go into a temporary table, which this user "
+                'may not create; grant TEMPORARY on the database, or pass versioning_engine="polars"'
+            ) from error
+
     def add_column(self, table: str, column: str, kind: str) -> None:
         """Add a column, if another writer was not first."""
         self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {POSTGRESQL.quote(column)} {kind}")
@@ -163,12 +192,40 @@ class PostgreSQLConnection(IbisConnection):
     def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
         """Remember what a new column of JSON holds."""
         if dtype.is_nested() and self.sql_type(dtype) == "jsonb":
+            if not self.nested_as_json:
+                raise MetadataSchemaError(
+                    f"{self.display}: column {column!r} is a {type(dtype).__name__}, and auto_cast_struct_for_jsonb is "
+                    "false; set it to true to store such columns as JSONB, or turn the column into text"
+                )
             what, text = f"{self.qualified(name)}.{POSTGRESQL.quote(column)}", f"{HOLDS}{ibis_type(dtype)}"
             self.execute(f"COMMENT ON COLUMN {what} IS {POSTGRESQL.literal(text)}")
 
     def created(self, name: str) -> None:
-        """Collect statistics of a new table at once: the server plans by them."""
-        self.execute(f"ANALYZE {self.qualified(name)}")
+        """Collect rough statistics of a new table at once, as the server plans by them, and let times be found.
+
+        Each write asks for rows of faster clocks, which are rare. As rows are stored in the order of their times, an
+        index over ranges of pages finds them, and costs writes nothing; deleted rows are few.
+        """
+        table, found = self.qualified(name), self.find(name)
+        if found is not None and METAXY_UPDATED_AT in found.sql_types:
+            self.execute(f"CREATE INDEX ON {table} USING brin ({METAXY_UPDATED_AT}) WITH (autosummarize = on)")
+            self.execute(f"CREATE INDEX ON {table} ({METAXY_DELETED_AT}) WHERE {METAXY_DELETED_AT} IS NOT NULL")
+        self.execute("SET LOCAL default_statistics_target = 10")
+        self.execute(f"ANALYZE {table}")
+
+
+def _stop(session: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    """End the statement that a session runs, so that it can run others; if that fails, end the session."""
+    server = session.pgconn
+    try:
+        session.cancel_safe(timeout=STOP_SECONDS)
+        while (result := server.get_result()) is not None:
+            if result.status == ExecStatus.COPY_IN:
+                server.put_copy_end(b"interrupted")
+            while result.status == ExecStatus.COPY_OUT and server.get_copy_data(0)[0] > 0:
+                pass
+    except psycopg.Error:
+        session.close()
 
 
 def parameters_of(address: Address) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class PostgreSQLMetadataStore(IbisMetadataStore):
     Args:
         connection_string: URL of the database: ``postgresql://user:password@host:5432/database``.
         connection_params: host, port, user, password, database, schema and other parameters of libpq instead.
-        auto_cast_struct_for_jsonb: store structs of users as JSONB; otherwise they are refused.
+        auto_cast_struct_for_jsonb: store new columns of structs as JSONB; otherwise they are refused.
         statement_timeout: seconds after which the server ends a statement.
         options: what all stores take, see `MetadataStore`; and ``table_prefix``.
 
@@ -54,7 +54,7 @@ class PostgreSQLMetadataStore(IbisMetadataStore):
 
     def connection_to(self, address: Address) -> PostgreSQLConnection:
         """Return the connection for an address."""
-        return PostgreSQLConnection(address, self.statement_timeout)
+        return PostgreSQLConnection(address, self.statement_timeout, nested_as_json=self.auto_cast_struct_for_jsonb)
 
     @classmethod
     def config_model(cls) -> type[MetadataStoreConfig]:

@@ -1,0 +1,164 @@
+"""Lakes at places that are wrong, closed or broken: one line says so, without secrets, and nothing is damaged."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.factory import rows, values
+from tests.services import guarded_s3, s3
+from tests.stores import STORES
+
+from metaxy.errors import MetadataStoreError, StoreConnectionError
+from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.ext.lancedb import LanceDBMetadataStore
+from metaxy.store.store import MetadataStore
+
+Make = Callable[..., MetadataStore]
+LAKES: dict[str, Make] = {"delta": DeltaMetadataStore, "lancedb": LanceDBMetadataStore}
+FOLDERS = {"delta": "delta/video.delta", "lancedb": "lancedb/video.lance"}  # below that of the test
+LOGS = {"delta": "_delta_log/*", "lancedb": "_versions/*"}
+DATA = {"delta": "metaxy_feature_version=*/*.parquet", "lancedb": "data/*"}
+lakes = pytest.mark.parametrize("name", LAKES)
+
+
+def complaint(do: Callable[[], Any], options: dict[str, str]) -> str:
+    """Do what must fail, and return the message: one line without the secret."""
+    with pytest.raises(StoreConnectionError) as caught:
+        do()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert ".rs:" not in message
+    assert options["AWS_SECRET_ACCESS_KEY"] not in message
+    return message
+
+
+WRONG = {
+    "bucket": ({}, "NoSuchBucket; create the bucket, or correct its name"),
+    "key": ({"AWS_ACCESS_KEY_ID": "AKIANOBODY"}, "InvalidAccessKeyId; correct the access key in storage_options"),
+    "secret": (
+        {"AWS_SECRET_ACCESS_KEY": "guessed-secret"},
+        "SignatureDoesNotMatch; correct the secret key in storage_options",
+    ),
+}
+
+
+@lakes
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_address_or_key_is_named(name: str, wrong: str) -> None:
+    change, words = WRONG[wrong]
+    bucket = "no-such-bucket" if wrong == "bucket" else guarded_s3.new_bucket()
+    options = guarded_s3.options(guarded_s3.OWNER) | change
+    with LAKES[name](f"s3://{bucket}/features", storage_options=options).open("w") as store:
+        for verb in (partial(store.read, "video"), partial(store.write, "video", rows(id=["a"]))):
+            message = complaint(verb, options)
+            assert f"s3://{bucket}/features/video" in message
+            assert words in message
+
+
+@lakes
+def test_a_key_that_may_only_read_reads(name: str) -> None:
+    address = f"s3://{guarded_s3.new_bucket()}/features"
+    owner, reader = (guarded_s3.options(who) for who in (guarded_s3.OWNER, guarded_s3.READER))
+    with LAKES[name](address, storage_options=owner).open("w") as store:
+        store.write("video", rows(id=["a"]))
+    with LAKES[name](address, storage_options=reader).open("w") as store:
+        assert values(store.read("video")) == ["a"]
+        for verb in (
+            partial(store.write, "video", rows(id=["b"])),
+            partial(store.write, "clip", store.resolve_update("clip").new),
+            partial(store.delete, "video", None),
+            partial(store.delete, "video", None, soft=False),
+            partial(store.drop_feature_metadata, "video"),
+        ):
+            message = complaint(verb, reader)
+            assert address in message
+            assert "AccessDenied; this needs a key that has the permission" in message
+    with LAKES[name](address, storage_options=owner).open("w") as store:
+        assert values(store.read("video")) == ["a"]
+        assert not store.has_feature("clip")
+        store.write("video", rows(id=["b"]))
+        assert values(store.read("video")) == ["a", "b"]
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@lakes
+@pytest.mark.parametrize("gone", ["data", "newest of the log", "oldest of the log"])
+def test_a_table_that_is_half_deleted(name: str, gone: str, tmp_path: Path) -> None:
+    """What is left is not touched, whichever half it is, until someone removes it or restores the rest."""
+    with STORES[name](tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        store.write("video", rows(id=["b"]))
+        folder = tmp_path / FOLDERS[name]
+        whole = contents(folder)
+        log = sorted(folder.glob(LOGS[name]))
+        newest = log[0] if name == "lancedb" else log[-1]  # names of Lance count down
+        oldest = log[-1] if name == "lancedb" else log[0]
+        lost = {"data": [*folder.glob(DATA[name])], "newest of the log": [newest], "oldest of the log": [oldest]}[gone]
+        assert lost
+        for path in lost:
+            path.unlink()
+        left = contents(folder)
+        if gone == "newest of the log" or (gone, name) == ("oldest of the log", "lancedb"):
+            found = ["a"] if gone == "newest of the log" else ["a", "b"]  # an older version, or the newest by itself
+            assert values(store.read("video")) == found
+        else:
+            with pytest.raises(Exception, match=r"video|parquet|lance"):
+                values(store.read("video"))
+            for verb in (partial(store.write, "video", rows(id=["c"])), partial(store.resolve_update, "clip")):
+                with pytest.raises(Exception, match=r"video|parquet|lance") as caught:
+                    verb()
+                assert isinstance(caught.value, MetadataStoreError) or verb.func == store.resolve_update
+        assert {path: data for path, data in contents(folder).items() if path in left} == left
+        for path in lost:
+            path.write_bytes(whole[path])
+        assert values(store.read("video")) == ["a", "b"]
+
+
+@lakes
+def test_a_half_deleted_table_can_be_dropped(name: str, tmp_path: Path) -> None:
+    with STORES[name](tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        for path in (tmp_path / FOLDERS[name]).glob(DATA[name]):
+            path.unlink()
+        store.drop_feature_metadata("video")
+        store.write("video", rows(id=["b"]))
+        assert values(store.read("video")) == ["b"]
+
+
+@lakes
+def test_files_of_others_at_the_place_of_a_table_stay(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / FOLDERS[name]
+    folder.mkdir(parents=True)
+    rows(id=["theirs"]).write_parquet(folder / "theirs.parquet")
+    theirs = contents(folder)
+    with STORES[name](tmp_path).open("w") as store:
+        assert not store.has_feature("video")
+        store.write("video", rows(id=["a"]))
+        store.optimize("video")
+        assert values(store.read("video")) == ["a"]
+    assert {path: data for path, data in contents(folder).items() if path in theirs} == theirs
+
+
+@lakes
+def test_the_table_of_another_format_is_not_overwritten(name: str, tmp_path: Path) -> None:
+    other = next(lake for lake in LAKES if lake != name)
+    with STORES[other](tmp_path).open("w") as store:
+        store.write("video", rows(id=["theirs"]))
+    shutil.copytree(tmp_path / FOLDERS[other], tmp_path / FOLDERS[name])
+    theirs = contents(tmp_path / FOLDERS[name])
+    with STORES[name](tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        assert values(store.read("video")) == ["a"]
+    assert {path: data for path, data in contents(tmp_path / FOLDERS[name]).items() if path in theirs} == theirs
+
+
+def test_the_guard_knows_its_users() -> None:
+    """Or the tests above would prove nothing."""
+    assert guarded_s3.options(guarded_s3.OWNER) != guarded_s3.options(guarded_s3.READER)
+    assert guarded_s3.options(guarded_s3.OWNER)["AWS_ENDPOINT_URL"] != s3.endpoint()
