@@ -102,7 +102,7 @@ def test_threads_with_stores_of_their_own_lose_nothing(tmp_path: Path) -> None:
         thread.join()
     assert failed == []
     with store_on(lake) as store:
-        found = values(store.read("video", latest_only=False))
+        found = values(store.read("video"))
     assert sorted(found) == ["a0", "a1", "a2", "b0", "b1", "b2", "first"]
 
 
@@ -176,7 +176,7 @@ def test_motherduck_is_configured_by_statements() -> None:
         "SET s3_region = 'eu-central-1'",
         """CREATE DATABASE IF NOT EXISTS "my ""lake\""" (TYPE DUCKLAKE, DATA_PATH 's3://it''s/')""",
         """CREATE OR REPLACE SECRET "b" IN MOTHERDUCK (TYPE S3, KEY_ID '***', SECRET '***')""",
-        'USE "my ""lake\"""',
+        'USE "my ""lake"""',
     ]
     alone = DuckLakeConfig.model_validate({"catalog": {"type": "motherduck", "database": "lake"}})
     assert DuckDBMetadataStore("md:", ducklake=alone).preview_ducklake_sql() == ['USE "lake"']

@@ -1,10 +1,10 @@
-"""Feature tables in a DuckLake: DuckDB computes, a catalog and Parquet files hold the rows, many processes may write."""
+"""Feature tables in a DuckLake: DuckDB computes, a catalog and Parquet files hold the rows of many writers."""
 
 import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +133,13 @@ class LakeStorage(DuckDBStorage):
         self.connection.execute(f"ALTER TABLE {table} SET PARTITIONED BY ({DUCKDB.names(columns)})")
         self.connection.execute(f"INSERT INTO {table} {query}")
 
-    def optimize(self, key: FeatureKey, keep: timedelta) -> None:
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
         """Move small writes from the catalog into files, merge small files, forget states of the lake older than this.
 
         DuckLake keeps states of all tables together, so the older ones of other tables are forgotten, too.
         """
         lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
-        before = f"TIMESTAMPTZ {DUCKDB.literal((datetime.now(timezone.utc) - keep).isoformat())}"
+        before = f"now() - to_microseconds({keep // timedelta(microseconds=1)})"  # of each call, as it comes to it
         for call in (
             f"ducklake_flush_inlined_data({lake}, table_name => {table})",
             f"ducklake_merge_adjacent_files({lake}, {table})",
