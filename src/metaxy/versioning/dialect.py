@@ -44,6 +44,7 @@ class Dialect:
     materialized: str = "AS MATERIALIZED"
     repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
     row_id: str | None = None
+    row_of_max: str = "arg_max({0}, {1})"  # the row id that goes with the greatest value
     settings: str = ""
 
     @property
