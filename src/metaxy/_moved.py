@@ -25,6 +25,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.ext.metadata_stores": (),
     "metaxy.ext.metadata_stores.delta": ("metaxy.ext.delta",),
     "metaxy.ext.metadata_stores.duckdb": ("metaxy.ext.duckdb",),
+    "metaxy.ext.metadata_stores.ducklake": ("metaxy.ext.ducklake",),
     "metaxy.ext.metadata_stores.iceberg": ("metaxy.ext.iceberg",),
     "metaxy.ext.metadata_stores.lancedb": ("metaxy.ext.lancedb",),
     "metaxy.ext.metadata_stores.postgresql": ("metaxy.ext.postgresql",),

@@ -28,6 +28,7 @@ OLD_NAMES = {
     "metaxy.ext.metadata_stores.lancedb": ("LanceDBMetadataStoreConfig", "metaxy.ext.lancedb"),
     "metaxy.ext.metadata_stores.postgresql": ("PostgreSQLMetadataStore", "metaxy.ext.postgresql"),
     "metaxy.ext.metadata_stores.duckdb": ("ExtensionSpec", "metaxy.ext.duckdb"),
+    "metaxy.ext.metadata_stores.ducklake": ("DuckLakeConfig", "metaxy.ext.ducklake"),
     "metaxy.ext.polars": ("DeltaMetadataStoreConfig", "metaxy.ext.delta"),
     "metaxy.ext.polars.handlers.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
     "metaxy.ext.polars.handlers.iceberg": ("IcebergMetadataStore", "metaxy.ext.iceberg"),
