@@ -2,6 +2,9 @@
 
 PYTHON ?= python3
 N ?= 2000
+ROWS ?= 10000,100000,1000000
+ROUNDS ?= 5
+BENCH ?=
 ON ?= engines
 ifeq ($(firstword $(shell uv --version 2>/dev/null || true)),uv)
 UV := uv
@@ -53,8 +56,8 @@ docs: .venv/.docs  ## Build the site into site/, and run the code of the README 
 reference: .venv/.docs  ## Write the tables of docs/reference.md anew, from the code
 	$(RUN) python -m tests.docs.reference
 
-bench: .venv/.dev  ## Measure how fast updates are resolved
-	$(RUN) python benchmarks/resolve.py
+bench: .venv/.dev  ## Measure all engines beside hand-written code and metaxy 0.1.11 (make bench ROWS=100000 ROUNDS=3)
+	$(RUN) python benchmarks/run.py --rows $(ROWS) --rounds $(ROUNDS) $(BENCH)
 
 budgets: .venv/.dev  ## Measure the CPU time of import, help and versions against their limits
 	$(RUN) python benchmarks/budgets.py

@@ -12,6 +12,7 @@ from tests.services import clickhouse, postgres, running, s3
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.iceberg import IcebergMetadataStore
 from metaxy.ext.lancedb import LanceDBMetadataStore
 from metaxy.ext.postgresql import PostgreSQLMetadataStore
 from metaxy.ext.sqlite import SQLiteMetadataStore
@@ -26,6 +27,10 @@ def duckdb_store(folder: Path, **options: Any) -> MetadataStore:
 
 def delta_store(folder: Path, **options: Any) -> MetadataStore:
     return DeltaMetadataStore(folder / "delta", **options)
+
+
+def iceberg_store(folder: Path, **options: Any) -> MetadataStore:
+    return IcebergMetadataStore(folder / "iceberg", **options)
 
 
 def lancedb_store(folder: Path, **options: Any) -> MetadataStore:
@@ -90,6 +95,7 @@ def page_store(folder: Path, **options: Any) -> MetadataStore:
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "delta": delta_store,
+    "iceberg": iceberg_store,
     "lancedb": lancedb_store,
     "postgresql": postgresql_store,
     "sqlite": sqlite_store,

@@ -26,11 +26,14 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.ext.metadata_stores.clickhouse": ("metaxy.ext.clickhouse",),
     "metaxy.ext.metadata_stores.delta": ("metaxy.ext.delta",),
     "metaxy.ext.metadata_stores.duckdb": ("metaxy.ext.duckdb",),
+    "metaxy.ext.metadata_stores.ducklake": ("metaxy.ext.ducklake",),
+    "metaxy.ext.metadata_stores.iceberg": ("metaxy.ext.iceberg",),
     "metaxy.ext.metadata_stores.lancedb": ("metaxy.ext.lancedb",),
     "metaxy.ext.metadata_stores.postgresql": ("metaxy.ext.postgresql",),
-    "metaxy.ext.polars": ("metaxy.ext.delta",),
+    "metaxy.ext.polars": ("metaxy.ext.delta", "metaxy.ext.iceberg"),
     "metaxy.ext.polars.handlers": (),
     "metaxy.ext.polars.handlers.delta": ("metaxy.ext.delta",),
+    "metaxy.ext.polars.handlers.iceberg": ("metaxy.ext.iceberg",),
     # The default graph first: `mx.graph` is that object, and this module stands beside it.
     "metaxy.graph": (
         "metaxy.registry:graph",

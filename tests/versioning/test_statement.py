@@ -96,3 +96,18 @@ def test_db08b_the_payload_is_read_only_for_changed_samples(
     scans = [details for name, details in operators(store, statement) if name == "SEQ_SCAN"]
     reads = [scan for scan in scans if PAYLOAD & set(scan.get("Projections", []))]
     assert len(scans) > len(reads) == 2  # once for new and stale samples, once for orphaned rows; both by row id
+
+
+def test_only_samples_with_equally_late_rows_are_sorted(
+    store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement, _ = statement_of(store, monkeypatch)
+    explained = store.connection.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}").fetchall()[0][1]
+    waiting, sorted_rows = [json.loads(explained)], []
+    while waiting:
+        node = waiting.pop()
+        waiting += node["children"]
+        if node.get("operator_type") == "WINDOW":
+            sorted_rows.append(node["operator_cardinality"])
+    assert sorted_rows
+    assert sum(sorted_rows) == 0  # `b` was written twice, at two times

@@ -39,9 +39,14 @@ def order_by(source: Source, dialect: Dialect, table: str) -> str:
     name = {column: f"{table}.{dialect.quote(column)}" for column in source.columns}
     times = [name[c] for c in TIME_ORDER if c in name]
     texts = [dialect.byte_order.format(name[c]) for c in TEXT_ORDER if c in name]
-    events = [name[c] for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in name]
-    first = [f"coalesce({', '.join(events)})"] if len(events) > 1 else events
-    return ", ".join(f"{term} DESC NULLS LAST" for term in [*first, *times, *texts]) or "1"
+    event = last_event(source, dialect, table)
+    return ", ".join(f"{term} DESC NULLS LAST" for term in [*([event] if event else []), *times, *texts]) or "1"
+
+
+def last_event(source: Source, dialect: Dialect, table: str) -> str | None:
+    """Write the time of a row's last event, which comes first in the order; None if the table has no such times."""
+    events = [f"{table}.{dialect.quote(c)}" for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in source.columns]
+    return f"coalesce({', '.join(events)})" if len(events) > 1 else next(iter(events), None)
 
 
 def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], Picked]:
@@ -78,27 +83,25 @@ def _pick_by_window(
 def _pick_by_row_id(
     source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
-    """Order only the samples that have several rows: most have one, and need no sorting."""
+    """Order only the samples that have several rows, and by all of the order only those with equally late ones."""
     ids, row = dialect.names(latest.ids, "t"), f"t.{source.row_id}"
     where = f" WHERE {' AND '.join(version)}" if version else ""
-    repeated, best = f"{prefix}_repeated", f"{prefix}_best"
+    repeated, tied, best = f"{prefix}_repeated", f"{prefix}_tied", f"{prefix}_best"
     same = dialect.equal((f"b.{dialect.quote(i)}", f"t.{dialect.quote(i)}") for i in latest.ids)
+    both = dialect.equal((f"b.{dialect.quote(i)}", f"a.{dialect.quote(i)}") for i in latest.ids)
+    event = last_event(source, dialect, "t") or dialect.null_text  # without it, all are equally late
+    as_late = dialect.equal([("b.metaxy_event", event)])
+    other = f"NOT ({dialect.equal([('b.metaxy_row', row)])})"
     number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 't')})"
-    ctes = [
-        as_cte(
-            repeated,
-            f"SELECT {ids} FROM {source.sql} AS t{where} GROUP BY {ids} HAVING count(*) > 1",
-            dialect,
-            materialized=True,
-        ),
-        as_cte(
-            best,
-            f"SELECT {dialect.names(latest.ids)}, metaxy_row FROM (SELECT {ids}, {row} AS metaxy_row,"
-            f" {number} AS metaxy_n FROM {source.sql} AS t SEMI JOIN {repeated} AS b ON {same}{where})"
-            " WHERE metaxy_n = 1",
-            dialect,
-            materialized=True,
-        ),
-    ]
+    newest = f"max({event}) AS metaxy_event, {dialect.row_of_max.format(row, event)} AS metaxy_row"
+    untied = f"{dialect.names(latest.ids, 'a')}, a.metaxy_row FROM {repeated} AS a ANTI JOIN {tied} AS b ON {both}"
+    steps = {
+        repeated: f"SELECT {ids}, {newest} FROM {source.sql} AS t{where} GROUP BY {ids} HAVING count(*) > 1",
+        tied: f"SELECT {ids} FROM {source.sql} AS t JOIN {repeated} AS b ON {same} AND {as_late} AND {other}{where}",
+        best: f"SELECT {untied}\n  UNION ALL SELECT {dialect.names(latest.ids)}, metaxy_row FROM (SELECT {ids},"
+        f" {row} AS metaxy_row, {number} AS metaxy_n FROM {source.sql} AS t SEMI JOIN {tied} AS b ON {same}{where})"
+        " WHERE metaxy_n = 1",
+    }
+    ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
     from_ = f"{source.sql} AS t LEFT JOIN {best} AS b ON {same}"
     return ctes, Picked(from_, (*version, f"(b.metaxy_row IS NULL OR b.metaxy_row = {row})", *after))

@@ -1,50 +1,32 @@
 """One DuckDB database: opened with patience, extended without downloads, one cursor per thread."""
 
-import importlib.util
 import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import narwhals as nw
 
+from metaxy.config.secrets import mask_text
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError, StoreNotOpenError
 from metaxy.ext.duckdb.columns import read_names_literally
-from metaxy.ext.duckdb.functions import ADDED, add_hash_functions, function_name
-from metaxy.hashing import HashAlgorithm
+from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.extensions import ExtensionSpec, load
+from metaxy.ext.duckdb.functions import add_hash_functions
+from metaxy.storage.loading import Loaded
 from metaxy.storage.port import AccessMode
-from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_arrow
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 POLL_SECONDS = 0.05
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
-
-DUCKDB = Dialect(
-    name="duckdb",
-    hashes={
-        HashAlgorithm.MD5: "md5({0})",
-        HashAlgorithm.SHA256: "sha256({0})",
-        **{algorithm: f"{function_name(algorithm)}({{0}})" for algorithm in ADDED},
-    },
-    row_id="rowid",
-)
-
-
-@dataclass(frozen=True)
-class ExtensionSpec:
-    """A DuckDB extension: its name, where it may be installed from, and statements to run once it is loaded."""
-
-    name: str
-    repository: str = "core"
-    init_sql: Sequence[str] = ()
+SESSION = ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false")  # of each cursor
 
 
 class DuckDBConnection:
@@ -52,6 +34,7 @@ class DuckDBConnection:
 
     dialect = DUCKDB
     implementation = nw.Implementation.DUCKDB
+    session: Sequence[str] = SESSION
     reads_frames = True
 
     def __init__(
@@ -67,7 +50,17 @@ class DuckDBConnection:
         self.lock_timeout = lock_timeout
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._threads = threading.local()
+        self._loaded = Loaded()
         self._marker = f"mx_here_{uuid.uuid4().hex}"
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, for messages."""
+        return mask_text(self.database)
+
+    def message(self, error: Exception) -> str:
+        """Say what an error says, in one line and without secrets."""
+        return first_line(error)
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -86,12 +79,18 @@ class DuckDBConnection:
         self._threads = threading.local()
         try:
             self._prepare(self._connection)
-        except duckdb.Error as error:
+        except BaseException as error:
             self.close()
-            raise StoreConnectionError(f"{self.database}: {_first_line(error)}") from error
+            if isinstance(error, duckdb.Error):
+                raise StoreConnectionError(f"{self.place}: {self.message(error)}") from error
+            raise
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a new connection; nothing is downloaded unless the user says so."""
+        return {"autoinstall_known_extensions": "false", **self.config}
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-        config: dict[str, Any] = {"autoinstall_known_extensions": "false", **self.config}
+        config = self.settings()
         deadline = time.monotonic() + self.lock_timeout
         while True:
             try:
@@ -100,28 +99,28 @@ class DuckDBConnection:
                 # This process has the file open in the other mode, which does no harm to a reader.
                 if not read_only:
                     raise StoreLockedError(
-                        f"{self.database} is open for reading elsewhere in this process; close that store first"
+                        f"{self.place} is open for reading elsewhere in this process; close that store first"
                     ) from error
                 read_only = False
             except duckdb.IOException as error:
                 if not any(sign in str(error) for sign in LOCKED):
-                    raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
+                    raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
                 if time.monotonic() >= deadline:
                     raise StoreLockedError(
-                        f"{self.database} is locked by another process that writes to it (waited "
+                        f"{self.place} is locked by another process that writes to it (waited "
                         f"{self.lock_timeout:g} s); raise `lock_timeout`, or use a store for many writers, such as "
                         "PostgreSQL or Delta"
                     ) from error
                 time.sleep(POLL_SECONDS)
             except duckdb.Error as error:
-                raise StoreConnectionError(f"cannot open {self.database}: {_first_line(error)}") from error
+                raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         read_names_literally()
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET python_enable_replacements = false")
+        for statement in SESSION:
+            connection.execute(statement)
         for extension in self.extensions:
-            _load_extension(connection, extension)
+            load(connection, extension)
         add_hash_functions(connection)
         connection.create_function(self._marker, _here, [], "VARCHAR")
 
@@ -137,12 +136,12 @@ class DuckDBConnection:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """The cursor of this thread."""
         if self._connection is None:
-            raise StoreNotOpenError(f"{self.database} is closed; use `with store:`")
+            raise StoreNotOpenError(f"{self.place} is closed; use `with store:`")
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._threads, "cursor", None)
         if cursor is None:
             cursor = self._threads.cursor = self._connection.cursor()
-            cursor.execute("SET TimeZone = 'UTC'")
-            cursor.execute("SET python_enable_replacements = false")
+            for statement in self.session:
+                cursor.execute(statement)
         return cursor
 
     def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
@@ -150,7 +149,7 @@ class DuckDBConnection:
         try:
             return self.cursor.execute(statement)
         except duckdb.Error as error:
-            raise MetadataStoreError(f"{self.database}: {_first_line(error)}") from error
+            raise MetadataStoreError(f"{self.place}: {self.message(error)}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -158,10 +157,15 @@ class DuckDBConnection:
         self.execute("BEGIN TRANSACTION")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self.cursor.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # it has ended already where COMMIT failed
+                self.cursor.execute("ROLLBACK")
             raise
-        self.execute("COMMIT")
+
+    def change(self, work: Callable[[], None]) -> None:
+        """Do work that changes tables, and that changes nothing if it fails."""
+        work()
 
     def relation(self, query: str, types: object = None) -> nw.LazyFrame[Any]:  # noqa: ARG002 - DuckDB knows them
         """Return a query as a lazy frame."""
@@ -173,7 +177,7 @@ class DuckDBConnection:
         try:
             return self.cursor.sql(query).to_arrow_table()
         except duckdb.Error as error:
-            raise MetadataStoreError(f"{self.database}: {_first_line(error)}") from error
+            raise MetadataStoreError(f"{self.place}: {self.message(error)}") from error
 
     def query_of(self, frame: nw.LazyFrame[Any]) -> str:
         """Return the SQL of a lazy frame."""
@@ -203,26 +207,16 @@ class DuckDBConnection:
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
         sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
         self.cursor.register(name, sliced)
-        loaded: list[str] | None = getattr(self._threads, "loaded", None)
-        if loaded is not None:
-            loaded.append(name)
+        self._loaded.remember(name)
         return self.relation(f"SELECT * FROM {name}")
 
     def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Return the frame: statements may nest."""
         return frame
 
-    @contextmanager
-    def temporary(self) -> Iterator[None]:
+    def temporary(self) -> AbstractContextManager[None]:
         """Let go of what this thread loads in the block; otherwise it is kept until the thread or the store ends."""
-        threads, loaded = self._threads, list[str]()
-        outer, threads.loaded = getattr(threads, "loaded", None), loaded
-        try:
-            yield
-        finally:
-            threads.loaded = outer
-            for name in loaded:
-                self.cursor.unregister(name)
+        return self._loaded.forgetting(lambda name: self.cursor.unregister(name))
 
 
 def _is_there(path: str) -> bool:
@@ -249,27 +243,6 @@ def _here() -> str:
     return "here"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _load_extension(connection: duckdb.DuckDBPyConnection, extension: ExtensionSpec) -> None:
-    """Load an extension from an installed wheel, else from where DuckDB keeps them, else install it."""
-    wheel = _wheel_file(extension.name)
-    name = DUCKDB.quote(extension.name)
-    try:
-        connection.execute(f"LOAD {DUCKDB.literal(str(wheel))}" if wheel else f"LOAD {name}")
-    except duckdb.Error:
-        repository = "" if extension.repository == "core" else f" FROM {DUCKDB.quote(extension.repository)}"
-        connection.execute(f"INSTALL {name}{repository}")
-        connection.execute(f"LOAD {name}")
-    for statement in extension.init_sql:
-        connection.execute(statement)
-
-
-def _wheel_file(name: str) -> Path | None:
-    module = importlib.util.find_spec(f"duckdb_extension_{name}")
-    if module is None or not module.submodule_search_locations:
-        return None
-    folder = Path(next(iter(module.submodule_search_locations)))
-    return next(iter(folder.glob(f"extensions/v{duckdb.__version__}/{name}.duckdb_extension")), None)
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, without secrets."""
+    return mask_text(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__

@@ -12,7 +12,8 @@ import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, TableNotFoundError
-from metaxy.ext.duckdb.connection import DUCKDB, DuckDBConnection
+from metaxy.ext.duckdb.connection import DuckDBConnection
+from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.versioning.codec import by_field_forms
 
@@ -61,7 +62,7 @@ class DuckDBStorage:
         """Return all rows of a table as a relation."""
         relation = self._select(key, "*")
         if relation is None:
-            raise TableNotFoundError(f"{self.connection.database} has no table {self.table_name(key)!r}")
+            raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
         frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(relation)
         types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
         schema = self._schema(frame, tuple(types.items()))
@@ -83,7 +84,11 @@ class DuckDBStorage:
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, all in one transaction."""
-        with self._writing, self.connection.transaction():
+        with self._writing:
+            self.connection.change(lambda: self._append_all(writes))
+
+    def _append_all(self, writes: Sequence[Append]) -> None:
+        with self.connection.transaction():
             for write in writes:
                 self._append(write)
 
@@ -93,7 +98,7 @@ class DuckDBStorage:
         if write.create:
             existing = self._select(write.key, "*")
             if existing is None:
-                self.connection.execute(f"CREATE TABLE {table} AS {query}")
+                self._create(table, write, query)
                 return
             write = _fitted(write, existing)
         self._grow(table, write)
@@ -101,7 +106,10 @@ class DuckDBStorage:
         try:
             self.connection.cursor.execute(f"INSERT INTO {table} ({names}) {query}")
         except duckdb.Error as error:
-            raise MetadataSchemaError(f"feature {write.key}: {str(error).splitlines()[0]}") from error
+            raise MetadataSchemaError(f"feature {write.key}: {self.connection.message(error)}") from error
+
+    def _create(self, table: str, write: Append, query: str) -> None:  # noqa: ARG002 - lakes look at the columns
+        self.connection.execute(f"CREATE TABLE {table} AS {query}")
 
     def _grow(self, table: str, write: Append) -> None:
         relation = write.frame.to_native()
@@ -118,30 +126,37 @@ class DuckDBStorage:
         """Remove the rows that fulfil a condition."""
         table = DUCKDB.quote(self.table_name(key))
         if condition is None:
-            self.connection.execute(f"DELETE FROM {table}")
-            return
-        if any(column.lower() == "rowid" for column in self.scan(key).types):  # it hides what tells rows apart
+            self._change(f"DELETE FROM {table}")
+        elif any(column.lower() == "rowid" for column in self.scan(key).types):  # it hides what tells rows apart
             self._keep(table, ~condition.fill_null(value=False))
-            return
-        rows = self.connection.relation(f"SELECT rowid AS metaxy_row, * FROM {table}").filter(condition)
-        query = self.connection.query_of(rows.select("metaxy_row"))
-        with self._writing:
-            self.connection.execute(f"DELETE FROM {table} WHERE rowid IN ({query})")
+        else:
+            rows = self.connection.relation(f"SELECT rowid AS metaxy_row, * FROM {table}").filter(condition)
+            query = self.connection.query_of(rows.select("metaxy_row"))
+            self._change(f"DELETE FROM {table} WHERE rowid IN ({query})")
 
     def _keep(self, table: str, condition: nw.Expr) -> None:
         """Write the rows anew that fulfil a condition, and only them."""
         kept = f"metaxy_kept_{uuid.uuid4().hex}"
-        with self._writing, self.connection.transaction():
-            rows = self.connection.relation(f"SELECT * FROM {table}").filter(condition)
-            self.connection.execute(f"CREATE TEMP TABLE {kept} AS {self.connection.query_of(rows)}")
-            self.connection.execute(f"DELETE FROM {table}")
-            self.connection.execute(f"INSERT INTO {table} BY NAME FROM {kept}")
-            self.connection.execute(f"DROP TABLE {kept}")
+        rows = self.connection.query_of(self.connection.relation(f"SELECT * FROM {table}").filter(condition))
+        self._change(
+            f"CREATE TEMP TABLE {kept} AS {rows}",
+            f"DELETE FROM {table}",
+            f"INSERT INTO {table} BY NAME FROM {kept}",
+            f"DROP TABLE {kept}",
+        )
 
     def drop(self, key: FeatureKey) -> None:
         """Remove a table."""
+        self._change(f"DROP TABLE IF EXISTS {DUCKDB.quote(self.table_name(key))}")
+
+    def _change(self, *statements: str) -> None:
+        def run() -> None:
+            with self.connection.transaction():
+                for statement in statements:
+                    self.connection.execute(statement)
+
         with self._writing:
-            self.connection.execute(f"DROP TABLE IF EXISTS {DUCKDB.quote(self.table_name(key))}")
+            self.connection.change(run)
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""

@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from metaxy.config.problems import first_problem
 from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
-from metaxy.ext.duckdb.connection import DuckDBConnection, ExtensionSpec
+from metaxy.ext.duckdb.connection import DuckDBConnection
+from metaxy.ext.duckdb.extensions import ExtensionSpec, extension
+from metaxy.ext.duckdb.lake import LakeConnection, LakeStorage
 from metaxy.ext.duckdb.storage import DuckDBStorage
+from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
+from metaxy.ext.ducklake.config import DuckLakeConfig
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.handle import creates_tables
 from metaxy.store.store import MetadataStore
@@ -25,6 +30,7 @@ class DuckDBMetadataStoreConfig(MetadataStoreConfig):
     table_prefix: str | None = Field(default=None, description="prefix of all table names")
     auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
     lock_timeout: float = Field(default=10.0, ge=0, description="seconds to wait for a file that another process locks")
+    ducklake: DuckLakeConfig | None = Field(default=None, description="a DuckLake that holds the tables instead")
 
 
 class DuckDBMetadataStore(MetadataStore):
@@ -35,7 +41,9 @@ class DuckDBMetadataStore(MetadataStore):
         config: DuckDB settings for the connection.
         extensions: extensions to load: from an installed wheel, else from DuckDB's folder, else downloaded.
         table_prefix: prefix of all table names.
-        lock_timeout: seconds to wait while another process has the file locked.
+        lock_timeout: seconds to wait while another process has the file locked, or is in the way of a write.
+        ducklake: a DuckLake that holds the tables, as a `DuckLakeConfig` or a dictionary; ``database`` is then
+            ``:memory:``, or ``md:`` for MotherDuck.
         options: what all stores take, see `MetadataStore`.
 
     >>> store = DuckDBMetadataStore(":memory:")
@@ -51,13 +59,20 @@ class DuckDBMetadataStore(MetadataStore):
         extensions: Sequence[str | ExtensionSpec] | None = None,
         table_prefix: str | None = None,
         lock_timeout: float = 10.0,
+        ducklake: DuckLakeConfig | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.database = str(database)
-        named = [_extension(extension) for extension in extensions or ()]
-        self.connection = DuckDBConnection(self.database, config or {}, named, lock_timeout)
-        create = creates_tables(options.get("auto_create_tables"))
-        storage = DuckDBStorage(self.connection, table_prefix=table_prefix or "", creates_tables=create)
+        self._lake = _lake(ducklake, options.get("name"))
+        prefix, create = table_prefix or "", creates_tables(options.get("auto_create_tables"))
+        given = (self.database, config or {}, [extension(e) for e in extensions or ()], lock_timeout)
+        storage: DuckDBStorage
+        if self._lake is None:
+            self.connection = DuckDBConnection(*given)
+            storage = DuckDBStorage(self.connection, table_prefix=prefix, creates_tables=create)
+        else:
+            self.connection = LakeConnection(*given, self._lake)
+            storage = LakeStorage(self.connection, table_prefix=prefix, creates_tables=create)
         super().__init__(storage=storage, engine=SqlEngine(self.connection), **options)
 
     @classmethod
@@ -67,7 +82,36 @@ class DuckDBMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"DuckDBMetadataStore(database={mask_text(self.database.split('?', 1)[0])})"
+        lake = f", ducklake={self._lake.place}" if self._lake else ""
+        return f"DuckDBMetadataStore(database={mask_text(self.database.split('?', 1)[0])}{lake})"
+
+    @property
+    def ducklake_attachment(self) -> DuckLakeAttachmentManager:
+        """What attaches the DuckLake.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+        if self._lake is None:
+            raise RuntimeError(f"{self.display()} has no DuckLake; give it `ducklake=DuckLakeConfig(…)`")
+        return self._lake
+
+    @property
+    def ducklake_attachment_config(self) -> DuckLakeConfig:
+        """Where the DuckLake has its catalog and files.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+        return self.ducklake_attachment.config
+
+    def preview_ducklake_sql(self) -> list[str]:
+        """Return the statements that attach the DuckLake, with secrets hidden.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+        return self.ducklake_attachment.preview_sql()
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -75,11 +119,10 @@ class DuckDBMetadataStore(MetadataStore):
         return f"duckdb:///{self.database}"
 
 
-def _extension(extension: str | ExtensionSpec) -> ExtensionSpec:
-    if isinstance(extension, ExtensionSpec):
-        return extension
-    if not isinstance(extension, str):
-        raise TypeError(f"an extension is a name or an ExtensionSpec, not {type(extension).__name__}")
-    if not extension.replace("_", "").isalnum():
-        raise InvalidConfigError(f"{extension!r} is no name of a DuckDB extension")
-    return ExtensionSpec(extension)
+def _lake(given: DuckLakeConfig | Mapping[str, Any] | None, name: str | None) -> DuckLakeAttachmentManager | None:
+    if given is None:
+        return None
+    try:
+        return DuckLakeAttachmentManager(DuckLakeConfig.model_validate(given), name)
+    except ValidationError as error:  # its own text has many lines
+        raise InvalidConfigError(first_problem(error, prefix=["ducklake"])) from None

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreNotOpen
 from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, taught
 from metaxy.ext.ibis.hashing import templates
 from metaxy.hashing import HashAlgorithm
+from metaxy.storage.loading import Loaded
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
@@ -58,7 +59,7 @@ class IbisConnection:
         self.display = display
         self.lock = threading.RLock()
         self._ibis: Any = None
-        self._threads = threading.local()
+        self._loaded = Loaded()
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -231,9 +232,7 @@ class IbisConnection:
         return self._temporary_table(name, schema)
 
     def _temporary_table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:
-        loaded: list[str] | None = getattr(self._threads, "loaded", None)
-        if loaded is not None:
-            loaded.append(name)
+        self._loaded.remember(name)
         return self.relation(f"SELECT * FROM {self.dialect.quote(name)}", lambda: schema)
 
     def create(
@@ -262,17 +261,13 @@ class IbisConnection:
     def created(self, name: str) -> None:
         """Do what a new table needs once it has rows."""
 
-    @contextmanager
-    def temporary(self) -> Iterator[None]:
+    def temporary(self) -> AbstractContextManager[None]:
         """Drop what this thread loads in the block; otherwise it is kept until the store is closed."""
-        threads, loaded = self._threads, list[str]()
-        outer, threads.loaded = getattr(threads, "loaded", None), loaded
-        try:
-            yield
-        finally:
-            threads.loaded = outer
-            for name in loaded if self._ibis is not None else ():
-                self.execute(f"DROP TABLE {self.dialect.quote(name)}")
+        return self._loaded.forgetting(self._drop_temporary)
+
+    def _drop_temporary(self, name: str) -> None:
+        if self._ibis is not None:
+            self.execute(f"DROP TABLE {self.dialect.quote(name)}")
 
 
 def _temporary_name() -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import duckdb
 from ibis.common.exceptions import IbisError
 
-from metaxy.ext.duckdb.connection import DUCKDB
+from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.any import AnyConnection
 from metaxy.hashing import HashAlgorithm

@@ -1,0 +1,169 @@
+"""Feature tables in a DuckLake: DuckDB computes, a catalog and Parquet files hold the rows of many writers."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError
+from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection, first_line
+from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
+from metaxy.ext.duckdb.storage import DuckDBStorage
+from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
+from metaxy.ext.ducklake.config import DuckDBCatalogConfig
+from metaxy.storage.files import partition_columns
+from metaxy.storage.port import Append
+from metaxy.storage.retrying import retried
+
+UNSIGNED = "allow_unsigned_extensions"
+ATTEMPTS = 1000  # `lock_timeout` ends them
+IN_THE_WAY = (  # what catalogs say about a writer that will soon be done
+    *LOCKED,
+    "database is locked",
+    "Transaction conflict",
+    "conflict on",
+    "Exceeded the maximum retry count",
+    "could not serialize access",
+    "deadlock detected",
+    "already exists",  # two created the catalog
+)
+_PREAMBLE = re.compile(r'.*?Failed to attach DuckLake MetaData "[^"]*" at path \+ "[^"]*"')
+
+
+class LakeConnection(DuckDBConnection):
+    """One DuckDB database with a DuckLake attached, which is where unqualified names lead."""
+
+    def __init__(
+        self,
+        database: str,
+        config: Mapping[str, str],
+        extensions: Sequence[ExtensionSpec],
+        lock_timeout: float,
+        lake: DuckLakeAttachmentManager,
+    ) -> None:
+        super().__init__(_instance(database, lake), config, extensions, lock_timeout)
+        self.lake = lake
+        self.session = (*SESSION, lake.use_sql)
+        self._skips_signatures = False
+
+    @property
+    def place(self) -> str:
+        """Where the tables are, for messages."""
+        return f"DuckLake {self.lake.place}"
+
+    def message(self, error: Exception) -> str:
+        """Say what an error says, in one line and without secrets."""
+        return self.lake.masked(_PREAMBLE.sub("", first_line(error)))
+
+    # -- opening -------------------------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a new connection.
+
+        To check the signature of an extension takes longer than all else, so this is done once per process: afterwards,
+        the same files are loaded without it, and then the check is turned on again.
+        """
+        settings = super().settings()
+        private = self.database.startswith(":memory:") and UNSIGNED not in settings
+        self._skips_signatures = private and all(map(is_genuine, self.lake.extensions))
+        return {**settings, UNSIGNED: "true"} if self._skips_signatures else settings
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        for name in self.lake.extensions:
+            load_installed(connection, name)
+        if self._skips_signatures:
+            connection.execute(f"SET {UNSIGNED} = false")
+        super()._prepare(connection)
+        self.change(lambda: self._attach(connection))
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Attach the lake; while another process creates its catalog, or has it locked, this fails."""
+        found = self._attached(connection)
+        self.lake.configure(connection)
+        if found is not None and self._attached(connection) != found:
+            raise InvalidConfigError(
+                f"{self.place}: another DuckLake is attached to {self.database} as {self.lake.config.alias!r} in this "
+                "process; choose another `alias`"
+            )
+
+    def _attached(self, connection: duckdb.DuckDBPyConnection) -> object:
+        """Return which lake bears our alias in this database, None if there is none."""
+        secrets = "SELECT secret_string FROM duckdb_secrets() WHERE name = lower(?)"
+        known = f"SELECT ({secrets}) FROM duckdb_databases() WHERE database_name = ?"
+        return connection.execute(known, [self.lake.secret_name, self.lake.config.alias]).fetchone()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def change(self, work: Callable[[], None]) -> None:
+        """Do work that changes nothing if it fails; again, for as long as another writer is in its way.
+
+        Raises:
+            StoreLockedError: if that takes too long.
+        """
+        deadline = time.monotonic() + self.lock_timeout
+        try:
+            retried(work, lambda error: _is_in_the_way(error) and time.monotonic() < deadline, ATTEMPTS)
+        except (duckdb.Error, MetadataStoreError) as error:
+            if not _is_in_the_way(error):
+                raise
+            raise StoreLockedError(
+                f"{self.place}: other processes were in the way for {self.lock_timeout:g} s; raise `lock_timeout`, or "
+                f"use a catalog for many writers, such as PostgreSQL ({self.message(_cause(error))})"
+            ) from error
+
+
+class LakeStorage(DuckDBStorage):
+    """Implements the storage port; tables are partitioned by feature version, and can be tidied."""
+
+    connection: LakeConnection
+
+    def _create(self, table: str, write: Append, query: str) -> None:
+        columns = partition_columns(write.frame.columns)
+        if not columns:
+            super()._create(table, write, query)
+            return
+        self.connection.execute(f"CREATE TABLE {table} AS FROM ({query}) LIMIT 0")
+        self.connection.execute(f"ALTER TABLE {table} SET PARTITIONED BY ({DUCKDB.names(columns)})")
+        self.connection.execute(f"INSERT INTO {table} {query}")
+
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
+        """Move small writes from the catalog into files, merge small files, forget states of the lake older than this.
+
+        DuckLake keeps states of all tables together, so the older ones of other tables are forgotten, too.
+        """
+        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
+        before = f"now() - to_microseconds({keep // timedelta(microseconds=1)})"  # of each call, as it comes to it
+        for call in (
+            f"ducklake_flush_inlined_data({lake}, table_name => {table})",
+            f"ducklake_merge_adjacent_files({lake}, {table})",
+            f"ducklake_rewrite_data_files({lake}, {table})",
+            f"ducklake_expire_snapshots({lake}, older_than => {before})",
+            f"ducklake_cleanup_old_files({lake}, older_than => {before})",
+        ):
+            self._change(f"CALL {call}")
+
+
+def _instance(database: str, lake: DuckLakeAttachmentManager) -> str:
+    """Name the DuckDB database; DuckDB attaches a file once in a process, so all who use it as a catalog share one."""
+    catalog = lake.config.catalog
+    if database != ":memory:" or not isinstance(catalog, DuckDBCatalogConfig):
+        return database
+    path = str(Path(catalog.uri).absolute())
+    return f":memory:metaxy_{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+def _cause(error: Exception) -> Exception:
+    return error.__cause__ if isinstance(error.__cause__, duckdb.Error) else error
+
+
+def _is_in_the_way(error: Exception) -> bool:
+    """Return whether a statement failed because of what another process does at the same time."""
+    cause = _cause(error)
+    return isinstance(cause, duckdb.Error) and any(words in str(cause) for words in IN_THE_WAY)

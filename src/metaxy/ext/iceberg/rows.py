@@ -1,0 +1,98 @@
+"""Rows as Iceberg can keep them, and those that stay after a delete."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_FEATURE_VERSION
+from metaxy.errors import MetadataSchemaError
+from metaxy.storage.files import one_line
+from metaxy.versioning.frames import to_polars_lazy
+
+GONE = "metaxy_gone"
+# Iceberg has neither categories nor small or unsigned integers.
+TYPES: Mapping[type[pl.DataType], pl.DataType] = {
+    **dict.fromkeys((pl.Categorical, pl.Enum), pl.String()),
+    **dict.fromkeys((pl.Int8, pl.Int16, pl.UInt8, pl.UInt16), pl.Int32()),
+    **dict.fromkeys((pl.UInt32, pl.UInt64), pl.Int64()),
+    pl.Float16: pl.Float32(),
+}
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a delete leaves of the parts of a table that it touches.
+
+    ``versions`` are the feature versions to write anew, None for the whole table; ``rows`` are those that stay in them.
+    """
+
+    versions: tuple[str, ...] | None
+    rows: pl.DataFrame
+
+
+def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
+    """Say how to delete rows by rewriting the feature versions that they are in, None if there are no such rows.
+
+    A row goes only where the condition is true, not where it is NULL.
+    """
+    flagged = to_polars_lazy(rows.with_columns(condition.alias(GONE))).with_columns(pl.col(GONE).fill_null(value=False))
+    gone, keep = flagged.filter(pl.col(GONE)), flagged.filter(~pl.col(GONE)).drop(GONE)
+    if METAXY_FEATURE_VERSION not in rows.collect_schema():
+        return Rest(None, keep.collect()) if gone.head(1).collect().height else None
+    version = pl.col(METAXY_FEATURE_VERSION)
+    versions = gone.select(version).unique().collect().to_series()
+    if versions.is_empty():
+        return None
+    if versions.null_count():
+        return Rest(None, keep.collect())
+    return Rest(tuple(versions), keep.filter(version.is_in(versions.to_list())).collect())
+
+
+def stored_type(dtype: pl.DataType) -> pl.DataType:
+    """Return the type that Iceberg has for a Polars type, and for the members of one.
+
+    >>> stored_type(pl.List(pl.UInt8))
+    List(Int32)
+    """
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({field.name: stored_type(_instance(field.dtype)) for field in dtype.fields})
+    if isinstance(dtype, pl.Map):
+        return pl.Map(stored_type(_instance(dtype.key)), stored_type(_instance(dtype.value)))
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return pl.List(stored_type(_instance(dtype.inner)))
+    if isinstance(dtype, pl.Datetime):
+        return pl.Datetime("us", "UTC" if dtype.time_zone else None)
+    return TYPES.get(type(dtype), dtype)
+
+
+def _instance(dtype: Any) -> pl.DataType:
+    instance: pl.DataType = dtype() if isinstance(dtype, type) else dtype
+    return instance
+
+
+def storable(frame: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Give columns the types that Iceberg has for them.
+
+    Raises:
+        MetadataSchemaError: if a value does not fit.
+    """
+    wanted = {name: stored_type(dtype) for name, dtype in frame.schema.items()}
+    for name, dtype in wanted.items():
+        if dtype != frame.schema[name]:
+            frame = frame.with_columns(_cast(frame[name], dtype, where))
+    return frame
+
+
+def _cast(column: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
+    problem = f"{where}: column {column.name!r} is {column.dtype}, which Iceberg would store as {dtype}"
+    try:
+        cast = column.cast(dtype)
+        same = cast.cast(column.dtype).equals(column)
+    except pl.exceptions.PolarsError as error:
+        raise MetadataSchemaError(f"{problem}: {one_line(error)}") from error
+    if not same:
+        raise MetadataSchemaError(f"{problem}: some values would change; cast the column before writing it")
+    return cast

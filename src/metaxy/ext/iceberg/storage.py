@@ -1,0 +1,303 @@
+"""Iceberg as a storage: one table per feature in a namespace of a catalog."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import narwhals as nw
+import polars as pl
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+    ValidationException,
+)
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
+from pyiceberg.table import Table
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+
+from metaxy.columns import METAXY_FEATURE_VERSION
+from metaxy.config.secrets import mask_values
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import StoreNotOpenError, TableNotFoundError
+from metaxy.ext.iceberg.rows import rest_after, storable
+from metaxy.storage.files import partition_columns, reported
+from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.retrying import retried
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.frames import collect_to_polars
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DATABASE = "catalog.db"
+CONFLICTS = (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    TableAlreadyExistsError,
+    ValidationException,
+    IntegrityError,
+)
+FAILURES: tuple[type[Exception], ...] = (OSError, SQLAlchemyError, ValueError, KeyError, *CONFLICTS)
+TABLE_PROPERTIES = {
+    "write.metadata.delete-after-commit.enabled": "true",  # else each write leaves a file with the whole history
+    "write.metadata.previous-versions-max": "50",
+    "commit.retry.num-retries": "0",  # we try again ourselves, on the schema that is there then
+}
+
+
+class TableIdentifier(NamedTuple):
+    """Where a catalog has a table."""
+
+    namespace: str
+    name: str
+
+
+class IcebergStorage:
+    """Implements the storage port: one Iceberg table per feature in a namespace of a catalog."""
+
+    capabilities = Capabilities(creates_tables=True)
+
+    def __init__(
+        self,
+        warehouse: str,
+        namespace: str,
+        catalog_name: str,
+        properties: Mapping[str, str],
+        *,
+        create_namespace: bool,
+    ) -> None:
+        self.warehouse = warehouse
+        self.namespace = namespace
+        self.catalog_name = catalog_name
+        self.properties = dict(properties)
+        self.create_namespace = create_namespace
+        self._catalog: Catalog | None = None
+
+    # -- catalog -----------------------------------------------------------------------------------------------------
+
+    @property
+    def own_database(self) -> Path | None:
+        """The database of the catalog, if it is a file that we keep in the warehouse."""
+        return None if {"uri", "type", "py-catalog-impl"} & set(self.properties) else Path(self.warehouse) / DATABASE
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect to the catalog; one of our own is created when it is first opened for writing."""
+        database = self.own_database
+        if database and mode == "r" and not database.exists():
+            return
+        with reported(self.warehouse, FAILURES, self._hide):
+            properties = {"warehouse": self.warehouse, **self.properties}
+            if database:
+                database.parent.mkdir(parents=True, exist_ok=True)
+                own = {"type": "sql", "uri": f"sqlite:///{database}?timeout=60", "warehouse": database.parent.as_uri()}
+                properties = own | self.properties
+            self._catalog = retried(lambda: load_catalog(self.catalog_name, **properties), _created_meanwhile, 10)
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._catalog is not None:
+            self._catalog.close()
+            self._catalog = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog of the open store."""
+        if self._catalog is None:
+            raise StoreNotOpenError(f"the catalog of {self.warehouse} is closed; use `with store:`")
+        return self._catalog
+
+    def _hide(self, text: str) -> str:
+        return mask_values(text, self.properties)
+
+    def identifier(self, key: FeatureKey) -> TableIdentifier:
+        """Say where the catalog has a feature's table."""
+        return TableIdentifier(self.namespace, key.table_name)
+
+    @contextmanager
+    def _errors(self, key: FeatureKey, doing: str = "") -> Iterator[None]:
+        place = f"{doing}{'.'.join(self.identifier(key))} in {self.warehouse}"
+        with reported(place, FAILURES, self._hide), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Delete operation did not match any records")
+            try:
+                yield
+            except (NoSuchTableError, NoSuchNamespaceError) as error:
+                raise TableNotFoundError(f"there is no Iceberg table {place}") from error
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def has_table(self, key: FeatureKey) -> bool:
+        """Return whether the catalog has the table, and it was ever written to."""
+        if self._catalog is None:
+            return False
+        with self._errors(key):
+            try:
+                return _was_written(self._table(key))
+            except (NoSuchTableError, NoSuchNamespaceError):
+                return False
+
+    def _table(self, key: FeatureKey) -> Table:
+        if self._catalog is None:
+            raise TableNotFoundError(f"there is no Iceberg catalog in {self.warehouse} yet")
+        return self.catalog.load_table(self.identifier(key))
+
+    def scan(self, key: FeatureKey) -> Scan:
+        """Return all rows of the table's current state, lazily."""
+        with self._errors(key):
+            table = self._table(key)
+            if not _was_written(table):
+                raise NoSuchTableError
+            frame = nw.from_native(_rows(table))
+            schema = frame.collect_schema()
+            return Scan(frame, schema, by_field=by_field_forms(schema))
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows; each table gets all of its rows or none."""
+        for write in writes:
+            rows = storable(collect_to_polars(write.frame), f"feature {write.key}")
+            with self._errors(write.key, "cannot write to "):
+                retried(partial(self._commit, write.key, rows), _conflicts)
+
+    def _commit(self, key: FeatureKey, rows: pl.DataFrame) -> None:
+        """Append to a table, which another writer may create or change in between.
+
+        Polars writes the files: PyIceberg turns NULL into empty where lists and maps hold structs.
+        """
+        try:
+            table = self._table(key)
+        except (NoSuchTableError, NoSuchNamespaceError):
+            table = self._create(key, rows.head(0).to_arrow().schema)
+        rows.lazy().sink_iceberg(table, mode="append", schema_mode="merge", storage_options=_options(table))
+
+    def _create(self, key: FeatureKey, schema: "pa.Schema") -> Table:
+        """Create a table, which counts as absent until it has its first rows."""
+        if self.create_namespace:
+            self.catalog.create_namespace_if_not_exists(self.namespace)
+        new = self.catalog.create_table_transaction(self.identifier(key), schema=schema, properties=TABLE_PROPERTIES)
+        with new.update_spec() as spec:
+            for column in partition_columns(schema.names):
+                spec.add_identity(column)
+        return new.commit_transaction()
+
+    # -- removing ----------------------------------------------------------------------------------------------------
+
+    def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        """Remove the rows that fulfil a condition, by writing what stays of the feature versions that they are in."""
+        with self._errors(key, "cannot delete from "):
+            retried(partial(self._delete, key, condition), _conflicts)
+
+    def _delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
+        table = self._table(key)
+        if table.current_snapshot() is None:
+            return
+        if condition is None:
+            table.delete(AlwaysTrue())
+            return
+        rest = rest_after(nw.from_native(_rows(table)), condition)
+        if rest:
+            self._replace(table, rest.rows.lazy(), rest.versions)
+
+    def _replace(self, table: Table, rows: pl.LazyFrame, versions: Sequence[str] | None) -> None:
+        rows.sink_iceberg(
+            table, mode="overwrite", overwrite_filter=_of_versions(versions), storage_options=_options(table)
+        )
+
+    def drop(self, key: FeatureKey) -> None:
+        """Remove the table from the catalog, and its files."""
+        if self.has_table(key):
+            with self._errors(key, "cannot drop "):
+                self.catalog.purge_table(self.identifier(key))
+
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
+        """Merge the files of each feature version, and forget states of the table that ended long enough ago."""
+        with self._errors(key, "cannot optimize "):
+            for version in _fragmented(self._table(key)):
+                retried(partial(self._merge_files, key, version), _conflicts)
+            retried(lambda: _forget(self._table(key), datetime.now(timezone.utc) - keep), _conflicts)
+
+    def _merge_files(self, key: FeatureKey, version: str | None) -> None:
+        table = self._table(key)
+        rows = _rows(table)
+        if version is not None:
+            rows = rows.filter(pl.col(METAXY_FEATURE_VERSION) == version)
+        self._replace(table, rows.collect().lazy(), None if version is None else (version,))
+
+    def describe(self, key: FeatureKey) -> Mapping[str, str]:
+        """Say where a table lies."""
+        return {"identifier": ".".join(self.identifier(key))}
+
+
+def _rows(table: Table) -> pl.LazyFrame:
+    return pl.scan_iceberg(table, storage_options=_options(table))
+
+
+def _options(table: Table) -> dict[str, str] | None:
+    """Return what Polars must know of the place: such properties have dots in their names, those of catalogs not."""
+    return {name: str(value) for name, value in table.io.properties.items() if "." in name} or None
+
+
+def _was_written(table: Table) -> bool:
+    return table.current_snapshot() is not None
+
+
+def _conflicts(error: Exception) -> bool:
+    return isinstance(error, CONFLICTS) or _is_locked(error)
+
+
+def _created_meanwhile(error: Exception) -> bool:
+    return isinstance(error, IntegrityError) or _is_locked(error) or "already exists" in str(error)
+
+
+def _is_locked(error: Exception) -> bool:
+    return isinstance(error, OperationalError) and "locked" in str(error)
+
+
+def _of_versions(versions: Sequence[str] | None) -> BooleanExpression:
+    if not versions:
+        return AlwaysTrue()
+    return In(term=METAXY_FEATURE_VERSION, literals=set(versions))
+
+
+def _fragmented(table: Table) -> list[str | None]:
+    """List the feature versions that have several files, or None for a table without such partitions."""
+    files: dict[str | None, int] = defaultdict(int)
+    for task in table.scan().plan_files():
+        files[task.file.partition[0] if _is_partitioned(table) else None] += 1
+    return [version for version, count in files.items() if count > 1]
+
+
+def _is_partitioned(table: Table) -> bool:
+    names = [table.schema().find_column_name(field.source_id) for field in table.spec().fields]
+    return names == [METAXY_FEATURE_VERSION]
+
+
+def _forget(table: Table, moment: datetime) -> None:
+    """Remove states that ended before a moment, and the files that only they have."""
+    current = table.current_snapshot()
+    old = [s for s in table.snapshots() if s != current and s.timestamp_ms < moment.timestamp() * 1000]
+    if not old:
+        return
+    expired = {snapshot.snapshot_id for snapshot in old}
+    table.maintenance.expire_snapshots().by_ids(list(expired)).commit()
+    kept = {file for s in table.snapshots() if s.snapshot_id not in expired for file in _files(table, s)}
+    for file in {file for snapshot in old for file in _files(table, snapshot)} - kept:
+        table.io.delete(file)
+
+
+def _files(table: Table, snapshot: Any) -> Iterator[str]:
+    """List the files of a state of a table: its list of manifests, the manifests, the rows."""
+    yield snapshot.manifest_list
+    for manifest in snapshot.manifests(table.io):
+        yield manifest.manifest_path
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            yield entry.data_file.file_path
