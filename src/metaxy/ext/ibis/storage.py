@@ -155,7 +155,12 @@ class IbisStorage:
         """Write the types that the columns of rows get in a new table."""
         by_field = self.connection.by_field_type if self.capabilities.by_field != "struct" else None
         schema = write.frame.collect_schema()
-        packed = {n for n in BY_FIELD_COLUMNS if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
+        packs_text = self.capabilities.by_field == "json"
+        packed = {
+            name
+            for name in BY_FIELD_COLUMNS
+            if name in schema and (schema[name].is_nested() or (packs_text and schema[name] == nw.String()))
+        }
         return {
             name: by_field if by_field and name in packed else self.connection.sql_type(dtype)
             for name, dtype in schema.items()
