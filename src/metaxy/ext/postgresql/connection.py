@@ -209,7 +209,7 @@ class PostgreSQLConnection(IbisConnection):
         index over ranges of pages finds them, and costs writes nothing; deleted rows are few.
         """
         table, found = self.qualified(name), self.find(name)
-        if found is not None and METAXY_UPDATED_AT in found.sql_types:
+        if found is not None and {METAXY_UPDATED_AT, METAXY_DELETED_AT} <= found.sql_types.keys():
             self.execute(f"CREATE INDEX ON {table} USING brin ({METAXY_UPDATED_AT}) WITH (autosummarize = on)")
             self.execute(f"CREATE INDEX ON {table} ({METAXY_DELETED_AT}) WHERE {METAXY_DELETED_AT} IS NOT NULL")
         self.execute("SET LOCAL default_statistics_target = 10")
