@@ -124,9 +124,10 @@ def test_features_of_the_project_are_copied_by_default(
     assert "feature audio has no table" in caplog.text
 
 
-def test_fields_of_other_versions_are_kept(make: StoreFactory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["delta", "the same"])
+def test_fields_of_other_versions_are_kept(make: StoreFactory, tmp_path: Path, kind: str) -> None:
     define("video", fields=["sound", "picture"])
-    near = STORES["delta"](tmp_path, name="source")
+    near = STORES["delta"](tmp_path, name="source") if kind == "delta" else make("source")
     with near.open("w"):
         near.write("video", rows({"sound": "1", "picture": "2"}, id=["a"]))
     define("video", fields=["picture", "text"])
