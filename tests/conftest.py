@@ -1,6 +1,8 @@
 """One run of tests has one server of each kind, started when a test first asks, see `tests/services/running.py`."""
 
+import pytest
 from tests.services import running
+from tests.stores import IN_DEPTH
 
 
 def pytest_configure() -> None:
@@ -9,3 +11,13 @@ def pytest_configure() -> None:
 
 def pytest_unconfigure() -> None:
     running.end()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the slow tests what runs in depth on a store; a short run of it stays."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        in_depth = IN_DEPTH.get(item.path.parent.name, frozenset())
+        if not item.get_closest_marker("object_store") and in_depth.intersection(map(str, parameters.values())):
+            item.add_marker(pytest.mark.slow)

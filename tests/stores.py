@@ -105,3 +105,8 @@ STORES: dict[str, StoreFactory] = {
 CONFORMING: dict[str, StoreFactory] = {**STORES, "page": page_store}
 # Lakes in a bucket, for tests that are marked with `object_store`.
 ON_S3: dict[str, StoreFactory] = {"delta on S3": delta_store_on_s3, "lancedb on S3": lancedb_store_on_s3}
+# Stores that a folder of tests runs on in depth only in `make test-slow`: others have tested the same code by then.
+IN_DEPTH: dict[str, frozenset[str]] = {
+    "conformance": frozenset({"iceberg", "lancedb", "page"}),  # what is marked with `object_store` always runs
+    "golden": frozenset({"iceberg", "lancedb", "clickhouse"}),
+}
