@@ -3,14 +3,12 @@
 import gc
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 from tests.factory import define, rows, values
@@ -218,19 +216,6 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreConnectionError, match=r"store\.duckdb") as caught, duckdb_store(tmp_path).open("w"):
         pass
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_another_process_is_creating_is_opened_once_it_is_there(tmp_path: Path) -> None:
-    """Between creating the file and writing its first bytes, it looks like one that is no database."""
-    other, file = tmp_path / "other.duckdb", tmp_path / "store.duckdb"
-    duckdb.connect(str(other)).close()
-    file.touch()
-    timer = threading.Timer(0.2, lambda: file.write_bytes(other.read_bytes()))
-    timer.start()
-    with duckdb_store(tmp_path).open("w") as store:
-        store.write("video", rows(id=["a"]))
-        assert values(store.read("video")) == ["a"]
-    timer.join()
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
