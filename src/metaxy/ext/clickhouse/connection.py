@@ -139,11 +139,12 @@ class ClickHouseConnection(IbisConnection):
     def fetch(self, query: str, types: TypesOf) -> Any:
         """Run a query and return an Arrow table."""
         wanted = types()
-        names = {name: CLICKHOUSE.quote(name) for name in wanted}
-        columns = ", ".join(f"{outgoing(f'q.{names[n]}', dtype)} AS {names[n]}" for n, dtype in wanted.items())
+        # Names of users here would be seen in the query, where they may mean a table.
+        given = enumerate(wanted.items())
+        columns = ", ".join(f"{outgoing(f'q.{CLICKHOUSE.quote(name)}', dtype)} AS mx_{n}" for n, (name, dtype) in given)
         with self.lock, self.complaining():
             table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS q", use_strings=True)
-        return fetched(table, wanted)
+        return fetched(table.rename_columns(list(wanted)), wanted)
 
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:
         """Add rows as Arrow, in one block: all of them are seen, or none."""
