@@ -18,7 +18,6 @@ CLICKHOUSE = Dialect(
     contains="(position({0}, {1}) > 0)",
     # Aggregates have no order; tuples of the sorting columns and the value are sorted instead, text by bytes.
     ordered_join="arrayStringConcat(arrayMap(x -> x.2, arraySort(x -> x.1, groupArray(tuple(tuple({2}), {0})))), {1})",
-    struct_member="{0}.{1}",
     map_member="if(mapContains({0}, {1}), {0}[{1}], NULL)",  # what a map lacks would be ''
     given_map_member="JSONExtract(toJSONString({0}), {1}, 'Nullable(String)')",  # also of a Variant
     json_member="JSONExtract(CAST({0} AS Nullable(String)), {1}, 'Nullable(String)')",

@@ -6,6 +6,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+from metaxy.ext.ibis.documents import from_json, to_json
 from metaxy.ext.postgresql.columns import is_text
 from metaxy.versioning.column_types import Types
 
@@ -63,18 +64,12 @@ def _parsed(dtype: nw.dtypes.DType) -> Any:
 
 
 def _decoded(column: Any, dtype: nw.dtypes.DType) -> Any:
-    text, wanted = pl.Series("c", column), nw.Schema({"c": dtype}).to_polars()["c"]
+    text = pl.Series("c", column)
     if isinstance(dtype, nw.Binary):
         return text.str.decode("hex").to_arrow()
     if isinstance(dtype, nw.Time):
         return text.str.to_time("%H:%M:%S%.f").to_arrow()
-    if isinstance(dtype, nw.Map):  # JSON has objects, Polars decodes lists of entries
-        import json
-
-        values = [None if value is None else list(json.loads(value).items()) for value in text]
-        entries = pl.Series("c", [None if v is None else [{"key": k, "value": x} for k, x in v] for v in values])
-        return entries.cast(wanted).to_arrow()
-    return text.str.json_decode(wanted).to_arrow()
+    return from_json(text, dtype).to_arrow()
 
 
 def incoming(name: str, dtype: pl.DataType, *, as_array: bool) -> pl.Expr:
@@ -88,9 +83,7 @@ def incoming(name: str, dtype: pl.DataType, *, as_array: bool) -> pl.Expr:
     if as_array:
         return _array(value).alias(name)
     if dtype.is_nested():
-        whole = pl.struct(value.alias("v")).struct.json_encode()  # {"v":…}
-        text = whole.str.slice(5, whole.str.len_chars() - 6)
-        return pl.when(value.is_not_null()).then(text).alias(name)
+        return to_json(value).alias(name)
     return value
 
 

@@ -1,6 +1,5 @@
 """Types and values of columns: times are microseconds, dates text, lists and structs JSON."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
+from metaxy.ext.ibis.documents import from_json, to_json
 from metaxy.ext.sqlite.dialect import SQLITE
 
 # Types of columns, and what each is here. Times are microseconds, dates text, lists and structs JSON.
@@ -82,12 +82,8 @@ def read(name: str, dtype: Any, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, values, pl.String).str.to_date("%Y-%m-%d")
     if isinstance(dtype, nw.Boolean):
         return pl.Series(name, values, pl.Int64).cast(pl.Boolean)
-    if isinstance(dtype, nw.Map):
-        maps = [None if value is None else json.loads(value) for value in values]
-        entries = [None if m is None else [{"key": k, "value": v} for k, v in m.items()] for m in maps]
-        return pl.Series(name, entries).cast(wanted)
     if dtype.is_nested():
-        return pl.Series(name, values, pl.String).str.json_decode(wanted)
+        return from_json(pl.Series(name, values, pl.String), dtype)
     return pl.Series(name, values, wanted)
 
 
@@ -99,6 +95,5 @@ def written(column: pl.Series) -> Any:
     if column.dtype == pl.Date:
         return column.dt.to_string("%Y-%m-%d").to_list()
     if column.dtype.is_nested():
-        text = pl.select(pl.struct(column.alias("v")).struct.json_encode()).to_series()  # {"v":…}
-        return [None if absent else whole[5:-1] for absent, whole in zip(column.is_null(), text, strict=True)]
+        return column.to_frame().select(to_json(pl.col(column.name))).to_series().to_list()
     return column.to_list()
