@@ -74,13 +74,13 @@ def stamp_sql(stamp: Stamp, source: str, dialect: Dialect, casts: Mapping[str, s
     flat = _flat_sql(stamp, source, dialect)
     hashes = _hash_sql(stamp, dialect)
     final = _final_sql(stamp, dialect, casts or {})
-    return f"SELECT {final}\nFROM (SELECT *, {hashes}\n  FROM ({flat}) AS f) AS h"
+    return f"SELECT {final}\nFROM (SELECT *, {hashes}\n  FROM ({flat}) AS mx_f) AS mx_h"
 
 
 def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
-    kept = [f"s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept | stamp.verbatim))]
-    provenance = f"s.{dialect.quote(c.METAXY_PROVENANCE_BY_FIELD)}"
-    data = f"s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
+    kept = [f"mx_s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept | stamp.verbatim))]
+    provenance = f"mx_s.{dialect.quote(c.METAXY_PROVENANCE_BY_FIELD)}"
+    data = f"mx_s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
     for n, member in enumerate(stamp.members):
         value = given_member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
         kept.append(f"{value} AS metaxy_p{n}")
@@ -89,7 +89,7 @@ def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
             kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS metaxy_d{n}")
         else:
             kept.append(f"{value} AS metaxy_d{n}")
-    return f"SELECT {', '.join(kept)} FROM {source} AS s"
+    return f"SELECT {', '.join(kept)} FROM {source} AS mx_s"
 
 
 def _hash_sql(stamp: Stamp, dialect: Dialect) -> str:

@@ -36,6 +36,7 @@ SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns"
 # What must not depend on the server's configuration.
 SETTINGS = {
     "join_use_nulls": 1,  # else what a join does not find is 0 or ''; in the SQL of a subquery it has no effect
+    "prefer_column_name_to_alias": 1,  # as in every other database
     "output_format_arrow_date_as_uint16": 0,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "input_format_null_as_default": 0,  # NULL for a column that cannot hold it is an error, not 0 or ''
@@ -141,9 +142,11 @@ class ClickHouseConnection(IbisConnection):
         wanted = types()
         # Names of users here would be seen in the query, where they may mean a table.
         given = enumerate(wanted.items())
-        columns = ", ".join(f"{outgoing(f'q.{CLICKHOUSE.quote(name)}', dtype)} AS mx_{n}" for n, (name, dtype) in given)
+        columns = ", ".join(
+            f"{outgoing(f'mx_q.{CLICKHOUSE.quote(name)}', dtype)} AS mx_{n}" for n, (name, dtype) in given
+        )
         with self.lock, self.complaining():
-            table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS q", use_strings=True)
+            table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS mx_q", use_strings=True)
         return fetched(table.rename_columns(list(wanted)), wanted)
 
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:
