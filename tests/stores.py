@@ -88,6 +88,12 @@ def lancedb_store_on_s3(folder: Path, **options: Any) -> MetadataStore:
     return LanceDBMetadataStore(bucket(folder), storage_options=s3.options(), **options)
 
 
+def iceberg_store_on_s3(folder: Path, **options: Any) -> MetadataStore:
+    """A bucket does not compare and swap for Iceberg: a catalog does, here a database beside the test."""
+    properties = {"type": "sql", "uri": f"sqlite:///{folder}/catalog.db?timeout=60", **s3.iceberg_properties()}
+    return IcebergMetadataStore(bucket(folder), catalog_properties=properties, **options)
+
+
 def page_store(folder: Path, **options: Any) -> MetadataStore:
     return store_class()(folder / "page", **options)
 
@@ -104,7 +110,11 @@ STORES: dict[str, StoreFactory] = {
 # What else must conform: the store that docs/table-format.md builds.
 CONFORMING: dict[str, StoreFactory] = {**STORES, "page": page_store}
 # Lakes in a bucket, for tests that are marked with `object_store`.
-ON_S3: dict[str, StoreFactory] = {"delta on S3": delta_store_on_s3, "lancedb on S3": lancedb_store_on_s3}
+ON_S3: dict[str, StoreFactory] = {
+    "delta on S3": delta_store_on_s3,
+    "lancedb on S3": lancedb_store_on_s3,
+    "iceberg on S3": iceberg_store_on_s3,
+}
 # Stores that a folder of tests runs on in depth only in `make test-slow`: others have tested the same code by then.
 IN_DEPTH: dict[str, frozenset[str]] = {
     "conformance": frozenset({"iceberg", "lancedb", "page"}),  # what is marked with `object_store` always runs

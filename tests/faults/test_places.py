@@ -22,9 +22,11 @@ from metaxy.store.store import MetadataStore
 Make = Callable[..., MetadataStore]
 VIDEO = FeatureKey("video")
 # Stores that are files, and where: these tests fill, close, break and remove the places. Servers guard theirs.
-PLACES = {"duckdb": "store.duckdb", "delta": "delta", "lancedb": "lancedb"}
+PLACES = {"duckdb": "store.duckdb", "delta": "delta", "lancedb": "lancedb", "iceberg": "iceberg"}
 LEADING = (".duckdb", ".json", ".manifest")  # files that lead to all others
-on_disk = pytest.mark.parametrize("name", PLACES)
+on_disk = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "iceberg")) for name in PLACES]
+)
 
 
 def complaint(do: Callable[[], Any], kind: type[Exception] = MetadataStoreError) -> str:

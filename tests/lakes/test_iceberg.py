@@ -87,6 +87,19 @@ def test_a_catalog_that_does_not_answer_is_named_without_secrets(tmp_path: Path)
     assert "not-to-be-shown" not in f"{store!r} {config!r} {caught.value}"
 
 
+def test_a_catalog_of_garbage_is_named(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_bytes(b"\x00garbage\xff" * 2000)
+    for mode in ("r", "w"):
+        with (
+            pytest.raises(StoreConnectionError, match="not a database") as caught,
+            IcebergMetadataStore(tmp_path).open(mode),
+        ):
+            pass
+        assert str(tmp_path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert (tmp_path / "catalog.db").read_bytes() == b"\x00garbage\xff" * 2000
+
+
 # -- partitions --------------------------------------------------------------------------------------------------------
 
 
@@ -214,10 +227,7 @@ def on_s3(tmp_path: Path, bucket: str, **changed: str) -> IcebergMetadataStore:
     properties = {
         "type": "sql",
         "uri": f"sqlite:///{tmp_path}/catalog.db?timeout=60",
-        "s3.endpoint": s3.endpoint(),
-        "s3.access-key-id": s3.CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        "s3.secret-access-key": s3.CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        "s3.region": s3.CREDENTIALS["AWS_REGION"],
+        **s3.iceberg_properties(),
         **changed,
     }
     return IcebergMetadataStore(f"s3://{bucket}/lake", catalog_properties=properties)

@@ -31,9 +31,21 @@ def options(who: str) -> dict[str, str]:
 def new_bucket() -> str:
     """Make an empty bucket of the owner and return its name."""
     name = f"bucket-{uuid.uuid4().hex}"
-    key = address("guarded_s3")["keys"][OWNER]
-    _client("s3", address("guarded_s3")["endpoint"], key["id"], key["secret"]).create_bucket(Bucket=name)
+    _owner().create_bucket(Bucket=name)
     return name
+
+
+def remove_bucket(name: str) -> None:
+    """Remove a bucket and all that is in it."""
+    for item in _owner().list_objects_v2(Bucket=name)["Contents"]:
+        _owner().delete_object(Bucket=name, Key=item["Key"])
+    _owner().delete_bucket(Bucket=name)
+
+
+def _owner() -> Any:
+    found = address("guarded_s3")
+    key = found["keys"][OWNER]
+    return _client("s3", found["endpoint"], key["id"], key["secret"])
 
 
 def _client(service: str, endpoint: str, key: str, secret: str) -> Any:

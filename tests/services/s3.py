@@ -5,7 +5,7 @@ The server is a process of its own, since some clients hold Python's lock while 
 
 import logging
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,17 @@ def endpoint() -> str:
 def options(at: str = "") -> dict[str, str]:
     """Return what a client of object stores needs to know, of this server or one like it."""
     return {**CREDENTIALS, "AWS_ENDPOINT_URL": at or endpoint(), "AWS_ALLOW_HTTP": "true"}
+
+
+def iceberg_properties(known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what PyIceberg needs to know of this server, or of the one that `options` are for."""
+    told = known or options()
+    return {
+        "s3.endpoint": told["AWS_ENDPOINT_URL"],
+        "s3.access-key-id": told["AWS_ACCESS_KEY_ID"],
+        "s3.secret-access-key": told["AWS_SECRET_ACCESS_KEY"],
+        "s3.region": told["AWS_REGION"],
+    }
 
 
 def client() -> Any:

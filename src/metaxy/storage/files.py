@@ -14,8 +14,8 @@ ADVICE = "check the path, and who may read and write there"
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 HINTS = {
     "NoSuchBucket": "create the bucket, or correct its name",
-    "InvalidAccessKeyId": "correct the access key in storage_options",
-    "SignatureDoesNotMatch": "correct the secret key in storage_options",
+    "InvalidAccessKeyId": "correct the access key",
+    "SignatureDoesNotMatch": "correct the secret key",
     "AccessDenied": "this needs a key that has the permission",
 }
 SOURCE_LINE = re.compile(r",? ?(?:location: )?/\S+\.rs:\d+(?::\d+)?")  # where in the sources of a client
@@ -83,7 +83,8 @@ def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iter
         raise
     except failures as error:
         said = one_line(error)
-        hints = [f"; {hint}" for code, hint in HINTS.items() if code in said]
+        codes = said.replace("_", "").lower()  # some clients write NO_SUCH_BUCKET
+        hints = [f"; {hint}" for code, hint in HINTS.items() if code.lower() in codes]
         raise StoreConnectionError(hide(f"{where}: {said}{''.join(hints[:1])}")) from error
 
 

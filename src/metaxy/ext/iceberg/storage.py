@@ -29,7 +29,7 @@ from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
 from metaxy.ext.iceberg.rows import rest_after, storable
-from metaxy.storage.files import partition_columns, reported
+from metaxy.storage.files import check_reachable, partition_columns, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
@@ -92,8 +92,10 @@ class IcebergStorage:
     def open(self, mode: AccessMode) -> None:
         """Connect to the catalog; one of our own is created when it is first opened for writing."""
         database = self.own_database
-        if database and mode == "r" and not database.exists():
-            return
+        if database:
+            check_reachable(database)
+            if mode == "r" and not database.exists():
+                return
         with reported(self.warehouse, FAILURES, self._hide):
             properties = {"warehouse": self.warehouse, **self.properties}
             if database:
@@ -213,9 +215,15 @@ class IcebergStorage:
         )
 
     def drop(self, key: FeatureKey) -> None:
-        """Remove the table from the catalog, and its files."""
-        if self.has_table(key):
-            with self._errors(key, "cannot drop "):
+        """Remove the table from the catalog, and its files; its rows first, as a catalog hides what it may not do."""
+        with self._errors(key, "cannot drop "):
+            try:
+                retried(lambda: self._table(key).delete(AlwaysTrue()), _conflicts)
+            except FileNotFoundError:  # half deleted: what is left cannot be found
+                self.catalog.drop_table(self.identifier(key))
+            except (TableNotFoundError, NoSuchTableError, NoSuchNamespaceError):
+                return
+            else:
                 self.catalog.purge_table(self.identifier(key))
 
     def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
