@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -24,6 +25,7 @@ from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
+from metaxy.versioning.frames import Frame
 
 EMBEDDED = "chdb://"
 EMBEDDED_HINTS = {
@@ -85,10 +87,13 @@ class ClickHouseConnection(IbisConnection):
     by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
 
-    def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
+    def __init__(
+        self, address: Address, statement_timeout: float | None = None, *, structs_as_maps: bool = True
+    ) -> None:
         super().__init__(CLICKHOUSE, str(address))
         self.address = address
         self.statement_timeout = statement_timeout
+        self.capabilities = replace(self.capabilities, structs_as_maps=structs_as_maps)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -170,6 +175,16 @@ class ClickHouseConnection(IbisConnection):
         return f"CAST({value} AS {kind})"
 
     # -- tables --------------------------------------------------------------------------------------------------------
+
+    def load(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Copy a frame from elsewhere into a table that is dropped again."""
+        try:
+            return super().load(frame)
+        except MetadataStoreError as error:
+            if any(code in str(error) for code in ("READONLY", "ACCESS_DENIED")):
+                hint = "rows from elsewhere are put beside the tables, which needs CREATE TABLE and INSERT"
+                raise MetadataStoreError(f'{error}; {hint}; versioning_engine="polars" does without') from error
+            raise
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
