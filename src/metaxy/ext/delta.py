@@ -19,6 +19,7 @@ from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_
 from metaxy.config.secrets import mask_text, mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, TableNotFoundError
+from metaxy.ext.delta_files import Place, as_files
 from metaxy.storage.files import absolute, check_reachable, kept_for, partition_columns, remove_folder, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
@@ -31,6 +32,7 @@ from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 Layout = Literal["nested", "flat"]
 LAYOUTS = ("nested", "flat")
 FAILURES = (DeltaError, OSError)
+CREATED_MEANWHILE = "table already exists"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
 
@@ -100,21 +102,28 @@ class DeltaStorage:
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
             with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
-                retried(partial(self._commit, write), _conflicts)
+                rows = _storable(to_polars_lazy(write.frame)).collect()
+                retried(partial(self._commit, write, rows), _conflicts)
 
-    def _commit(self, write: Append) -> None:
+    def _commit(self, write: Append, rows: pl.DataFrame) -> None:
         """Append to one table, which another writer may create or change in between."""
-        frame = _storable(to_polars_lazy(write.frame))
+        place = Place(self.uri(write.key), self.storage_options or None)
         options: dict[str, Any] = {"schema_mode": "merge", **self.write_options}
-        partitions = options.pop("partition_by", None) or partition_columns(frame.collect_schema().names())
-        if write.create and partitions:
+        partitions = options.pop("partition_by", None) or partition_columns(rows.columns)
+        table = self._existing(place)
+        files = None if self.write_options else as_files(rows, table, partitions)
+        if files is not None:
+            files.commit(place, table)
+            return
+        if table is None and partitions:
             options["partition_by"] = list(partitions)
-        frame.sink_delta(
-            self.uri(write.key),
-            mode="append",
-            storage_options=self.storage_options or None,
-            delta_write_options=options,
-        )
+        rows.write_delta(place.uri, mode="append", storage_options=place.storage_options, delta_write_options=options)
+
+    def _existing(self, place: Place) -> DeltaTable | None:
+        try:
+            return DeltaTable(place.uri, storage_options=place.storage_options)
+        except DeltaTableNotFoundError:
+            return None
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
@@ -170,7 +179,8 @@ class DeltaStorage:
 
 
 def _conflicts(error: Exception) -> bool:
-    return isinstance(error, CommitFailedError)  # nothing was stored
+    """Return whether another writer was faster, so that nothing was stored."""
+    return isinstance(error, CommitFailedError) or CREATED_MEANWHILE in str(error)
 
 
 def _doubled(name: str) -> str:

@@ -1,0 +1,127 @@
+"""Who writes the files of a Delta table, Polars or delta-rs, and what their log says of them."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from deltalake import DeltaTable
+from tests.factory import everything, rows, values
+
+from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.store.store import MetadataStore
+
+Write = Callable[[MetadataStore], None]
+
+
+def file_writers(folder: Path) -> list[str]:
+    """Return who wrote each file of `video`, as the files themselves say, in the order of the commits."""
+    actions = pl.DataFrame(DeltaTable(folder / "video.delta").get_add_actions()).sort("modification_time")
+    contents = [Path(folder, "video.delta", path).read_bytes() for path in actions["path"]]
+    return ["Polars" if b"Polars" in content[-200:] else "delta-rs" for content in contents]
+
+
+def test_polars_writes_the_files_of_new_tables_and_of_old_ones(tmp_path: Path) -> None:
+    with DeltaMetadataStore(tmp_path).open("w") as store:
+        for name in ("a", "b"):
+            store.write("video", rows(id=[name], size=[1], at=[datetime(2026, 1, 1, tzinfo=timezone.utc)]))
+        assert values(store.read("video")) == ["a", "b"]
+    assert file_writers(tmp_path) == ["Polars", "Polars"]
+
+
+def more_columns(store: MetadataStore) -> None:
+    store.write("video", rows(id=["b"], size=[1]))
+
+
+def several_versions(store: MetadataStore) -> None:
+    stored = everything(store, "video").with_columns(id=pl.lit("b"))
+    other = stored.with_columns(id=pl.lit("c"), metaxy_feature_version=pl.lit("other"))
+    store.write("video", pl.concat([stored, other]), preserve_feature_version=True)
+
+
+def rules_of_the_table(store: Any) -> None:
+    path = f"{store.root_path}/video.delta"
+    DeltaTable(path).alter.add_constraint({"named": "id <> ''"})
+    store.write("video", rows(id=["b"]))
+
+
+def options_of_the_user(store: Any) -> None:
+    with DeltaMetadataStore(store.root_path, delta_write_options={"target_file_size": 1_000_000}).open("w") as other:
+        other.write("video", rows(id=["b"]))
+
+
+LEFT_TO_DELTA: dict[str, Write] = {
+    "columns that the table lacks": more_columns,
+    "several versions": several_versions,
+    "rules of the table": rules_of_the_table,
+    "options of the user": options_of_the_user,
+}
+
+
+@pytest.mark.parametrize("name", LEFT_TO_DELTA)
+def test_delta_rs_writes_what_it_alone_knows(name: str, tmp_path: Path) -> None:
+    with DeltaMetadataStore(tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        LEFT_TO_DELTA[name](store)
+        assert values(store.read("video")) == ["a", "b"]
+    first, *others = file_writers(tmp_path)
+    assert first == "Polars"
+    assert set(others) == {"delta-rs"}
+
+
+@pytest.mark.parametrize("dtype", [pl.UInt16, pl.List(pl.String), pl.Datetime("us"), pl.Datetime("us", "Europe/Paris")])
+def test_delta_rs_writes_types_that_delta_lacks(dtype: Any, tmp_path: Path) -> None:
+    with DeltaMetadataStore(tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]).with_columns(other=pl.lit(None, dtype)))
+        assert values(store.read("video")) == ["a"]
+    assert file_writers(tmp_path) == ["delta-rs"]
+
+
+def test_the_log_has_statistics_by_which_files_are_left_out(tmp_path: Path) -> None:
+    moment = datetime(2026, 1, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
+    frame = rows(id=["b", "a", "c"], size=[3, None, 1], at=[moment, moment, None], long=["x" * 100, "y", "z"])
+    with DeltaMetadataStore(tmp_path).open("w") as store:
+        store.write("video", frame)
+        (known,) = pl.DataFrame(DeltaTable(tmp_path / "video.delta").get_add_actions(flatten=True)).to_dicts()
+        assert known["num_records"] == 3
+        assert (known["min.id"], known["max.id"], known["null_count.id"]) == ("a", "c", 0)
+        assert (known["min.size"], known["max.size"], known["null_count.size"]) == (1, 3, 1)
+        assert moment - timedelta(milliseconds=1) < known["min.at"] <= moment
+        assert moment <= known["max.at"] < moment + timedelta(milliseconds=1)
+        assert known["max.long"] is None
+        assert known["null_count.metaxy_deleted_at"] == 3
+        found = store.read("video", filters=[nw.col("at") == moment])
+        assert values(found) == ["a", "b"]
+
+
+def test_delta_rs_reads_what_polars_wrote(tmp_path: Path) -> None:
+    with DeltaMetadataStore(tmp_path).open("w") as store:
+        store.write("video", rows(id=["a", "b"], size=[1, None]))
+        stored = everything(store, "video").sort("id")
+    read = pl.DataFrame(DeltaTable(tmp_path / "video.delta").to_pyarrow_table()).sort("id")
+    assert read.select(stored.columns).equals(stored)
+
+
+def test_whoever_creates_a_table_later_adds_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with DeltaMetadataStore(tmp_path).open("w") as store, DeltaMetadataStore(tmp_path).open("w") as other:
+        storage: Any = store.storage
+        looks: list[Any] = []
+        existing = storage._existing
+
+        def too_early(place: Any) -> Any:
+            looks.append(place)
+            if len(looks) > 1:
+                return existing(place)
+            other.write("video", rows(id=["b"], theirs=[1]))
+            return None
+
+        monkeypatch.setattr(storage, "_existing", too_early)
+        store.write("video", rows(id=["a"], ours=[1]))
+        assert len(looks) == 2
+        assert sorted(everything(store, "video").select("id", "ours", "theirs").rows()) == [
+            ("a", 1, None),
+            ("b", None, 1),
+        ]
