@@ -86,6 +86,24 @@ def test_duckdb_checks_and_writes_rows_with_five_statements(tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("graph")
+def test_duckdb_computes_a_lazy_increment_once_when_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = duckdb_store(tmp_path)
+    with store.open("w"):
+        store.write("video", samples(5, audio="a", frames="f"))
+        for again in (False, True):
+            new = store.resolve_update("crop", lazy=True).new
+            statements = asked(store, monkeypatch, counted_by_duckdb, partial(store.write, "crop", new))
+            computing = [text for text in statements if "expected AS" in text and "LIMIT 0" not in text]
+            assert len(computing) == 1
+            assert computing[0].startswith("CREATE TEMP TABLE")
+            assert store.resolve_update("crop").counts == {"new": 0, "stale": 0, "orphaned": 0, "unchanged": 5}
+            left = store.connection.cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary").fetchone()
+            assert left == (0,), again
+
+
+@pytest.mark.usefixtures("graph")
 def test_postgresql_is_asked_as_often_for_many_rows_as_for_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = postgresql_store(tmp_path)
     with store.open("w"):

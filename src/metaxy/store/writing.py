@@ -77,7 +77,7 @@ def prepare(
     if says_nothing(given, definition):
         return None
     engine = store.engine.for_writing(given, scope.algorithm)
-    rows = engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
+    rows = engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given, once=True)
     schema = rows.collect_schema()
     table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
