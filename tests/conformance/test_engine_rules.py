@@ -89,3 +89,24 @@ def test_fields_whose_names_begin_alike_are_told_apart(store: MetadataStore) -> 
     store.write("clip", store.resolve_update("clip").new)
     store.write("video", rows({f"{long}1": "1", f"{long}2": "3"}, id=["a"]))
     assert ids(store.resolve_update("clip")) == ([], ["a"], [])
+
+
+# Of tables, of their columns, and of steps in our statements, and in those that Ibis writes.
+OURS = [*"abcefghkprstv", "ch", "flat", "here", "i0", "k0", "k1", "low", "mx_0", "status", "stored", "t0", "t1", "v0"]
+
+
+def test_columns_may_be_called_what_our_statements_call_theirs(store: MetadataStore) -> None:
+    define("video", ids=["t", "a"])
+    define("clip", FeatureDep(feature="video", filters=["status <> 'x'"]), ids=["t", "a"])
+    payload = {name: [f"{name}{n}" for n in range(3)] for name in OURS}
+    store.write("video", rows(["1", "1", "1"], **payload))
+    store.write("clip", store.resolve_update("clip").new)
+    store.write("video", rows(["2"], **{name: values[:1] for name, values in payload.items()}))
+    store.delete("video", nw.col("status") == "status1")
+    lazily = store.resolve_update("clip", lazy=True)
+    assert values(lazily.stale, *OURS) == values(store.resolve_update("clip").stale, *OURS)
+    assert values(lazily.stale.filter(nw.col("status") == "status0"), "t") == ["t0"]
+    assert values(lazily.orphaned, "t") == ["t1"]
+    store.write("clip", store.resolve_update("clip").stale)
+    expected = [values for values in zip(*payload.values(), strict=True) if "t1" not in values]
+    assert values(store.read("clip", filters=[nw.col("t") != "t1"]), *OURS) == expected

@@ -120,6 +120,20 @@ def test_nothing_that_a_column_cannot_hold_becomes_a_default(database: Address) 
         assert values(store.read("video")) == ["a"]
 
 
+def test_structs_become_maps_only_where_that_is_wanted(database: Address) -> None:
+    define("video")
+    frame = rows(id=["a"], sizes=[{"left": 1, "right": 2, "up": None}])
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=["b"]))
+        store.connection.execute("ALTER TABLE video ADD COLUMN sizes Map(String, Int64)")
+        store.write("video", frame)
+        assert "0.5" in complaint(lambda: store.write("video", rows(id=["c"], sizes=[{"left": 0.5}])))
+    with store_in(database, auto_cast_struct_for_map=False).open("w") as store:
+        assert "'sizes' is Struct" in complaint(lambda: store.write("video", frame))
+        sizes = collect_to_polars(store.read("video")).sort("id")["sizes"]
+    assert [dict(entries) for entries in sizes.to_list()] == [{"left": 1, "right": 2}, {}]
+
+
 def test_nested_columns_of_users_keep_their_nulls(database: Address) -> None:
     define("video")
     frame = rows(id=["a", "b"], boxes=[[{"left": 1.5}], None], day=[None, None], raw=[b"\xff\x00", None])
@@ -202,6 +216,9 @@ def test_a_user_who_may_only_read(database: Address) -> None:
             assert "readonly" in complaint(write)
         assert values(store.read("video")) == ["a"]
         assert not store.has_feature("clip")
+        samples = rows(id=["c"])
+        assert 'versioning_engine="polars"' in complaint(lambda: store.resolve_update("video", samples=samples))
+        assert ids(store.resolve_update("video", samples=samples, versioning_engine="polars")) == (["c"], [], ["a"])
 
 
 def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:

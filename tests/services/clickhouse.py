@@ -141,6 +141,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers requests as a ClickHouse server does."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or answers wait 40 ms for the client's acknowledgement of their head
+    wbufsize = -1
     open_handle: Callable[[], Any]
 
     def do_GET(self) -> None:

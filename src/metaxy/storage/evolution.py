@@ -53,6 +53,17 @@ def is_lossless(source: Any, target: Any) -> bool:
     return _members_fit(source, target)
 
 
+def is_map_of(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
+    """Return whether a map can hold the members of a struct without loss.
+
+    >>> is_map_of(nw.Struct({"left": nw.Int8()}), nw.Map(nw.String(), nw.Int64()))
+    True
+    """
+    if not (isinstance(source, nw.Struct) and isinstance(target, nw.Map) and isinstance(target.key, nw.String)):
+        return False
+    return all(is_lossless(member.dtype, target.value) for member in source.fields)
+
+
 def may_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     """Return whether some values can be stored as the other type, which is found out by trying.
 
@@ -100,6 +111,8 @@ def fit_columns(
     by_field: Mapping[str, ByField],
     members: Iterable[str],
     evolution: SchemaEvolution,
+    *,
+    structs_as_maps: bool = False,
 ) -> Fit:
     """Compare a frame's columns (user columns, and system columns that must exist) with those of its table.
 
@@ -113,7 +126,11 @@ def fit_columns(
                 f"{feature}: column {name!r} differs only by case from {lower[name.lower()]!r} of its table; rename it"
             )
     different = {name: (dtype, table[name]) for name, dtype in frame.items() if name in table and dtype != table[name]}
-    doubtful = {name: types for name, types in different.items() if not is_lossless(*types)}
+    doubtful = {
+        name: types
+        for name, types in different.items()
+        if not is_lossless(*types) and not (structs_as_maps and is_map_of(*types))
+    }
     tried = {name: types for name, types in doubtful.items() if may_fit(*types)}
     refused = {name: types for name, types in doubtful.items() if name not in tried}
     new_columns = tuple(name for name in frame if name not in table)

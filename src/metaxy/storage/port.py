@@ -27,6 +27,7 @@ class Capabilities:
     transactions: bool = False
     creates_tables: bool = False
     adds_columns: bool = True
+    structs_as_maps: bool = False  # whether structs of users may go into columns that are maps
 
 
 @dataclass(frozen=True)

@@ -356,6 +356,7 @@ def fit_to_table(
         table.by_field,
         stamp.members,
         store.schema_evolution,
+        structs_as_maps=store.storage.capabilities.structs_as_maps,
     )
 
 

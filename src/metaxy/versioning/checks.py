@@ -40,7 +40,7 @@ class Checks:
 
 
 def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
-    """Write the counts to take of ``s``, by name."""
+    """Write the counts to take of ``mx_s``, by name."""
 
     def total(condition: str) -> str:
         return f"coalesce(sum(CASE WHEN {condition} THEN 1 ELSE 0 END), 0)"
@@ -48,11 +48,11 @@ def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
     def has_nul(value: str) -> str:
         return dialect.contains.format(value, dialect.nul) if dialect.nul else "FALSE"
 
-    ids = {name: f"s.{dialect.quote(name)}" for name in checks.ids}
+    ids = {name: f"mx_s.{dialect.quote(name)}" for name in checks.ids}
     counts = {f"null_id_{n}": total(f"{column} IS NULL") for n, column in enumerate(ids.values())}
     counts |= {f"nul_id_{checks.ids.index(name)}": total(has_nul(ids[name])) for name in checks.text_ids}
     for letter, name in checks.columns.items():
-        column = f"s.{dialect.quote(name)}"
+        column = f"mx_s.{dialect.quote(name)}"
         for n, member in checks.members(letter):
             value = given_member_sql(checks.stamp.given[name], column, member, dialect)
             missing = f"{value} IS NULL" if letter == "p" else f"{column} IS NOT NULL AND {value} IS NULL"
@@ -63,9 +63,9 @@ def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
 def check_sql(checks: Checks, source: str, dialect: Dialect) -> str:
     """Write the query that takes the counts, and that of the samples as ``samples``, last."""
     counts = ", ".join(f"{count} AS {name}" for name, count in counts_sql(checks, dialect).items())
-    ids = dialect.names(checks.ids, "s")
-    samples = f"SELECT count(*) FROM (SELECT DISTINCT {ids} FROM {source} AS s) AS n"
-    return f"SELECT {counts}, ({samples}) AS samples FROM {source} AS s"
+    ids = dialect.names(checks.ids, "mx_s")
+    samples = f"SELECT count(*) FROM (SELECT DISTINCT {ids} FROM {source} AS mx_s) AS mx_n"
+    return f"SELECT {counts}, ({samples}) AS samples FROM {source} AS mx_s"
 
 
 def check_polars(checks: Checks, frame: pl.DataFrame) -> dict[str, int]:

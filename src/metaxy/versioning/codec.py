@@ -116,6 +116,16 @@ def pack_polars(form: ByField, values: Mapping[str, pl.Expr]) -> pl.Expr:
     return pl.struct([v.alias(m) for m, v in values.items()]).struct.json_encode()
 
 
+def cast_polars(value: pl.Expr, source: pl.DataType | None, target: Any) -> pl.Expr:
+    """Cast a column; a struct becomes the map of its members, those that are NULL too."""
+    if not (isinstance(source, pl.Struct) and isinstance(target, pl.Map)):
+        return value.cast(target)
+    members = [
+        pl.struct(key=pl.lit(f.name), value=value.struct.field(f.name).cast(target.value)) for f in source.fields
+    ]
+    return pl.when(value.is_not_null()).then(pl.concat_list(members)).cast(target)
+
+
 # -- Arrow -------------------------------------------------------------------------------------------------------------
 
 

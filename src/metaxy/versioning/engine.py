@@ -230,7 +230,7 @@ class SqlEngine:
         """Return the rows that count, as a lazy frame of the database."""
         dialect, source = self.database.dialect, self.source(rows)
         ctes, picked = pick(source, latest, dialect, "r")
-        values = {c: f"t.{dialect.quote(c)}" for c in columns}
+        values = {c: f"mx_t.{dialect.quote(c)}" for c in columns}
         for column, form in view.forms.items():
             members = {m: source.member(column, m, dialect) for m in view.members}
             values[column] = f"{pack_sql(form, members, dialect)} AS {dialect.quote(column)}"

@@ -23,7 +23,7 @@ TEXT_ORDER = (METAXY_DATA_VERSION, METAXY_PROVENANCE)
 
 @dataclass(frozen=True)
 class Picked:
-    """Rows that count: what follows FROM, where ``t`` is the source, and the conditions that follow WHERE."""
+    """Rows that count: what follows FROM, where ``mx_t`` is the source, and the conditions that follow WHERE."""
 
     from_: str
     where: tuple[str, ...]
@@ -56,14 +56,14 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
     """
     version = []
     if latest.feature_version is not None:
-        version = [f"t.{dialect.quote(latest.version_column)} = {dialect.literal(latest.feature_version)}"]
+        version = [f"mx_t.{dialect.quote(latest.version_column)} = {dialect.literal(latest.feature_version)}"]
     after = []
     if not latest.include_deleted and METAXY_DELETED_AT in source.columns:
-        after.append(f"t.{dialect.quote(METAXY_DELETED_AT)} IS NULL")
+        after.append(f"mx_t.{dialect.quote(METAXY_DELETED_AT)} IS NULL")
     if source.keep:
-        after.append(f"t.{dialect.quote(source.keep)}")
+        after.append(f"mx_t.{dialect.quote(source.keep)}")
     if not latest.one_per_sample:
-        return [], Picked(f"{source.sql} AS t", (*version, *after))
+        return [], Picked(f"{source.sql} AS mx_t", (*version, *after))
     if source.row_id:
         return _pick_by_row_id(source, latest, dialect, prefix, version, after)
     return _pick_by_window(source, latest, dialect, version, after)
@@ -72,36 +72,37 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
 def _pick_by_window(
     source: Source, latest: Latest, dialect: Dialect, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
-    number = (
-        f"row_number() OVER (PARTITION BY {dialect.names(latest.ids, 't')} ORDER BY {order_by(source, dialect, 't')})"
-    )
+    ids, order = dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t")
+    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
     where = f" WHERE {' AND '.join(version)}" if version else ""
-    inner = f"(SELECT t.*, {number} AS metaxy_n FROM {source.sql} AS t{where}) AS t"
-    return [], Picked(inner, ("t.metaxy_n = 1", *after))
+    inner = f"(SELECT mx_t.*, {number} AS metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
+    return [], Picked(inner, ("mx_t.metaxy_n = 1", *after))
 
 
 def _pick_by_row_id(
     source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
     """Order only the samples that have several rows, and by all of the order only those with equally late ones."""
-    ids, row = dialect.names(latest.ids, "t"), f"t.{source.row_id}"
+    ids, row = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}"
     where = f" WHERE {' AND '.join(version)}" if version else ""
     repeated, tied, best = f"{prefix}_repeated", f"{prefix}_tied", f"{prefix}_best"
-    same = dialect.equal((f"b.{dialect.quote(i)}", f"t.{dialect.quote(i)}") for i in latest.ids)
-    both = dialect.equal((f"b.{dialect.quote(i)}", f"a.{dialect.quote(i)}") for i in latest.ids)
-    event = last_event(source, dialect, "t") or dialect.null_text  # without it, all are equally late
-    as_late = dialect.equal([("b.metaxy_event", event)])
-    other = f"NOT ({dialect.equal([('b.metaxy_row', row)])})"
-    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 't')})"
+    same = dialect.equal((f"mx_b.{dialect.quote(i)}", f"mx_t.{dialect.quote(i)}") for i in latest.ids)
+    both = dialect.equal((f"mx_b.{dialect.quote(i)}", f"mx_a.{dialect.quote(i)}") for i in latest.ids)
+    event = last_event(source, dialect, "mx_t") or dialect.null_text  # without it, all are equally late
+    as_late = dialect.equal([("mx_b.metaxy_event", event)])
+    other = f"NOT ({dialect.equal([('mx_b.metaxy_row', row)])})"
+    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 'mx_t')})"
     newest = f"max({event}) AS metaxy_event, {dialect.row_of_max.format(row, event)} AS metaxy_row"
-    untied = f"{dialect.names(latest.ids, 'a')}, a.metaxy_row FROM {repeated} AS a ANTI JOIN {tied} AS b ON {both}"
+    late = f"{dialect.names(latest.ids, 'mx_a')}, mx_a.metaxy_row FROM {repeated} AS mx_a"
+    table = f"{source.sql} AS mx_t"
     steps = {
-        repeated: f"SELECT {ids}, {newest} FROM {source.sql} AS t{where} GROUP BY {ids} HAVING count(*) > 1",
-        tied: f"SELECT {ids} FROM {source.sql} AS t JOIN {repeated} AS b ON {same} AND {as_late} AND {other}{where}",
-        best: f"SELECT {untied}\n  UNION ALL SELECT {dialect.names(latest.ids)}, metaxy_row FROM (SELECT {ids},"
-        f" {row} AS metaxy_row, {number} AS metaxy_n FROM {source.sql} AS t SEMI JOIN {tied} AS b ON {same}{where})"
+        repeated: f"SELECT {ids}, {newest} FROM {table}{where} GROUP BY {ids} HAVING count(*) > 1",
+        tied: f"SELECT {ids} FROM {table} JOIN {repeated} AS mx_b ON {same} AND {as_late} AND {other}{where}",
+        best: f"SELECT {late} ANTI JOIN {tied} AS mx_b ON {both}\n  UNION ALL SELECT {dialect.names(latest.ids)},"
+        f" metaxy_row FROM (SELECT {ids}, {row} AS metaxy_row, {number} AS metaxy_n FROM {table}"
+        f" SEMI JOIN {tied} AS mx_b ON {same}{where})"
         " WHERE metaxy_n = 1",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
-    from_ = f"{source.sql} AS t LEFT JOIN {best} AS b ON {same}"
-    return ctes, Picked(from_, (*version, f"(b.metaxy_row IS NULL OR b.metaxy_row = {row})", *after))
+    from_ = f"{table} LEFT JOIN {best} AS mx_b ON {same}"
+    return ctes, Picked(from_, (*version, f"(mx_b.metaxy_row IS NULL OR mx_b.metaxy_row = {row})", *after))

@@ -40,15 +40,16 @@ def show_sql(flat: str, statuses: Sequence[int], shown: Shown, dialect: Dialect)
 
     def value(item: str | Packed | Repacked) -> str:
         if isinstance(item, str):
-            return item
+            return f"mx_flat.{item}"
         if isinstance(item, Packed):
-            return pack_sql(item.form, item.shorts, dialect)
-        members = {m: member_sql(item.stored, item.short, m, dialect) for m in item.form.members}
+            members = {m: f"mx_flat.{short}" for m, short in item.shorts.items()}
+        else:
+            members = {m: member_sql(item.stored, f"mx_flat.{item.short}", m, dialect) for m in item.form.members}
         return pack_sql(item.form, members, dialect)
 
     columns = ", ".join(f"{value(item)} AS {dialect.quote(name)}" for name, item in shown.items())
     wanted = ", ".join(map(str, statuses))
-    return f"SELECT {columns} FROM ({flat}) AS flat WHERE status IN ({wanted})"
+    return f"SELECT {columns} FROM ({flat}) AS mx_flat WHERE mx_flat.status IN ({wanted})"
 
 
 def shown_types(shown: Shown, flat: Types) -> dict[str, nw.dtypes.DType]:

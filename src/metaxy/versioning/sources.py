@@ -28,6 +28,6 @@ class Source:
         """Write the value of a column as something to order by."""
         return dialect.byte_order.format(value) if column in self.texts else value
 
-    def member(self, column: str, member: str, dialect: Dialect, table: str = "t") -> str:
+    def member(self, column: str, member: str, dialect: Dialect, table: str = "mx_t") -> str:
         """Write one member of a by-field column as text."""
         return member_sql(self.by_field.get(column), f"{table}.{dialect.quote(column)}", member, dialect)

@@ -100,9 +100,9 @@ class _Statement:
         source, d = self.sources[index], self.dialect
         ctes, picked = pick(source, step.latest, d, f"i{index}")
         self.ctes += ctes
-        columns = [f"t.{d.quote(c.stored)} AS {c.short}" for c in self._early(step)]
+        columns = [f"mx_t.{d.quote(c.stored)} AS {c.short}" for c in self._early(step)]
         if self._late:
-            columns.append(f"t.{source.row_id} AS r{index}")
+            columns.append(f"mx_t.{source.row_id} AS r{index}")
         versions = [f"{source.member(v.column, v.member, d)} AS {v.short}" for v in step.versions]
         self._add(f"i{index}_rows", picked.select([*columns, *versions] or ["1 AS one"]))
         self._add_group(index, step)
@@ -122,9 +122,13 @@ class _Statement:
             return
         kept = [c.short for c in self._early(step)] + ([f"r{index}"] if self._late else [])
         # Named again: what both sides have, ClickHouse would otherwise call by its table, too.
-        columns = [f"t.{short} AS {short}" for short in kept] + [f"g.{v.short} AS {v.short}" for v in step.versions]
-        same = d.equal((f"g.{k}", f"t.{k}") for k in keys)
-        self._add(f"i{index}", f"SELECT {', '.join(columns)} FROM {rows} AS t JOIN i{index}_groups AS g ON {same}")
+        columns = [f"mx_t.{short} AS {short}" for short in kept] + [
+            f"mx_g.{v.short} AS {v.short}" for v in step.versions
+        ]
+        same = d.equal((f"mx_g.{k}", f"mx_t.{k}") for k in keys)
+        self._add(
+            f"i{index}", f"SELECT {', '.join(columns)} FROM {rows} AS mx_t JOIN i{index}_groups AS mx_g ON {same}"
+        )
 
     def _group_value(self, short: str, order: str, step: Input) -> str:
         """Hash the values of a group in order; a NULL makes it NULL, except from an optional parent."""
@@ -149,11 +153,12 @@ class _Statement:
             kind = "FULL JOIN" if step.outer else "LEFT JOIN" if step.optional else "JOIN"
             added = [short for short in self._shorts(index) if short not in columns]
             kept = [
-                f"coalesce(a.{c}, b.{c}) AS {c}" if step.outer and c in step.join else f"a.{c} AS {c}" for c in columns
+                f"coalesce(mx_a.{c}, mx_b.{c}) AS {c}" if step.outer and c in step.join else f"mx_a.{c} AS {c}"
+                for c in columns
             ]
-            same = " AND ".join(f"a.{key} = b.{key}" for key in step.join)
-            select = ", ".join([*kept, *(f"b.{short} AS {short}" for short in added)])
-            name = self._add(f"j{index}", f"SELECT {select} FROM {name} AS a {kind} i{index} AS b ON {same}")
+            same = " AND ".join(f"mx_a.{key} = mx_b.{key}" for key in step.join)
+            select = ", ".join([*kept, *(f"mx_b.{short} AS {short}" for short in added)])
+            name = self._add(f"j{index}", f"SELECT {select} FROM {name} AS mx_a {kind} i{index} AS mx_b ON {same}")
             columns += added
         self._joined_columns = columns
         return name
@@ -176,10 +181,10 @@ class _Statement:
     def _given(self) -> None:
         """Take the expected rows from the user."""
         source, d = self.sources[0], self.dialect
-        columns = [f"t.{d.quote(c.stored)} AS {c.short}" for c in self.recipe.output]
+        columns = [f"mx_t.{d.quote(c.stored)} AS {c.short}" for c in self.recipe.output]
         values = [f"{source.member(METAXY_PROVENANCE_BY_FIELD, f.member, d)} AS {f.short}" for f in self.recipe.fields]
-        where = f" WHERE t.{d.quote(source.keep)}" if source.keep else ""
-        self._add("fields", f"SELECT {', '.join([*columns, *values])}\n  FROM {source.sql} AS t{where}")
+        where = f" WHERE mx_t.{d.quote(source.keep)}" if source.keep else ""
+        self._add("fields", f"SELECT {', '.join([*columns, *values])}\n  FROM {source.sql} AS mx_t{where}")
         self._sample([c.short for c in self.recipe.output])
 
     def _sample(self, kept: Sequence[str]) -> None:
@@ -192,25 +197,28 @@ class _Statement:
 
     def _compare(self) -> str:
         """Give each row its status; returns the name of the step with the changed rows."""
-        broken = " OR ".join(f"e.{name} IS NULL" for name in (*self.recipe.match, "p"))
-        columns = ", ".join(f"e.{c}" for c in self._expected_columns)
+        broken = " OR ".join(f"mx_e.{name} IS NULL" for name in (*self.recipe.match, "p"))
+        columns = ", ".join(f"mx_e.{c}" for c in self._expected_columns)
         if self.recipe.current is None or self.current is None or not self.recipe.compare:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
-            return self._add("changed", f"SELECT {status}, {columns} FROM expected AS e")
+            return self._add("changed", f"SELECT {status}, {columns} FROM expected AS mx_e")
         self._current(self.recipe.current, self.current)
-        same = " AND ".join(f"e.{k} = c.c{n}" for n, k in enumerate(self.recipe.match))
+        same = " AND ".join(f"mx_e.{k} = mx_c.c{n}" for n, k in enumerate(self.recipe.match))
+        differs = "mx_c.low IS DISTINCT FROM mx_e.p"
+        if self.recipe.current.collapse:
+            differs += " OR mx_c.high IS DISTINCT FROM mx_e.p"
         status = (
-            f"CASE WHEN e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN c.here IS NULL THEN {NEW}"
-            f" WHEN c.stale OR c.low IS DISTINCT FROM e.p OR c.high IS DISTINCT FROM e.p THEN {STALE} END"
-            if self.recipe.current.collapse
-            else f"CASE WHEN e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN c.here IS NULL THEN {NEW}"
-            f" WHEN c.stale OR c.low IS DISTINCT FROM e.p THEN {STALE} END"
+            f"CASE WHEN mx_e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
+            f" WHEN mx_c.stale OR {differs} THEN {STALE} END"
         )
         # Only orphaned rows show what is stored; a NULL row id keeps the others out of the join that fetches it.
         stored = ", ".join(
-            "CASE WHEN e.here IS NULL THEN c.rc END AS rc" if c == "rc" else f"c.{c}" for c in self._stored_columns
+            "CASE WHEN mx_e.here IS NULL THEN mx_c.rc END AS rc" if c == "rc" else f"mx_c.{c}"
+            for c in self._stored_columns
         )
-        body = f"SELECT {status} AS status, {columns}, {stored} FROM expected AS e FULL JOIN stored AS c ON {same}"
+        body = (
+            f"SELECT {status} AS status, {columns}, {stored} FROM expected AS mx_e FULL JOIN stored AS mx_c ON {same}"
+        )
         self._add("compared", body)
         return self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True)
 
@@ -218,18 +226,18 @@ class _Statement:
         d = self.dialect
         ctes, picked = pick(source, current.latest, d, "c")
         self.ctes += ctes
-        keys = [f"t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
-        stale = f"coalesce(t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
-        payload = [f"t.{source.row_id} AS rc"] if source.row_id else self._stored_payload(current)
+        keys = [f"mx_t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
+        stale = f"coalesce(mx_t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
+        payload = [f"mx_t.{source.row_id} AS rc"] if source.row_id else self._stored_payload(current)
         shorts = ["rc"] if source.row_id else [c.short for c in current.columns]
-        provenance = f"t.{d.quote(METAXY_PROVENANCE)}"
+        provenance = f"mx_t.{d.quote(METAXY_PROVENANCE)}"
         self._stored_columns = shorts
         if not current.collapse:
             columns = [*keys, f"{provenance} AS low", f"{stale} AS stale", *payload, "1 AS here"]
             self._add("stored", picked.select(columns))
             return
-        partition = f"PARTITION BY {', '.join(f't.{d.quote(key)}' for key in current.keys)}"
-        order = ", ".join(source.ordered(i, f"t.{d.quote(i)}", d) for i in current.latest.ids)
+        partition = f"PARTITION BY {', '.join(f'mx_t.{d.quote(key)}' for key in current.keys)}"
+        order = ", ".join(source.ordered(i, f"mx_t.{d.quote(i)}", d) for i in current.latest.ids)
         over = f"OVER ({partition})"
         # `low` and `high` differ, or `stale` is set, as soon as one of the rows disagrees or has no provenance.
         columns = [
@@ -245,38 +253,40 @@ class _Statement:
         self._add("stored", "SELECT * FROM stored_rows WHERE mx_n = 1")
 
     def _stored_payload(self, current: Current) -> list[str]:
-        return [f"t.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
+        return [f"mx_t.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
 
     # -- result ------------------------------------------------------------------------------------------------------
 
     def _final(self, changed: str) -> str:
         """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
         nothing = ["NULL"] * (len(self.recipe.output) + len(self.recipe.fields))
-        values = [f"ch.{f.short}" for f in self.recipe.fields]
+        values = [f"mx_ch.{f.short}" for f in self.recipe.fields]
         current = self.recipe.current if self.current is not None and self.recipe.compare else None
         stored = list(current.columns) if current else []
         if current and self.current and self.current.row_id:
             output, joins = self._payload("JOIN")
-            rows = ["ch.status", *output, *values, "ch.p", *(f"NULL AS {c.short}" for c in stored)]
-            kept = [f"tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
-            lost = f"JOIN {self.current.sql} AS tc ON tc.{self.current.row_id} = ch.rc"
+            rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
+            kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
+            lost = f"JOIN {self.current.sql} AS mx_tc ON mx_tc.{self.current.row_id} = mx_ch.rc"
             branches = [
-                _select(rows, changed, joins, f"ch.status <> {ORPHANED}"),
-                _select(["ch.status", *nothing, "NULL", *kept], changed, [lost]),
+                _select(rows, changed, joins, f"mx_ch.status <> {ORPHANED}"),
+                _select(["mx_ch.status", *nothing, "NULL", *kept], changed, [lost]),
             ]
         else:
             output, joins = self._payload("LEFT JOIN")
             branches = [
-                _select(["ch.status", *output, *values, "ch.p", *(f"ch.{c.short}" for c in stored)], changed, joins)
+                _select(
+                    ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)], changed, joins
+                )
             ]
         return "\nUNION ALL ".join([*branches, self._counted(changed, stored)])
 
     def _counted(self, changed: str, stored: Sequence[Column]) -> str:
         """Write the row with the count, which has nothing in the columns of samples."""
         samples = [c.short for c in self.recipe.output] + [f.short for f in self.recipe.fields]
-        none = [self.dialect.nothing.format(f"ch.{short}") for short in samples]
-        lost = [self.dialect.nothing.format(f"ch.{column.short}") for column in stored]
-        from_ = f" FROM {changed} AS ch WHERE FALSE" if "{0}" in self.dialect.nothing else ""
+        none = [self.dialect.nothing.format(f"mx_ch.{short}") for short in samples]
+        lost = [self.dialect.nothing.format(f"mx_ch.{column.short}") for column in stored]
+        from_ = f" FROM {changed} AS mx_ch WHERE FALSE" if "{0}" in self.dialect.nothing else ""
         return f"SELECT {', '.join([str(COUNTS), *none, self._count(), *lost])}{from_}"
 
     def _count(self) -> str:
@@ -288,21 +298,21 @@ class _Statement:
     def _payload(self, kind: str) -> tuple[list[str], list[str]]:
         """Write the output columns, and the joins that fetch those that were left behind."""
         if not self._late:
-            return [f"ch.{c.short}" for c in self.recipe.output], []
+            return [f"mx_ch.{c.short}" for c in self.recipe.output], []
         wanted = {c.short for c in self.recipe.output}
         home: dict[str, str] = {}
         joins = []
         for index, (step, source) in enumerate(zip(self.recipe.inputs, self.sources, strict=True)):
             early = {c.short for c in self._early(step)}
             late = [c for c in step.columns if c.short in wanted - early]
-            home |= {short: f"ch.{short}" for short in early}
-            home |= {c.short: f"t{index}.{self.dialect.quote(c.stored)} AS {c.short}" for c in late}
+            home |= {short: f"mx_ch.{short}" for short in early}
+            home |= {c.short: f"mx_t{index}.{self.dialect.quote(c.stored)} AS {c.short}" for c in late}
             if late:
                 how = "LEFT JOIN" if step.optional else kind
-                joins.append(f"{how} {source.sql} AS t{index} ON t{index}.{source.row_id} = ch.r{index}")
+                joins.append(f"{how} {source.sql} AS mx_t{index} ON mx_t{index}.{source.row_id} = mx_ch.r{index}")
         return [home[c.short] for c in self.recipe.output], joins
 
 
 def _select(columns: Sequence[str], changed: str, joins: Sequence[str], where: str = "") -> str:
-    lines = [f"SELECT {', '.join(columns)}", f"FROM {changed} AS ch", *joins]
+    lines = [f"SELECT {', '.join(columns)}", f"FROM {changed} AS mx_ch", *joins]
     return "\n".join([*lines, f"WHERE {where}"] if where else lines)

@@ -15,7 +15,15 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.hashing import HashSettings
 from metaxy.versioning import polars as plan
-from metaxy.versioning.codec import ByField, given_member_sql, member_polars, pack_polars, pack_sql, type_of
+from metaxy.versioning.codec import (
+    ByField,
+    cast_polars,
+    given_member_sql,
+    member_polars,
+    pack_polars,
+    pack_sql,
+    type_of,
+)
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
@@ -74,13 +82,13 @@ def stamp_sql(stamp: Stamp, source: str, dialect: Dialect, casts: Mapping[str, s
     flat = _flat_sql(stamp, source, dialect)
     hashes = _hash_sql(stamp, dialect)
     final = _final_sql(stamp, dialect, casts or {})
-    return f"SELECT {final}\nFROM (SELECT *, {hashes}\n  FROM ({flat}) AS f) AS h"
+    return f"SELECT {final}\nFROM (SELECT *, {hashes}\n  FROM ({flat}) AS mx_f) AS mx_h"
 
 
 def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
-    kept = [f"s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept | stamp.verbatim))]
-    provenance = f"s.{dialect.quote(c.METAXY_PROVENANCE_BY_FIELD)}"
-    data = f"s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
+    kept = [f"mx_s.{dialect.quote(name)}" for name in (*stamp.user_columns, *sorted(stamp.kept | stamp.verbatim))]
+    provenance = f"mx_s.{dialect.quote(c.METAXY_PROVENANCE_BY_FIELD)}"
+    data = f"mx_s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
     for n, member in enumerate(stamp.members):
         value = given_member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
         kept.append(f"{value} AS metaxy_p{n}")
@@ -89,7 +97,7 @@ def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
             kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS metaxy_d{n}")
         else:
             kept.append(f"{value} AS metaxy_d{n}")
-    return f"SELECT {', '.join(kept)} FROM {source} AS s"
+    return f"SELECT {', '.join(kept)} FROM {source} AS mx_s"
 
 
 def _hash_sql(stamp: Stamp, dialect: Dialect) -> str:
@@ -135,7 +143,7 @@ def stamp_polars(stamp: Stamp, frame: pl.LazyFrame, casts: Mapping[str, Any] | N
     kept = sorted(stamp.kept | stamp.verbatim)
     flat = frame.select(*stamp.user_columns, *kept, *_flat_polars(stamp, schema))
     hashed = flat.with_columns(_hash_polars(stamp))
-    return hashed.select(_final_polars(stamp, casts or {}))
+    return hashed.select(_final_polars(stamp, schema, casts or {}))
 
 
 def _flat_polars(stamp: Stamp, schema: pl.Schema) -> list[pl.Expr]:
@@ -160,7 +168,7 @@ def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
     return [pl.coalesce([*given, sample("metaxy_p")]).alias("metaxy_p"), own.alias("metaxy_d")]
 
 
-def _final_polars(stamp: Stamp, casts: Mapping[str, Any]) -> list[pl.Expr]:
+def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> list[pl.Expr]:
     values: dict[str, pl.Expr] = {name: pl.col(name) for name in stamp.user_columns}
     for prefix, name in PACKED.items():
         members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}
@@ -175,8 +183,9 @@ def _final_polars(stamp: Stamp, casts: Mapping[str, Any]) -> list[pl.Expr]:
     for name, constant in constants.items():
         kept = pl.col(name).cast(constant_type(name)) if name in stamp.kept else None
         values[name] = constant if kept is None else pl.coalesce(kept, constant)
-    cast = {name: value.cast(casts[name]) if name in casts else value for name, value in values.items()}
-    return [value.alias(name) for name, value in cast.items()]
+    for name in casts.keys() & values.keys():
+        values[name] = cast_polars(values[name], schema.get(name), casts[name])
+    return [value.alias(name) for name, value in values.items()]
 
 
 def constant_type(column: str) -> pl.DataType:

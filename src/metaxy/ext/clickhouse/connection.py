@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -24,6 +25,7 @@ from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
+from metaxy.versioning.frames import Frame
 
 EMBEDDED = "chdb://"
 EMBEDDED_HINTS = {
@@ -36,6 +38,7 @@ SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns"
 # What must not depend on the server's configuration.
 SETTINGS = {
     "join_use_nulls": 1,  # else what a join does not find is 0 or ''; in the SQL of a subquery it has no effect
+    "prefer_column_name_to_alias": 1,  # as in every other database
     "output_format_arrow_date_as_uint16": 0,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "input_format_null_as_default": 0,  # NULL for a column that cannot hold it is an error, not 0 or ''
@@ -84,10 +87,13 @@ class ClickHouseConnection(IbisConnection):
     by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
 
-    def __init__(self, address: Address, statement_timeout: float | None = None) -> None:
+    def __init__(
+        self, address: Address, statement_timeout: float | None = None, *, structs_as_maps: bool = True
+    ) -> None:
         super().__init__(CLICKHOUSE, str(address))
         self.address = address
         self.statement_timeout = statement_timeout
+        self.capabilities = replace(self.capabilities, structs_as_maps=structs_as_maps)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -141,9 +147,11 @@ class ClickHouseConnection(IbisConnection):
         wanted = types()
         # Names of users here would be seen in the query, where they may mean a table.
         given = enumerate(wanted.items())
-        columns = ", ".join(f"{outgoing(f'q.{CLICKHOUSE.quote(name)}', dtype)} AS mx_{n}" for n, (name, dtype) in given)
+        columns = ", ".join(
+            f"{outgoing(f'mx_q.{CLICKHOUSE.quote(name)}', dtype)} AS mx_{n}" for n, (name, dtype) in given
+        )
         with self.lock, self.complaining():
-            table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS q", use_strings=True)
+            table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS mx_q", use_strings=True)
         return fetched(table.rename_columns(list(wanted)), wanted)
 
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:
@@ -167,6 +175,16 @@ class ClickHouseConnection(IbisConnection):
         return f"CAST({value} AS {kind})"
 
     # -- tables --------------------------------------------------------------------------------------------------------
+
+    def load(self, frame: Frame) -> nw.LazyFrame[Any]:
+        """Copy a frame from elsewhere into a table that is dropped again."""
+        try:
+            return super().load(frame)
+        except MetadataStoreError as error:
+            if any(code in str(error) for code in ("READONLY", "ACCESS_DENIED")):
+                hint = "rows from elsewhere are put beside the tables, which needs CREATE TABLE and INSERT"
+                raise MetadataStoreError(f'{error}; {hint}; versioning_engine="polars" does without') from error
+            raise
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""

@@ -29,7 +29,7 @@ class ClickHouseMetadataStore(IbisMetadataStore):
         connection_string: ``clickhouse://user:password@host:8123/database``, or ``chdb://path`` for a folder of this
             machine, which needs no server (package ``chdb``; one folder per process at a time).
         connection_params: host, port, user, password, database, secure and other parameters of clickhouse-connect.
-        auto_cast_struct_for_map: write structs of users to columns that are maps.
+        auto_cast_struct_for_map: write structs of users to columns that are maps; otherwise they are refused.
         statement_timeout: seconds after which the server ends a statement.
         options: what all stores take, see `MetadataStore`; and ``table_prefix``.
 
@@ -58,7 +58,7 @@ class ClickHouseMetadataStore(IbisMetadataStore):
 
     def connection_to(self, address: Address) -> ClickHouseConnection:
         """Return the connection for an address."""
-        return ClickHouseConnection(address, self.statement_timeout)
+        return ClickHouseConnection(address, self.statement_timeout, structs_as_maps=self.auto_cast_struct_for_map)
 
     @classmethod
     def config_model(cls) -> type[MetadataStoreConfig]:

@@ -139,9 +139,9 @@ class IbisStorage:
             return
         quoted = self.connection.dialect.quote
         names = frame.collect_schema().names()
-        values = ", ".join(self.connection.fitted(f"r.{quoted(n)}", table.sql_types[n]) for n in names)
+        values = ", ".join(self.connection.fitted(f"mx_r.{quoted(n)}", table.sql_types[n]) for n in names)
         columns, query = ", ".join(map(quoted, names)), self.connection.query_of(frame)
-        self.connection.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS r")
+        self.connection.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS mx_r")
 
     def _refuse_long_columns(self, write: Append) -> None:
         for column in write.frame.collect_schema():
