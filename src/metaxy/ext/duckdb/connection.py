@@ -211,7 +211,7 @@ class DuckDBConnection:
         return self.relation(f"SELECT * FROM {name}")
 
     def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
-        """Return the frame, as statements may nest; or a temporary table, which DuckDB spills to disk like any other."""
+        """Return the frame, as statements may nest; or a temporary table, which spills to disk like any other."""
         if not once or frame.to_native().type == "TABLE_RELATION":
             return frame
         name = f"mx_computed_{uuid.uuid4().hex}"
