@@ -12,7 +12,7 @@ REQUIREMENTS = (
     "polars-hash",
     "deltalake>=1.6",
     "duckdb==1.5.5",
-    "ibis-framework[duckdb,postgres]",
+    "ibis-framework[clickhouse,duckdb,postgres]",
     "packaging",
     "psycopg[binary]",
     "pyarrow",
