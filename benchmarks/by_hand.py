@@ -405,8 +405,8 @@ class ClickHouse:
         self.finished, self.case = finished, finished.case
         parameters = packages.clickhouse_database(finished.folder, finished.url)
         self.client = clickhouse_connect.get_client(**parameters, settings={"join_use_nulls": 1})
-        first = finished.changed[TIME].min()
-        before = f"{TIME} < '{first:%Y-%m-%d %H:%M:%S.%f}'"
+        first = finished.changed[TIME].dt.to_string("%Y-%m-%d %H:%M:%S%.6f").min()
+        before = f"{TIME} < '{first!s}'"
         self.rows = {key: self._fetched(key, before) for key in self.case.features}
         self.changed = self._fetched("video", f"NOT {before}")
         for key in self.case.features:
