@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 START = """
 import sys
 from pathlib import Path
+import narwhals as nw
 import polars as pl
 from tests.factory import define, everything, rows, values
 from tests.stores import ON_S3, STORES

@@ -65,6 +65,37 @@ def test_every_row_of_every_writer_is_in_the_bucket_once(tmp_path: Path, name: s
     assert found == Counter(f"{writer}-{number}" for writer in range(writers) for number in range(appends))
 
 
+TIDY_APPENDER = """
+store = make()
+sys.stdin.readline()
+with store.open("w"):
+    for number in range(int(sys.argv[3])):
+        store.write("video", rows(id=[f"{sys.argv[4]}-{number}", f"gone-{sys.argv[4]}-{number}"]))
+        store.delete("video", nw.col("id") == f"gone-{sys.argv[4]}-{number}", soft=False)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["delta", "iceberg", "lancedb"])
+def test_files_are_merged_beside_writers(make: Make, name: str, tmp_path: Path) -> None:
+    """Every row that is written is there once, and none that is deleted, though all files are replaced meanwhile."""
+    writers, writes = 2, 8
+    with make().open("w") as store:
+        store.write("video", rows(id=["first"]))
+        merged = 0
+        with children(writers, TIDY_APPENDER, name, tmp_path, writes) as started:
+            for child in started:
+                tell(child)
+            while any(child.poll() is None for child in started):
+                store.optimize("video", keep=timedelta(0))
+                merged += 1
+            for child in started:
+                finish(child)
+        assert merged > 1
+        found = Counter(everything(store, "video")["id"])
+    assert found == Counter(["first", *(f"{writer}-{number}" for writer in range(writers) for number in range(writes))])
+
+
 # -- the same sample ---------------------------------------------------------------------------------------------------
 
 RIVAL = """

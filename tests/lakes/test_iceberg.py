@@ -1,6 +1,6 @@
 """What is special about Iceberg tables: catalogs, partitions, what is read of them, files that come and go."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from metaxy import columns as c
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
-    FeatureNotFoundError,
     InvalidConfigError,
     MetadataSchemaError,
     StoreConnectionError,
@@ -24,6 +23,7 @@ from metaxy.errors import (
 )
 from metaxy.ext.iceberg import IcebergMetadataStore, IcebergMetadataStoreConfig
 from metaxy.ext.iceberg.rows import stored_type
+from metaxy.ext.iceberg.storage import _forget
 
 VIDEO = FeatureKey("video")
 
@@ -103,53 +103,7 @@ def test_a_catalog_of_garbage_is_named(tmp_path: Path) -> None:
 # -- partitions --------------------------------------------------------------------------------------------------------
 
 
-def test_db30_files_of_other_versions_are_never_read(tmp_path: Path) -> None:
-    with IcebergMetadataStore(tmp_path).open("w") as store:
-        for version in ("1", "2", "3"):
-            code_version("video", version)
-            code_version("clip", version, "video")
-            store.write("video", rows(id=["a", "b"]))
-            store.write("clip", store.resolve_update("clip").new)
-        code_version("video", "2")
-        code_version("clip", "2", "video")
-        for key in ("video", "clip"):
-            stored = everything(store, key)
-            assert stored[c.METAXY_FEATURE_VERSION].n_unique() == 3
-            assert len(files(store, key)) == 3
-            own = values(store.read(key), c.METAXY_FEATURE_VERSION)[0]
-            for task in table(store, key).scan().plan_files():
-                if task.file.partition[0] != own:
-                    Path(task.file.file_path.removeprefix("file://")).unlink()  # whoever reads it fails
-        seen = nw.col("metaxy_provenance").str.len_chars() > 0
-        assert values(store.read("video", filters=[seen, nw.col("id") == "a"])) == ["a"]
-        assert not store.resolve_update("clip")
-        store.write("video", rows("2", id=["a"]))
-        for lazy in (False, True):
-            assert ids(store.resolve_update("clip", lazy=lazy, global_filters=[seen])) == ([], ["a"], [])
-        with pytest.raises(Exception, match="parquet"):
-            values(store.read("video", with_feature_history=True))
-
-
 # -- files -------------------------------------------------------------------------------------------------------------
-
-
-def test_db30_small_files_are_merged_and_old_ones_removed(tmp_path: Path) -> None:
-    with IcebergMetadataStore(tmp_path).open("w") as store:
-        for number in range(4):
-            store.write("video", rows(id=[f"{number}"]))
-        before = everything(store, "video").sort("id")
-        old = files(store)
-        assert len(old) == 4
-        store.optimize("video")
-        assert len(files(store)) == 1
-        assert all(file.exists() for file in old)  # someone may still read them
-        assert everything(store, "video").sort("id").equals(before)
-        store.optimize("video", keep=timedelta(0))
-        assert not any(file.exists() for file in old)
-        assert len(table(store).snapshots()) == 1
-        assert everything(store, "video").sort("id").equals(before)
-        with pytest.raises(FeatureNotFoundError):
-            store.optimize("clip")
 
 
 @pytest.mark.parametrize("change", ["delete", "overwrite"])
@@ -166,6 +120,18 @@ def test_rows_written_while_a_table_is_rewritten_stay(tmp_path: Path, change: st
         assert values(store.read("video")) == ["0", "1"]
 
 
+def test_a_state_that_ended_just_now_stays_however_old_it_is(tmp_path: Path) -> None:
+    with IcebergMetadataStore(tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        moment = datetime.now(timezone.utc)
+        store.write("video", rows(id=["b"]))
+        _forget(table(store), moment)
+        assert len(table(store).snapshots()) == 2
+        _forget(table(store), datetime.now(timezone.utc) + timedelta(seconds=1))
+        assert len(table(store).snapshots()) == 1
+        assert values(store.read("video")) == ["a", "b"]
+
+
 def test_a_table_without_rows_yet_counts_as_absent(tmp_path: Path) -> None:
     """A writer was killed after it created the table, and before its rows were in."""
     with IcebergMetadataStore(tmp_path).open("w") as store:
@@ -174,14 +140,6 @@ def test_a_table_without_rows_yet_counts_as_absent(tmp_path: Path) -> None:
         assert not store.has_feature("video")
         store.write("video", rows(id=["a"], more=[1]))
         assert values(store.read("video"), "id", "more") == [("a", 1)]
-
-
-def test_a_dropped_table_leaves_no_rows(tmp_path: Path) -> None:
-    with IcebergMetadataStore(tmp_path).open("w") as store:
-        store.write("video", rows(id=["a"]))
-        store.drop_feature_metadata("video")
-        assert not store.has_feature("video")
-        assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_rows_whose_files_are_gone_are_reported(tmp_path: Path) -> None:

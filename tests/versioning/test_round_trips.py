@@ -72,7 +72,9 @@ def graph() -> Iterator[FeatureGraph]:
 
 
 @pytest.mark.usefixtures("graph")
-def test_duckdb_checks_and_writes_rows_with_five_statements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duckdb_writes_rows_that_polars_checked_with_four_statements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = duckdb_store(tmp_path)
     with store.open("w"):
         store.write("video", samples(5, audio="a", frames="f"))
@@ -82,7 +84,25 @@ def test_duckdb_checks_and_writes_rows_with_five_statements(tmp_path: Path, monk
             # What is left out reads no rows: the schema of a table, and this test itself.
             working = [text for text in statements if text and "LIMIT 0" not in text and "logging" not in text]
             starts = [text.split(maxsplit=1)[0] for text in working if "duckdb_logs" not in text]
-            assert starts == ["SELECT", "SELECT", "BEGIN", "INSERT", "COMMIT"]
+            assert starts == ["SELECT", "BEGIN", "INSERT", "COMMIT"]  # first, whether a clock runs ahead
+
+
+@pytest.mark.usefixtures("graph")
+def test_duckdb_computes_a_lazy_increment_once_when_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = duckdb_store(tmp_path)
+    with store.open("w"):
+        store.write("video", samples(5, audio="a", frames="f"))
+        for again in (False, True):
+            new = store.resolve_update("crop", lazy=True).new
+            statements = asked(store, monkeypatch, counted_by_duckdb, partial(store.write, "crop", new))
+            computing = [text for text in statements if "expected AS" in text and "LIMIT 0" not in text]
+            assert len(computing) == 1
+            assert computing[0].startswith("CREATE TEMP TABLE")
+            assert store.resolve_update("crop").counts == {"new": 0, "stale": 0, "orphaned": 0, "unchanged": 5}
+            left = store.connection.cursor.execute("SELECT count(*) FROM duckdb_tables() WHERE temporary").fetchone()
+            assert left == (0,), again
 
 
 @pytest.mark.usefixtures("graph")

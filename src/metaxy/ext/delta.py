@@ -20,7 +20,7 @@ from metaxy.config.secrets import mask_text, mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, TableNotFoundError
 from metaxy.ext.delta_files import Place, as_files
-from metaxy.storage.files import absolute, check_reachable, partition_columns, remove_folder, reported
+from metaxy.storage.files import absolute, check_reachable, kept_for, partition_columns, remove_folder, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.store.config import MetadataStoreConfig
@@ -169,7 +169,7 @@ class DeltaStorage:
             retried(lambda: self._table(key).optimize.compact(), _conflicts)
             table = self._table(key)
             table.create_checkpoint()
-            hours = int(keep.total_seconds() // 3600)
+            hours = int(kept_for(keep).total_seconds() // 3600)
             # Only files that the log says were replaced: those of writers that have not committed yet stay.
             table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=False)
 

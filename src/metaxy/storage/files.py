@@ -5,11 +5,13 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import MetaxyError, StoreConnectionError
 
+LONGEST_COMMIT = timedelta(hours=1)
 ADVICE = "check the path, and who may read and write there"
 OBJECT_STORE_CODE = re.compile(r"<Code>(\w+)</Code>")
 HINTS = {
@@ -44,6 +46,11 @@ def absolute(path: str) -> str:
     for scheme in ("file://", "local://"):
         path = path.removeprefix(scheme)
     return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())
+
+
+def kept_for(keep: timedelta) -> timedelta:
+    """Say how long replaced files stay: a writer that began with them may still be at work."""
+    return max(keep, LONGEST_COMMIT)
 
 
 def check_reachable(path: Path) -> None:

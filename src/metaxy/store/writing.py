@@ -77,11 +77,12 @@ def prepare(
     if says_nothing(given, definition):
         return None
     engine = store.engine.for_writing(given, scope.algorithm)
-    rows = engine.take(last_rows(given, definition) if options.on_duplicate == "last" else given)
+    given = last_rows(given, definition) if options.on_duplicate == "last" else given
+    rows = engine.take(given, once=True)
     schema = rows.collect_schema()
     table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
-    rows = checked(engine, rows, build_checks(definition, schema, stamp), definition)
+    rows = checked(engine, given, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
@@ -175,10 +176,10 @@ def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
 
 
 def checked(
-    engine: Engine, rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
+    engine: Engine, given: Frame, rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
 ) -> nw.LazyFrame[Any]:
     """Count what may be wrong; equal rows collapse, different rows of one sample are refused."""
-    counts = engine.check(rows, checks)
+    counts = engine.check(given.lazy() if _polars_may_count(given, checks.ids) else rows, checks)
     raise_problems(checks, counts)
     if counts["samples"] == counts["total"]:
         return rows
@@ -193,6 +194,13 @@ def checked(
         f"feature {definition.key}: {counts['total'] - counts['samples']} rows repeat the ID of another row with other "
         f'values, for example {example}; pass on_duplicate="last" to keep the last one'
     )
+
+
+def _polars_may_count(given: Frame, ids: tuple[str, ...]) -> bool:
+    """Return whether a frame is held by Polars, and has IDs of types on whose equality all engines agree."""
+    if isinstance(given, nw.LazyFrame) or not given.implementation.is_polars():
+        return False
+    return all(type_family(given.schema[name]) in {"text", "integer"} for name in ids)
 
 
 # -- what the rows get -------------------------------------------------------------------------------------------------

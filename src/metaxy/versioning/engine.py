@@ -125,8 +125,11 @@ class Database(Protocol):
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Put a frame from elsewhere beside the tables."""
 
-    def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-        """Return a frame of this database as statements can hold it: where they must not nest, beside the tables."""
+    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
+        """Return a frame of this database as statements can hold it: where they must not nest, beside the tables.
+
+        ``once``: several statements will read it, so that it is computed here and now if that is cheaper.
+        """
 
     def temporary(self) -> AbstractContextManager[None]:
         """Return a block; what this thread loads in it is let go when it ends."""
@@ -161,8 +164,8 @@ class Engine(Protocol):
     def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
         """Show flat rows of some statuses as users see them."""
 
-    def take(self, frame: Frame) -> nw.LazyFrame[Any]:
-        """Bring a frame of the user to where the engine computes."""
+    def take(self, frame: Frame, *, once: bool = False) -> nw.LazyFrame[Any]:
+        """Bring a frame of the user to where the engine computes; ``once``: it will be read several times."""
 
     def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame over tables of another store as one of this engine's, None if it cannot read them itself."""
@@ -242,10 +245,10 @@ class SqlEngine:
         query = show_sql(self.database.query_of(flat), statuses, shown, self.database.dialect)
         return self.database.relation(query, lambda: shown_types(shown, flat.collect_schema()))
 
-    def take(self, frame: Frame) -> nw.LazyFrame[Any]:
+    def take(self, frame: Frame, *, once: bool = False) -> nw.LazyFrame[Any]:
         """Use a frame of this database as it is, and put any other beside the tables."""
         if isinstance(frame, nw.LazyFrame) and self.database.owns(frame):
-            return self.database.settled(frame)
+            return self.database.settled(frame, once=once)
         return self.database.load(frame)
 
     def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
@@ -262,7 +265,9 @@ class SqlEngine:
         return self.hashing(algorithm) if here or self.database.reads_frames else PolarsEngine()
 
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
-        """Count in the database."""
+        """Count in the database what is in it; Polars counts its own rows with half of the work."""
+        if frame.implementation.is_polars():
+            return PolarsEngine().check(frame, checks)
         dialect = self.database.dialect
         query = check_sql(checks, f"({self.database.query_of(frame)})", dialect)
         names = (*counts_sql(checks, dialect), "samples")
@@ -363,7 +368,7 @@ class PolarsEngine:
         """Show rows as a plan."""
         return nw.from_native(show_polars(to_polars_lazy(flat), statuses, shown))
 
-    def take(self, frame: Frame) -> nw.LazyFrame[Any]:
+    def take(self, frame: Frame, *, once: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
         """Collect a frame, so that it is checked and stored as one state of its data."""
         return nw.from_native(collect_to_polars(frame).lazy())
 

@@ -210,13 +210,24 @@ class DuckDBConnection:
         self._loaded.remember(name)
         return self.relation(f"SELECT * FROM {name}")
 
-    def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-        """Return the frame: statements may nest."""
-        return frame
+    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
+        """Return the frame, as statements may nest; or a temporary table, which spills to disk like any other."""
+        if not once or frame.to_native().type == "TABLE_RELATION":
+            return frame
+        name = f"mx_computed_{uuid.uuid4().hex}"
+        self.execute(f"CREATE TEMP TABLE {name} AS {self.query_of(frame)}")
+        self._loaded.remember(name)
+        return self.relation(f"SELECT * FROM {name}")
 
     def temporary(self) -> AbstractContextManager[None]:
         """Let go of what this thread loads in the block; otherwise it is kept until the thread or the store ends."""
-        return self._loaded.forgetting(lambda name: self.cursor.unregister(name))
+        return self._loaded.forgetting(self._forget)
+
+    def _forget(self, name: str) -> None:
+        if name.startswith("mx_computed"):
+            self.cursor.execute(f"DROP TABLE IF EXISTS temp.{name}")
+        else:
+            self.cursor.unregister(name)
 
 
 def _is_there(path: str) -> bool:

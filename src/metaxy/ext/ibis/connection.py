@@ -223,7 +223,7 @@ class IbisConnection:
             self.insert(name, rows, Table(types, schema))
         return self._temporary_table(name, schema)
 
-    def settled(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
         """Return a frame of this database as statements can hold it."""
         if not self.flattens or isinstance(frame.to_native().op(), ops.DatabaseTable):
             return frame

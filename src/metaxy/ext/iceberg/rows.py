@@ -30,7 +30,7 @@ class Rest:
     """
 
     versions: tuple[str, ...] | None
-    rows: pl.DataFrame
+    rows: pl.LazyFrame
 
 
 def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
@@ -41,14 +41,14 @@ def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
     flagged = to_polars_lazy(rows.with_columns(condition.alias(GONE))).with_columns(pl.col(GONE).fill_null(value=False))
     gone, keep = flagged.filter(pl.col(GONE)), flagged.filter(~pl.col(GONE)).drop(GONE)
     if METAXY_FEATURE_VERSION not in rows.collect_schema():
-        return Rest(None, keep.collect()) if gone.head(1).collect().height else None
+        return Rest(None, keep) if gone.head(1).collect().height else None
     version = pl.col(METAXY_FEATURE_VERSION)
     versions = gone.select(version).unique().collect().to_series()
     if versions.is_empty():
         return None
     if versions.null_count():
-        return Rest(None, keep.collect())
-    return Rest(tuple(versions), keep.filter(version.is_in(versions.to_list())).collect())
+        return Rest(None, keep)
+    return Rest(tuple(versions), keep.filter(version.is_in(versions.to_list())))
 
 
 def stored_type(dtype: pl.DataType) -> pl.DataType:
@@ -73,17 +73,27 @@ def _instance(dtype: Any) -> pl.DataType:
     return instance
 
 
-def storable(frame: pl.DataFrame, where: str) -> pl.DataFrame:
-    """Give columns the types that Iceberg has for them.
+def storable(frame: pl.LazyFrame, where: str) -> pl.LazyFrame:
+    """Give columns the types that Iceberg has for them; only where there are others, all rows are looked at.
 
     Raises:
         MetadataSchemaError: if a value does not fit.
     """
-    wanted = {name: stored_type(dtype) for name, dtype in frame.schema.items()}
-    for name, dtype in wanted.items():
-        if dtype != frame.schema[name]:
-            frame = frame.with_columns(_cast(frame[name], dtype, where))
-    return frame
+    schema = frame.collect_schema()
+    changed = {name: wanted for name, dtype in schema.items() if (wanted := stored_type(dtype)) != dtype}
+    if not changed:
+        return frame
+    rows = frame.collect()
+    return rows.with_columns(_cast(rows[name], dtype, where) for name, dtype in changed.items()).lazy()
+
+
+def fitted(frame: pl.LazyFrame, table: pl.Schema) -> pl.LazyFrame | None:
+    """Give rows the columns of a table, None if the table must change for them."""
+    schema = frame.collect_schema()
+    if any(table.get(name) != dtype for name, dtype in schema.items()):
+        return None
+    missing = (pl.lit(None, dtype).alias(name) for name, dtype in table.items() if name not in schema)
+    return frame.with_columns(missing).select(table.names())
 
 
 def _cast(column: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:

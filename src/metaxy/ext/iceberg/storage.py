@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,8 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
+    NotInstalledError,
+    RESTError,
     TableAlreadyExistsError,
     ValidationException,
 )
@@ -28,12 +31,12 @@ from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
-from metaxy.ext.iceberg.rows import rest_after, storable
-from metaxy.storage.files import check_reachable, partition_columns, reported
+from metaxy.ext.iceberg.rows import fitted, rest_after, storable
+from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import to_polars_lazy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +49,8 @@ CONFLICTS = (
     ValidationException,
     IntegrityError,
 )
-FAILURES: tuple[type[Exception], ...] = (OSError, SQLAlchemyError, ValueError, KeyError, *CONFLICTS)
+FAILURES: Failures = (OSError, SQLAlchemyError, ValueError, KeyError, RESTError, NotInstalledError, *CONFLICTS)
+CLIENTS = {"glue": "botocore.exceptions:BotoCoreError,ClientError", "hive": "thrift.Thrift:TException"}
 TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",  # else each write leaves a file with the whole history
     "write.metadata.previous-versions-max": "50",
@@ -80,6 +84,7 @@ class IcebergStorage:
         self.catalog_name = catalog_name
         self.properties = dict(properties)
         self.create_namespace = create_namespace
+        self.failures = (*FAILURES, *_failures_of(self.properties.get("type", "")))
         self._catalog: Catalog | None = None
 
     # -- catalog -----------------------------------------------------------------------------------------------------
@@ -96,7 +101,7 @@ class IcebergStorage:
             check_reachable(database)
             if mode == "r" and not database.exists():
                 return
-        with reported(self.warehouse, FAILURES, self._hide):
+        with reported(self.warehouse, self.failures, self._hide):
             properties = {"warehouse": self.warehouse, **self.properties}
             if database:
                 database.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +132,7 @@ class IcebergStorage:
     @contextmanager
     def _errors(self, key: FeatureKey, doing: str = "") -> Iterator[None]:
         place = f"{doing}{'.'.join(self.identifier(key))} in {self.warehouse}"
-        with reported(place, FAILURES, self._hide), warnings.catch_warnings():
+        with reported(place, self.failures, self._hide), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Delete operation did not match any records")
             try:
                 yield
@@ -166,11 +171,11 @@ class IcebergStorage:
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
-            rows = storable(collect_to_polars(write.frame), f"feature {write.key}")
+            rows = storable(to_polars_lazy(write.frame), f"feature {write.key}")
             with self._errors(write.key, "cannot write to "):
                 retried(partial(self._commit, write.key, rows), _conflicts)
 
-    def _commit(self, key: FeatureKey, rows: pl.DataFrame) -> None:
+    def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
         """Append to a table, which another writer may create or change in between.
 
         Polars writes the files: PyIceberg turns NULL into empty where lists and maps hold structs.
@@ -178,8 +183,12 @@ class IcebergStorage:
         try:
             table = self._table(key)
         except (NoSuchTableError, NoSuchNamespaceError):
-            table = self._create(key, rows.head(0).to_arrow().schema)
-        rows.lazy().sink_iceberg(table, mode="append", schema_mode="merge", storage_options=_options(table))
+            table = self._create(key, rows.collect_schema().to_frame().to_arrow().schema)
+        fitting = fitted(rows, _rows(table).collect_schema())
+        if fitting is None:
+            rows.sink_iceberg(table, mode="append", schema_mode="merge", storage_options=_options(table))
+        else:  # which costs half as much, as PyIceberg need not compare schemas
+            fitting.sink_iceberg(table, mode="append", storage_options=_options(table))
 
     def _create(self, key: FeatureKey, schema: "pa.Schema") -> Table:
         """Create a table, which counts as absent until it has its first rows."""
@@ -207,7 +216,7 @@ class IcebergStorage:
             return
         rest = rest_after(nw.from_native(_rows(table)), condition)
         if rest:
-            self._replace(table, rest.rows.lazy(), rest.versions)
+            self._replace(table, rest.rows, rest.versions)
 
     def _replace(self, table: Table, rows: pl.LazyFrame, versions: Sequence[str] | None) -> None:
         rows.sink_iceberg(
@@ -231,14 +240,15 @@ class IcebergStorage:
         with self._errors(key, "cannot optimize "):
             for version in _fragmented(self._table(key)):
                 retried(partial(self._merge_files, key, version), _conflicts)
-            retried(lambda: _forget(self._table(key), datetime.now(timezone.utc) - keep), _conflicts)
+            moment = datetime.now(timezone.utc) - kept_for(keep)
+            retried(lambda: _forget(self._table(key), moment), _conflicts)
 
     def _merge_files(self, key: FeatureKey, version: str | None) -> None:
         table = self._table(key)
         rows = _rows(table)
         if version is not None:
             rows = rows.filter(pl.col(METAXY_FEATURE_VERSION) == version)
-        self._replace(table, rows.collect().lazy(), None if version is None else (version,))
+        self._replace(table, rows, None if version is None else (version,))
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
@@ -252,6 +262,15 @@ def _rows(table: Table) -> pl.LazyFrame:
 def _options(table: Table) -> dict[str, str] | None:
     """Return what Polars must know of the place: such properties have dots in their names, those of catalogs not."""
     return {name: str(value) for name, value in table.io.properties.items() if "." in name} or None
+
+
+def _failures_of(kind: str) -> Failures:
+    """Return the errors of what stands behind a kind of catalog: PyIceberg lets them through."""
+    module, _, names = CLIENTS.get(kind, "").partition(":")
+    try:
+        return tuple(getattr(import_module(module), name) for name in names.split(",")) if module else ()
+    except ImportError:
+        return ()  # and PyIceberg will say what is missing
 
 
 def _was_written(table: Table) -> bool:
@@ -291,8 +310,9 @@ def _is_partitioned(table: Table) -> bool:
 
 def _forget(table: Table, moment: datetime) -> None:
     """Remove states that ended before a moment, and the files that only they have."""
-    current = table.current_snapshot()
-    old = [s for s in table.snapshots() if s != current and s.timestamp_ms < moment.timestamp() * 1000]
+    ended = {next_one.parent_snapshot_id: next_one.timestamp_ms for next_one in table.snapshots()}
+    end = moment.timestamp() * 1000
+    old = [snapshot for snapshot in table.snapshots() if ended.get(snapshot.snapshot_id, end) < end]
     if not old:
         return
     expired = {snapshot.snapshot_id for snapshot in old}

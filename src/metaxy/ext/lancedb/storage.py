@@ -21,14 +21,13 @@ from metaxy.errors import TableNotFoundError
 from metaxy.ext.lancedb.names import shown_name, stored_name
 from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, scan_table
 from metaxy.storage.evolution import is_lossless, lossy
-from metaxy.storage.files import check_reachable, remove_folder, reported
+from metaxy.storage.files import check_reachable, kept_for, remove_folder, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
 
 FAILURES = (OSError, ValueError, RuntimeError)
-LONGEST_COMMIT = timedelta(hours=1)  # Lance finds conflicts only with versions that it still has
 NOT_FOUND = re.compile(r"Dataset at path .* was not found")
 # Lance has no class for these; each means that another writer came first, and that nothing was stored.
 CONFLICT = re.compile(
@@ -157,7 +156,8 @@ class LanceStorage:
         with self._errors(self.uri(key)):
             retried(lambda: self._table(key).optimize.compact_files(), _conflicts)
             retried(lambda: self._index(key, ids), _conflicts)
-            self._table(key).cleanup_old_versions(older_than=max(keep, LONGEST_COMMIT))
+            # Lance finds conflicts only with versions that it still has.
+            self._table(key).cleanup_old_versions(older_than=kept_for(keep))
 
     def _index(self, key: FeatureKey, ids: Sequence[str]) -> None:
         """Index the IDs: without, looking up one sample reads the IDs of all."""
