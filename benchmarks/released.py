@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 REQUIREMENTS = (
@@ -12,7 +13,7 @@ REQUIREMENTS = (
     "polars-hash",
     "deltalake>=1.6",
     "duckdb==1.5.5",
-    "ibis-framework[duckdb,postgres]",
+    "ibis-framework[clickhouse,duckdb,postgres]",
     "packaging",
     "psycopg[binary]",
     "pyarrow",
@@ -20,16 +21,21 @@ REQUIREMENTS = (
 )
 
 
-def interpreter() -> Path:
-    """Return the interpreter of that environment."""
-    folder = Path(tempfile.gettempdir()) / "metaxy-released-bench"
+def environment(name: str, requirements: Sequence[str]) -> Path:
+    """Return the interpreter of an environment with these packages, which is made if it is not there."""
+    folder = Path(tempfile.gettempdir()) / name
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     marker = folder / "installed"
-    wanted = "\n".join(REQUIREMENTS)
+    wanted = "\n".join(requirements)
     if not marker.exists() or marker.read_text() != wanted:
         uv = shutil.which("uv") or str(Path(__file__).parents[1] / ".venv-tools" / "bin" / "uv")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", str(python), *REQUIREMENTS]
+        install = [uv, "pip", "install", "--quiet", "--python", str(python), *requirements]
         subprocess.run(install, check=True, cwd=folder)
         marker.write_text(wanted)
     return python
+
+
+def interpreter() -> Path:
+    """Return the interpreter of the environment of metaxy 0.1.11."""
+    return environment("metaxy-released-bench", REQUIREMENTS)
