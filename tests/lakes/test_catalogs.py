@@ -34,10 +34,10 @@ def glue(tmp_path: Path) -> IcebergMetadataStore:
 
 
 CATALOGS: dict[str, Callable[[Path], IcebergMetadataStore]] = {"rest": rest, "glue": glue}
-catalogs = pytest.mark.parametrize("name", ["rest", pytest.param("glue", marks=pytest.mark.slow)])
+pytestmark = pytest.mark.slow
 
 
-@catalogs
+@pytest.mark.parametrize("name", CATALOGS)
 def test_every_verb_works(name: str, tmp_path: Path) -> None:
     store = CATALOGS[name](tmp_path)
     with store:
@@ -86,7 +86,6 @@ def test_a_catalog_that_does_not_answer_is_reported() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
 def test_a_key_that_glue_does_not_know_is_reported_and_never_shown() -> None:
     there = {"glue.endpoint": guarded_s3.options(guarded_s3.OWNER)["AWS_ENDPOINT_URL"]}
     store = IcebergMetadataStore("s3://bucket/lake", catalog_properties=GLUE | there)
