@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import computing
-import released
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.services import environments
 
 REQUIREMENTS = {"datachain": ("datachain==0.62.0",), "pixeltable": ("pixeltable==0.7.21",)}
 PEERS = ("ours", *REQUIREMENTS)
@@ -129,8 +131,7 @@ def interpreter(name: str) -> Path:
     """Return the interpreter of a peer's environment, which is made if it is not there."""
     if name not in REQUIREMENTS:
         return Path(sys.executable)
-    python: Path = released.environment(f"metaxy-peer-{name}", REQUIREMENTS[name])
-    return python
+    return environments.interpreter(f"metaxy-peer-{name}", REQUIREMENTS[name])
 
 
 def run(name: str, rows: int) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""The environment of the released metaxy 0.1.11: made once, in the system's folder for temporary files, and kept."""
+"""The environment of the released metaxy 0.1.11."""
 
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.services import environments
 
 REQUIREMENTS = (
     "metaxy==0.1.11",
@@ -21,21 +20,6 @@ REQUIREMENTS = (
 )
 
 
-def environment(name: str, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of an environment with these packages, which is made if it is not there."""
-    folder = Path(tempfile.gettempdir()) / name
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    marker = folder / "installed"
-    wanted = "\n".join(requirements)
-    if not marker.exists() or marker.read_text() != wanted:
-        uv = shutil.which("uv") or str(Path(__file__).parents[1] / ".venv-tools" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", str(python), *requirements]
-        subprocess.run(install, check=True, cwd=folder)
-        marker.write_text(wanted)
-    return python
-
-
 def interpreter() -> Path:
-    """Return the interpreter of the environment of metaxy 0.1.11."""
-    return environment("metaxy-released-bench", REQUIREMENTS)
+    """Return the interpreter of that environment."""
+    return environments.interpreter("metaxy-released-bench", REQUIREMENTS)

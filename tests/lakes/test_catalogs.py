@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from urllib.parse import quote
 
 import narwhals as nw
 import pytest
 from tests.conformance.test_threads import together
 from tests.factory import ids, rows, values
-from tests.services import guarded_s3, iceberg_rest, s3
+from tests.services import guarded_s3, iceberg_rest, postgres, s3
 from tests.stores import bucket
 
 from metaxy.errors import StoreConnectionError
@@ -33,11 +34,23 @@ def glue(tmp_path: Path) -> IcebergMetadataStore:
     return IcebergMetadataStore(bucket(tmp_path), namespace=tmp_path.name, catalog_properties=properties)
 
 
-CATALOGS: dict[str, Callable[[Path], IcebergMetadataStore]] = {"rest": rest, "glue": glue}
-catalogs = pytest.mark.parametrize("name", ["rest", pytest.param("glue", marks=pytest.mark.slow)])
+@cache
+def database(_: Path) -> str:
+    """Create the database that stands for a folder."""
+    return postgres.url(postgres.new_database()).replace("postgresql", "postgresql+psycopg", 1)
 
 
-@catalogs
+def postgresql(tmp_path: Path) -> IcebergMetadataStore:
+    """A catalog that machines can share."""
+    properties = {"type": "sql", "uri": database(tmp_path), **s3.iceberg_properties()}
+    return IcebergMetadataStore(bucket(tmp_path), namespace=tmp_path.name, catalog_properties=properties)
+
+
+CATALOGS: dict[str, Callable[[Path], IcebergMetadataStore]] = {"rest": rest, "glue": glue, "postgresql": postgresql}
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", CATALOGS)
 def test_every_verb_works(name: str, tmp_path: Path) -> None:
     store = CATALOGS[name](tmp_path)
     with store:
@@ -56,16 +69,20 @@ def test_every_verb_works(name: str, tmp_path: Path) -> None:
         assert store.catalog.list_tables(tmp_path.name) == [(tmp_path.name, "clip")]
 
 
-def test_writers_create_a_table_and_append_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["rest", "postgresql"])
+def test_writers_create_a_table_and_append_at_once(name: str, tmp_path: Path) -> None:
     """Each through a connection of its own. Not on Glue, as moto does not check what a commit builds upon."""
+    there = CATALOGS[name]
+    with there(tmp_path).open("w"):
+        pass  # the catalog is there, but not the table
 
     def write(number: int) -> None:
-        with rest(tmp_path).open("w") as mine:
+        with there(tmp_path).open("w") as mine:
             mine.write("video", rows(id=[f"{number}"]))
             mine.write("video", rows(id=[f"{number}-again"]))
 
     together(partial(write, number) for number in range(3))
-    with rest(tmp_path) as store:
+    with there(tmp_path) as store:
         assert values(store.read("video")) == ["0", "0-again", "1", "1-again", "2", "2-again"]
 
 
@@ -86,7 +103,17 @@ def test_a_catalog_that_does_not_answer_is_reported() -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.slow
+def test_a_password_that_the_database_refuses_is_never_shown(tmp_path: Path) -> None:
+    right = database(tmp_path)
+    wrong = right.replace(quote(postgres.PASSWORD, safe=""), "guessed-not-to-be-shown")
+    assert wrong != right
+    store = IcebergMetadataStore("s3://bucket/lake", catalog_properties={"type": "sql", "uri": wrong})
+    with pytest.raises(StoreConnectionError, match="password authentication failed") as caught, store.open("w"):
+        pass
+    assert "\n" not in str(caught.value)
+    assert "not-to-be-shown" not in f"{caught.value} {store!r}"
+
+
 def test_a_key_that_glue_does_not_know_is_reported_and_never_shown() -> None:
     there = {"glue.endpoint": guarded_s3.options(guarded_s3.OWNER)["AWS_ENDPOINT_URL"]}
     store = IcebergMetadataStore("s3://bucket/lake", catalog_properties=GLUE | there)
