@@ -1,4 +1,4 @@
-"""What someone would write by hand for one graph: SQL for DuckDB, Polars for Delta, and plain writes of finished rows.
+"""What someone would write by hand for one graph: SQL for databases, Polars for Delta, plain writes of finished rows.
 
 The tables and the rows to write are made by this package first, so that they are the same for all contestants. Nothing
 is checked here, nothing is escaped, and a NULL would go unnoticed: the point is how fast the same answer can be had.
@@ -58,7 +58,9 @@ def _version(key: str) -> str:
 
 
 def _stored(package: packages.Package, key: str, since: Any = None) -> pl.DataFrame:
-    frame: pl.DataFrame = package.store.read(key, with_sample_history=True).collect().to_polars()
+    frame: pl.DataFrame = (
+        package.store.read(key, with_sample_history=True, with_feature_history=True).collect().to_polars()
+    )
     return frame if since is None else frame.filter(pl.col(TIME) > since)
 
 
@@ -351,9 +353,110 @@ class Copy:
         """Nothing that is measured reads what was changed."""
 
 
+# -- ClickHouse --------------------------------------------------------------------------------------------------------
+
+
+def windowed(key: str, version: str) -> str:
+    """Take the latest rows by a window over one key."""
+    number = f"row_number() OVER (PARTITION BY id ORDER BY {TIME} DESC)"
+    return f"SELECT * FROM (SELECT *, {number} AS n FROM {key} WHERE {FEATURE} = '{version}') WHERE n = 1"
+
+
+def limited(key: str, version: str) -> str:
+    """Sort by time, and keep the first row of each sample."""
+    return f"SELECT * FROM {key} WHERE {FEATURE} = '{version}' ORDER BY {TIME} DESC LIMIT 1 BY id"
+
+
+def clickhouse_update(case: cases.Case, versions: dict[str, str], latest: Callable[..., str], *, compare: bool) -> str:
+    """Write the update of the leaf as one statement, as `duckdb_update` does; versions are maps."""
+    steps = [f"{root}_rows AS ({latest(root, versions[root])})" for root in case.roots]
+    first, *others = case.roots
+    payload = [f"{root}_rows.{root}_{name} AS {root}_{name}" for root in case.roots for name in ("path", "size")]
+    hashes = []
+    for own, parts in texts(case).items():
+        text = ", ".join(f"'{literal}', {root}_rows.{BY_FIELD}['{name}']" for literal, root, name in parts)
+        hashes.append(f"substring(lower(hex(MD5(concat({text})))), 1, 16) AS {own}")
+    alive = " AND ".join(f"{root}_rows.metaxy_deleted_at IS NULL" for root in case.roots)
+    joined = f"{first}_rows" + "".join(f" JOIN {root}_rows ON {first}_rows.id = {root}_rows.id" for root in others)
+    columns = ", ".join([f"{first}_rows.id AS id", *payload, *hashes])
+    steps.append(f"fields AS (SELECT {columns} FROM {joined} WHERE {alive})")
+    sample = ", '|', ".join(sorted(case.leaf))
+    packed = ", ".join(f"'{name}', {name}" for name in case.leaf)
+    p = f"substring(lower(hex(MD5(concat({sample})))), 1, 16) AS p"
+    steps.append(f"expected AS (SELECT *, {p}, map({packed}) AS by_field, 1 AS here FROM fields)")
+    if not compare:
+        return f"WITH {', '.join(steps)} SELECT 1 AS status, * FROM expected"
+    steps.append(f"leaf_rows AS ({latest('leaf', versions['leaf'])})")
+    steps.append("stored AS (SELECT id, metaxy_provenance AS p, 1 AS here FROM leaf_rows)")
+    status = "multiIf(s.here IS NULL, 1, e.here IS NULL, 3, e.p <> s.p, 2, 0)"
+    return (
+        f"WITH {', '.join(steps)} SELECT {status} AS status, e.*, s.id AS stored"
+        " FROM expected AS e FULL JOIN stored AS s ON e.id = s.id WHERE status > 0"
+    )
+
+
+class ClickHouse:
+    """Statements by hand on tables like ours, whose rows were fetched as Arrow before."""
+
+    def __init__(self, form: str, finished: Finished) -> None:
+        import clickhouse_connect
+
+        self.form = {"window": windowed, "limit": limited}[form]
+        self.finished, self.case = finished, finished.case
+        parameters = packages.clickhouse_database(finished.folder, finished.url)
+        self.client = clickhouse_connect.get_client(**parameters, settings={"join_use_nulls": 1})
+        first = finished.changed[TIME].dt.to_string("%Y-%m-%d %H:%M:%S%.6f").min()
+        before = f"{TIME} < '{first!s}'"
+        self.rows = {key: self._fetched(key, before) for key in self.case.features}
+        self.changed = self._fetched("video", f"NOT {before}")
+        for key in self.case.features:
+            self.client.command(f"RENAME TABLE {key} TO {key}_made")
+        self.compare = False
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _fetched(self, key: str, where: str) -> bytes:
+        rows: bytes = self.client.raw_query(f"SELECT * FROM {key} WHERE {where}", fmt="ArrowStream")
+        return rows
+
+    def _create(self, key: str) -> None:
+        self.client.command(f"CREATE TABLE {key} AS {key}_made")
+        self.client.raw_insert(key, insert_block=self.rows[key], fmt="ArrowStream")
+
+    def clear_roots(self) -> None:
+        for root in self.case.roots:
+            self.client.command(f"DROP TABLE IF EXISTS {root}")
+
+    def write_root(self) -> None:
+        self._create("video")
+
+    def fill(self) -> None:
+        for root in list(self.case.roots)[1:]:
+            self._create(root)
+
+    def clear_leaf(self) -> None:
+        self.client.command("DROP TABLE IF EXISTS leaf")
+
+    def write_leaf(self) -> None:
+        self._create("leaf")
+        self.compare = True
+
+    def change(self) -> None:
+        self.client.raw_insert("video", insert_block=self.changed, fmt="ArrowStream")
+
+    def resolve(self) -> Any:
+        statement = clickhouse_update(self.case, self.finished.versions, self.form, compare=self.compare)
+        return self.client.query_arrow(statement, use_strings=True)
+
+    def outcome(self, result: Any) -> dict[str, Any]:
+        return outcome(result)
+
+
 POSTGRESQL = {pl.Int64: "bigint", pl.Datetime: "timestamptz", pl.Struct: "jsonb", pl.Boolean: "boolean"}
 ENGINES: dict[str, Callable[[str, Finished], Any]] = {
     "duckdb": DuckDB,
     "delta": Delta,
     "postgresql": Copy,
+    "clickhouse": ClickHouse,
 }

@@ -18,6 +18,7 @@ class Case:
     """A graph: fields of each root, fields of the leaf, and how the leaf hangs on its first root.
 
     ``versions``: how often each sample is written, and its leaf computed, before anything is measured.
+    ``feature_versions``: how many versions of the features have written all samples to the same tables.
     """
 
     name: str
@@ -25,7 +26,13 @@ class Case:
     leaf: tuple[str, ...] = ("default",)
     lineage: str = "identity"
     versions: int = 1
+    feature_versions: int = 1
     chain: int = 0
+
+    @property
+    def has_past(self) -> bool:
+        """Whether there are rows that are no longer current before anything is measured."""
+        return self.versions > 1 or self.feature_versions > 1
 
     @property
     def features(self) -> list[str]:
@@ -40,6 +47,7 @@ CASES = {
         Case("simple"),
         Case("wide", roots=WIDE, leaf=("first", "second")),
         Case("history", versions=5),
+        Case("releases", feature_versions=10),
         Case("aggregation", lineage="aggregation"),
         Case("expansion", lineage="expansion"),
         Case("chain", chain=CHAIN),
@@ -47,16 +55,19 @@ CASES = {
 }
 
 
-def spec(key: str, ids: list[str], fields: tuple[str, ...], deps: list[Any]) -> mx.FeatureSpec:
+def spec(key: str, ids: list[str], fields: tuple[str, ...], deps: list[Any], release: str = "1") -> mx.FeatureSpec:
     """Return a spec whose fields depend on all fields of all parents."""
-    return mx.FeatureSpec(key=key, id_columns=ids, fields=[mx.FieldSpec(key=name) for name in fields], deps=deps)
+    code = {} if release == "1" else {"code_version": release}
+    return mx.FeatureSpec(
+        key=key, id_columns=ids, fields=[mx.FieldSpec(key=name, **code) for name in fields], deps=deps
+    )
 
 
-def define(case: Case) -> None:
-    """Define the features of a case in the active graph."""
+def define(case: Case, release: str = "1") -> None:
+    """Define the features of a case in the active graph; another ``release`` has other feature versions."""
     for key, fields in case.roots.items():
 
-        class Root(mx.BaseFeature, spec=spec(key, ["id"], fields, [])):
+        class Root(mx.BaseFeature, spec=spec(key, ["id"], fields, [], release)):
             id: str
 
     if case.chain:
@@ -74,7 +85,7 @@ def define(case: Case) -> None:
     elif case.lineage == "expansion":
         deps, ids = [mx.FeatureDep(feature="video", lineage=LineageRelationship.expansion(on=["id"]))], ["id", "part"]
 
-    class Leaf(mx.BaseFeature, spec=spec("leaf", ids, case.leaf, deps)):
+    class Leaf(mx.BaseFeature, spec=spec("leaf", ids, case.leaf, deps, release)):
         id: str
         owner: str
         part: int

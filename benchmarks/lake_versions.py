@@ -1,8 +1,9 @@
-"""What reading costs when a table has many feature versions: only the files of the current one should count.
+"""What reading costs when a table has many feature versions: only what is of the current one should count.
 
-Writes VERSIONS versions of ROWS rows to a Delta table as we make it (partitioned by version) and to one without
-partitions, as metaxy 0.1 makes it; merges the small files of both, then reads and resolves the current version. Does
-the same with a LanceDB table, before and after its files are merged: it has no partitions, and skips parts of files.
+Writes VERSIONS versions of ROWS rows to a Delta table as we make it (partitioned by version), to one without
+partitions, as metaxy 0.1 makes it, to an Iceberg table, and to a LanceDB table, which has no partitions but skips parts
+of files. Then reads and resolves the current version: which files are scanned, or how many bytes are read, and how long
+it takes.
 
     python benchmarks/lake_versions.py [VERSIONS] [ROWS]
 """
@@ -12,18 +13,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lance
 import polars as pl
-from deltalake import DeltaTable, write_deltalake
+from deltalake import write_deltalake
 
 import metaxy as mx
 from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.ext.iceberg import IcebergMetadataStore
 from metaxy.ext.lancedb import LanceDBMetadataStore
+from metaxy.store.store import MetadataStore
 
-SCANNED = re.compile(r"[^\s\[\],]+\.parquet")
+SCANNED = re.compile(r"Parquet SCAN \[([^\]]+)\]")
+Work = Callable[[], Any]
 
 
 def feature(version: int) -> type[mx.BaseFeature]:
@@ -42,12 +48,27 @@ def rows(count: int, version: int) -> pl.DataFrame:
     )
 
 
-def files(frame: pl.LazyFrame) -> list[Path]:
-    """List the files that a plan reads."""
-    return [Path(found) for found in dict.fromkeys(SCANNED.findall(frame.explain()))]
+# -- what is read ------------------------------------------------------------------------------------------------------
 
 
-def best(work: Callable[[], object]) -> float:
+def files_of(*frames: pl.LazyFrame) -> str:
+    """Say which files plans scan; Polars names all of a few, and the number of many."""
+    found = {file for frame in frames for scan in SCANNED.findall(frame.explain()) for file in scan.split(", ")}
+    assert not any("other sources" in file for file in found), found
+    return size([Path(file.removeprefix("file://")) for file in found])
+
+
+def bytes_of(work: Work) -> str:
+    before = lance.bytes_read_counter()
+    work()
+    return f"{(lance.bytes_read_counter() - before) / 1e6:.1f} MB"
+
+
+def size(paths: list[Path]) -> str:
+    return f"{len(paths)} files with {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB"
+
+
+def best(work: Work) -> float:
     times = []
     for _ in range(5):
         start = time.perf_counter()
@@ -56,67 +77,64 @@ def best(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def report(name: str, store: DeltaMetadataStore, video: type[mx.BaseFeature], samples: pl.DataFrame) -> None:
-    with store:
-        read = store.read(video)
-        assert read.collect().shape[0] == samples.height
-        assert not store.resolve_update(video, samples=samples)
-        everything = [Path(uri) for uri in DeltaTable(str(Path(store.root_path) / "video.delta")).file_uris()]
-        print(
-            f"{name:16} {size(everything)} in all, of which {size(files(read.to_native()))} are read; "
-            f"read {best(read.collect):.3f} s, "
-            f"resolve {best(lambda: store.resolve_update(video, samples=samples)):.3f} s"
-        )
+# -- tables ------------------------------------------------------------------------------------------------------------
 
 
-def report_lancedb(name: str, store: LanceDBMetadataStore, video: type[mx.BaseFeature], samples: pl.DataFrame) -> None:
-    def bytes_of(work: Callable[[], object]) -> str:
-        before = lance.bytes_read_counter()
-        work()
-        return f"{(lance.bytes_read_counter() - before) / 1e6:.1f} MB"
+@dataclass(frozen=True)
+class Table:
+    """A table with many versions, and the rows of the current one."""
 
-    with store:
-        read = store.read(video)
-        assert read.collect().shape[0] == samples.height
-        resolve = partial(store.resolve_update, video, samples=samples)
-        assert not resolve()
-        print(
-            f"{name:16} {size(list(Path(store.uri).rglob('*.lance/data/*')))} in all, of which a read takes "
-            f"{bytes_of(read.collect)} and an update {bytes_of(resolve)}; "
-            f"read {best(read.collect):.3f} s, resolve {best(resolve):.3f} s"
-        )
+    name: str
+    store: MetadataStore
+    folder: Path
+    video: type[mx.BaseFeature]
+    samples: pl.DataFrame
+
+    def report(self) -> None:
+        with self.store as store:
+            read = store.read(self.video)
+            resolve = partial(store.resolve_update, self.video, samples=self.samples)
+            assert read.collect().shape[0] == self.samples.height
+            assert not resolve()
+            if isinstance(store, LanceDBMetadataStore):
+                taken = f"{bytes_of(read.collect)}, resolving it {bytes_of(resolve)}"
+            else:
+                lazy = resolve(lazy=True)
+                plans = [part.to_native() for part in (lazy.new, lazy.stale)]
+                taken = f"{files_of(read.to_native())}, resolving it {files_of(*plans)}"
+            print(
+                f"{self.name}: {size(self.data())} in all; reading the current version takes {taken}; "
+                f"read {best(read.collect):.3f} s, resolve {best(resolve):.3f} s"
+            )
+
+    def data(self) -> list[Path]:
+        return [path for kind in ("*.parquet", "*.lance") for path in self.folder.rglob(kind) if path.is_file()]
 
 
-def size(paths: list[Path]) -> str:
-    return f"{len(paths)} files with {sum(path.stat().st_size for path in paths) / 1e6:.1f} MB"
+def without_partitions(ours: Path, plain: Path) -> None:
+    """Copy a Delta table into one without partitions, as merging its files makes it."""
+    write_deltalake(str(plain / "video.delta"), pl.read_delta(str(ours / "video.delta")))
 
 
 def main() -> None:
     versions, count = (int(given) for given in (sys.argv[1:] + ["20", "100000"][len(sys.argv) - 1 :])[:2])
-    with tempfile.TemporaryDirectory() as folder:
-        ours, plain = DeltaMetadataStore(Path(folder) / "ours"), DeltaMetadataStore(Path(folder) / "plain")
-        with ours.open("w"):
-            for version in range(versions):
-                ours.write(feature(version), rows(count, version))
-        stored = pl.scan_delta(str(Path(folder) / "ours" / "video.delta"))
-        for key in stored.select("metaxy_feature_version").unique().collect().to_series():
-            write = stored.filter(pl.col("metaxy_feature_version") == key).collect()
-            write_deltalake(str(Path(folder) / "plain" / "video.delta"), write, mode="append")
-        for store in (ours, plain):
-            with store.open("w"):
-                store.optimize(feature(0))
+    with tempfile.TemporaryDirectory() as name:
+        ours, plain, iceberg, lancedb = (Path(name, kind) for kind in ("ours", "plain", "iceberg", "lancedb"))
+        stores: dict[str, tuple[MetadataStore, Path]] = {
+            "Delta": (DeltaMetadataStore(ours), ours),
+            "Delta without partitions": (DeltaMetadataStore(plain), plain),
+            "Iceberg": (IcebergMetadataStore(iceberg), iceberg),
+            "LanceDB": (LanceDBMetadataStore(lancedb), lancedb),
+        }
         print(f"{versions} versions of {count:,} rows")
-        current, samples = feature(versions - 1), rows(count, versions - 1)
-        report("partitioned", ours, current, samples)
-        report("not partitioned", plain, current, samples)
-        vectors = LanceDBMetadataStore(Path(folder) / "lancedb")
-        with vectors.open("w"):
-            for version in range(versions):
-                vectors.write(feature(version), rows(count, version))
-        report_lancedb("LanceDB", vectors, current, samples)
-        with vectors.open("w"):
-            vectors.optimize(current)
-        report_lancedb("LanceDB, merged", vectors, current, samples)
+        for kind, (store, folder) in stores.items():
+            with store.open("w"):
+                if folder == plain:
+                    without_partitions(ours, plain)
+                else:
+                    for version in range(versions):
+                        store.write(feature(version), rows(count, version))
+            Table(kind, store, folder, feature(versions - 1), rows(count, versions - 1)).report()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,12 @@ def make_store(engine: str, folder: Path, url: str | None, options: dict[str, An
         return DeltaMetadataStore(folder / "delta", **options)
     if engine == "postgresql":
         return postgresql_store(folder, json.loads(url or ""), options)
+    if engine == "clickhouse":
+        from metaxy.ext.clickhouse import ClickHouseMetadataStore
+
+        parameters = clickhouse_database(folder, url)
+        parameters["user"] = parameters.pop("username")  # as Ibis calls it
+        return ClickHouseMetadataStore(connection_params=parameters, **options)
     store = DuckDBMetadataStore(folder / "bench.duckdb", **options)
     if isinstance(getattr(store, "extensions", None), list):
         store.extensions.clear()  # the released package would download one
@@ -43,6 +49,18 @@ def postgresql_store(folder: Path, parameters: dict[str, Any], options: dict[str
         connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         connection.execute(f"CREATE SCHEMA {schema}")
     return PostgreSQLMetadataStore(connection_params={**parameters, "schema": schema}, **options)
+
+
+def clickhouse_database(folder: Path, url: str | None) -> dict[str, Any]:
+    """Return the address of a database of its own, which is created."""
+    import clickhouse_connect
+
+    parameters: dict[str, Any] = json.loads(url or "")
+    database = f"bench_{folder.name}"
+    client = clickhouse_connect.get_client(**parameters)
+    client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+    client.close()
+    return {**parameters, "database": database}
 
 
 def connection_of(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +97,13 @@ class Package:
         self.store.write("video", self.frames["video"])
 
     def fill(self) -> None:
-        """Write what the measured writes have not written, and older versions of each sample."""
+        """Write what the measured writes have not written, older versions of each sample, and other releases."""
+        for release in range(2, self.case.feature_versions + 1):
+            with mx.FeatureGraph().use():
+                cases.define(self.case, str(release))
+                for root in self.case.roots:
+                    self.store.write(root, self.frames[root])
+                self.write_leaf(self.resolve())
         for root in list(self.case.roots)[1:]:
             self.store.write(root, self.frames[root])
         for version in range(1, self.case.versions):
@@ -93,7 +117,7 @@ class Package:
 
     def clear_leaf(self) -> None:
         """Drop the table of the leaf, and compute what will be written to it."""
-        if self.case.versions == 1:
+        if not self.case.has_past:
             self.store.drop_feature_metadata("leaf")
         if self.leaf is None:
             self.leaf = cases.computed(self.case, self.resolve())

@@ -1,10 +1,10 @@
-"""The environment of the released metaxy 0.1.11: made once, in the system's folder for temporary files, and kept."""
+"""The environment of the released metaxy 0.1.11."""
 
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.services import environments
 
 REQUIREMENTS = (
     "metaxy==0.1.11",
@@ -12,7 +12,7 @@ REQUIREMENTS = (
     "polars-hash",
     "deltalake>=1.6",
     "duckdb==1.5.5",
-    "ibis-framework[duckdb,postgres]",
+    "ibis-framework[clickhouse,duckdb,postgres]",
     "packaging",
     "psycopg[binary]",
     "pyarrow",
@@ -22,14 +22,4 @@ REQUIREMENTS = (
 
 def interpreter() -> Path:
     """Return the interpreter of that environment."""
-    folder = Path(tempfile.gettempdir()) / "metaxy-released-bench"
-    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    marker = folder / "installed"
-    wanted = "\n".join(REQUIREMENTS)
-    if not marker.exists() or marker.read_text() != wanted:
-        uv = shutil.which("uv") or str(Path(__file__).parents[1] / ".venv-tools" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", str(python), *REQUIREMENTS]
-        subprocess.run(install, check=True, cwd=folder)
-        marker.write_text(wanted)
-    return python
+    return environments.interpreter("metaxy-released-bench", REQUIREMENTS)

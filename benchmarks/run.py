@@ -1,6 +1,6 @@
 """All contestants side by side: `make bench`.
 
-    python benchmarks/run.py [--rows 10000,100000,1000000] [--rounds 5] [--engines duckdb,delta,postgresql]
+    python benchmarks/run.py [--rows 10000,100000,1000000] [--rounds 5] [--engines duckdb,delta,postgresql,clickhouse]
                              [--cases simple,wide,...] [--contestants ours,window,...] [--results benchmarks/results]
 
 Each contestant is a process of its own with tables of its own. In each round each of them does the phase once, in an
@@ -22,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import cases
 import released
 import report
 
@@ -32,7 +33,9 @@ CONTESTANTS = {
     "duckdb": ["ours", "window", "maximum", "floor", "released"],
     "delta": ["ours", "sort", "index", "repeated", "released"],
     "postgresql": ["ours", "copy", "released"],
+    "clickhouse": ["ours", "window", "limit", "released"],
 }
+SERVERS = {"postgresql": "postgres", "clickhouse": "clickhouse"}
 PACKAGES = {"ours", "released"}
 WRONG = {"floor"}  # answers as if no row were ever replaced
 # What a phase needs before it, untimed; and which steps prepare the next phase.
@@ -99,10 +102,10 @@ def contestants(engine: str, case: str, rows: int, names: list[str]) -> Iterator
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="metaxy-bench-")))
         url = ""
-        if engine == "postgresql":
+        if engine in SERVERS:
             running.begin()
             stack.callback(running.end)
-            url = json.dumps(running.address("postgres"))
+            url = json.dumps(running.address(SERVERS[engine]))
         processes = []
         for name in names:
             processes.append(Process(name, engine, case, rows, folder / name, url))
@@ -152,14 +155,14 @@ def measure(engine: str, processes: list[Process], message: dict[str, Any], roun
 def run_case(engine: str, case: str, rows: int, rounds: int, wanted: list[str]) -> Iterator[dict[str, Any]]:
     """Run all phases of a case on one engine, and yield a result for each."""
     names = [name for name in CONTESTANTS[engine] if name in wanted or not wanted]
-    if case == "chain" or (engine != "duckdb" and case not in {"simple", "wide", "history"}):
+    if case == "chain" or (engine != "duckdb" and case not in {"simple", "wide", "history", "releases"}):
         names = [name for name in names if name in PACKAGES]
     with contestants(engine, case, rows, names) as processes:
         for phase, message in CHAIN if case == "chain" else PHASES:
             taking = [process for process in processes if able(process, phase)]
             notes = check(taking, message)
             # Older versions of each sample are there after `fill` only, and writing the leaf again would add more.
-            if phase and not (case == "history" and phase in {"write-root", "resolve-new", "write-leaf"}):
+            if phase and not (cases.CASES[case].has_past and phase in {"write-root", "resolve-new", "write-leaf"}):
                 found = measure(engine, taking, message, rounds)
                 result = {"engine": engine, "case": case, "rows": rows, "phase": phase, "contestants": found}
                 yield {**result, "notes": {name: note for name, note in notes.items() if note}}
@@ -197,8 +200,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="10000,100000,1000000")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--engines", default="duckdb,delta,postgresql")
-    parser.add_argument("--cases", default="simple,wide,history,aggregation,expansion,chain,start")
+    parser.add_argument("--engines", default="duckdb,delta,postgresql,clickhouse")
+    parser.add_argument("--cases", default="simple,wide,history,releases,aggregation,expansion,chain,start")
     parser.add_argument("--contestants", default="")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
     options = parser.parse_args()

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stores import CONFORMING, ON_S3, StoreFactory
+from tests.stores import CONFORMING, IN_DEPTH, ON_S3, StoreFactory
 
 from metaxy.config import MetaxyConfig
 from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
+
+IN_BUCKETS = [pytest.param(name, marks=[pytest.mark.slow] * (name in IN_DEPTH["conformance"])) for name in ON_S3]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test on every store, and marked ones in a bucket too."""
     if "make" in metafunc.fixturenames:
         marked = metafunc.definition.get_closest_marker("object_store")
-        metafunc.parametrize("make", [*CONFORMING, *(ON_S3 if marked else ())], indirect=True)
+        metafunc.parametrize("make", [*CONFORMING, *(IN_BUCKETS if marked else ())], indirect=True)
 
 
 @pytest.fixture

@@ -10,10 +10,7 @@ import pytest
 from tests.docs.test_pages import ROOT, program, read
 
 UV = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
-DUCKDB_TO_DELTA = [
-    ("from metaxy.ext.duckdb import DuckDBMetadataStore", "from metaxy.ext.delta import DeltaMetadataStore"),
-    ('DuckDBMetadataStore("features.duckdb", auto_create_tables=True)', 'DeltaMetadataStore("features")'),
-]
+ELSEWHERE = {"delta": "DeltaMetadataStore", "iceberg": "IcebergMetadataStore"}
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,6 +37,7 @@ def install(extras: list[str], folder: Path) -> Path:
         ([], ["mx", "--help"]),
         (["duckdb"], ["python", "quickstart.py"]),
         (["delta"], ["python", "delta.py"]),
+        (["iceberg"], ["python", "iceberg.py"]),
         (["lancedb"], ["python", "vectors.py"]),
         (["testing"], ["python", "testing.py"]),
         (["demo"], ["mx", "demo"]),
@@ -50,9 +48,12 @@ def install(extras: list[str], folder: Path) -> Path:
 def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) -> None:
     scripts = install(extras, tmp_path)
     quickstart = program(read("docs/quickstart.md"))
-    on_delta = quickstart.replace(*DUCKDB_TO_DELTA[0]).replace(*DUCKDB_TO_DELTA[1])
     (tmp_path / "quickstart.py").write_text(quickstart, encoding="utf-8")
-    (tmp_path / "delta.py").write_text(on_delta, encoding="utf-8")
+    for extra, store in ELSEWHERE.items():
+        there = quickstart.replace("ext.duckdb import DuckDBMetadataStore", f"ext.{extra} import {store}")
+        there = there.replace('DuckDBMetadataStore("features.duckdb", auto_create_tables=True)', f'{store}("features")')
+        assert "DuckDBMetadataStore" not in there
+        (tmp_path / f"{extra}.py").write_text(there, encoding="utf-8")
     (tmp_path / "vectors.py").write_text(program(read("docs/lancedb.md")), encoding="utf-8")
     (tmp_path / "testing.py").write_text(program(read("docs/testing.md")), encoding="utf-8")
     name, *arguments = command

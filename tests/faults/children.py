@@ -65,7 +65,7 @@ def tell(child: Child, line: str = "") -> None:
 
 def finish(child: Child) -> list[str]:
     """Return all that a child still says; it must end well."""
-    output, _ = child.communicate(timeout=600)
+    output, _ = child.communicate(timeout=asked("METAXY_PATIENCE", 600))
     assert child.returncode == 0
     return output.splitlines()
 

@@ -191,7 +191,9 @@ def test_a_dropped_table_leaves_no_rows(name: str, tmp_path: Path) -> None:
         assert not any(file.exists() for file in files)
 
 
-@pytest.mark.parametrize("name", ON_S3)
+@pytest.mark.parametrize(
+    "name", ["delta on S3", *(pytest.param(f"{name} on S3", marks=pytest.mark.slow) for name in ("lancedb", "iceberg"))]
+)
 def test_db19_a_dropped_table_is_absent_from_a_bucket(name: str, tmp_path: Path) -> None:
     with ON_S3[name](tmp_path).open("w") as store:
         store.write("video", rows(id=["a"]))

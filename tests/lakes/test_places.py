@@ -48,6 +48,9 @@ READABLE = {
     ("iceberg", "oldest of the log"): ["a", "b"],
 }
 lakes = pytest.mark.parametrize("name", LAKES)
+in_buckets = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "delta")) for name in LAKES]
+)
 
 
 def complaint(do: Callable[[], Any], options: dict[str, str]) -> str:
@@ -74,7 +77,7 @@ WRONG = {
 }  # PyArrow, which opens tables of Iceberg, only asks for their heads, and answers to that say little
 
 
-@lakes
+@in_buckets
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_address_or_key_is_named(name: str, wrong: str, tmp_path: Path) -> None:
     change, words = WRONG[wrong]
@@ -91,7 +94,7 @@ def test_a_wrong_address_or_key_is_named(name: str, wrong: str, tmp_path: Path) 
             assert re.search(words, message)
 
 
-@lakes
+@in_buckets
 def test_a_key_that_may_only_read_reads(name: str, tmp_path: Path) -> None:
     address = f"s3://{guarded_s3.new_bucket()}/features"
     owner, reader = (guarded_s3.options(who) for who in (guarded_s3.OWNER, guarded_s3.READER))

@@ -20,32 +20,13 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
-from metaxy.definitions.filter_tree import (
-    FUNCTIONS,
-    KEYWORDS,
-    And,
-    Call,
-    Column,
-    Comparison,
-    Condition,
-    Distinct,
-    In,
-    IsNull,
-    Like,
-    Not,
-    Operand,
-    Or,
-    Value,
-    mentioned_columns,
-    moment,
-    normalise,
-)
+from metaxy.definitions import filter_tree as tree
 from metaxy.errors import FilterParseError, did_you_mean
 
 MAX_DEPTH: Final = 50
 SUPPORTED: Final = (
     "= != < <= > >=, AND OR NOT, IN (…), BETWEEN, LIKE, ILIKE, IS [NOT] NULL, IS [NOT] DISTINCT FROM, DATE '…', "
-    f"TIMESTAMP '…', parentheses, and the functions {', '.join(FUNCTIONS)}"
+    f"TIMESTAMP '…', parentheses, and the functions {', '.join(tree.FUNCTIONS)}"
 )
 # Every spelling of a comparison, and the one that the tree uses.
 COMPARISONS: Final = {"=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -149,7 +130,7 @@ class _Parser:
             return self.error(token, f"{token.keyword} is not supported; {HINTS[token.keyword]}")
         return self.error(token, f"expected {expected}, found {token.text[:40]!r}")
 
-    def whole(self) -> Condition:
+    def whole(self) -> tree.Condition:
         start = self.token
         if start.kind == "end":
             raise self.error(start, "the filter is empty; leave it out")
@@ -158,21 +139,23 @@ class _Parser:
             raise self.unexpected(self.token, "AND, OR or the end of the filter")
         return condition
 
-    def truth(self, found: Condition, start: _Token) -> Condition:
+    def truth(self, found: tree.Condition, start: _Token) -> tree.Condition:
         """Refuse a value such as 1 where something true or false is needed."""
-        if isinstance(found, Value) and not isinstance(found.value, bool):
+        if isinstance(found, tree.Value) and not isinstance(found.value, bool):
             raise self.error(start, "a value alone is no condition; compare it with a column")
-        if isinstance(found, Call) and not (FUNCTIONS[found.name].is_condition or found.name == "coalesce"):
+        if isinstance(found, tree.Call) and not (tree.FUNCTIONS[found.name].is_condition or found.name == "coalesce"):
             raise self.error(start, f"{found.name}(…) alone is no condition; compare it with a value")
         return found
 
-    def either(self) -> Condition:
-        return self.chain("OR", Or, self.both)
+    def either(self) -> tree.Condition:
+        return self.chain("OR", tree.Or, self.both)
 
-    def both(self) -> Condition:
-        return self.chain("AND", And, self.negation)
+    def both(self) -> tree.Condition:
+        return self.chain("AND", tree.And, self.negation)
 
-    def chain(self, word: str, kind: type[And] | type[Or], read: Callable[[], Condition]) -> Condition:
+    def chain(
+        self, word: str, kind: type[tree.And] | type[tree.Or], read: Callable[[], tree.Condition]
+    ) -> tree.Condition:
         start = self.token
         first = read()
         if self.token.keyword != word:
@@ -184,30 +167,30 @@ class _Parser:
         # Kept flat: a script may well write a thousand alternatives.
         return kind(tuple(leaf for part in parts for leaf in (part.conditions if isinstance(part, kind) else (part,))))
 
-    def negation(self) -> Condition:
+    def negation(self) -> tree.Condition:
         if not self.take("NOT"):
             return self.predicate()
         start = self.token
         with self.deeper():
-            return Not(self.truth(self.negation(), start))
+            return tree.Not(self.truth(self.negation(), start))
 
-    def predicate(self) -> Condition:
+    def predicate(self) -> tree.Condition:
         start = self.token
         left = self.group() if self.take("(") else self.operand()
-        return self.comparison(left, start) if isinstance(left, (Column, Value, Call)) else left
+        return self.comparison(left, start) if isinstance(left, (tree.Column, tree.Value, tree.Call)) else left
 
-    def group(self) -> Condition:
+    def group(self) -> tree.Condition:
         with self.deeper():
             inner = self.either()
             self.expect(")")
         return inner
 
-    def comparison(self, left: Operand, start: _Token) -> Condition:
+    def comparison(self, left: tree.Operand, start: _Token) -> tree.Condition:
         """Read what follows the first operand; it may also be nothing, as in `NOT broken`."""
         if self.take("IS"):
             return self.identity(left)
         negated = self.take("NOT")
-        found: Condition | None = None
+        found: tree.Condition | None = None
         if self.take("IN"):
             found = self.listed(left, start)
         elif self.take("BETWEEN"):
@@ -220,85 +203,85 @@ class _Parser:
             found = self.compare(left, COMPARISONS[self.step().keyword])
         if found is None:
             return left
-        return Not(found) if negated else found
+        return tree.Not(found) if negated else found
 
-    def identity(self, left: Operand) -> Condition:
+    def identity(self, left: tree.Operand) -> tree.Condition:
         negated = self.take("NOT")
         found = self.distinct(left) if self.take("DISTINCT", "FROM") else self.compare(left, "=")
-        return Not(found) if negated else found
+        return tree.Not(found) if negated else found
 
-    def distinct(self, left: Operand) -> Condition:
+    def distinct(self, left: tree.Operand) -> tree.Condition:
         right = self.operand()
-        if isinstance(left, Value) and isinstance(right, Value):
-            return Value(left != right)
+        if isinstance(left, tree.Value) and isinstance(right, tree.Value):
+            return tree.Value(left != right)
         for some, other in ((left, right), (right, left)):
-            if other == Value(None) and not isinstance(some, Value):
-                return Not(IsNull(some))
-        return Distinct(left, right)
+            if other == tree.Value(None) and not isinstance(some, tree.Value):
+                return tree.Not(tree.IsNull(some))
+        return tree.Distinct(left, right)
 
-    def compare(self, left: Operand, symbol: str) -> Condition:
+    def compare(self, left: tree.Operand, symbol: str) -> tree.Condition:
         token = self.token
         return self.compared(left, symbol, self.operand(), token)
 
-    def compared(self, left: Operand, symbol: str, right: Operand, token: _Token) -> Condition:
+    def compared(self, left: tree.Operand, symbol: str, right: tree.Operand, token: _Token) -> tree.Condition:
         """Compare two operands; a comparison with NULL asks whether there is a value, and one of values is done."""
-        if Value(None) in (left, right) and symbol not in ("=", "!="):
+        if tree.Value(None) in (left, right) and symbol not in ("=", "!="):
             raise self.error(token, "NULL has no order; write IS NULL or IS NOT NULL")
-        if isinstance(left, Value) and isinstance(right, Value):
+        if isinstance(left, tree.Value) and isinstance(right, tree.Value):
             return self.constant(left, symbol, right, token)
         for some, other in ((left, right), (right, left)):
-            if other == Value(None) and not isinstance(some, Value):
-                return IsNull(some) if symbol == "=" else Not(IsNull(some))
-        return Comparison(left, symbol, right)
+            if other == tree.Value(None) and not isinstance(some, tree.Value):
+                return tree.IsNull(some) if symbol == "=" else tree.Not(tree.IsNull(some))
+        return tree.Comparison(left, symbol, right)
 
-    def constant(self, left: Value, symbol: str, right: Value, token: _Token) -> Value:
-        if Value(None) not in (left, right) and _is_what(left) != _is_what(right):
+    def constant(self, left: tree.Value, symbol: str, right: tree.Value, token: _Token) -> tree.Value:
+        if tree.Value(None) not in (left, right) and _is_what(left) != _is_what(right):
             raise self.error(token, f"this compares {_is_what(left)} with {_is_what(right)}; use one type")
         try:
-            return Value(bool(COMPARE[symbol](left.value, right.value)))
+            return tree.Value(bool(COMPARE[symbol](left.value, right.value)))
         except TypeError:  # a day with a time, or times with and without a zone
             raise self.error(token, "these two cannot be compared; write both in the same way") from None
 
-    def between(self, left: Operand) -> Condition:
+    def between(self, left: tree.Operand) -> tree.Condition:
         first, low = self.token, self.operand()
         self.expect("AND")
         second, high = self.token, self.operand()
-        return And((self.compared(left, ">=", low, first), self.compared(left, "<=", high, second)))
+        return tree.And((self.compared(left, ">=", low, first), self.compared(left, "<=", high, second)))
 
-    def like(self, left: Operand, start: _Token) -> Condition:
+    def like(self, left: tree.Operand, start: _Token) -> tree.Condition:
         ignore_case = self.step().keyword == "ILIKE"
-        if isinstance(left, Value):
+        if isinstance(left, tree.Value):
             raise self.error(start, "LIKE needs a column on its left")
-        return Like(left, self.text_value("a pattern such as 'cam-%'"), ignore_case)
+        return tree.Like(left, self.text_value("a pattern such as 'cam-%'"), ignore_case)
 
     def text_value(self, what: str) -> str:
         if self.token.kind != "text":
             raise self.unexpected(self.token, what)
         return self.step().text[1:-1].replace("''", "'")
 
-    def listed(self, left: Operand, start: _Token) -> Condition:
-        if isinstance(left, Value):
+    def listed(self, left: tree.Operand, start: _Token) -> tree.Condition:
+        if isinstance(left, tree.Value):
             raise self.error(start, "IN needs a column on its left")
         self.expect("(")
-        values: list[Value] = []
+        values: list[tree.Value] = []
         while not self.take(")"):
             if values and not self.take(","):
                 raise self.unexpected(self.token, "',' or ')'")
             values.append(self.item(left, values))
-        return In(left, tuple(values))
+        return tree.In(left, tuple(values))
 
-    def item(self, column: Column | Call, before: list[Value]) -> Value:
+    def item(self, column: tree.Column | tree.Call, before: list[tree.Value]) -> tree.Value:
         token = self.token
         found = self.operand()
-        if not isinstance(found, Value):
+        if not isinstance(found, tree.Value):
             raise self.unexpected(token, "a value such as 'text' or 1")
         if found.value is None:
-            raise self.error(token, f"NULL cannot be listed; write OR {normalise(IsNull(column))}")
+            raise self.error(token, f"NULL cannot be listed; write OR {tree.normalise(tree.IsNull(column))}")
         if before and _is_what(found) != _is_what(before[0]):
             raise self.error(token, "the list mixes text, numbers or booleans; use one type")
         return found
 
-    def operand(self) -> Operand:
+    def operand(self) -> tree.Operand:
         if self.take("("):
             with self.deeper():
                 inner = self.operand()
@@ -311,33 +294,33 @@ class _Parser:
         if self.token.kind == "number":
             return self.number(1)
         if self.token.kind == "text":
-            return Value(self.text_value("text"))
+            return tree.Value(self.text_value("text"))
         if self.token.keyword in ("TRUE", "FALSE", "NULL"):
-            return Value({"TRUE": True, "FALSE": False, "NULL": None}[self.step().keyword])
+            return tree.Value({"TRUE": True, "FALSE": False, "NULL": None}[self.step().keyword])
         if self.token.kind == "word" and self.tokens[self.position + 1].keyword == "(":
-            return self.call() if self.token.keyword not in KEYWORDS else self.column()
+            return self.call() if self.token.keyword not in tree.KEYWORDS else self.column()
         if self.token.keyword in TEMPORAL and self.tokens[self.position + 1].kind == "text":
             return self.temporal()
         return self.column()
 
-    def call(self) -> Call:
+    def call(self) -> tree.Call:
         start = self.step()
         name = start.text.lower()
-        if name not in FUNCTIONS:
-            raise self.error(start, f"function {start.text[:40]} is not supported.{did_you_mean(name, FUNCTIONS)}")
+        if name not in tree.FUNCTIONS:
+            raise self.error(start, f"function {start.text[:40]} is not supported.{did_you_mean(name, tree.FUNCTIONS)}")
         self.expect("(")
         with self.deeper():
             arguments = self.arguments(name)
-        if not any(True for argument in arguments for _ in mentioned_columns(argument)):
+        if not any(True for argument in arguments for _ in tree.mentioned_columns(argument)):
             raise self.error(start, f"{name}(…) needs a column; write the value itself")
-        return Call(name, tuple(arguments))
+        return tree.Call(name, tuple(arguments))
 
-    def arguments(self, name: str) -> list[Operand]:
-        wanted = FUNCTIONS[name]
+    def arguments(self, name: str) -> list[tree.Operand]:
+        wanted = tree.FUNCTIONS[name]
         arguments = [self.operand()]
         while self.take(","):
             if len(arguments) >= wanted.operands > 0:
-                arguments.append(Value(self.text_value("a text such as 'x'")))
+                arguments.append(tree.Value(self.text_value("a text such as 'x'")))
             else:
                 arguments.append(self.operand())
             if len(arguments) > wanted.operands + wanted.texts > 0:
@@ -349,32 +332,32 @@ class _Parser:
         self.expect(")")
         return arguments
 
-    def temporal(self) -> Value:
+    def temporal(self) -> tree.Value:
         kind = self.step().keyword
         token = self.token
-        found = moment(self.text_value("a day or time"))
+        found = tree.moment(self.text_value("a day or time"))
         is_time = isinstance(found, datetime)
         if found is None or (kind == "DATE" and is_time):
             example = "'2024-01-31'" if kind == "DATE" else "'2024-01-31 08:30:00' or '2024-01-31T08:30:00Z'"
             raise self.error(token, f"this is no {kind.lower()}; write it as {example}")
-        return Value(found if kind == "DATE" or is_time else datetime(found.year, found.month, found.day))
+        return tree.Value(found if kind == "DATE" or is_time else datetime(found.year, found.month, found.day))
 
-    def number(self, sign: int) -> Value:
+    def number(self, sign: int) -> tree.Value:
         token = self.step()
         if not token.text.isdecimal():
             decimal = sign * float(token.text)
             if math.isinf(decimal):
                 raise self.error(token, "the number is too large")
-            return Value(decimal)
+            return tree.Value(decimal)
         # Python refuses to read thousands of digits, so they are counted first.
         integer = sign * int(token.text) if len(token.text.lstrip("0")) <= 20 else 2**64
         if not -(2**63) <= integer < 2**64:
             raise self.error(token, "the number does not fit into 64 bits")
-        return Value(integer)
+        return tree.Value(integer)
 
-    def column(self) -> Column:
+    def column(self) -> tree.Column:
         start = self.token
-        if start.keyword in KEYWORDS:
+        if start.keyword in tree.KEYWORDS:
             raise self.unexpected(start, "a column or a value")
         names = [self.name()]
         while self.take("."):
@@ -382,7 +365,7 @@ class _Parser:
         if self.token.kind == "text":
             raise self.error(start, f"{start.text[:40]} '…' is not supported; write only the 'text'")
         self.columns.append((".".join(names), start))
-        return Column(".".join(names))
+        return tree.Column(".".join(names))
 
     def name(self) -> str:
         if self.token.kind not in ("word", "quoted"):
@@ -391,13 +374,13 @@ class _Parser:
         return token.text if token.kind == "word" else token.text[1:-1].replace('""', '"')
 
 
-def _is_what(value: Value) -> str:
+def _is_what(value: tree.Value) -> str:
     if isinstance(value.value, date):
         return "time"
     return {str: "text", bool: "boolean"}.get(type(value.value), "number")
 
 
-def parse_filter(text: str, columns: Iterable[str] | None = None) -> Condition:
+def parse_filter(text: str, columns: Iterable[str] | None = None) -> tree.Condition:
     """Parse a filter string to its tree.
 
     Args:

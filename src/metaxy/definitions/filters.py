@@ -12,25 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, model_validator
 from typing_extensions import Self
 
+from metaxy.definitions import filter_tree as tree
 from metaxy.definitions.filter_syntax import COMPARE, parse_filter
-from metaxy.definitions.filter_tree import (
-    And,
-    Call,
-    Column,
-    Comparison,
-    Condition,
-    Distinct,
-    In,
-    IsNull,
-    Like,
-    Not,
-    Operand,
-    Or,
-    Value,
-    mentioned_columns,
-    moment,
-    normalise,
-)
 from metaxy.errors import FilterParseError
 
 if TYPE_CHECKING:
@@ -61,7 +44,7 @@ def filter_columns(text: str) -> tuple[str, ...]:
     >>> filter_columns("b = 1 OR a.x = 2 OR b = 3")
     ('b', 'a.x')
     """
-    return tuple(dict.fromkeys(mentioned_columns(parse_filter(text))))
+    return tuple(dict.fromkeys(tree.mentioned_columns(parse_filter(text))))
 
 
 def parse_filter_string(text: str) -> "nw.Expr":
@@ -77,19 +60,21 @@ def parse_filter_string(text: str) -> "nw.Expr":
     ['b.mp4']
     """
     condition = parse_filter(text)
-    return _expression(condition) if any(True for _ in mentioned_columns(condition)) else _always(_truth(condition))
+    return (
+        _expression(condition) if any(True for _ in tree.mentioned_columns(condition)) else _always(_truth(condition))
+    )
 
 
-def _truth(node: Condition) -> bool:
+def _truth(node: tree.Condition) -> bool:
     """Evaluate a condition that mentions no column."""
     match node:
-        case Value(value):
+        case tree.Value(value):
             return bool(value)
-        case Not(condition):
+        case tree.Not(condition):
             return not _truth(condition)
-        case And(conditions):
+        case tree.And(conditions):
             return all(map(_truth, conditions))
-        case Or(conditions):
+        case tree.Or(conditions):
             return any(map(_truth, conditions))
     raise AssertionError(node)
 
@@ -102,52 +87,52 @@ def _always(answer: bool) -> "nw.Expr":
     return missing | ~missing if answer else missing & ~missing
 
 
-def _expression(node: Condition) -> "nw.Expr":
+def _expression(node: tree.Condition) -> "nw.Expr":
     import narwhals as nw  # see above
 
     match node:
-        case Not(condition):
+        case tree.Not(condition):
             return ~_expression(condition)
-        case And(conditions):
+        case tree.And(conditions):
             return nw.all_horizontal(*map(_expression, conditions), ignore_nulls=False)
-        case Or(conditions):
+        case tree.Or(conditions):
             return nw.any_horizontal(*map(_expression, conditions), ignore_nulls=False)
-        case Column() | Value() | Call():
+        case tree.Column() | tree.Value() | tree.Call():
             return _operand(node)
     return _predicate(node)
 
 
-def _predicate(node: Comparison | Distinct | IsNull | In | Like) -> "nw.Expr":
+def _predicate(node: tree.Comparison | tree.Distinct | tree.IsNull | tree.In | tree.Like) -> "nw.Expr":
     match node:
-        case Comparison(left, symbol, right):
+        case tree.Comparison(left, symbol, right):
             return _comparison(left, symbol, right)
-        case Distinct(left, right):
+        case tree.Distinct(left, right):
             return _is_distinct(_operand(left), _operand(right))
-        case IsNull(operand):
+        case tree.IsNull(operand):
             return _operand(operand).is_null()
-        case In(operand, values):
+        case tree.In(operand, values):
             return _is_listed(operand, values)
-        case Like(operand, pattern, ignore_case):
+        case tree.Like(operand, pattern, ignore_case):
             return _is_like(_operand(operand), pattern, ignore_case)
 
 
-def _operand(node: Operand) -> "nw.Expr":
+def _operand(node: tree.Operand) -> "nw.Expr":
     import narwhals as nw  # see above
 
     match node:
-        case Column(name):
+        case tree.Column(name):
             return nw.col(name)
-        case Value(value):
+        case tree.Value(value):
             return nw.lit(value)
-        case Call(name, arguments):
+        case tree.Call(name, arguments):
             return _call(name, arguments)
 
 
-def _call(name: str, arguments: tuple[Operand, ...]) -> "nw.Expr":
+def _call(name: str, arguments: tuple[tree.Operand, ...]) -> "nw.Expr":
     import narwhals as nw  # see above
 
     first, *rest = map(_operand, arguments)
-    text = next((argument.value for argument in arguments[1:] if isinstance(argument, Value)), None)
+    text = next((argument.value for argument in arguments[1:] if isinstance(argument, tree.Value)), None)
     calls: dict[str, Callable[[], nw.Expr]] = {
         "abs": first.abs,
         "coalesce": lambda: nw.coalesce(first, *rest),
@@ -164,18 +149,18 @@ def _call(name: str, arguments: tuple[Operand, ...]) -> "nw.Expr":
     return calls[name]()
 
 
-def _comparison(left: Operand, symbol: str, right: Operand) -> "nw.Expr":
-    if isinstance(right, Column) and isinstance(left, Value):
+def _comparison(left: tree.Operand, symbol: str, right: tree.Operand) -> "nw.Expr":
+    if isinstance(right, tree.Column) and isinstance(left, tree.Value):
         left, symbol, right = right, _SWAPPED.get(symbol, symbol), left
-    if isinstance(left, Column) and isinstance(right, Value):
-        when = moment(right.value) if isinstance(right.value, str) else right.value
+    if isinstance(left, tree.Column) and isinstance(right, tree.Value):
+        when = tree.moment(right.value) if isinstance(right.value, str) else right.value
         if isinstance(when, date):
             return _compared_in_time(left.name, symbol, when, right)
     compared: nw.Expr = COMPARE[symbol](_operand(left), _operand(right))
     return compared
 
 
-def _compared_in_time(name: str, symbol: str, when: date, given: Value) -> "nw.Expr":
+def _compared_in_time(name: str, symbol: str, when: date, given: tree.Value) -> "nw.Expr":
     """Compare a column with a day or time as the type of the column asks for: Polars does not read text as time.
 
     Expressions do not know types, but selectors do: each picks the column if it has the right type, else nothing.
@@ -209,14 +194,14 @@ def _is_distinct(left: "nw.Expr", right: "nw.Expr") -> "nw.Expr":
     return nw.any_horizontal(one_is_null, differs, ignore_nulls=False)
 
 
-def _is_listed(operand: Column | Call, values: tuple[Value, ...]) -> "nw.Expr":
+def _is_listed(operand: tree.Column | tree.Call, values: tuple[tree.Value, ...]) -> "nw.Expr":
     import narwhals as nw  # see above
 
     column = _operand(operand)
     texts = [value.value for value in values]
     if not values:  # never; engines disagree about NULL in an empty list
         return column.is_null() & ~column.is_null()
-    if all(isinstance(text, str) and moment(text) is None for text in texts):
+    if all(isinstance(text, str) and tree.moment(text) is None for text in texts):
         return column.is_in(texts)
     # Polars' `is_in` refuses to look for 1 among decimals, for 1.5 among integers, and for text among days.
     return nw.any_horizontal(*(_comparison(operand, "=", value) for value in values), ignore_nulls=False)
@@ -265,7 +250,7 @@ class NarwhalsFilter(BaseModel):
         source = given.get("source", given.get("expression")) if isinstance(given, dict) else None
         if not isinstance(source, str):
             return data
-        return {**given, "source": source, "expression": normalise(parse_filter(source))}
+        return {**given, "source": source, "expression": tree.normalise(parse_filter(source))}
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:

@@ -16,12 +16,13 @@ from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from pydantic import Field
 
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
-from metaxy.config.secrets import mask_text, mask_values
+from metaxy.config.secrets import mask_text
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, TableNotFoundError
 from metaxy.ext.delta_files import Place, as_files
+from metaxy.ext.rooted import Rooted
 from metaxy.storage.files import absolute, check_reachable, kept_for, partition_columns, remove_folder, reported
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
@@ -36,29 +37,15 @@ CREATED_MEANWHILE = "table already exists"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
 
-class DeltaStorage:
+class DeltaStorage(Rooted):
     """Implements the storage port: one Delta table per feature below a root folder or bucket."""
-
-    capabilities = Capabilities(creates_tables=True)
 
     def __init__(
         self, root: str, layout: Layout, storage_options: Mapping[str, str], write_options: Mapping[str, Any]
     ) -> None:
-        self.root = root
+        super().__init__(root, storage_options)
         self.layout = layout
-        self.storage_options = dict(storage_options)
         self.write_options = dict(write_options)
-
-    def open(self, mode: AccessMode) -> None:
-        """Nothing to connect: each operation opens the table that it needs."""
-
-    def close(self) -> None:
-        """Nothing to disconnect."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the root is a folder of this machine."""
-        return "://" not in self.root
 
     def uri(self, key: FeatureKey) -> str:
         """Return the address of a feature's table."""
@@ -87,9 +74,6 @@ class DeltaStorage:
             except DeltaTableNotFoundError as error:
                 self._check_reachable(key)
                 raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
-
-    def _hide(self, text: str) -> str:
-        return mask_values(text, self.storage_options)
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current state, lazily."""

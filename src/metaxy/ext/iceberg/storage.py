@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,8 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
+    NotInstalledError,
+    RESTError,
     TableAlreadyExistsError,
     ValidationException,
 )
@@ -29,7 +32,7 @@ from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
 from metaxy.ext.iceberg.rows import fitted, rest_after, storable
-from metaxy.storage.files import check_reachable, kept_for, partition_columns, reported
+from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
@@ -46,7 +49,8 @@ CONFLICTS = (
     ValidationException,
     IntegrityError,
 )
-FAILURES: tuple[type[Exception], ...] = (OSError, SQLAlchemyError, ValueError, KeyError, *CONFLICTS)
+FAILURES: Failures = (OSError, SQLAlchemyError, ValueError, KeyError, RESTError, NotInstalledError, *CONFLICTS)
+CLIENTS = {"glue": "botocore.exceptions:BotoCoreError,ClientError", "hive": "thrift.Thrift:TException"}
 TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",  # else each write leaves a file with the whole history
     "write.metadata.previous-versions-max": "50",
@@ -80,6 +84,7 @@ class IcebergStorage:
         self.catalog_name = catalog_name
         self.properties = dict(properties)
         self.create_namespace = create_namespace
+        self.failures = (*FAILURES, *_failures_of(self.properties.get("type", "")))
         self._catalog: Catalog | None = None
 
     # -- catalog -----------------------------------------------------------------------------------------------------
@@ -96,7 +101,7 @@ class IcebergStorage:
             check_reachable(database)
             if mode == "r" and not database.exists():
                 return
-        with reported(self.warehouse, FAILURES, self._hide):
+        with reported(self.warehouse, self.failures, self._hide):
             properties = {"warehouse": self.warehouse, **self.properties}
             if database:
                 database.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +132,7 @@ class IcebergStorage:
     @contextmanager
     def _errors(self, key: FeatureKey, doing: str = "") -> Iterator[None]:
         place = f"{doing}{'.'.join(self.identifier(key))} in {self.warehouse}"
-        with reported(place, FAILURES, self._hide), warnings.catch_warnings():
+        with reported(place, self.failures, self._hide), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Delete operation did not match any records")
             try:
                 yield
@@ -257,6 +262,15 @@ def _rows(table: Table) -> pl.LazyFrame:
 def _options(table: Table) -> dict[str, str] | None:
     """Return what Polars must know of the place: such properties have dots in their names, those of catalogs not."""
     return {name: str(value) for name, value in table.io.properties.items() if "." in name} or None
+
+
+def _failures_of(kind: str) -> Failures:
+    """Return the errors of what stands behind a kind of catalog: PyIceberg lets them through."""
+    module, _, names = CLIENTS.get(kind, "").partition(":")
+    try:
+        return tuple(getattr(import_module(module), name) for name in names.split(",")) if module else ()
+    except ImportError:
+        return ()  # and PyIceberg will say what is missing
 
 
 def _was_written(table: Table) -> bool:

@@ -15,14 +15,14 @@ import pyarrow as pa
 from lance.commit import CommitConflictError
 from lance.fragment import write_fragments
 
-from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
 from metaxy.ext.lancedb.names import shown_name, stored_name
 from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, scan_table
+from metaxy.ext.rooted import Rooted
 from metaxy.storage.evolution import is_lossless, lossy
 from metaxy.storage.files import check_reachable, kept_for, remove_folder, reported
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
@@ -37,25 +37,8 @@ CONFLICT = re.compile(
 )
 
 
-class LanceStorage:
+class LanceStorage(Rooted):
     """Implements the storage port: one table per feature below a root folder or bucket."""
-
-    capabilities = Capabilities(creates_tables=True)
-
-    def __init__(self, root: str, storage_options: Mapping[str, str]) -> None:
-        self.root = root
-        self.storage_options = dict(storage_options)
-
-    def open(self, mode: AccessMode) -> None:
-        """Nothing to connect: each operation opens the table that it needs."""
-
-    def close(self) -> None:
-        """Nothing to disconnect."""
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the root is a folder of this machine."""
-        return "://" not in self.root
 
     def uri(self, key: FeatureKey) -> str:
         """Return the address of a feature's table."""
@@ -85,7 +68,7 @@ class LanceStorage:
 
     @contextmanager
     def _errors(self, where: str) -> Iterator[None]:
-        with reported(where, FAILURES, lambda text: mask_values(text, self.storage_options)):
+        with reported(where, FAILURES, self._hide):
             yield
 
     def scan(self, key: FeatureKey) -> Scan:
