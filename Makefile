@@ -16,7 +16,7 @@ RUN := $(UV) run --no-sync
 PYTEST := $(RUN) pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow agree check fmt types docs reference bench budgets
+.PHONY: help demo test test-slow agree check fmt types docs reference bench peers budgets
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -58,6 +58,9 @@ reference: .venv/.docs  ## Write the tables of docs/reference.md anew, from the 
 
 bench: .venv/.dev  ## Measure all engines beside hand-written code and metaxy 0.1.11 (make bench ROWS=100000 ROUNDS=3)
 	$(RUN) python benchmarks/run.py --rows $(ROWS) --rounds $(ROUNDS) $(BENCH)
+
+peers: .venv/.dev  ## Measure the same work with DataChain and Pixeltable
+	$(RUN) python benchmarks/peers.py --rounds $(ROUNDS)
 
 budgets: .venv/.dev  ## Measure the CPU time of import, help and versions against their limits
 	$(RUN) python benchmarks/budgets.py

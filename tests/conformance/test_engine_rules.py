@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import narwhals as nw
 import pytest
@@ -12,6 +12,7 @@ from tests.stores import StoreFactory
 from metaxy import columns as c
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import MetadataStoreError
 from metaxy.hashing import HashAlgorithm
 from metaxy.store.store import MetadataStore
 
@@ -89,6 +90,22 @@ def test_fields_whose_names_begin_alike_are_told_apart(store: MetadataStore) -> 
     store.write("clip", store.resolve_update("clip").new)
     store.write("video", rows({f"{long}1": "1", f"{long}2": "3"}, id=["a"]))
     assert ids(store.resolve_update("clip")) == ([], ["a"], [])
+
+
+@pytest.mark.parametrize("day", [date(1, 1, 1), date(1899, 12, 31), date(2300, 1, 1), date(9999, 12, 31)])
+def test_dates_are_kept_or_refused(store: MetadataStore, day: date) -> None:
+    define("video", ids=["day"])
+    store.write("video", rows(day=[date(2024, 2, 29)]))
+    message = ""
+    try:
+        store.write("video", rows(day=[day]))
+    except MetadataStoreError as error:
+        message = str(error)
+    assert not message or str(day) in message
+    expected = [] if message else [day]
+    assert values(store.read("video", filters=[nw.col("day") == day]), "day") == expected
+    store.delete("video", nw.col("day") == day)
+    assert values(store.read("video"), "day") == [date(2024, 2, 29)]
 
 
 # Of tables, of their columns, and of steps in our statements, and in those that Ibis writes.

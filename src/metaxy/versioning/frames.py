@@ -1,5 +1,7 @@
 """Frames of users: any dataframe that Narwhals knows, in; Polars or Arrow out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -60,7 +62,8 @@ def collect_to_polars(frame: Any) -> pl.DataFrame:
         return wrapped.to_polars()
     if wrapped.implementation.is_polars():
         return wrapped.collect().to_polars()
-    collected: pl.DataFrame = wrapped.collect("polars").to_native()
+    with _unwrapped():
+        collected: pl.DataFrame = wrapped.collect("polars").to_native()
     return collected
 
 
@@ -71,4 +74,16 @@ def collect_to_arrow(frame: Any) -> "pa.Table":
     1
     """
     wrapped = as_narwhals(frame)
-    return wrapped.to_arrow() if isinstance(wrapped, nw.DataFrame) else wrapped.collect("pyarrow").to_native()
+    with _unwrapped():
+        return wrapped.to_arrow() if isinstance(wrapped, nw.DataFrame) else wrapped.collect("pyarrow").to_native()
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Let Ctrl-C be what it is; DuckDB makes another error of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise

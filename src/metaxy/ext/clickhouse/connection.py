@@ -19,7 +19,16 @@ from metaxy.columns import BY_FIELD_COLUMNS
 from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.clickhouse.dialect import CLICKHOUSE
-from metaxy.ext.clickhouse.types import MOMENT, fetched, incoming, narwhals_type, note, outgoing, sql_type
+from metaxy.ext.clickhouse.types import (
+    MOMENT,
+    fetched,
+    incoming,
+    narwhals_type,
+    note,
+    outgoing,
+    refuse_dates_beyond,
+    sql_type,
+)
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
@@ -158,6 +167,7 @@ class ClickHouseConnection(IbisConnection):
         """Add rows as Arrow, in one block: all of them are seen, or none."""
         if frame.is_empty():
             return
+        refuse_dates_beyond(frame, self.display)
         rows = incoming(frame, columns.sql_types).to_arrow()
         name = f"{self.qualified(table)} ({CLICKHOUSE.names(frame.columns)})"
         with self.lock, self.complaining():

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import ibis
@@ -9,6 +10,7 @@ import narwhals as nw
 import polars as pl
 from ibis.backends.sql.datatypes import ClickHouseType
 
+from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
 from metaxy.ext.ibis.documents import from_json, to_json
 from metaxy.versioning.column_types import Types
@@ -22,6 +24,7 @@ NAMES = {nw.Boolean: "Bool", nw.Date: "Date32", nw.Enum: "String", nw.Categorica
 # What ClickHouse has no type for that may be NULL; what such a column holds is remembered in its comment.
 AS_TEXT = (nw.Map, nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
 HOLDS = "metaxy: "
+DATES = (date(1900, 1, 1), date(2299, 12, 31))
 _LOW_CARDINALITY = re.compile(r"LowCardinality\(([^()]*(?:\([^()]*\))?)\)")
 
 
@@ -88,6 +91,21 @@ def _fetched(column: Any, dtype: nw.dtypes.DType) -> Any:
         return column
     wanted = nw.Schema({"c": dtype}).to_arrow().field("c").type
     return column if column.type == wanted else column.cast(wanted)
+
+
+def refuse_dates_beyond(frame: pl.DataFrame, where: str) -> None:
+    """Refuse dates that ClickHouse would take for its first or last one as soon as they are compared.
+
+    Raises:
+        MetadataSchemaError: naming the column and the date.
+    """
+    for name in frame.select(pl.col(pl.Date)).columns:
+        beyond = frame[name].filter(~frame[name].is_between(*DATES))
+        if beyond.len():
+            raise MetadataSchemaError(
+                f"{where}: column {name!r} holds {beyond[0]}, and dates of ClickHouse lie between {DATES[0]} and "
+                f"{DATES[1]}; write it as a timestamp or as text"
+            )
 
 
 def incoming(frame: pl.DataFrame, kinds: Mapping[str, str]) -> pl.DataFrame:

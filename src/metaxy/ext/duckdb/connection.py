@@ -18,6 +18,7 @@ from metaxy.ext.duckdb.columns import read_names_literally
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import add_hash_functions
+from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
 from metaxy.storage.port import AccessMode
 from metaxy.versioning.frames import Frame, collect_to_arrow
@@ -144,18 +145,25 @@ class DuckDBConnection:
                 cursor.execute(statement)
         return cursor
 
+    @contextmanager
+    def complaining(self) -> Iterator[None]:
+        """Turn errors of DuckDB into one line of ours, and let Ctrl-C end what runs."""
+        with interruptible(self.cursor.interrupt):
+            try:
+                yield
+            except duckdb.Error as error:
+                raise MetadataStoreError(f"{self.place}: {self.message(error)}") from error
+
     def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Run a statement of ours."""
-        try:
+        with self.complaining():
             return self.cursor.execute(statement)
-        except duckdb.Error as error:
-            raise MetadataStoreError(f"{self.place}: {self.message(error)}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Run statements together or not at all."""
-        self.execute("BEGIN TRANSACTION")
         try:
+            self.execute("BEGIN TRANSACTION")
             yield
             self.execute("COMMIT")
         except BaseException:
@@ -174,10 +182,8 @@ class DuckDBConnection:
 
     def fetch(self, query: str, types: object = None) -> Any:  # noqa: ARG002 - DuckDB knows them
         """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
-        try:
+        with self.complaining():
             return self.cursor.sql(query).to_arrow_table()
-        except duckdb.Error as error:
-            raise MetadataStoreError(f"{self.place}: {self.message(error)}") from error
 
     def query_of(self, frame: nw.LazyFrame[Any]) -> str:
         """Return the SQL of a lazy frame."""

@@ -11,7 +11,7 @@ import duckdb
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, MetadataSchemaError, TableNotFoundError
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
@@ -104,8 +104,8 @@ class DuckDBStorage:
         self._grow(table, write)
         names = DUCKDB.names(write.frame.columns)
         try:
-            self.connection.cursor.execute(f"INSERT INTO {table} ({names}) {query}")
-        except duckdb.Error as error:
+            self.connection.execute(f"INSERT INTO {table} ({names}) {query}")
+        except MetadataStoreError as error:
             raise MetadataSchemaError(f"feature {write.key}: {self.connection.message(error)}") from error
 
     def _create(self, table: str, write: Append, query: str) -> None:  # noqa: ARG002 - lakes look at the columns

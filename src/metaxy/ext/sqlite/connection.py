@@ -17,12 +17,14 @@ from metaxy.ext.sqlite.columns import narwhals_type, read, sql_type, written
 from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
+from metaxy.storage.interrupting import interruptible
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.storage.retrying import retried
 from metaxy.versioning.engine import TypesOf
 
 OLDEST = (3, 39, 0)  # the first with FULL JOIN
 WAL_ATTEMPTS = 10
+STEPS = 1000  # of SQLite between two looks for Ctrl-C
 
 
 class SQLiteConnection(IbisConnection):
@@ -37,6 +39,7 @@ class SQLiteConnection(IbisConnection):
     def __init__(self, address: Address, lock_timeout: float = 10.0) -> None:
         self.file = _file_of(address)
         self.lock_timeout = lock_timeout
+        self._stopped = False
         super().__init__(SQLITE, mask_text(self.file))
 
     def connect(self, mode: AccessMode) -> Any:
@@ -46,6 +49,7 @@ class SQLiteConnection(IbisConnection):
         session = self._open(mode)
         try:
             add_functions(session)
+            session.set_progress_handler(lambda: self._stopped, STEPS)
             backend = SQLiteBackend.from_connection(session)
         except BaseException:
             session.close()
@@ -93,9 +97,10 @@ class SQLiteConnection(IbisConnection):
 
     @contextmanager
     def complaining(self) -> Iterator[None]:
-        """Turn errors of SQLite into one line of ours."""
+        """Turn errors of SQLite into one line of ours, and let Ctrl-C end what runs."""
         try:
-            yield
+            with interruptible(self._stop):
+                yield
         except (sqlite3.Error, OverflowError) as error:
             if "locked" in str(error):
                 raise StoreLockedError(
@@ -103,6 +108,12 @@ class SQLiteConnection(IbisConnection):
                     "raise `lock_timeout`, or use a store for many writers, such as PostgreSQL or Delta"
                 ) from error
             raise MetadataStoreError(f"{self.display}: {first_line(error)}") from error
+        finally:
+            self._stopped = False
+
+    def _stop(self) -> None:
+        self._stopped = True
+        self.session.interrupt()  # sooner than after so many steps, if one of them is slow
 
     def execute(self, statement: str) -> None:
         """Run a statement of ours."""
@@ -113,8 +124,8 @@ class SQLiteConnection(IbisConnection):
     def transaction(self) -> Iterator[None]:
         """Run statements together or not at all; other writers wait."""
         with self.lock:
-            self.execute("BEGIN IMMEDIATE")
             try:
+                self.execute("BEGIN IMMEDIATE")
                 yield
                 self.execute("COMMIT")
             except BaseException:
