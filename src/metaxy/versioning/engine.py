@@ -324,8 +324,7 @@ class PolarsEngine:
 
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
         """Run a recipe as one plan, the number of expected samples with it."""
-        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        source = self.source(current) if current and recipe.compare else None
+        expected, source = self._sources(recipe, inputs, current)
         compared = self._compared(recipe, expected, source)
         changed, count = pl.collect_all([compared, plan.count_samples(recipe, expected)])
         if source and recipe.current:
@@ -334,19 +333,23 @@ class PolarsEngine:
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
-        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        source = self.source(current) if current and recipe.compare else None
-        return nw.from_native(
-            self._compared(recipe, expected, source, recipe.current.columns if recipe.current else ())
-        )
+        expected, source = self._sources(recipe, inputs, current)
+        stored = recipe.current.columns if recipe.current else ()
+        return nw.from_native(self._compared(recipe, expected, source, stored))
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in one plan."""
-        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        source = self.source(current) if current and recipe.compare else None
+        expected, source = self._sources(recipe, inputs, current)
         counted = plan.count(recipe, self._compared(recipe, expected, source))
         found, total = pl.collect_all([counted, plan.count_samples(recipe, expected)])
         return {**dict(found.iter_rows()), COUNTS: int(total.item())}
+
+    def _sources(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
+    ) -> tuple[pl.LazyFrame, plan.PolarsSource | None]:
+        """Return the rows that should be, and those that are, where they are compared."""
+        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
+        return expected, self.source(current) if current and recipe.compare else None
 
     def _compared(
         self, recipe: Recipe, expected: pl.LazyFrame, source: plan.PolarsSource | None, stored: Sequence[Column] = ()
