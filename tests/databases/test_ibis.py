@@ -11,7 +11,13 @@ from tests.factory import define, ids, rows, values
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, PolarsMaterializationWarning, StoreConnectionError, StoreNotOpenError
+from metaxy.errors import (
+    InvalidConfigError,
+    PolarsMaterializationWarning,
+    StoreConnectionError,
+    StoreLockedError,
+    StoreNotOpenError,
+)
 from metaxy.ext.ibis import IbisMetadataStore
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.any import AnyConnection
@@ -149,6 +155,23 @@ def test_twelve_parents_and_many_fields_do_not_overflow_the_parser_of_sqlite(tmp
         store.write("p7", rows(dict.fromkeys(fields, "2"), id=["b"]))
         filtered = store.resolve_update("child", global_filters=[nw.col("id") != "c"])
         assert ids(filtered) == ([], ["b"], [])
+
+
+def test_a_sqlite_file_that_is_locked_for_too_long_is_named(tmp_path: Path) -> None:
+    define("video")
+    file = tmp_path / "a.sqlite"
+    with (
+        SQLiteMetadataStore(file, auto_create_tables=True).open("w") as first,
+        SQLiteMetadataStore(file, auto_create_tables=True, lock_timeout=0.1).open("w") as second,
+    ):
+        with first.connection.transaction(), pytest.raises(StoreLockedError) as caught:
+            second.write("video", rows(id=["a"]))
+        assert "\n" not in str(caught.value)
+        for word in (str(file), "0.1 s", "lock_timeout"):
+            assert word in str(caught.value)
+        assert not first.has_feature("video")
+        second.write("video", rows(id=["b"]))
+        assert values(first.read("video")) == ["b"]
 
 
 def test_only_queries_that_nest_deeply_are_stored_first(tmp_path: Path) -> None:
