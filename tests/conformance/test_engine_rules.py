@@ -3,14 +3,16 @@
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
 import narwhals as nw
 import pytest
 from tests.factory import define, ids, rows, values
-from tests.stores import StoreFactory
+from tests.stores import STORES, StoreFactory
 
 from metaxy import columns as c
 from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import MetadataStoreError
 from metaxy.hashing import HashAlgorithm
@@ -127,3 +129,35 @@ def test_columns_may_be_called_what_our_statements_call_theirs(store: MetadataSt
     store.write("clip", store.resolve_update("clip").stale)
     expected = [values for values in zip(*payload.values(), strict=True) if "t1" not in values]
     assert values(store.read("clip", filters=[nw.col("t") != "t1"]), *OURS) == expected
+
+
+in_databases = pytest.mark.parametrize("name", ["duckdb", "sqlite", "postgresql"])
+
+
+@in_databases
+def test_who_may_only_read_may_bring_rows(tmp_path: Path, name: str) -> None:
+    define("video")
+    define("clip", "video")
+    with STORES[name](tmp_path).open("w") as store:
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new)
+    with STORES[name](tmp_path) as reader:
+        given = rows(id=["b", "c"])
+        assert ids(reader.resolve_update("video", samples=given, versioning_engine="native")) == (["c"], [], ["a"])
+        before = reader.rebase("clip", reader.read("clip"))
+        assert ids(reader.resolve_update("video", samples=given, versioning_engine="native")) == (["c"], [], ["a"])
+        assert values(before) == ["a", "b"]
+
+
+@in_databases
+def test_lazy_frames_are_views_even_of_a_table_that_was_made_anew(tmp_path: Path, name: str) -> None:
+    define("video")
+    define("clip", "video")
+    with STORES[name](tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"]))
+        read, lazy = store.read("video"), store.resolve_update("clip", lazy=True)
+        store.write("video", rows(id=["b"]))
+        assert values(read) == values(lazy.new) == ["a", "b"]
+        store.storage.drop(FeatureKey("video"))
+        store.write("video", rows(id=["c"]))
+        assert values(read) == values(lazy.new) == ["c"]

@@ -1,5 +1,6 @@
 """Any database behind Ibis, and subclasses as they were written for metaxy 0.1."""
 
+import importlib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,13 @@ def test_a_subclass_of_metaxy_0_1_still_works(duckdb_url: str) -> None:
         native = values(store.resolve_update("clip", skip_comparison=True).new, c.METAXY_PROVENANCE)
         polars = store.resolve_update("clip", skip_comparison=True, versioning_engine="polars").new
         assert native == values(polars, c.METAXY_PROVENANCE)
+
+
+@pytest.mark.parametrize(
+    "path", ["metaxy.metadata_store", "metaxy.metadata_store.ibis", "metaxy.ext.ibis.metadata_store"]
+)
+def test_the_paths_of_metaxy_0_1_lead_here(path: str) -> None:
+    assert importlib.import_module(path).IbisMetadataStore is IbisMetadataStore
 
 
 def test_a_database_by_url_or_by_name(tmp_path: Path, duckdb_url: str) -> None:

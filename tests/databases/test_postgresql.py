@@ -1,7 +1,11 @@
 """What PostgreSQL needs, found by running it: byte order, plans without statistics, names, tables of others, errors."""
 
+import json
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -302,6 +306,31 @@ def test_ctrl_c_ends_the_statement_and_leaves_the_store_usable(database: Address
         assert not store.has_feature("video")
         store.write("video", rows(id=["b"]))
         assert values(store.read("video")) == ["b"]
+
+
+KILLED = """
+import json, sys
+from metaxy.ext.postgresql import PostgreSQLMetadataStore
+with PostgreSQLMetadataStore(connection_params=json.loads(sys.argv[1])) as store:
+    print(store.connection.session.info.backend_pid, flush=True)
+    store.connection.execute("SELECT pg_sleep(600)")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a server hears that its client is gone")
+def test_the_statement_of_a_client_that_was_killed_is_ended(database: Address) -> None:
+    running = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+    command = [sys.executable, "-c", KILLED, json.dumps(database)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child, postgres.connect(database) as other:
+        assert child.stdout is not None
+        pid = int(child.stdout.readline())
+        while not other.execute(f"{running} AND wait_event = 'PgSleep'", [pid]).fetchall():
+            pass
+        child.kill()
+        patience = time.monotonic() + 300
+        while other.execute(running, [pid]).fetchall():  # the server looks every five seconds
+            assert time.monotonic() < patience
 
 
 def test_statements_that_take_too_long_are_ended(database: Address) -> None:
