@@ -126,6 +126,14 @@ def test_a_key_that_glue_does_not_know_is_reported_and_never_shown() -> None:
     assert "not-to-be-shown" not in str(caught.value)
 
 
+def test_what_a_catalog_needs_is_named_where_it_is_missing() -> None:
+    """The extra of PyIceberg, or where somebody has that, the server."""
+    store = IcebergMetadataStore("lake", catalog_properties={"type": "hive", "uri": "thrift://127.0.0.1:9"})
+    with pytest.raises(StoreConnectionError, match=r"pyiceberg\[hive\]|connect") as caught, store.open("w"):
+        store.write("video", rows(id=["a"]))
+    assert "\n" not in str(caught.value)
+
+
 def test_properties_reach_pyiceberg_unaltered(tmp_path: Path) -> None:
     own = {"header.X-Team": "media", "s3.region": "eu-central-1", "anything.else": "Ä = 'b'; c"}
     given = iceberg_rest.properties() | own
