@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.cli.conftest import FEATURES
+from tests.factory import everything
 
 from metaxy.testing import CliResult, TempMetaxyProject
 
@@ -196,9 +197,13 @@ def test_rebase(filled: TempMetaxyProject) -> None:
     assert counts(filled)["video/crop"]["samples"] == 3
     with filled.use(), filled.store() as store:
         assert list(map(len, store.resolve_update("video/crop"))) == [0, 0, 0]
-    # And back, to a version that only the store knows.
+    # Once more, and back to a version that only the store knows: there is nothing left to do.
+    done = "3 row(s) have that version already\n✓ Rebased 0 row(s)\n"
     new = filled.graph.get_feature_version("video/crop")
-    assert filled.run_cli([*command[:4], new, "--to", old]).stderr == "✓ Rebased 3 row(s)\n"
+    assert filled.run_cli(command).stderr == done
+    assert filled.run_cli([*command[:4], new, "--to", old]).stderr == done
+    with filled.use(), filled.store() as store:
+        assert everything(store, "video/crop").height == 6
 
 
 def test_rebase_refuses_what_makes_no_sense(filled: TempMetaxyProject) -> None:

@@ -11,7 +11,13 @@ from tests.factory import define, ids, rows, values
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, PolarsMaterializationWarning, StoreConnectionError, StoreNotOpenError
+from metaxy.errors import (
+    InvalidConfigError,
+    PolarsMaterializationWarning,
+    StoreConnectionError,
+    StoreLockedError,
+    StoreNotOpenError,
+)
 from metaxy.ext.ibis import IbisMetadataStore
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.any import AnyConnection
@@ -112,6 +118,14 @@ def test_a_database_without_a_dialect_keeps_rows_and_polars_computes(duckdb_url:
         assert ids(store.resolve_update("clip")) == ([], ["a"], [])
 
 
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
+def test_what_runs_no_sql_is_refused_in_one_line() -> None:
+    store = IbisMetadataStore(backend="polars")
+    with pytest.raises(InvalidConfigError, match="'polars' of Ibis runs no SQL") as caught, store.open("w"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
 def test_what_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
     for store, kind in (
         (IbisMetadataStore(backend="no_such_database"), InvalidConfigError),
@@ -141,6 +155,41 @@ def test_twelve_parents_and_many_fields_do_not_overflow_the_parser_of_sqlite(tmp
         store.write("p7", rows(dict.fromkeys(fields, "2"), id=["b"]))
         filtered = store.resolve_update("child", global_filters=[nw.col("id") != "c"])
         assert ids(filtered) == ([], ["b"], [])
+
+
+def test_a_sqlite_file_that_is_locked_for_too_long_is_named(tmp_path: Path) -> None:
+    define("video")
+    file = tmp_path / "a.sqlite"
+    with (
+        SQLiteMetadataStore(file, auto_create_tables=True).open("w") as first,
+        SQLiteMetadataStore(file, auto_create_tables=True, lock_timeout=0.1).open("w") as second,
+    ):
+        with first.connection.transaction(), pytest.raises(StoreLockedError) as caught:
+            second.write("video", rows(id=["a"]))
+        assert "\n" not in str(caught.value)
+        for word in (str(file), "0.1 s", "lock_timeout"):
+            assert word in str(caught.value)
+        assert not first.has_feature("video")
+        second.write("video", rows(id=["b"]))
+        assert values(first.read("video")) == ["b"]
+
+
+def test_only_queries_that_nest_deeply_are_stored_first(tmp_path: Path) -> None:
+    define("video")
+    define("clip", "video")
+    with SQLiteMetadataStore(tmp_path / "a.sqlite", auto_create_tables=True).open("w") as store:
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new)
+        before = store.read("clip", with_feature_history=True)
+        define("clip", "video", fields=[{"key": "default", "code_version": "2"}])
+        flat = store.rebase("clip", before)
+        stored = "SELECT count(*) FROM sqlite_temp_master"
+        assert store.connection.session.execute(stored).fetchone() == (0,)
+        for _ in range(8):
+            before = before.filter(nw.col("id") > "").head(9)
+        deep = store.rebase("clip", before)
+        assert store.connection.session.execute(stored).fetchone() == (1,)
+        assert values(deep) == values(flat) == ["a", "b"]
 
 
 def test_times_of_sqlite_are_microseconds(tmp_path: Path) -> None:

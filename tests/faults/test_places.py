@@ -22,10 +22,16 @@ from metaxy.store.store import MetadataStore
 Make = Callable[..., MetadataStore]
 VIDEO = FeatureKey("video")
 # Stores that are files, and where: these tests fill, close, break and remove the places. Servers guard theirs.
-PLACES = {"duckdb": "store.duckdb", "delta": "delta", "lancedb": "lancedb", "iceberg": "iceberg"}
-LEADING = (".duckdb", ".json", ".manifest")  # files that lead to all others
+PLACES = {
+    "duckdb": "store.duckdb",
+    "delta": "delta",
+    "lancedb": "lancedb",
+    "iceberg": "iceberg",
+    "sqlite": "store.sqlite",
+}
+LEADING = (".duckdb", ".json", ".manifest", ".sqlite")  # files that lead to all others
 on_disk = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "iceberg")) for name in PLACES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("iceberg", "sqlite"))) for name in PLACES]
 )
 
 

@@ -1,14 +1,16 @@
 """`mx metadata rebase`: rows that are still right, taken over to another version of their feature."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
+import polars as pl
 from cyclopts import Parameter
 
 from metaxy.cli.failures import USAGE, CommandError
 from metaxy.cli.output import done, progress, say
 from metaxy.cli.selection import known_feature
 from metaxy.cli.workspace import workspace
-from metaxy.columns import METAXY_FEATURE_VERSION
+from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import did_you_mean
 from metaxy.registry import FeatureGraph
@@ -51,14 +53,26 @@ def rebase(
             raise _unknown_version(opened, key, from_version)
         task = bar.add_task(f"rebase {key}", total=found)
         graph = None if target == current else _graph_of(opened, key, target)
-        rebased = collect_to_polars(opened.rebase(key, rows, to_feature_version=target, graph=graph))
-        if not dry_run:
+        every = collect_to_polars(opened.rebase(key, rows, to_feature_version=target, graph=graph))
+        rebased = _not_there_yet(opened, key, target, every, place.graph.get_feature_definition(key).spec.id_columns)
+        if not dry_run and rebased.height:
             opened.write(key, rebased, preserve_feature_version=True)
         bar.advance(task, found)
-    if left_out := found - rebased.height:
+    if left_out := found - every.height:
         say(f"{left_out} row(s) have no parents any more and are left out")
+    if there := every.height - rebased.height:
+        say(f"{there} row(s) have that version already")
     what = f"{rebased.height} row(s)"
     say(f"Dry run: {what} would be rebased") if dry_run else done(f"Rebased {what}")
+
+
+def _not_there_yet(
+    store: "MetadataStore", key: FeatureKey, version: str, rows: pl.DataFrame, ids: Sequence[str]
+) -> pl.DataFrame:
+    """Leave out rows that need no update: a second rebase must not put old content over what was computed since."""
+    columns = [*ids, METAXY_PROVENANCE]
+    there = store.read(key, feature_version=version, with_feature_history=True, allow_fallback=False, columns=columns)
+    return rows.join(collect_to_polars(there), on=columns, how="anti")
 
 
 def _unknown_version(store: "MetadataStore", key: FeatureKey, version: str) -> CommandError:

@@ -1,7 +1,9 @@
 """What Ibis is taught: to take our SQL as it is, and to read structs that a database keeps as JSON."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import ibis
@@ -10,6 +12,8 @@ import ibis.expr.schema as sch
 import narwhals as nw
 import sqlglot as sg
 import sqlglot.expressions as sge
+
+BRACKETS = re.compile(r"""'[^']*'|"[^"]*"|[()]""")  # those in texts and names do not count
 
 
 def taught(compiler: Any) -> Any:
@@ -25,6 +29,16 @@ def _taught(kind: Any) -> type:
         return sg.select(sge.Star()).from_(raw).subquery(copy=False)
 
     return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), "visit_SQLQueryResult": visit_query})
+
+
+def nesting(query: str) -> int:
+    """Say how deep the brackets of a query nest.
+
+    >>> nesting("SELECT max(a) FROM (SELECT ')' AS a FROM (SELECT 1))")
+    2
+    """
+    depths = accumulate({"(": 1, ")": -1}.get(sign, 0) for sign in BRACKETS.findall(query))
+    return max(depths, default=0)
 
 
 def ibis_schema(types: Mapping[str, Any]) -> sch.Schema:

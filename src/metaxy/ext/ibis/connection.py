@@ -11,11 +11,12 @@ import ibis
 import ibis.expr.operations as ops
 import narwhals as nw
 import polars as pl
+from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError, TableNotFound
 
 from metaxy.config.secrets import mask_text
-from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreNotOpenError
-from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, taught
+from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError
+from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, nesting, taught
 from metaxy.ext.ibis.hashing import templates
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.loading import Loaded
@@ -48,7 +49,7 @@ class IbisConnection:
     capabilities = Capabilities()
     longest_name = 63
     reads_frames = False
-    flattens = False  # queries of users into temporary tables, as it cannot parse statements that nest deeply
+    deepest: int | None = None  # how far queries of users may nest; those that nest deeper are stored first
     by_field_type = "JSON"  # of by-field columns, where they are not structs
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
     schema: str | None = None  # the one that all tables are in, if it has a name
@@ -72,13 +73,20 @@ class IbisConnection:
 
         Raises:
             StoreConnectionError: in one line and without secrets, if that is not possible.
+            InvalidConfigError: if what Ibis connects to is no database.
         """
         try:
-            self._ibis = self.connect(mode)
+            backend = self.connect(mode)
         except StoreConnectionError:
             raise
         except Exception as error:  # each driver has errors of its own
             raise StoreConnectionError(f"cannot open {self.display}: {first_line(error)}") from error
+        if not isinstance(backend, SQLBackend):
+            raise InvalidConfigError(
+                f"{self.display}: the backend {backend.name!r} of Ibis runs no SQL, so it cannot keep features; name a "
+                "database, or use a store of files, such as DeltaMetadataStore"
+            )
+        self._ibis = backend
         self._ibis.owner = self
         self._ibis.compiler = taught(self._ibis.compiler)
         if given := self.hash_functions():
@@ -223,9 +231,11 @@ class IbisConnection:
             self.insert(name, rows, Table(types, schema))
         return self._temporary_table(name, schema)
 
-    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
+    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
         """Return a frame of this database as statements can hold it."""
-        if not self.flattens or isinstance(frame.to_native().op(), ops.DatabaseTable):
+        if self.deepest is None or isinstance(frame.to_native().op(), ops.DatabaseTable):
+            return frame
+        if not once and nesting(self.query_of(frame)) <= self.deepest:
             return frame
         name, schema = _temporary_name(), frame.collect_schema()
         self.execute(f"CREATE TEMPORARY TABLE {self.dialect.quote(name)} AS {self.query_of(frame)}")

@@ -32,7 +32,7 @@ class SQLiteConnection(IbisConnection):
 
     errors = (sqlite3.Error,)
     computes = True
-    flattens = True
+    deepest = 5
     by_field_type = "TEXT"  # SQLite stores numbers in columns of a type that it does not know
     capabilities = Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True)
 
