@@ -86,14 +86,13 @@ class DeltaStorage(Rooted):
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
             with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
-                rows = _storable(to_polars_lazy(write.frame)).collect()
-                retried(partial(self._commit, write, rows), _conflicts)
+                retried(partial(self._commit, write.key, _storable(to_polars_lazy(write.frame))), _conflicts)
 
-    def _commit(self, write: Append, rows: pl.DataFrame) -> None:
+    def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
         """Append to one table, which another writer may create or change in between."""
-        place = Place(self.uri(write.key), self.storage_options or None)
+        place = Place(self.uri(key), self.storage_options or None)
         options: dict[str, Any] = {"schema_mode": "merge", **self.write_options}
-        partitions = options.pop("partition_by", None) or partition_columns(rows.columns)
+        partitions = options.pop("partition_by", None) or partition_columns(rows.collect_schema().names())
         table = self._existing(place)
         files = None if self.write_options else as_files(rows, table, partitions)
         if files is not None:
@@ -101,7 +100,7 @@ class DeltaStorage(Rooted):
             return
         if table is None and partitions:
             options["partition_by"] = list(partitions)
-        rows.write_delta(place.uri, mode="append", storage_options=place.storage_options, delta_write_options=options)
+        rows.sink_delta(place.uri, mode="append", storage_options=place.storage_options, delta_write_options=options)
 
     def _existing(self, place: Place) -> DeltaTable | None:
         try:

@@ -81,24 +81,25 @@ class Files:
             yield AddAction(path, content.tell(), dict(self.partition), now, data_change=True, stats=statistics)
 
 
-def as_files(rows: pl.DataFrame, table: DeltaTable | None, partitions: Sequence[str]) -> Files | None:
+def as_files(frame: pl.LazyFrame, table: DeltaTable | None, partitions: Sequence[str]) -> Files | None:
     """Return rows as files for a table, None where delta-rs must write them.
 
     Args:
-        rows: what to add.
+        frame: what to add; it is collected only if its columns are such that it may become files.
         table: what it is added to, None for a new table.
         partitions: the columns by which a new table is partitioned.
     """
+    schema = frame.collect_schema()
     if table is not None:
-        if not _takes_files(table, rows.schema):
+        if not _takes_files(table, schema):
             return None
         partitions = table.metadata().partition_columns
-    if not all(map(_is_same, rows.schema.dtypes())) or len(partitions) > 1:
+    if not all(map(_is_same, schema.dtypes())) or len(partitions) > 1:
         return None
-    partition = {}
+    rows, partition = frame.collect(), {}
     for column in partitions:
         values = rows[column].unique()
-        if len(values) != 1 or not SIMPLE_VALUE.fullmatch(str(values[0])) or values.null_count():
+        if len(values) != 1 or values.null_count() or not SIMPLE_VALUE.fullmatch(str(values[0])):
             return None
         partition[column] = str(values[0])
     return Files(rows, partition)
