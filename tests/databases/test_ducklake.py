@@ -1,6 +1,7 @@
 """DuckLake: its catalogs and places of files, the statements that attach it, and what is refused."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
 from datetime import timedelta
@@ -9,7 +10,8 @@ from typing import Any
 
 import narwhals as nw
 import pytest
-from tests.factory import define, ids, rows, values
+from tests.factory import define, everything, ids, rows, values
+from tests.faults.children import children, finish, tell
 from tests.services import postgres, s3
 
 from metaxy.errors import InvalidConfigError, MetaxyError, StoreConnectionError
@@ -104,6 +106,33 @@ def test_threads_with_stores_of_their_own_lose_nothing(tmp_path: Path) -> None:
     with store_on(lake) as store:
         found = values(store.read("video"))
     assert sorted(found) == ["a0", "a1", "a2", "b0", "b1", "b2", "first"]
+
+
+APPENDER = """
+from metaxy.ext.duckdb import DuckDBMetadataStore
+lake = eval(sys.argv[1])
+store = DuckDBMetadataStore(":memory:", ducklake=lake, auto_create_tables=True, lock_timeout=600.0)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    with store.open("w"):
+        store.write("video", rows(id=[f"{sys.argv[3]}-{number}"], **{f"of_{sys.argv[3]}": [number]}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "appends"), [(on_sqlite, 10), (on_postgresql, 10)])
+def test_every_row_of_four_processes_is_there_once(tmp_path: Path, place: Callable[[Path], Lake], appends: int) -> None:
+    """They race to create catalog and table, each with a column of its own; writers in SQLite are slow together."""
+    lake = place(tmp_path)
+    with children(4, APPENDER, lake, appends) as started:
+        for child in started:
+            tell(child)
+        for child in started:
+            finish(child)
+    define("video")
+    with store_on(lake) as store:
+        found = Counter(everything(store, "video")["id"])
+    assert found == Counter(f"{writer}-{number}" for writer in range(4) for number in range(appends))
 
 
 @pytest.mark.parametrize("place", [on_duckdb, on_sqlite])
