@@ -194,6 +194,6 @@ def test_a_failed_insert_keeps_its_cause_by_which_writers_try_again(tmp_path: Pa
     with store.open("w"):
         store.write("video", rows(id=["a"]))
         store.connection.execute("CREATE UNIQUE INDEX once ON video (id)")
-        with pytest.raises(MetadataSchemaError, match="feature video: .*Duplicate key") as caught:
+        with pytest.raises(MetadataSchemaError, match=r"feature video: .*Duplicate key") as caught:
             store.write("video", rows(id=["a"]))
         assert isinstance(caught.value.__cause__, duckdb.Error)
