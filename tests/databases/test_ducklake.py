@@ -8,13 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import narwhals as nw
 import pytest
 from tests.factory import define, everything, ids, rows, values
 from tests.faults.children import children, finish, tell
 from tests.services import postgres, s3
 
-from metaxy.errors import InvalidConfigError, MetaxyError, StoreConnectionError
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetaxyError, StoreConnectionError
 from metaxy.ext.duckdb import DuckDBMetadataStore, DuckLakeConfig
 
 Lake = dict[str, Any]
@@ -214,3 +215,14 @@ def test_motherduck_is_configured_by_statements() -> None:
 def test_without_a_lake_there_is_nothing_to_preview() -> None:
     with pytest.raises(RuntimeError, match="has no DuckLake"):
         DuckDBMetadataStore(":memory:").preview_ducklake_sql()
+
+
+def test_a_failed_insert_keeps_its_cause_by_which_writers_try_again(tmp_path: Path) -> None:
+    define("video")
+    store = DuckDBMetadataStore(tmp_path / "a.duckdb", auto_create_tables=True)
+    with store.open("w"):
+        store.write("video", rows(id=["a"]))
+        store.connection.execute("CREATE UNIQUE INDEX once ON video (id)")
+        with pytest.raises(MetadataSchemaError, match=r"feature video: .*Duplicate key") as caught:
+            store.write("video", rows(id=["a"]))
+        assert isinstance(caught.value.__cause__, duckdb.Error)
