@@ -94,7 +94,10 @@ def test_fields_whose_names_begin_alike_are_told_apart(store: MetadataStore) -> 
     assert ids(store.resolve_update("clip")) == ([], ["a"], [])
 
 
-@pytest.mark.parametrize("day", [date(1, 1, 1), date(1899, 12, 31), date(2300, 1, 1), date(9999, 12, 31)])
+@pytest.mark.parametrize(
+    "day",
+    [date(1, 1, 1), date(1899, 12, 31), date(1900, 1, 1), date(1969, 12, 31), date(2299, 12, 31), date(9999, 12, 31)],
+)
 def test_dates_are_kept_or_refused(store: MetadataStore, day: date) -> None:
     define("video", ids=["day"])
     store.write("video", rows(day=[date(2024, 2, 29)]))

@@ -73,6 +73,8 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
         if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
             return self.f[SUBSECONDS[dtype.unit.short]](value)
+        if dtype.is_date():  # Ibis writes one of 1970 to 2149
+            return self.f.toDate32(value.isoformat())
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802 - as Ibis calls it
