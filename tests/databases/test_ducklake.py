@@ -1,18 +1,21 @@
 """DuckLake: its catalogs and places of files, the statements that attach it, and what is refused."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextvars import copy_context
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import narwhals as nw
 import pytest
-from tests.factory import define, ids, rows, values
+from tests.factory import define, everything, ids, rows, values
+from tests.faults.children import children, finish, tell
 from tests.services import postgres, s3
 
-from metaxy.errors import InvalidConfigError, MetaxyError, StoreConnectionError
+from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetaxyError, StoreConnectionError
 from metaxy.ext.duckdb import DuckDBMetadataStore, DuckLakeConfig
 
 Lake = dict[str, Any]
@@ -106,6 +109,33 @@ def test_threads_with_stores_of_their_own_lose_nothing(tmp_path: Path) -> None:
     assert sorted(found) == ["a0", "a1", "a2", "b0", "b1", "b2", "first"]
 
 
+APPENDER = """
+from metaxy.ext.duckdb import DuckDBMetadataStore
+lake = eval(sys.argv[1])
+store = DuckDBMetadataStore(":memory:", ducklake=lake, auto_create_tables=True, lock_timeout=600.0)
+sys.stdin.readline()
+for number in range(int(sys.argv[2])):
+    with store.open("w"):
+        store.write("video", rows(id=[f"{sys.argv[3]}-{number}"], **{f"of_{sys.argv[3]}": [number]}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "appends"), [(on_sqlite, 10), (on_postgresql, 10)])
+def test_every_row_of_four_processes_is_there_once(tmp_path: Path, place: Callable[[Path], Lake], appends: int) -> None:
+    """They race to create catalog and table, each with a column of its own; writers in SQLite are slow together."""
+    lake = place(tmp_path)
+    with children(4, APPENDER, lake, appends) as started:
+        for child in started:
+            tell(child)
+        for child in started:
+            finish(child)
+    define("video")
+    with store_on(lake) as store:
+        found = Counter(everything(store, "video")["id"])
+    assert found == Counter(f"{writer}-{number}" for writer in range(4) for number in range(appends))
+
+
 @pytest.mark.parametrize("place", [on_duckdb, on_sqlite])
 def test_optimizing_merges_small_files(tmp_path: Path, place: Callable[[Path], Lake]) -> None:
     define("video")
@@ -185,3 +215,14 @@ def test_motherduck_is_configured_by_statements() -> None:
 def test_without_a_lake_there_is_nothing_to_preview() -> None:
     with pytest.raises(RuntimeError, match="has no DuckLake"):
         DuckDBMetadataStore(":memory:").preview_ducklake_sql()
+
+
+def test_a_failed_insert_keeps_its_cause_by_which_writers_try_again(tmp_path: Path) -> None:
+    define("video")
+    store = DuckDBMetadataStore(tmp_path / "a.duckdb", auto_create_tables=True)
+    with store.open("w"):
+        store.write("video", rows(id=["a"]))
+        store.connection.execute("CREATE UNIQUE INDEX once ON video (id)")
+        with pytest.raises(MetadataSchemaError, match=r"feature video: .*Duplicate key") as caught:
+            store.write("video", rows(id=["a"]))
+        assert isinstance(caught.value.__cause__, duckdb.Error)

@@ -106,7 +106,7 @@ class DuckDBStorage:
         try:
             self.connection.execute(f"INSERT INTO {table} ({names}) {query}")
         except MetadataStoreError as error:
-            raise MetadataSchemaError(f"feature {write.key}: {self.connection.message(error)}") from error
+            raise MetadataSchemaError(f"feature {write.key}: {self.connection.message(error)}") from error.__cause__
 
     def _create(self, table: str, write: Append, query: str) -> None:  # noqa: ARG002 - lakes look at the columns
         self.connection.execute(f"CREATE TABLE {table} AS {query}")
