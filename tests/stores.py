@@ -25,6 +25,15 @@ def duckdb_store(folder: Path, **options: Any) -> MetadataStore:
     return DuckDBMetadataStore(folder / "store.duckdb", **{"auto_create_tables": True, **options})
 
 
+def ducklake_store(folder: Path, **options: Any) -> MetadataStore:
+    """Make a store with a catalog that several processes may use at once."""
+    lake = {
+        "catalog": {"type": "sqlite", "uri": str(folder / "catalog.sqlite")},
+        "storage": {"type": "local", "path": str(folder / "lake")},
+    }
+    return DuckDBMetadataStore(":memory:", ducklake=lake, **{"auto_create_tables": True, **options})
+
+
 def delta_store(folder: Path, **options: Any) -> MetadataStore:
     return DeltaMetadataStore(folder / "delta", **options)
 
@@ -100,6 +109,7 @@ def page_store(folder: Path, **options: Any) -> MetadataStore:
 
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
+    "ducklake": ducklake_store,
     "delta": delta_store,
     "iceberg": iceberg_store,
     "lancedb": lancedb_store,
@@ -118,6 +128,8 @@ ON_S3: dict[str, StoreFactory] = {
 # Stores that a folder of tests runs on in depth only in `make test-slow`: others have tested the same code by then.
 IN_DEPTH: dict[str, frozenset[str]] = {
     # What is marked with `object_store` always runs, except in buckets that are named here.
-    "conformance": frozenset({"iceberg", "lancedb", "page", "iceberg on S3"}),
-    "golden": frozenset({"iceberg", "lancedb", "clickhouse"}),
+    "agreement": frozenset({"ducklake", "iceberg", "lancedb"}),
+    "conformance": frozenset({"ducklake", "iceberg", "lancedb", "page", "iceberg on S3"}),
+    "faults": frozenset({"ducklake"}),
+    "golden": frozenset({"ducklake", "iceberg", "lancedb", "clickhouse"}),
 }
