@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field
 
@@ -13,8 +13,6 @@ from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import PolarsEngine
-
-LAYOUTS = ("nested", "flat")
 
 
 class DeltaMetadataStoreConfig(MetadataStoreConfig):
@@ -53,7 +51,7 @@ class DeltaMetadataStore(MetadataStore):
         delta_write_options: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        if layout not in LAYOUTS:
+        if layout not in get_args(Layout):
             raise InvalidConfigError(f"layout must be nested or flat, not {layout!r}")
         self.root_path = absolute(str(root_path))
         storage = DeltaStorage(self.root_path, layout, storage_options or {}, delta_write_options or {})

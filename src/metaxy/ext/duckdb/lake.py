@@ -97,8 +97,9 @@ class LakeConnection(DuckDBConnection):
         """Return which lakes may bear our alias in this database, by the path of its catalog; none if it is free."""
         query = "SELECT path FROM duckdb_databases() WHERE database_name = ?"
         found = connection.execute(query, [self.lake.config.alias]).fetchone()
-        lakes = self._lakes(connection).values() if found else ()
-        return {lake for lake in lakes if found and f"metadata_path={found[0]}" in lake}
+        if not found:
+            return set()
+        return {lake for lake in self._lakes(connection).values() if f"metadata_path={found[0]}" in lake}
 
     def _lakes(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         """Return where lakes are, by the names of their secrets; stores of one lake may have one each."""
