@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from tests.page_store import store_class
 from tests.services import clickhouse, postgres, running, s3
 
@@ -56,7 +58,7 @@ def postgresql_database() -> dict[str, Any]:
 def postgresql_schema(folder: Path) -> str:
     """Create the schema that stands for a folder; creating it takes a millisecond, a database much longer."""
     name = f"test_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-    with postgres.connect(postgresql_database()) as connection:
+    with postgres.connect(postgresql_database()) as connection, suppress(UniqueViolation):  # of two that race for it
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
     return name
 
