@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from tests.page_store import store_class
 from tests.services import clickhouse, postgres, running, s3
 
@@ -23,6 +25,15 @@ StoreFactory = Callable[..., MetadataStore]
 
 def duckdb_store(folder: Path, **options: Any) -> MetadataStore:
     return DuckDBMetadataStore(folder / "store.duckdb", **{"auto_create_tables": True, **options})
+
+
+def ducklake_store(folder: Path, **options: Any) -> MetadataStore:
+    """Make a store with a catalog that several processes may use at once."""
+    lake = {
+        "catalog": {"type": "sqlite", "uri": str(folder / "catalog.sqlite")},
+        "storage": {"type": "local", "path": str(folder / "lake")},
+    }
+    return DuckDBMetadataStore(":memory:", ducklake=lake, **{"auto_create_tables": True, **options})
 
 
 def delta_store(folder: Path, **options: Any) -> MetadataStore:
@@ -47,7 +58,7 @@ def postgresql_database() -> dict[str, Any]:
 def postgresql_schema(folder: Path) -> str:
     """Create the schema that stands for a folder; creating it takes a millisecond, a database much longer."""
     name = f"test_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-    with postgres.connect(postgresql_database()) as connection:
+    with postgres.connect(postgresql_database()) as connection, suppress(UniqueViolation):  # of two that race for it
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
     return name
 
@@ -100,6 +111,7 @@ def page_store(folder: Path, **options: Any) -> MetadataStore:
 
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
+    "ducklake": ducklake_store,
     "delta": delta_store,
     "iceberg": iceberg_store,
     "lancedb": lancedb_store,
@@ -118,6 +130,8 @@ ON_S3: dict[str, StoreFactory] = {
 # Stores that a folder of tests runs on in depth only in `make test-slow`: others have tested the same code by then.
 IN_DEPTH: dict[str, frozenset[str]] = {
     # What is marked with `object_store` always runs, except in buckets that are named here.
-    "conformance": frozenset({"iceberg", "lancedb", "page", "iceberg on S3"}),
-    "golden": frozenset({"iceberg", "lancedb", "clickhouse"}),
+    "agreement": frozenset({"ducklake", "iceberg", "lancedb"}),
+    "conformance": frozenset({"ducklake", "iceberg", "lancedb", "page", "iceberg on S3"}),
+    "faults": frozenset({"ducklake"}),
+    "golden": frozenset({"ducklake", "iceberg", "lancedb", "clickhouse"}),
 }

@@ -117,7 +117,7 @@ def test_class_of_a_store_that_cannot_be_imported(project: TempMetaxyProject, ar
 def test_package_of_a_store_that_is_missing(
     project: TempMetaxyProject, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "deltalake" or name == "metaxy.ext.delta"]:
+    for name in [name for name in sys.modules if name.startswith(("deltalake", "metaxy.ext.delta"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "deltalake", None)
     check(broken_store(project, type=DELTA, root_path="x"), arguments, 2, 'pip install "metaxy[delta]"')

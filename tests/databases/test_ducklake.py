@@ -78,7 +78,7 @@ def test_features_live_in_every_catalog_and_place(tmp_path: Path, place: Callabl
 def test_two_stores_of_a_process_share_a_catalog(tmp_path: Path) -> None:
     define("video")
     lake = on_duckdb(tmp_path)
-    with store_on(lake).open("w") as store, store_on(lake).open("w") as other:
+    with store_on(lake, name="dev").open("w") as store, store_on(lake, name="prod").open("w") as other:
         store.write("video", rows(id=["a"]))
         assert values(other.read("video")) == ["a"]
 
@@ -147,6 +147,18 @@ def test_optimizing_merges_small_files(tmp_path: Path, place: Callable[[Path], L
         assert values(store.read("video")) == ["0", "1", "2", "3"]
         mine = [file for file in (tmp_path / "files").rglob("*.parquet") if "metaxy_feature_version=" in str(file)]
         assert len(mine) == 1
+
+
+def test_one_alias_stands_for_one_lake(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+    shared = ":memory:shared"
+    with (
+        DuckDBMetadataStore(shared, ducklake=on_sqlite(one)).open("w"),
+        pytest.raises(InvalidConfigError, match="another DuckLake is attached"),
+    ):
+        DuckDBMetadataStore(shared, ducklake=on_sqlite(two)).open("w").__enter__()
 
 
 def test_a_folder_of_another_lake_is_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from metaxy.versioning.frames import collect_to_polars
 
 Make = Callable[..., MetadataStore]
 PATIENCE = {
-    name: {"lock_timeout": 600.0} for name in ("duckdb", "sqlite")
+    name: {"lock_timeout": 600.0} for name in ("duckdb", "ducklake", "sqlite")
 }  # of stores that let one writer in at a time
 
 # -- appends -----------------------------------------------------------------------------------------------------------

@@ -1,15 +1,14 @@
 """Catalogs of Iceberg: each is described by the properties that PyIceberg takes, and does all that a store needs."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote
 
-import narwhals as nw
 import pytest
 from tests.conformance.test_threads import together
-from tests.factory import ids, rows, values
+from tests.factory import rows, values
+from tests.lakes.test_iceberg import use_every_verb
 from tests.services import guarded_s3, iceberg_rest, postgres, s3
 from tests.stores import bucket
 
@@ -56,16 +55,7 @@ def test_every_verb_works(name: str, tmp_path: Path) -> None:
     with store:
         assert not store.has_feature("video")
     with store.open("w"):
-        store.write("video", rows(id=["a", "b"]))
-        store.write("video", rows(id=["c"], more=[1]))
-        store.write("clip", store.resolve_update("clip").new)
-        assert not store.resolve_update("clip")
-        store.delete("video", nw.col("id").is_in(["a"]), soft=False)
-        store.optimize("video", keep=timedelta(0))
-        assert values(store.read("video"), "id", "more") == [("b", None), ("c", 1)]
-        assert ids(store.resolve_update("clip")) == ([], [], ["a"])
-        store.drop_feature_metadata("video")
-        assert not store.has_feature("video")
+        use_every_verb(store)
         assert store.catalog.list_tables(tmp_path.name) == [(tmp_path.name, "clip")]
 
 

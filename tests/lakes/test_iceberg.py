@@ -191,19 +191,24 @@ def on_s3(tmp_path: Path, bucket: str, **changed: str) -> IcebergMetadataStore:
     return IcebergMetadataStore(f"s3://{bucket}/lake", catalog_properties=properties)
 
 
+def use_every_verb(store: IcebergMetadataStore) -> None:
+    """Write, update, delete, optimise and drop in a store that is open for writing; feature clip stays."""
+    store.write("video", rows(id=["a", "b"]))
+    store.write("video", rows(id=["c"], more=[1]))
+    store.write("clip", store.resolve_update("clip").new)
+    assert not store.resolve_update("clip")
+    store.delete("video", nw.col("id").is_in(["a"]), soft=False)
+    store.optimize("video", keep=timedelta(0))
+    assert values(store.read("video"), "id", "more") == [("b", None), ("c", 1)]
+    assert ids(store.resolve_update("clip")) == ([], [], ["a"])
+    store.drop_feature_metadata("video")
+    assert not store.has_feature("video")
+
+
 def test_every_verb_works_on_a_bucket(tmp_path: Path) -> None:
     bucket = s3.new_bucket()
     with on_s3(tmp_path, bucket).open("w") as store:
-        store.write("video", rows(id=["a", "b"]))
-        store.write("video", rows(id=["c"], more=[1]))
-        store.write("clip", store.resolve_update("clip").new)
-        assert not store.resolve_update("clip")
-        store.delete("video", nw.col("id").is_in(["a"]), soft=False)
-        store.optimize("video", keep=timedelta(0))
-        assert values(store.read("video"), "id", "more") == [("b", None), ("c", 1)]
-        assert ids(store.resolve_update("clip")) == ([], [], ["a"])
-        store.drop_feature_metadata("video")
-        assert not store.has_feature("video")
+        use_every_verb(store)
     assert {name.split("/")[0] for name in s3.objects(bucket)} == {"lake"}
 
 

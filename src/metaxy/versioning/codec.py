@@ -111,19 +111,21 @@ def pack_polars(form: ByField, values: Mapping[str, pl.Expr]) -> pl.Expr:
         absent = pl.lit(None, pl.String)
         return pl.struct([values.get(m, absent).alias(m) for m in form.members or values])
     if form.form == "map":
-        entries = [pl.struct(key=pl.lit(m), value=v) for m, v in values.items()]
-        return pl.concat_list(entries).cast(pl.Map(pl.String, pl.String))
+        return map_polars(values, pl.Map(pl.String, pl.String))
     return pl.struct([v.alias(m) for m, v in values.items()]).struct.json_encode()
+
+
+def map_polars(values: Mapping[str, pl.Expr], dtype: pl.Map) -> pl.Expr:
+    """Put values under their names into one map."""
+    return pl.concat_list([pl.struct(key=pl.lit(name), value=value) for name, value in values.items()]).cast(dtype)
 
 
 def cast_polars(value: pl.Expr, source: pl.DataType | None, target: Any) -> pl.Expr:
     """Cast a column; a struct becomes the map of its members, those that are NULL too."""
     if not (isinstance(source, pl.Struct) and isinstance(target, pl.Map)):
         return value.cast(target)
-    members = [
-        pl.struct(key=pl.lit(f.name), value=value.struct.field(f.name).cast(target.value)) for f in source.fields
-    ]
-    return pl.when(value.is_not_null()).then(pl.concat_list(members)).cast(target)
+    members = {f.name: value.struct.field(f.name).cast(target.value) for f in source.fields}
+    return pl.when(value.is_not_null()).then(map_polars(members, target))
 
 
 # -- Arrow -------------------------------------------------------------------------------------------------------------

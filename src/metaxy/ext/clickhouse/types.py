@@ -13,6 +13,7 @@ from ibis.backends.sql.datatypes import ClickHouseType
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
 from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.versioning.codec import map_polars
 from metaxy.versioning.column_types import Types
 
 MOMENT = "DateTime64(6, 'UTC')"
@@ -131,7 +132,7 @@ def _as_map(value: pl.Expr, given: pl.Map | pl.Struct, *, keeps_nulls: bool) -> 
     """Turn a map, or a struct of texts, into what a column of maps takes: it cannot be NULL, and may hold none."""
     dtype = given if isinstance(given, pl.Map) else pl.Map(pl.String, pl.String)
     if isinstance(given, pl.Struct):
-        value = pl.concat_list([pl.struct(key=pl.lit(f.name), value=value.struct.field(f.name)) for f in given.fields])
+        value = map_polars({f.name: value.struct.field(f.name) for f in given.fields}, dtype)
     entries = value.cast(pl.List(pl.Struct({"key": dtype.key, "value": dtype.value})))
     kept = entries if keeps_nulls else entries.list.filter(pl.element().struct.field("value").is_not_null())
     return kept.cast(dtype)

@@ -85,19 +85,26 @@ class LakeConnection(DuckDBConnection):
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Attach the lake; while another process creates its catalog, or has it locked, this fails."""
-        found = self._attached(connection)
+        known = self._attached(connection)
         self.lake.configure(connection)
-        if found is not None and self._attached(connection) != found:
+        if known and self._lakes(connection)[self.lake.secret_name.lower()] not in known:
             raise InvalidConfigError(
                 f"{self.place}: another DuckLake is attached to {self.database} as {self.lake.config.alias!r} in this "
                 "process; choose another `alias`"
             )
 
-    def _attached(self, connection: duckdb.DuckDBPyConnection) -> object:
-        """Return which lake bears our alias in this database, None if there is none."""
-        secrets = "SELECT secret_string FROM duckdb_secrets() WHERE name = lower(?)"
-        known = f"SELECT ({secrets}) FROM duckdb_databases() WHERE database_name = ?"
-        return connection.execute(known, [self.lake.secret_name, self.lake.config.alias]).fetchone()
+    def _attached(self, connection: duckdb.DuckDBPyConnection) -> set[str]:
+        """Return which lakes may bear our alias in this database, by the path of its catalog; none if it is free."""
+        query = "SELECT path FROM duckdb_databases() WHERE database_name = ?"
+        found = connection.execute(query, [self.lake.config.alias]).fetchone()
+        if not found:
+            return set()
+        return {lake for lake in self._lakes(connection).values() if f"metadata_path={found[0]}" in lake}
+
+    def _lakes(self, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        """Return where lakes are, by the names of their secrets; stores of one lake may have one each."""
+        query = "SELECT name, secret_string FROM duckdb_secrets() WHERE type = 'ducklake'"
+        return {name: text.partition(";")[2] for name, text in connection.execute(query).fetchall()}
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Delta Lake: tables as folders of Parquet files; versions are computed with Polars."""
+"""Rows of features in Delta tables, one per feature below a root folder or bucket."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,25 +13,19 @@ from deltalake import DeltaTable
 from deltalake._internal import DeltaFileSystemHandler  # the public class around it needs pyarrow
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
-from pydantic import Field
 
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
-from metaxy.config.secrets import mask_text
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, TableNotFoundError
-from metaxy.ext.delta_files import Place, as_files
+from metaxy.errors import TableNotFoundError
+from metaxy.ext.delta.files import Place, as_files
 from metaxy.ext.rooted import Rooted
-from metaxy.storage.files import absolute, check_reachable, kept_for, partition_columns, remove_folder, reported
+from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
 from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
-from metaxy.store.config import MetadataStoreConfig
-from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import by_field_forms
-from metaxy.versioning.engine import PolarsEngine
 from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 
 Layout = Literal["nested", "flat"]
-LAYOUTS = ("nested", "flat")
 FAILURES = (DeltaError, OSError)
 CREATED_MEANWHILE = "table already exists"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
@@ -173,61 +167,3 @@ def _doubled(name: str) -> str:
 def _storable(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Turn types that Delta does not have into those it has."""
     return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
-
-
-class DeltaMetadataStoreConfig(MetadataStoreConfig):
-    """Keys of a Delta store."""
-
-    root_path: str | Path = Field(description="folder or bucket that holds the tables")
-    storage_options: dict[str, Any] | None = Field(
-        default=None, repr=False, description="credentials and options of object stores"
-    )
-    layout: Layout = Field(default="nested", description="a/b.delta (nested) or a__b.delta (flat)")
-    delta_write_options: dict[str, Any] | None = Field(
-        default=None, description="options for deltalake.write_deltalake"
-    )
-
-
-class DeltaMetadataStore(MetadataStore):
-    """Features as Delta Lake tables below one folder or bucket.
-
-    Args:
-        root_path: folder or bucket; a local folder is created by the first write.
-        storage_options: credentials and options of object stores.
-        layout: ``nested`` keeps feature ``a/b`` in ``a/b.delta``, ``flat`` in ``a__b.delta``.
-        delta_write_options: options for every write.
-        options: what all stores take, see `MetadataStore`.
-
-    >>> DeltaMetadataStore("s3://bucket/features").display()
-    'DeltaMetadataStore(path=s3://bucket/features)'
-    """
-
-    def __init__(
-        self,
-        root_path: str | Path,
-        *,
-        storage_options: Mapping[str, Any] | None = None,
-        layout: Layout = "nested",
-        delta_write_options: Mapping[str, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        if layout not in LAYOUTS:
-            raise InvalidConfigError(f"layout must be nested or flat, not {layout!r}")
-        self.root_path = absolute(str(root_path))
-        storage = DeltaStorage(self.root_path, layout, storage_options or {}, delta_write_options or {})
-        super().__init__(storage=storage, engine=PolarsEngine(), **options)
-
-    @classmethod
-    def config_model(cls) -> type[DeltaMetadataStoreConfig]:
-        """Return the model of this store's configuration."""
-        return DeltaMetadataStoreConfig
-
-    @property
-    def default_delta_write_options(self) -> dict[str, Any]:
-        """Options of every write."""
-        storage: Any = self.storage
-        return {"mode": "append", "schema_mode": "merge", **storage.write_options}
-
-    def display(self) -> str:
-        """Describe the store, without secrets."""
-        return f"DeltaMetadataStore(path={mask_text(self.root_path)})"
