@@ -91,3 +91,12 @@ def test_texts_are_compared_only_where_times_are_equal(monkeypatch: pytest.Monke
     kept = plan.keep_latest(frame, ["id"])
     assert sorted(kept.select("id", METAXY_PROVENANCE).rows()) == [("a", "a"), ("b", "c"), ("c", "a")]
     assert sorted_rows == [3]  # of a and b, one row is the latest of a, and two of b are equally late
+
+
+@pytest.mark.parametrize("hash_of", [0, None], ids=["all hashes equal", "as they are"])
+def test_samples_whose_ids_have_equal_hashes_stay_apart(hash_of: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if hash_of is not None:
+        monkeypatch.setattr(pl.DataFrame, "hash_rows", lambda frame: pl.repeat(0, frame.height, eager=True))
+    times = [datetime(2026, 1, day) for day in (1, 2, 1, 1, 3)]
+    frame = pl.DataFrame({"id": ["b", "a", None, "a", "c"], METAXY_UPDATED_AT: times})
+    assert plan.keep_latest(frame, ["id"]).rows() == [frame.row(n) for n in (0, 1, 2, 4)]

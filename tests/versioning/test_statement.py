@@ -78,6 +78,17 @@ def test_db08_each_field_and_sample_is_hashed_once(store: DuckDBMetadataStore, m
     assert sum(text.count("md5(") for text in plan) <= 3  # and the plan writes none of them twice
 
 
+def test_rows_that_are_compared_with_nothing_are_not_kept_to_be_counted(
+    store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kept in (True, False):
+        statement, increment = statement_of(store, monkeypatch)
+        assert increment.expected == 3
+        plan = [details.get("CTE Name", "") for _, details in operators(store, statement)]
+        assert ("expected" in plan) == kept
+        store.drop_feature_metadata("crop")
+
+
 def test_db08b_a_filter_on_ids_is_applied_where_tables_are_scanned(
     store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

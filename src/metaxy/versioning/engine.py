@@ -208,7 +208,7 @@ class SqlEngine:
         table = self.database.fetch(self.statement(recipe, inputs, current), self._flat(recipe, inputs, current))
         status = table.column("status").to_numpy()
         counts = (status == COUNTS).nonzero()[0]
-        expected = int(table.column("p")[int(counts[0])].as_py())
+        expected = int(table.column("p")[int(counts[0])].as_py()) if len(counts) else len(status)
         return Changes(table, expected)
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
@@ -224,7 +224,8 @@ class SqlEngine:
         query = sql.count(recipe, self.statement(recipe, inputs, current))
         types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String()}
         rows = self.database.fetch(query, lambda: types).to_pylist()
-        return {row["status"]: int(row["total"] if row["status"] == COUNTS else row["n"]) for row in rows}
+        counts = {row["status"]: int(row["total"] if row["status"] == COUNTS else row["n"]) for row in rows}
+        return {COUNTS: sum(counts.values()), **counts}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""

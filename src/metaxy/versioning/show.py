@@ -76,10 +76,8 @@ def show_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: Shown) -> pl
 def show_arrow(flat: "pa.Table", statuses: Sequence[int], shown: Shown) -> "pa.Table":
     """Show the rows of some statuses; columns that need no packing are not copied again."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    wanted = pc.is_in(flat["status"], pa.array(statuses, flat["status"].type))
-    rows = flat.filter(wanted) if pc.any(wanted).as_py() else flat.slice(0, 0)
+    rows = _rows_of(flat, statuses)
     if any(isinstance(item, Repacked) for item in shown.values()):
         frame = pl.DataFrame(rows).lazy()
         return show_polars(frame, statuses, shown).collect().to_arrow()
@@ -91,3 +89,16 @@ def show_arrow(flat: "pa.Table", statuses: Sequence[int], shown: Shown) -> "pa.T
         if not isinstance(item, Repacked)
     }
     return pa.table(columns)
+
+
+def _rows_of(flat: "pa.Table", statuses: Sequence[int]) -> "pa.Table":
+    """Take the rows of some statuses: a part of the table as it lies, where they follow each other."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wanted = pc.is_in(flat["status"], pa.array(statuses, flat["status"].type))
+    found = wanted.to_numpy().nonzero()[0]
+    if not len(found):
+        return flat.slice(0, 0)
+    first, past = int(found[0]), int(found[-1]) + 1
+    return flat.slice(first, past - first) if past - first == len(found) else flat.filter(wanted)

@@ -3,7 +3,8 @@
     latest rows of each input → grouped → joined → fields hashed → sample hashed → compared → payload
 
 The statement returns one row per changed sample: ``status``, the output columns (``k…``), the field versions (``v…``),
-the sample's provenance (``p``), and for orphaned samples the stored row (``o…``).
+the sample's provenance (``p``), and for orphaned samples the stored row (``o…``). One more row carries the number of
+expected samples, unless they are the rows themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,11 +83,22 @@ class _Statement:
     # -- inputs ------------------------------------------------------------------------------------------------------
 
     @property
+    def _compared(self) -> tuple[Current, Source] | None:
+        """The rows that the feature has, if expected ones are compared with them."""
+        if self.recipe.current is None or self.current is None or not self.recipe.compare:
+            return None
+        return self.recipe.current, self.current
+
+    @property
+    def _counts(self) -> bool:
+        """Whether the expected samples are counted by themselves: where they are not just the rows of the answer."""
+        return self._compared is not None or self.recipe.repeats
+
+    @property
     def _late(self) -> bool:
         """Whether the payload is read by row id after the comparison has left few rows."""
-        compared = self.recipe.current is not None and self.recipe.compare
         plain = not any(i.one_row_per_group or i.outer for i in self.recipe.inputs)
-        return compared and plain and bool(self.recipe.inputs) and all(s.row_id for s in self.sources)
+        return self._compared is not None and plain and bool(self.recipe.inputs) and all(s.row_id for s in self.sources)
 
     def _early(self, step: Input) -> list[Column]:
         """Columns of an input that the steps before the comparison need."""
@@ -191,7 +203,9 @@ class _Statement:
         fields = [f.short for f in self.recipe.fields]
         columns = ", ".join([*kept, *fields, f"{sample_hash(self.recipe, self.dialect)} AS p", "1 AS here"])
         self._expected_columns = [*kept, *fields, "p"]
-        self._add("expected", f"SELECT {columns}\n  FROM fields", materialized=True)
+        # Read once, it need not be stored, unless its expressions would be computed once more for the status.
+        stored = self._counts or self.dialect.repeats_expressions
+        self._add("expected", f"SELECT {columns}\n  FROM fields", materialized=stored)
 
     # -- comparison --------------------------------------------------------------------------------------------------
 
@@ -199,13 +213,14 @@ class _Statement:
         """Give each row its status; returns the name of the step with the changed rows."""
         broken = " OR ".join(f"mx_e.{name} IS NULL" for name in (*self.recipe.match, "p"))
         columns = ", ".join(f"mx_e.{c}" for c in self._expected_columns)
-        if self.recipe.current is None or self.current is None or not self.recipe.compare:
+        compared = self._compared
+        if compared is None:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
             return self._add("changed", f"SELECT {status}, {columns} FROM expected AS mx_e")
-        self._current(self.recipe.current, self.current)
+        self._current(*compared)
         same = " AND ".join(f"mx_e.{k} = mx_c.c{n}" for n, k in enumerate(self.recipe.match))
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
-        if self.recipe.current.collapse:
+        if compared[0].collapse:
             differs += " OR mx_c.high IS DISTINCT FROM mx_e.p"
         status = (
             f"CASE WHEN mx_e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
@@ -261,13 +276,13 @@ class _Statement:
         """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
         nothing = ["NULL"] * (len(self.recipe.output) + len(self.recipe.fields))
         values = [f"mx_ch.{f.short}" for f in self.recipe.fields]
-        current = self.recipe.current if self.current is not None and self.recipe.compare else None
+        current, source = self._compared or (None, None)
         stored = list(current.columns) if current else []
-        if current and self.current and self.current.row_id:
+        if source and source.row_id:
             output, joins = self._payload("JOIN")
             rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
             kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
-            lost = f"JOIN {self.current.sql} AS mx_tc ON mx_tc.{self.current.row_id} = mx_ch.rc"
+            lost = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
             branches = [
                 _select(rows, changed, joins, f"mx_ch.status <> {ORPHANED}"),
                 _select(["mx_ch.status", *nothing, "NULL", *kept], changed, [lost]),
@@ -279,7 +294,7 @@ class _Statement:
                     ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)], changed, joins
                 )
             ]
-        return "\nUNION ALL ".join([*branches, self._counted(changed, stored)])
+        return "\nUNION ALL ".join([*branches, *([self._counted(changed, stored)] if self._counts else [])])
 
     def _counted(self, changed: str, stored: Sequence[Column]) -> str:
         """Write the row with the count, which has nothing in the columns of samples."""
