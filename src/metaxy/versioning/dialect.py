@@ -48,6 +48,8 @@ class Dialect:
     row_id: str | None = None
     nothing: str = "NULL"  # no value, of the type of a column: aggregated over no rows where NULL has not any type
     row_of_max: str = "arg_max({0}, {1})"  # the row id that goes with the greatest value
+    wide_time: str | None = None  # a time from 1970 on as the upper half of a number that has room for a row id
+    row_of_wide: str = ""  # the row id in the lower half
 
     @property
     def null_text(self) -> str:
