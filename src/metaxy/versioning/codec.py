@@ -117,7 +117,8 @@ def pack_polars(form: ByField, values: Mapping[str, pl.Expr]) -> pl.Expr:
 
 def map_polars(values: Mapping[str, pl.Expr], dtype: pl.Map) -> pl.Expr:
     """Put values under their names into one map."""
-    return pl.concat_list([pl.struct(key=pl.lit(name), value=value) for name, value in values.items()]).cast(dtype)
+    entries = [pl.struct(key=pl.lit(name), value=value.cast(dtype.value)) for name, value in values.items()]
+    return pl.concat_arr(entries).arr.to_list().cast(dtype)  # `concat_list` takes structs one by one
 
 
 def cast_polars(value: pl.Expr, source: pl.DataType | None, target: Any) -> pl.Expr:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import narwhals as nw
 import polars as pl
 
+from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
@@ -106,6 +107,9 @@ class Database(Protocol):
     @property
     def reads_frames(self) -> bool:
         """Whether frames of this process are read where they lie, so that checking them in SQL costs no copy."""
+
+    def is_deep(self, table: str, keys: Sequence[str]) -> bool:
+        """Say whether a table seems to have several rows for most values of its keys, if that is known at no cost."""
 
     def relation(self, query: str, types: TypesOf) -> nw.LazyFrame[Any]:
         """Return a query as a lazy frame."""
@@ -293,6 +297,8 @@ class SqlEngine:
         dialect, columns = self.database.dialect, tuple(rows.schema or rows.frame.columns)
         plain = Source("", columns, rows.by_field, texts=text_columns(rows.schema))
         hidden = dialect.row_id in {column.lower() for column in columns}  # by a user column of that name
+        if rows.table and not hidden:
+            plain = replace(plain, deep=self._is_deep(rows, rows.table))
         if rows.is_plain and rows.table:
             return replace(plain, sql=rows.table, row_id=None if hidden else dialect.row_id)
         frame, row_id = rows.frame, None
@@ -303,6 +309,12 @@ class SqlEngine:
         flagged = add_flags(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)
+
+    def _is_deep(self, rows: Rows, table: str) -> bool:
+        times = [rows.schema[c] for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in rows.schema]
+        if not (self.database.dialect.wide_time and rows.ids and times and all(t == nw.Datetime for t in times)):
+            return False
+        return self.database.is_deep(table, [*rows.ids, METAXY_FEATURE_VERSION])
 
 
 @dataclass(frozen=True)

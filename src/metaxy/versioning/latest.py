@@ -65,7 +65,8 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
     if not latest.one_per_sample:
         return [], Picked(f"{source.sql} AS mx_t", (*version, *after))
     if source.row_id:
-        return _pick_by_row_id(source, latest, dialect, prefix, version, after)
+        pick_rows = _pick_from_ends if source.deep else _pick_by_row_id
+        return pick_rows(source, latest, dialect, prefix, version, after)
     return _pick_by_window(source, latest, dialect, version, after)
 
 
@@ -73,8 +74,11 @@ def _pick_by_window(
     source: Source, latest: Latest, dialect: Dialect, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
     ids, order = dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t")
-    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
     where = f" WHERE {' AND '.join(version)}" if version else ""
+    if dialect.first_of_each:
+        first = dialect.first_of_each.format(ids, order)
+        return [], Picked(f"(SELECT mx_t.* FROM {source.sql} AS mx_t{where} {first}) AS mx_t", tuple(after))
+    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
     inner = f"(SELECT mx_t.*, {number} AS metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
     return [], Picked(inner, ("mx_t.metaxy_n = 1", *after))
 
@@ -106,3 +110,27 @@ def _pick_by_row_id(
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
     from_ = f"{table} LEFT JOIN {best} AS mx_b ON {same}"
     return ctes, Picked(from_, (*version, f"(mx_b.metaxy_row IS NULL OR mx_b.metaxy_row = {row})", *after))
+
+
+def _pick_from_ends(
+    source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
+) -> tuple[list[str], Picked]:
+    """Find the first and the last of the latest rows of each sample by one number; order samples where they differ."""
+    ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
+    where = f" WHERE {' AND '.join(version)}" if version else ""
+    ends, tied, best = f"{prefix}_ends", f"{prefix}_tied", f"{prefix}_best"
+    time = (dialect.wide_time or "").format(last_event(source, dialect, "mx_t"))
+    last = dialect.row_of_wide.format("hi")
+    same = dialect.equal((f"mx_b.{dialect.quote(i)}", f"mx_t.{dialect.quote(i)}") for i in latest.ids)
+    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 'mx_t')})"
+    steps = {
+        ends: f"SELECT max(mx_time + mx_row) AS hi, max(mx_time - mx_row) AS lo FROM"
+        f" (SELECT {ids}, {row} AS mx_row, {time} AS mx_time FROM {table}{where}) AS mx_t GROUP BY {ids}",
+        tied: f"SELECT {ids} FROM {table} SEMI JOIN (SELECT {last} AS mx_row FROM {ends} WHERE hi - lo <> 2 * {last})"
+        f" AS mx_b ON mx_b.mx_row = {row}",
+        best: f"SELECT {last} AS mx_row FROM {ends} WHERE hi - lo = 2 * {last}\n  UNION ALL SELECT mx_row"
+        f" FROM (SELECT {row} AS mx_row, {number} AS mx_n FROM {table} SEMI JOIN {tied} AS mx_b ON {same}{where})"
+        " WHERE mx_n = 1",
+    }
+    ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
+    return ctes, Picked(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.mx_row = {row}", (*version, *after))

@@ -13,7 +13,7 @@ class Source:
 
     ``sql`` may follow FROM. ``keep`` and ``stale`` name boolean columns that user filters and staleness predicates were
     turned into. ``row_id`` names a column that identifies rows within one statement, where there is one. ``texts`` are
-    the columns that hold text, which is ordered by bytes.
+    the columns that hold text, which is ordered by bytes. ``deep``: most samples have several rows, so it seems.
     """
 
     sql: str
@@ -23,6 +23,7 @@ class Source:
     stale: str | None = None
     row_id: str | None = None
     texts: frozenset[str] = frozenset()
+    deep: bool = False
 
     def ordered(self, column: str, value: str, dialect: Dialect) -> str:
         """Write the value of a column as something to order by."""

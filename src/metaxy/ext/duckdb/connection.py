@@ -1,6 +1,8 @@
 """One DuckDB database: opened with patience, extended without downloads, one cursor per thread."""
 
+import math
 import os
+import re
 import threading
 import time
 import uuid
@@ -27,6 +29,9 @@ REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 POLL_SECONDS = 0.05
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
+DEEP_ROWS = 50_000  # in smaller tables, planning takes longer than finding the latest rows in either way
+DEEP = 2.5  # rows to a sample; what DuckDB takes for distinct is often too little by half
+UNIQUE = re.compile(r"\[Approx Unique: (\d+)\]")
 SESSION = ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false")  # of each cursor
 
 
@@ -174,6 +179,16 @@ class DuckDBConnection:
     def change(self, work: Callable[[], None]) -> None:
         """Do work that changes tables, and that changes nothing if it fails."""
         work()
+
+    def is_deep(self, table: str, keys: Sequence[str]) -> bool:
+        """Ask the statistics that DuckDB keeps of a large table, and never trust them with more than speed."""
+        (rows,) = self.cursor.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+        if rows < DEEP_ROWS:
+            return False
+        statistics = ", ".join(f"stats({DUCKDB.quote(key)})" for key in keys)
+        found = self.cursor.execute(f"SELECT {statistics} FROM {table} LIMIT 1").fetchone() or ()
+        distinct = [int(match[1]) for text in found if (match := UNIQUE.search(str(text)))]
+        return len(distinct) == len(keys) and rows >= DEEP * math.prod(distinct)
 
     def relation(self, query: str, types: object = None) -> nw.LazyFrame[Any]:  # noqa: ARG002 - DuckDB knows them
         """Return a query as a lazy frame."""

@@ -4,6 +4,9 @@ from metaxy.ext.duckdb.functions import ADDED, function_name
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning.dialect import Dialect
 
+# The number of an infinite time is NULL.
+SINCE_1970 = f"coalesce(epoch_us({{0}}), CASE WHEN {{0}} = 'infinity' THEN {2**63 - 1} END, 0)"
+
 DUCKDB = Dialect(
     name="duckdb",
     hashes={
@@ -12,4 +15,6 @@ DUCKDB = Dialect(
         **{algorithm: f"{function_name(algorithm)}({{0}})" for algorithm in ADDED},
     },
     row_id="rowid",
+    wide_time=f"(greatest({SINCE_1970}, 0)::HUGEINT << 64)",
+    row_of_wide=f"CAST({{0}} & {2**64 - 1} AS BIGINT)",
 )

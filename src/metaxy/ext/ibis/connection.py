@@ -186,6 +186,10 @@ class IbisConnection:
         table = ops.DatabaseTable(name=name, schema=ibis_schema(schema), source=self.ibis, namespace=space)
         return self._frame(table.to_expr())
 
+    def is_deep(self, table: str, keys: Sequence[str]) -> bool:  # noqa: ARG002
+        """Return False: there is one form of the statement."""
+        return False
+
     def relation(self, query: str, types: TypesOf) -> nw.LazyFrame[Any]:
         """Return a query as a lazy frame."""
         return self._frame(ops.SQLQueryResult(query, ibis_schema(types()), self.ibis).to_expr())
