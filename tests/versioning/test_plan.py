@@ -8,7 +8,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.agreement.memory import memory_store
 from tests.factory import define, ids, rows
@@ -135,48 +135,46 @@ def test_samples_that_stand_beside_each_other_and_agree_are_not_joined(
         assert joined == [(4, 3)]
 
 
-KEYS = ["a", "b", "c", "d", None]
-SIDES = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(["1", "2", None])), unique_by=lambda row: row[0])
+TEXTS = st.tuples(st.sampled_from(["a", "b", "c", "d", None]), st.sampled_from(["1", "2", None]))
+ONE_EACH = st.lists(TEXTS, unique_by=lambda row: row[0])
+SEVERAL = st.lists(TEXTS, max_size=6)
+Texts = list[tuple[str | None, str | None]]
+IDS = (Column("id", "k0", "id"), Column("part", "k3", "part"))
 
 
-def recipe_of(step: Input | None = None) -> Recipe:
-    latest = Latest(("id",), None)
-    first = Input("first", latest, (Column("id", "k0", "id"),), ())
-    current = Current(latest, (), ("id",))
-    inputs = (first, step) if step else (first,)
-    return Recipe("x", inputs, (), ("k0",), (), HashSettings(HashAlgorithm.XXHASH64, 8), current)
+def frame_of(texts: Texts, *names: str) -> pl.DataFrame:
+    return pl.DataFrame(texts, dict.fromkeys(names, pl.String), orient="row")
 
 
-@given(SIDES, SIDES, st.booleans())
-def test_what_is_left_out_of_the_comparison_is_unchanged(
-    left: list[tuple[str | None, str | None]], right: list[tuple[str | None, str | None]], stale: bool
-) -> None:
-    expected = pl.DataFrame(left, {"k0": pl.String, "p": pl.String}, orient="row").with_row_index("k1")
-    stored = pl.DataFrame(right, {"c0": pl.String, "low": pl.String}, orient="row")
-    stored = stored.with_columns(high="low", stale=pl.lit(stale) & (pl.col("c0") == "b"))
-    recipe = recipe_of()
+def recipe_of(*inputs: Input, repeats: bool = False) -> Recipe:
+    current = Current(Latest(("id",), None), (), ("id",))
+    hashing = HashSettings(HashAlgorithm.XXHASH64, 8)
+    return Recipe("x", inputs, (), ("k0",), (), hashing, current, repeats=repeats)
+
+
+@given(ONE_EACH | SEVERAL, ONE_EACH, st.booleans())
+@example([("a", "1"), ("a", "1")], [("a", "1")], False)
+@example([("c", "1")], [("c", "1")], False)
+def test_what_is_left_out_of_the_comparison_is_unchanged(left: Texts, right: Texts, stale: bool) -> None:
+    expected = frame_of(left, "k0", "p").with_row_index("k1")
+    high = pl.when(pl.col("c0") == "c").then(pl.lit("2")).otherwise("low")
+    stored = frame_of(right, "c0", "low").with_columns(high=high, stale=pl.lit(stale) & (pl.col("c0") == "b"))
+    recipe = recipe_of(repeats=expected["k0"].is_duplicated().any())
     shown = ["status", "k0", "k1", "p", "c0"]
     whole = plan.compare(recipe, expected.lazy(), stored.lazy()).collect()
     quick = plan.changed_rows(recipe, expected, stored)
     assert sorted(quick.select(shown).rows(), key=str) == sorted(whole.select(shown).rows(), key=str)
 
 
-@given(SIDES, SIDES, st.sampled_from(["inner", "optional", "outer"]), st.booleans())
+@given(ONE_EACH | SEVERAL, SEVERAL, st.sampled_from(["inner", "optional", "outer"]), st.booleans())
 def test_parents_that_stand_beside_each_other_are_as_if_they_were_joined(
-    left: list[tuple[str | None, str | None]], right: list[tuple[str | None, str | None]], how: str, same: bool
+    left: Texts, right: Texts, how: str, same: bool
 ) -> None:
-    step = Input(
-        "second",
-        Latest(("id",), None),
-        (Column("id", "k0", "id"),),
-        (),
-        join=("k0",),
-        optional=how != "inner",
-        outer=how == "outer",
-    )
-    first = pl.DataFrame(left, {"k0": pl.String, "k1": pl.String}, orient="row")
-    second = pl.DataFrame(left if same else right, {"k0": pl.String, "k2": pl.String}, orient="row")
-    recipe = recipe_of(step)
+    first, second = frame_of(left, "k0", "k1"), frame_of(left if same else right, "k0", "k2")
+    ids = 2 if second["k0"].is_duplicated().any() else 1
+    latest = Latest(tuple(column.stored for column in IDS[:ids]), None)
+    step = Input("x", latest, IDS[:ids], (), join=("k0",), optional=how != "inner", outer=how == "outer")
+    recipe = recipe_of(Input("y", latest, IDS[:1], ()), step)
     whole = plan.join_lazily(recipe, [first.lazy(), second.lazy()]).collect()
     quick = plan.join_at_once(recipe, [first, second])
     assert sorted(quick.select("k0", "k1", "k2").rows(), key=str) == sorted(whole.rows(), key=str)
