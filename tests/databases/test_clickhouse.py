@@ -16,6 +16,7 @@ from tests.services import clickhouse
 from metaxy import columns as c
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
+from metaxy.registry import FeatureGraph
 from metaxy.versioning.frames import collect_to_polars
 
 Address = dict[str, Any]
@@ -162,6 +163,23 @@ def test_statements_do_not_depend_on_the_defaults_of_the_server(database: Addres
     assert asked(database, "SELECT toString(getSetting('join_use_nulls'))") == [("false",)]
 
 
+def test_what_an_update_leaves_out_stays_there_for_others(database: Address) -> None:
+    """Servers remember which blocks a condition left empty, and may take it for another one."""
+    define("video")
+    define("clip", "video")
+    with store_in(database).open("w") as store:
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new)
+        define("video", fields=[{"key": "default", "code_version": "2"}])
+        define("clip", "video")
+        deleted = pl.lit("2026-01-01").str.to_datetime(time_zone="UTC")
+        store.write("video", rows(id=["a"]).with_columns(metaxy_deleted_at=deleted))
+        assert ids(store.resolve_update("clip")) == ([], [], [])
+        version = FeatureGraph.get_active().get_feature_version("video")
+    stored = f"SELECT id FROM video WHERE {c.METAXY_FEATURE_VERSION} = '{version}' LIMIT 1"
+    assert asked(database, stored) == [("a",)]
+
+
 def test_an_insert_is_one_block_whatever_the_server_prefers(database: Address) -> None:
     define("video")
     small = {"max_insert_block_size": 100, "min_insert_block_size_rows": 100, "min_insert_block_size_bytes": 1}
@@ -262,6 +280,7 @@ from pathlib import Path
 from tests.factory import define, ids, rows, values
 from metaxy.errors import StoreConnectionError
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
+from metaxy.registry import FeatureGraph
 
 folder = Path(sys.argv[1])
 define("video")

@@ -74,8 +74,11 @@ def _pick_by_window(
     source: Source, latest: Latest, dialect: Dialect, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
     ids, order = dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t")
-    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
     where = f" WHERE {' AND '.join(version)}" if version else ""
+    if dialect.first_of_each:
+        first = dialect.first_of_each.format(ids, order)
+        return [], Picked(f"(SELECT mx_t.* FROM {source.sql} AS mx_t{where} {first}) AS mx_t", tuple(after))
+    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
     inner = f"(SELECT mx_t.*, {number} AS metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
     return [], Picked(inner, ("mx_t.metaxy_n = 1", *after))
 

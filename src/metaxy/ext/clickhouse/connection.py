@@ -55,6 +55,8 @@ SETTINGS = {
     "mutations_sync": 1,
     "lightweight_deletes_sync": 2,
 }
+# What newer servers remember of the blocks that a condition left empty is wrong where `LIMIT 1 BY` stands behind it.
+MEMORY_OF_CONDITIONS = "use_query_condition_cache"
 COLUMNS = """SELECT name, type, comment FROM system.columns
 WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL')
 ORDER BY position"""
@@ -117,6 +119,8 @@ class ClickHouseConnection(IbisConnection):
         settings |= given.pop("settings", {})
         try:
             client = clickhouse_connect.get_client(**_client_options(given), settings=settings)
+            if MEMORY_OF_CONDITIONS in client.server_settings:
+                client.set_client_setting(MEMORY_OF_CONDITIONS, "0")
         except ClickHouseError as error:
             hint = next((hint for sign, hint in EMBEDDED_HINTS.items() if sign in str(error)), None)
             raise StoreConnectionError(f"cannot open {self.display}: {hint or _reason(error)}") from error

@@ -30,4 +30,5 @@ CLICKHOUSE = Dialect(
     nul="char(0)",
     materialized="AS",
     nothing="any({0})",
+    first_of_each="ORDER BY {0}, {1} LIMIT 1 BY {0}",
 )
