@@ -8,14 +8,18 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from tests.agreement.memory import memory_store
 from tests.factory import define, ids, rows
 from tests.stores import delta_store
 
 from metaxy.columns import METAXY_MATERIALIZATION_ID, METAXY_PROVENANCE, METAXY_UPDATED_AT
+from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.versioning import polars as plan
+from metaxy.versioning.recipe import Column, Current, Input, Latest, Recipe
 
 STORES: dict[str, Callable[[Path], MetadataStore]] = {"memory": lambda _: memory_store(), "delta": delta_store}
 LOOKS: dict[str, tuple[Callable[[MetadataStore], Any], int]] = {
@@ -34,9 +38,9 @@ def test_db08_the_latest_rows_of_each_table_are_chosen_once(
     looked: list[int] = []
     keep_latest = plan.keep_latest
 
-    def watched(frame: pl.DataFrame, id_columns: Sequence[str]) -> pl.DataFrame:
+    def watched(frame: pl.DataFrame, *arguments: Sequence[str]) -> pl.DataFrame:
         looked.append(len(frame))
-        return keep_latest(frame, id_columns)
+        return keep_latest(frame, *arguments)
 
     resolve, times = LOOKS[name]
     with FeatureGraph().use(), STORES[store_name](tmp_path).open("w") as store:
@@ -58,10 +62,10 @@ def test_the_feature_itself_is_read_without_payload_but_for_orphaned_samples(
     seen: list[int] = []
     keep_latest = plan.keep_latest
 
-    def watched(frame: pl.DataFrame, id_columns: Sequence[str]) -> pl.DataFrame:
+    def watched(frame: pl.DataFrame, *arguments: Sequence[str]) -> pl.DataFrame:
         if METAXY_MATERIALIZATION_ID in frame.columns:  # a payload that only stored rows show
             seen.append(frame.height)
-        return keep_latest(frame, id_columns)
+        return keep_latest(frame, *arguments)
 
     with FeatureGraph().use(), STORES[store_name](tmp_path).open("w") as store:
         define("video")
@@ -100,3 +104,77 @@ def test_samples_whose_ids_have_equal_hashes_stay_apart(hash_of: int | None, mon
     times = [datetime(2026, 1, day) for day in (1, 2, 1, 1, 3)]
     frame = pl.DataFrame({"id": ["b", "a", None, "a", "c"], METAXY_UPDATED_AT: times})
     assert plan.keep_latest(frame, ["id"]).rows() == [frame.row(n) for n in (0, 1, 2, 4)]
+
+
+def test_samples_that_stand_beside_each_other_and_agree_are_not_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[tuple[int, int]] = []
+    join = pl.LazyFrame.join
+
+    def watched(left: pl.LazyFrame, right: pl.LazyFrame, **options: Any) -> pl.LazyFrame:
+        joined.append((left.collect().height, right.collect().height))
+        return join(left, right, **options)
+
+    with FeatureGraph().use(), delta_store(tmp_path).open("w") as store:
+        define("video")
+        define("audio")
+        define("clip", "video", "audio")
+        for root in ("video", "audio"):
+            store.write(root, rows(id=[*"abcdef"]))
+        store.write("clip", store.resolve_update("clip").new)
+        for changed in ("ba", "e"):  # each time another file comes first
+            store.write("video", rows(changed, id=[*changed]))
+        monkeypatch.setattr(pl.LazyFrame, "join", watched)
+        assert ids(store.resolve_update("clip")) == ([], ["a", "b", "e"], [])
+        assert joined == [(3, 3)]  # not the parents, and three of six samples
+        joined.clear()
+        store.write("video", rows(id=["new"]))
+        store.write("audio", rows(id=["new"]))
+        assert ids(store.resolve_update("clip")) == (["new"], ["a", "b", "e"], [])
+        assert joined == [(4, 3)]
+
+
+TEXTS = st.tuples(st.sampled_from(["a", "b", "c", "d", None]), st.sampled_from(["1", "2", None]))
+ONE_EACH = st.lists(TEXTS, unique_by=lambda row: row[0])
+SEVERAL = st.lists(TEXTS, max_size=6)
+Texts = list[tuple[str | None, str | None]]
+IDS = (Column("id", "k0", "id"), Column("part", "k3", "part"))
+
+
+def frame_of(texts: Texts, *names: str) -> pl.DataFrame:
+    return pl.DataFrame(texts, dict.fromkeys(names, pl.String), orient="row")
+
+
+def recipe_of(*inputs: Input, repeats: bool = False) -> Recipe:
+    current = Current(Latest(("id",), None), (), ("id",))
+    hashing = HashSettings(HashAlgorithm.XXHASH64, 8)
+    return Recipe("x", inputs, (), ("k0",), (), hashing, current, repeats=repeats)
+
+
+@given(ONE_EACH | SEVERAL, ONE_EACH, st.booleans())
+@example([("a", "1"), ("a", "1")], [("a", "1")], False)
+@example([("c", "1")], [("c", "1")], False)
+def test_what_is_left_out_of_the_comparison_is_unchanged(left: Texts, right: Texts, stale: bool) -> None:
+    expected = frame_of(left, "k0", "p").with_row_index("k1")
+    high = pl.when(pl.col("c0") == "c").then(pl.lit("2")).otherwise("low")
+    stored = frame_of(right, "c0", "low").with_columns(high=high, stale=pl.lit(stale) & (pl.col("c0") == "b"))
+    recipe = recipe_of(repeats=expected["k0"].is_duplicated().any())
+    shown = ["status", "k0", "k1", "p", "c0"]
+    whole = plan.compare(recipe, expected.lazy(), stored.lazy()).collect()
+    quick = plan.changed_rows(recipe, expected, stored)
+    assert sorted(quick.select(shown).rows(), key=str) == sorted(whole.select(shown).rows(), key=str)
+
+
+@given(ONE_EACH | SEVERAL, SEVERAL, st.sampled_from(["inner", "optional", "outer"]), st.booleans())
+def test_parents_that_stand_beside_each_other_are_as_if_they_were_joined(
+    left: Texts, right: Texts, how: str, same: bool
+) -> None:
+    first, second = frame_of(left, "k0", "k1"), frame_of(left if same else right, "k0", "k2")
+    ids = 2 if second["k0"].is_duplicated().any() else 1
+    latest = Latest(tuple(column.stored for column in IDS[:ids]), None)
+    step = Input("x", latest, IDS[:ids], (), join=("k0",), optional=how != "inner", outer=how == "outer")
+    recipe = recipe_of(Input("y", latest, IDS[:1], ()), step)
+    whole = plan.join_lazily(recipe, [first.lazy(), second.lazy()]).collect()
+    quick = plan.join_at_once(recipe, [first, second])
+    assert sorted(quick.select("k0", "k1", "k2").rows(), key=str) == sorted(whole.rows(), key=str)

@@ -336,39 +336,43 @@ class PolarsEngine:
         return nullcontext()
 
     def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
-        """Run a recipe as one plan, the number of expected samples with it."""
-        expected, source = self._sources(recipe, inputs, current)
-        compared = self._compared(recipe, expected, source)
-        changed, count = pl.collect_all([compared, plan.count_samples(recipe, expected)])
+        """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
+        parents, source = self._sources(recipe, inputs, current)
+        stored = [plan.stored_rows(recipe.current, source, ())] if source and recipe.current else []
+        frames = pl.collect_all([*parents, *stored])
+        joined = plan.join_at_once(recipe, frames[: len(parents)])
+        rows = plan.expected_rows(recipe, joined.lazy()).collect()
+        changed = plan.changed_rows(recipe, rows, frames[-1] if stored else None)
         if source and recipe.current:
             changed = plan.add_stored(changed, recipe.current, source)
-        return Changes(changed, int(count.item()))
+        return Changes(changed, int(plan.count_samples(recipe, rows.lazy()).collect().item()))
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
-        expected, source = self._sources(recipe, inputs, current)
         stored = recipe.current.columns if recipe.current else ()
-        return nw.from_native(self._compared(recipe, expected, source, stored))
+        return nw.from_native(self._plan(recipe, inputs, current, stored)[1])
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in one plan."""
-        expected, source = self._sources(recipe, inputs, current)
-        counted = plan.count(recipe, self._compared(recipe, expected, source))
-        found, total = pl.collect_all([counted, plan.count_samples(recipe, expected)])
+        expected, compared = self._plan(recipe, inputs, current)
+        found, total = pl.collect_all([plan.count(recipe, compared), plan.count_samples(recipe, expected)])
         return {**dict(found.iter_rows()), COUNTS: int(total.item())}
 
     def _sources(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
-    ) -> tuple[pl.LazyFrame, plan.PolarsSource | None]:
-        """Return the rows that should be, and those that are, where they are compared."""
-        expected = plan.expected_rows(recipe, [self.source(rows) for rows in inputs])
-        return expected, self.source(current) if current and recipe.compare else None
+    ) -> tuple[list[pl.LazyFrame], plan.PolarsSource | None]:
+        """Return the rows of each parent, and those that are there, where they are compared."""
+        parents = plan.parent_rows(recipe, [self.source(rows) for rows in inputs])
+        return parents, self.source(current) if current and recipe.compare else None
 
-    def _compared(
-        self, recipe: Recipe, expected: pl.LazyFrame, source: plan.PolarsSource | None, stored: Sequence[Column] = ()
-    ) -> pl.LazyFrame:
-        rows = plan.stored_rows(recipe.current, source, stored) if source and recipe.current else None
-        return plan.compare(recipe, expected, rows)
+    def _plan(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, columns: Sequence[Column] = ()
+    ) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """Return the plans of the expected rows and of those that changed."""
+        parents, source = self._sources(recipe, inputs, current)
+        expected = plan.expected_rows(recipe, plan.join_lazily(recipe, parents))
+        stored = plan.stored_rows(recipe.current, source, columns) if source and recipe.current else None
+        return expected, plan.compare(recipe, expected, stored)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a Polars lazy frame."""

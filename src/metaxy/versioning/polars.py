@@ -1,10 +1,10 @@
-"""A recipe as one Polars plan: the same steps, names and rows as the SQL statement.
+"""A recipe in Polars: the same steps, names and rows as the SQL statement, as one lazy plan or at once.
 
-Frames are lazy; the only step that looks at data while it runs is the choice of the latest rows, which orders only the
-samples that have several.
+In a plan only the choice of the latest rows looks at data while it runs: it orders only the samples that have several.
+An eager update also looks at the order of its tables: samples that stand in the same place need no join.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -29,6 +29,8 @@ HASHES = {
     HashAlgorithm.XXH3_64: ("nchash", "xxh3_64"),
     HashAlgorithm.WYHASH: ("nchash", "wyhash"),
 }
+
+End = Callable[[pl.DataFrame, int], pl.DataFrame]  # takes so many rows from one end of a frame
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,31 @@ def joined(values: Sequence[pl.Expr]) -> pl.Expr:
     return pl.concat_str(values, separator=SEPARATOR)
 
 
-def keep_latest(frame: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
-    """Keep the latest row of each sample, in the total order that `latest` defines; rows stay in their order."""
+def keep_latest(frame: pl.DataFrame, ids: Sequence[str], columns: Sequence[str] = ()) -> pl.DataFrame:
+    """Keep the latest row of each sample, in the total order that `latest` defines, and some columns or all.
+
+    It takes the place of the sample's first written row, so that tables with the same samples stay in the same order.
+    """
     several = _may_repeat(frame.select(ids))
+    kept = frame.select(columns or frame.columns)
     if several is None:
-        return frame
+        return kept
     needed = {*ids, METAXY_DELETED_AT, *TIME_ORDER, *TEXT_ORDER}
     rows = frame.select(c for c in frame.columns if c in needed).with_row_index("metaxy_row").filter(several)
-    return frame.filter((~several).scatter(_latest_of_several(rows, ids)["metaxy_row"], values=True))
+    place = pl.col("metaxy_row").max() if _is_newest_first(frame) else pl.col("metaxy_row").min()
+    latest = _latest_of_several(rows.with_columns(metaxy_place=place.over(ids)), ids)
+    row = pl.int_range(frame.height, dtype=pl.get_index_type(), eager=True).scatter(
+        latest["metaxy_place"], latest["metaxy_row"]
+    )
+    return kept[row.filter((~several).scatter(latest["metaxy_place"], values=True))]
+
+
+def _is_newest_first(frame: pl.DataFrame) -> bool:
+    """Return whether the first row was written after the last one, as in tables of Delta."""
+    if METAXY_UPDATED_AT not in frame.columns:
+        return False
+    first, last = frame[METAXY_UPDATED_AT].item(0), frame[METAXY_UPDATED_AT].item(-1)
+    return bool(first and last and first > last)
 
 
 def _may_repeat(ids: pl.DataFrame) -> pl.Series | None:
@@ -102,22 +121,71 @@ def latest_rows(source: PolarsSource, latest: Latest, columns: Iterable[str]) ->
     rows = rows.select(name for name in stored if name in needed)
     if latest.one_per_sample:
         ids = list(latest.ids)
+        kept = {*columns, *flags, *latest.ids, METAXY_DELETED_AT}
+        schema = {name: dtype for name, dtype in rows.collect_schema().items() if name in kept}
         # Rows must not be filtered before the latest one is known.
-        rows = rows.map_batches(lambda frame: keep_latest(frame, ids), predicate_pushdown=False, slice_pushdown=False)
+        rows = rows.map_batches(
+            lambda frame: keep_latest(frame, ids, list(schema)),
+            predicate_pushdown=False,
+            slice_pushdown=False,
+            projection_pushdown=False,
+            schema=schema,
+        )
     if not latest.include_deleted and METAXY_DELETED_AT in needed:
         rows = rows.filter(pl.col(METAXY_DELETED_AT).is_null())
     return rows.filter(pl.col(source.keep)) if source.keep else rows
 
 
-def expected_rows(recipe: Recipe, sources: Sequence[PolarsSource]) -> pl.LazyFrame:
-    """Compute the rows that the feature should have.
+def expected_rows(recipe: Recipe, parents: pl.LazyFrame) -> pl.LazyFrame:
+    """Compute the rows that the feature should have. Joined rows of the parents, or given ones, in.
 
     Returns: output columns (``k…``), match keys, field versions (``v…``) and the sample's provenance (``p``).
     """
-    rows = _hash_fields(recipe, sources) if recipe.inputs else _given_fields(recipe, sources[0])
+    rows = _hash_fields(recipe, parents) if recipe.inputs else parents
     given = {f.short for f in recipe.fields if f.given}
     values = [escaped(pl.col(s)) if s in given else pl.col(s) for s in recipe.sample_order]
     return rows.with_columns(p=hashed(joined(values), recipe.hash))
+
+
+def parent_rows(recipe: Recipe, sources: Sequence[PolarsSource]) -> list[pl.LazyFrame]:
+    """Take the rows that go into a recipe: a frame for each parent, or that of the given rows."""
+    if not recipe.inputs:
+        return [_given_fields(recipe, sources[0])]
+    return [_input_rows(step, source, recipe.hash) for step, source in zip(recipe.inputs, sources, strict=True)]
+
+
+def join_lazily(recipe: Recipe, parents: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Join the rows of the parents."""
+    rows = parents[0]
+    for step, frame in zip(recipe.inputs[1:], parents[1:], strict=True):
+        rows = _join(rows, frame, step)
+    return rows
+
+
+def join_at_once(recipe: Recipe, parents: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Join the rows of the parents; those that stand beside each other already are not searched."""
+    rows = parents[0]
+    for step, frame in zip(recipe.inputs[1:], parents[1:], strict=True):
+        stand = _is_unique(step) and all(_stand_beside(rows[key], frame[key]) for key in step.join)
+        rows = rows.hstack(frame.drop(step.join)) if stand else _join(rows.lazy(), frame.lazy(), step).collect()
+    return rows
+
+
+def _join(rows: pl.LazyFrame, frame: pl.LazyFrame, step: Input) -> pl.LazyFrame:
+    how = "full" if step.outer else "left" if step.optional else "inner"
+    return rows.join(frame, on=list(step.join), how=how, coalesce=True)  # type: ignore[arg-type] # a literal
+
+
+def _stand_beside(left: pl.Series, right: pl.Series) -> bool:
+    return left.dtype == right.dtype and left.equals(right, null_equal=False)
+
+
+def _is_unique(step: Input) -> bool:
+    """Return whether a parent has one row for each key on which it is joined."""
+    if step.group:
+        return step.one_row_per_group and set(step.group.keys) <= set(step.join)
+    ids = {column.short for column in step.columns if column.stored in step.latest.ids}
+    return step.latest.one_per_sample and len(ids) == len(step.latest.ids) and ids <= set(step.join)
 
 
 def _given_fields(recipe: Recipe, source: PolarsSource) -> pl.LazyFrame:
@@ -128,12 +196,7 @@ def _given_fields(recipe: Recipe, source: PolarsSource) -> pl.LazyFrame:
     return frame.select(*columns, *fields)
 
 
-def _hash_fields(recipe: Recipe, sources: Sequence[PolarsSource]) -> pl.LazyFrame:
-    inputs = [_input_rows(step, source, recipe.hash) for step, source in zip(recipe.inputs, sources, strict=True)]
-    rows = inputs[0]
-    for step, frame in zip(recipe.inputs[1:], inputs[1:], strict=True):
-        how = "full" if step.outer else "left" if step.optional else "inner"
-        rows = rows.join(frame, on=list(step.join), how=how, coalesce=True)  # type: ignore[arg-type] # a literal
+def _hash_fields(recipe: Recipe, rows: pl.LazyFrame) -> pl.LazyFrame:
     grouped = {v.short for i in recipe.inputs if i.group for v in i.versions}
     values = {}
     for version in (v for i in recipe.inputs for v in i.versions):
@@ -223,6 +286,42 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .then(STALE)
     )
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
+
+
+def changed_rows(recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame | None) -> pl.DataFrame:
+    """Compare rows that are at hand. Expected and stored columns in → those of changed rows and ``status`` out.
+
+    Only keys and provenance meet; the rest of the changed rows is gathered by row number.
+    """
+    if stored is None:
+        return compare(recipe, expected.lazy(), None).collect()
+    meeting = [*recipe.match, "p"]
+    narrow = expected.select(meeting).with_row_index("row")
+    if not recipe.repeats:  # so that each sample is one row on both sides
+        narrow, stored = _without_same(recipe.match, narrow, stored, pl.DataFrame.head, pl.DataFrame.tail)
+        narrow, stored = _without_same(recipe.match, narrow, stored, pl.DataFrame.tail, pl.DataFrame.head)
+    changed = compare(recipe, narrow.lazy(), stored.lazy()).collect()
+    rest = expected.select(pl.exclude(meeting).gather(changed["row"]))
+    return changed.drop("row").hstack(rest)
+
+
+def _without_same(
+    keys: Sequence[str], expected: pl.DataFrame, stored: pl.DataFrame, near: End, far: End
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Leave out samples that agree, and stand at the same place from the near end of both frames: they need no join."""
+    height, names = min(expected.height, stored.height), [f"c{n}" for n in range(len(keys))]
+    first, other = near(expected.select(keys), min(height, 1)), near(stored.select(names), min(height, 1))
+    if first.dtypes != other.dtypes or first.rows() != other.rows():
+        return expected, stored
+    agree = [pl.col(key) == pl.col(name) for key, name in zip(keys, names, strict=True)]
+    agree += [pl.col("p") == pl.col("low"), pl.col("p") == pl.col("high"), ~pl.col("stale")]
+    beside = pl.concat([near(expected, height), near(stored, height)], how="horizontal")
+    differ = beside.select(~pl.all_horizontal(agree).fill_null(value=False)).to_series()
+
+    def left(frame: pl.DataFrame) -> pl.DataFrame:
+        return pl.concat([near(frame, height).filter(differ), far(frame, frame.height - height)])
+
+    return left(expected), left(stored)
 
 
 def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource) -> pl.DataFrame:
