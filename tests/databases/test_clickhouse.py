@@ -192,6 +192,23 @@ def test_an_insert_is_one_block_whatever_the_server_prefers(database: Address) -
     assert asked(database, parts) == [(5000,), (5000,)]
 
 
+def test_rows_travel_compressed(database: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    define("video")
+    sent: list[bytes] = []
+    with store_in(database).open("w") as store:
+        send = store.connection.client.raw_insert
+
+        def watched(table: str, insert_block: bytes, **options: Any) -> Any:
+            sent.append(insert_block)
+            return send(table, insert_block=insert_block, **options)
+
+        monkeypatch.setattr(store.connection.client, "raw_insert", watched)
+        store.write("video", rows(id=[str(n) for n in range(5000)]))
+        stored = collect_to_polars(store.read("video", with_sample_history=True))
+    assert len(sent) == 1
+    assert len(sent[0]) < stored.estimated_size() / 4
+
+
 def test_a_statement_that_takes_too_long_is_ended(database: Address) -> None:
     with store_in(database, statement_timeout=1).open("w") as store:
         message = complaint(
