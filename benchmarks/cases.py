@@ -46,6 +46,7 @@ CASES = {
     for case in (
         Case("simple"),
         Case("wide", roots=WIDE, leaf=("first", "second")),
+        Case("parents", roots=dict.fromkeys(("video", "sensor", "radar", "lidar"), ("audio", "frames"))),
         Case("history", versions=5),
         Case("releases", feature_versions=10),
         Case("aggregation", lineage="aggregation"),

@@ -155,7 +155,7 @@ def measure(engine: str, processes: list[Process], message: dict[str, Any], roun
 def run_case(engine: str, case: str, rows: int, rounds: int, wanted: list[str]) -> Iterator[dict[str, Any]]:
     """Run all phases of a case on one engine, and yield a result for each."""
     names = [name for name in CONTESTANTS[engine] if name in wanted or not wanted]
-    if case == "chain" or (engine != "duckdb" and case not in {"simple", "wide", "history", "releases"}):
+    if case == "chain" or (engine != "duckdb" and case not in {"simple", "wide", "parents", "history", "releases"}):
         names = [name for name in names if name in PACKAGES]
     with contestants(engine, case, rows, names) as processes:
         for phase, message in CHAIN if case == "chain" else PHASES:
@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--rows", default="10000,100000,1000000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default="duckdb,delta,postgresql,clickhouse")
-    parser.add_argument("--cases", default="simple,wide,history,releases,aggregation,expansion,chain,start")
+    parser.add_argument("--cases", default="simple,wide,parents,history,releases,aggregation,expansion,chain,start")
     parser.add_argument("--contestants", default="")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
     options = parser.parse_args()

@@ -6,31 +6,31 @@ from contextlib import contextmanager
 
 
 class Loaded:
-    """Remembers, for each thread, which names it gave to frames inside a block."""
+    """Remembers, for each thread, how to let go of what it loaded inside a block."""
 
     def __init__(self) -> None:
         self._threads = threading.local()
 
-    def remember(self, name: str) -> None:
-        """Note a name, for the innermost block of this thread; outside of blocks, it is kept."""
-        names: list[str] | None = getattr(self._threads, "names", None)
-        if names is not None:
-            names.append(name)
+    def remember(self, let_go: Callable[[], object]) -> None:
+        """Note what ends the innermost block of this thread; outside of blocks, what was loaded is kept."""
+        noted: list[Callable[[], object]] | None = getattr(self._threads, "noted", None)
+        if noted is not None:
+            noted.append(let_go)
 
     @contextmanager
-    def forgetting(self, forget: Callable[[str], object]) -> Iterator[None]:
-        """Begin a block; at its end, whatever happens, forget each name that was noted in it.
+    def forgetting(self) -> Iterator[None]:
+        """Begin a block; at its end, whatever happens, let go of what was loaded in it.
 
         >>> loaded = Loaded()
-        >>> with loaded.forgetting(print):
-        ...     loaded.remember("mx_given_1")
-        mx_given_1
+        >>> with loaded.forgetting():
+        ...     loaded.remember(lambda: print("gone"))
+        gone
         """
-        names = list[str]()
-        outer, self._threads.names = getattr(self._threads, "names", None), names
+        noted = list[Callable[[], object]]()
+        outer, self._threads.noted = getattr(self._threads, "noted", None), noted
         try:
             yield
         finally:
-            self._threads.names = outer
-            for name in names:
-                forget(name)
+            self._threads.noted = outer
+            for let_go in noted:
+                let_go()

@@ -78,7 +78,7 @@ def prepare(
         return None
     engine = store.engine.for_writing(given, scope.algorithm)
     given = last_rows(given, definition) if options.on_duplicate == "last" else given
-    rows = engine.take(given, once=True)
+    rows = engine.take(given, reread=True)
     schema = rows.collect_schema()
     table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)

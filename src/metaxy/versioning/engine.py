@@ -129,10 +129,10 @@ class Database(Protocol):
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Put a frame from elsewhere beside the tables."""
 
-    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
+    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return a frame of this database as statements can hold it: where they must not nest, beside the tables.
 
-        ``once``: several statements will read it, so that it is computed here and now if that is cheaper.
+        ``reread``: several statements will read it, so that it is computed here and now if that is cheaper.
         """
 
     def temporary(self) -> AbstractContextManager[None]:
@@ -168,8 +168,8 @@ class Engine(Protocol):
     def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
         """Show flat rows of some statuses as users see them."""
 
-    def take(self, frame: Frame, *, once: bool = False) -> nw.LazyFrame[Any]:
-        """Bring a frame of the user to where the engine computes; ``once``: it will be read several times."""
+    def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:
+        """Bring a frame of the user to where the engine computes; ``reread``: it will be read several times."""
 
     def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame over tables of another store as one of this engine's, None if it cannot read them itself."""
@@ -250,10 +250,10 @@ class SqlEngine:
         query = show_sql(self.database.query_of(flat), statuses, shown, self.database.dialect)
         return self.database.relation(query, lambda: shown_types(shown, flat.collect_schema()))
 
-    def take(self, frame: Frame, *, once: bool = False) -> nw.LazyFrame[Any]:
+    def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Use a frame of this database as it is, and put any other beside the tables."""
         if isinstance(frame, nw.LazyFrame) and self.database.owns(frame):
-            return self.database.settled(frame, once=once)
+            return self.database.settled(frame, reread=reread)
         return self.database.load(frame)
 
     def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
@@ -388,7 +388,7 @@ class PolarsEngine:
         """Show rows as a plan."""
         return nw.from_native(show_polars(to_polars_lazy(flat), statuses, shown))
 
-    def take(self, frame: Frame, *, once: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
+    def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
         """Collect a frame, so that it is checked and stored as one state of its data."""
         return nw.from_native(collect_to_polars(frame).lazy())
 

@@ -80,7 +80,7 @@ def collect_to_arrow(frame: Any) -> "pa.Table":
 
 @contextmanager
 def _unwrapped() -> Iterator[None]:
-    """Let Ctrl-C be what it is; DuckDB makes another error of it."""
+    """Let Ctrl-C be what it is; some libraries make another error of it."""
     try:
         yield
     except RuntimeError as error:

@@ -73,7 +73,7 @@ def keep_latest(frame: pl.DataFrame, ids: Sequence[str], columns: Sequence[str] 
     needed = {*ids, METAXY_DELETED_AT, *TIME_ORDER, *TEXT_ORDER}
     rows = frame.select(c for c in frame.columns if c in needed).with_row_index("metaxy_row").filter(several)
     place = pl.col("metaxy_row").max() if _is_newest_first(frame) else pl.col("metaxy_row").min()
-    latest = _latest_of_several(rows.with_columns(metaxy_place=place.over(ids)), ids)
+    latest = _latest_of_several(rows, ids, place)
     row = pl.int_range(frame.height, dtype=pl.get_index_type(), eager=True).scatter(
         latest["metaxy_place"], latest["metaxy_row"]
     )
@@ -96,12 +96,13 @@ def _may_repeat(ids: pl.DataFrame) -> pl.Series | None:
     return hashes.is_in(twice.implode()) if len(twice) else None
 
 
-def _latest_of_several(rows: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
+def _latest_of_several(rows: pl.DataFrame, ids: Sequence[str], place: pl.Expr) -> pl.DataFrame:
     """Compare times first, and texts only where times are equal: to sort by texts costs ten times as much."""
     events = [c for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in rows.columns]
-    if events:
-        event = pl.coalesce(events)
-        rows = rows.filter(event.eq_missing(event.max().over(ids)))
+    event = pl.coalesce(events) if events else pl.lit(None)
+    # In one go, so that rows are grouped once.
+    rows = rows.with_columns(metaxy_place=place.over(ids), metaxy_event=event.max().over(ids))
+    rows = rows.filter(event.eq_missing(pl.col("metaxy_event")))
     if not rows.select(ids).is_duplicated().any():
         return rows
     order = [c for c in (*TIME_ORDER, *TEXT_ORDER) if c in rows.columns]

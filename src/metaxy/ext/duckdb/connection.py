@@ -228,27 +228,21 @@ class DuckDBConnection:
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
         sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
         self.cursor.register(name, sliced)
-        self._loaded.remember(name)
+        self._loaded.remember(lambda: self.cursor.unregister(name))
         return self.relation(f"SELECT * FROM {name}")
 
-    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
+    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return the frame, as statements may nest; or a temporary table, which spills to disk like any other."""
-        if not once or frame.to_native().type == "TABLE_RELATION":
+        if not reread or frame.to_native().type == "TABLE_RELATION":
             return frame
         name = f"mx_computed_{uuid.uuid4().hex}"
         self.execute(f"CREATE TEMP TABLE {name} AS {self.query_of(frame)}")
-        self._loaded.remember(name)
+        self._loaded.remember(lambda: self.cursor.execute(f"DROP TABLE IF EXISTS temp.{name}"))
         return self.relation(f"SELECT * FROM {name}")
 
     def temporary(self) -> AbstractContextManager[None]:
         """Let go of what this thread loads in the block; otherwise it is kept until the thread or the store ends."""
-        return self._loaded.forgetting(self._forget)
-
-    def _forget(self, name: str) -> None:
-        if name.startswith("mx_computed"):
-            self.cursor.execute(f"DROP TABLE IF EXISTS temp.{name}")
-        else:
-            self.cursor.unregister(name)
+        return self._loaded.forgetting()
 
 
 def _is_there(path: str) -> bool:

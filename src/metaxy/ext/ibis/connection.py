@@ -235,18 +235,18 @@ class IbisConnection:
             self.insert(name, rows, Table(types, schema))
         return self._temporary_table(name, schema)
 
-    def settled(self, frame: nw.LazyFrame[Any], *, once: bool = False) -> nw.LazyFrame[Any]:
+    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return a frame of this database as statements can hold it."""
         if self.deepest is None or isinstance(frame.to_native().op(), ops.DatabaseTable):
             return frame
-        if not once and nesting(self.query_of(frame)) <= self.deepest:
+        if not reread and nesting(self.query_of(frame)) <= self.deepest:
             return frame
         name, schema = _temporary_name(), frame.collect_schema()
         self.execute(f"CREATE TEMPORARY TABLE {self.dialect.quote(name)} AS {self.query_of(frame)}")
         return self._temporary_table(name, schema)
 
     def _temporary_table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:
-        self._loaded.remember(name)
+        self._loaded.remember(lambda: self._drop_temporary(name))
         return self.relation(f"SELECT * FROM {self.dialect.quote(name)}", lambda: schema)
 
     def create(
@@ -277,7 +277,7 @@ class IbisConnection:
 
     def temporary(self) -> AbstractContextManager[None]:
         """Drop what this thread loads in the block; otherwise it is kept until the store is closed."""
-        return self._loaded.forgetting(self._drop_temporary)
+        return self._loaded.forgetting()
 
     def _drop_temporary(self, name: str) -> None:
         if self._ibis is not None:
