@@ -182,6 +182,8 @@ class DuckDBConnection:
 
     def is_deep(self, table: str, keys: Sequence[str]) -> bool:
         """Ask the statistics that DuckDB keeps of a large table, and never trust them with more than speed."""
+        if self.is_remote:
+            return False
         (rows,) = self.cursor.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
         if rows < DEEP_ROWS:
             return False
