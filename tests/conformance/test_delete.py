@@ -107,6 +107,15 @@ def test_rows_of_other_versions_stay(store: MetadataStore, soft: bool) -> None:
 
 
 @SOFT
+def test_a_sample_is_deleted_by_whatever_its_id_is(store: MetadataStore, soft: bool) -> None:
+    odd = ["\U0008f218§", "\ufffd", "é", "a'b", 'a"b', "\\", "\x01\n", "z" * 70]
+    store.write("video", rows(id=odd, n=[1] * len(odd)))
+    for n, name in enumerate(odd):
+        store.delete("video", (nw.col("id") == name) & (nw.col("n") == 1), soft=soft)
+        assert set(values(store.read("video"))) == {"a", "b", "c", "d", *odd[n + 1 :]}
+
+
+@SOFT
 def test_children_see_what_is_left(store: MetadataStore, soft: bool) -> None:
     store.write("clip", store.resolve_update("clip").new)
     store.delete("video", nw.col("id") == "a", soft=soft)

@@ -76,7 +76,7 @@ class Files:
             stream = target.open_output_stream(path)
             stream.write(content.getvalue())
             stream.close()  # type: ignore[attr-defined] # only now the file is there; the stubs forget it
-            statistics = json.dumps(statistics_of(part))
+            statistics = json.dumps(statistics_of(part), ensure_ascii=False)
             now = int(time.time() * 1000)
             yield AddAction(path, content.tell(), dict(self.partition), now, data_change=True, stats=statistics)
 
