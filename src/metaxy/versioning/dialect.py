@@ -44,6 +44,7 @@ class Dialect:
     timestamp_value: str = "CAST({0} AS TIMESTAMP WITH TIME ZONE)"  # text, or {1}: microseconds since 1970
     nul: str | None = "chr(0)"
     materialized: str = "AS MATERIALIZED"
+    inlined: str | None = None  # for a step that is used twice, but is cheaper to compute again than to keep
     repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
     row_id: str | None = None
     nothing: str = "NULL"  # no value, of the type of a column: aggregated over no rows where NULL has not any type
@@ -118,4 +119,13 @@ class Dialect:
 
 def as_cte(name: str, body: str, dialect: Dialect, *, materialized: bool = False) -> str:
     """Write one step of a statement."""
-    return f"{name} {dialect.materialized if materialized else 'AS'} (\n  {body}\n)"
+    return _cte(name, dialect.materialized if materialized else "AS", body)
+
+
+def as_recomputed_cte(name: str, body: str, dialect: Dialect) -> str:
+    """Write a step that is used once with all its columns, and once more with few: only some databases keep it."""
+    return _cte(name, dialect.inlined or dialect.materialized, body)
+
+
+def _cte(name: str, how: str, body: str) -> str:
+    return f"{name} {how} (\n  {body}\n)"

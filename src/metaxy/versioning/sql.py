@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metaxy.columns import METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD
-from metaxy.versioning.dialect import Dialect, as_cte
+from metaxy.versioning.dialect import Dialect, as_cte, as_recomputed_cte
 from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, Column, Current, Field, Group, Input, Recipe
 from metaxy.versioning.sources import Source
@@ -203,9 +203,11 @@ class _Statement:
         fields = [f.short for f in self.recipe.fields]
         columns = ", ".join([*kept, *fields, f"{sample_hash(self.recipe, self.dialect)} AS p", "1 AS here"])
         self._expected_columns = [*kept, *fields, "p"]
-        # Read once, it need not be stored, unless its expressions would be computed once more for the status.
-        stored = self._counts or self.dialect.repeats_expressions
-        self._add("expected", f"SELECT {columns}\n  FROM fields", materialized=stored)
+        body = f"SELECT {columns}\n  FROM fields"
+        if self._counts:  # which hashes nothing
+            self.ctes.append(as_recomputed_cte("expected", body, self.dialect))
+        else:
+            self._add("expected", body, materialized=self.dialect.repeats_expressions)
 
     # -- comparison --------------------------------------------------------------------------------------------------
 

@@ -57,6 +57,7 @@ class DuckDBConnection:
         self.lock_timeout = lock_timeout
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._threads = threading.local()
+        self._alone = threading.Lock()
         self._loaded = Loaded()
         self._marker = f"mx_here_{uuid.uuid4().hex}"
 
@@ -204,7 +205,22 @@ class DuckDBConnection:
     def fetch(self, query: str, types: object = None) -> Any:  # noqa: ARG002 - DuckDB knows them
         """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
         with self.complaining():
-            return self.cursor.sql(query).to_arrow_table()
+            try:
+                return self.cursor.sql(query).to_arrow_table()
+            except duckdb.OutOfMemoryException:
+                with self._one_thread():
+                    return self.cursor.sql(query).to_arrow_table()
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Let DuckDB spill in peace: near its limit, one thread may hold what another one needs, and both give up."""
+        with self._alone:
+            threads = self.cursor.execute("SELECT current_setting('threads')").fetchone() or (1,)
+            self.cursor.execute("SET threads = 1")
+            try:
+                yield
+            finally:
+                self.cursor.execute(f"SET threads = {int(threads[0])}")
 
     def query_of(self, frame: nw.LazyFrame[Any]) -> str:
         """Return the SQL of a lazy frame."""
