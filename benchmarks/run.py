@@ -38,6 +38,7 @@ CONTESTANTS = {
 SERVERS = {"postgresql": "postgres", "clickhouse": "clickhouse"}
 PACKAGES = {"ours", "released"}
 WRONG = {"floor"}  # answers as if no row were ever replaced
+UNABLE = {("duckdb", "parents")}  # metaxy 0.1.11 names a column of its join twice
 # What a phase needs before it, untimed; and which steps prepare the next phase.
 RESOLVE: dict[str, Any] = {"step": "resolve"}
 PHASES: list[tuple[str, dict[str, Any]]] = [
@@ -157,6 +158,8 @@ def run_case(engine: str, case: str, rows: int, rounds: int, wanted: list[str]) 
     names = [name for name in CONTESTANTS[engine] if name in wanted or not wanted]
     if case == "chain" or (engine != "duckdb" and case not in {"simple", "wide", "parents", "history", "releases"}):
         names = [name for name in names if name in PACKAGES]
+    if (engine, case) in UNABLE:
+        names = [name for name in names if name != "released"]
     with contestants(engine, case, rows, names) as processes:
         for phase, message in CHAIN if case == "chain" else PHASES:
             taking = [process for process in processes if able(process, phase)]
