@@ -156,16 +156,17 @@ def measure(engine: str, processes: list[Process], message: dict[str, Any], roun
 def run_case(engine: str, case: str, rows: int, rounds: int, wanted: list[str]) -> Iterator[dict[str, Any]]:
     """Run all phases of a case on one engine, and yield a result for each."""
     names = [name for name in CONTESTANTS[engine] if name in wanted or not wanted]
-    if case == "chain" or (engine != "duckdb" and case not in {"simple", "wide", "parents", "history", "releases"}):
+    graph = cases.CASES[case]
+    if graph.chain or (engine != "duckdb" and graph.lineage != "identity"):
         names = [name for name in names if name in PACKAGES]
     if (engine, case) in UNABLE:
         names = [name for name in names if name != "released"]
     with contestants(engine, case, rows, names) as processes:
-        for phase, message in CHAIN if case == "chain" else PHASES:
+        for phase, message in CHAIN if graph.chain else PHASES:
             taking = [process for process in processes if able(process, phase)]
             notes = check(taking, message)
             # Older versions of each sample are there after `fill` only, and writing the leaf again would add more.
-            if phase and not (cases.CASES[case].has_past and phase in {"write-root", "resolve-new", "write-leaf"}):
+            if phase and not (graph.has_past and phase in {"write-root", "resolve-new", "write-leaf"}):
                 found = measure(engine, taking, message, rounds)
                 result = {"engine": engine, "case": case, "rows": rows, "phase": phase, "contestants": found}
                 yield {**result, "notes": {name: note for name, note in notes.items() if note}}
@@ -204,7 +205,7 @@ def main() -> None:
     parser.add_argument("--rows", default="10000,100000,1000000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engines", default="duckdb,delta,postgresql,clickhouse")
-    parser.add_argument("--cases", default="simple,wide,parents,history,releases,aggregation,expansion,chain,start")
+    parser.add_argument("--cases", default=",".join([*cases.CASES, "start"]))
     parser.add_argument("--contestants", default="")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
     options = parser.parse_args()

@@ -73,13 +73,11 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
 def _pick_by_window(
     source: Source, latest: Latest, dialect: Dialect, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
-    ids, order = dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t")
-    where = f" WHERE {' AND '.join(version)}" if version else ""
+    where = _where(version)
     if dialect.first_of_each:
-        first = dialect.first_of_each.format(ids, order)
+        first = dialect.first_of_each.format(dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t"))
         return [], Picked(f"(SELECT mx_t.* FROM {source.sql} AS mx_t{where} {first}) AS mx_t", tuple(after))
-    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
-    inner = f"(SELECT mx_t.*, {number} AS metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
+    inner = f"(SELECT mx_t.*, {_number(source, latest, dialect)} AS metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
     return [], Picked(inner, ("mx_t.metaxy_n = 1", *after))
 
 
@@ -87,25 +85,20 @@ def _pick_by_row_id(
     source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
 ) -> tuple[list[str], Picked]:
     """Order only the samples that have several rows, and by all of the order only those with equally late ones."""
-    ids, row = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}"
-    where = f" WHERE {' AND '.join(version)}" if version else ""
+    ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
+    where = _where(version)
     repeated, tied, best = f"{prefix}_repeated", f"{prefix}_tied", f"{prefix}_best"
-    same = dialect.equal((f"mx_b.{dialect.quote(i)}", f"mx_t.{dialect.quote(i)}") for i in latest.ids)
-    both = dialect.equal((f"mx_b.{dialect.quote(i)}", f"mx_a.{dialect.quote(i)}") for i in latest.ids)
+    same = _same_sample(latest, dialect, "mx_t")
     event = last_event(source, dialect, "mx_t") or dialect.null_text  # without it, all are equally late
     as_late = dialect.equal([("mx_b.metaxy_event", event)])
     other = f"NOT ({dialect.equal([('mx_b.metaxy_row', row)])})"
-    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 'mx_t')})"
     newest = f"max({event}) AS metaxy_event, {dialect.row_of_max.format(row, event)} AS metaxy_row"
     late = f"{dialect.names(latest.ids, 'mx_a')}, mx_a.metaxy_row FROM {repeated} AS mx_a"
-    table = f"{source.sql} AS mx_t"
     steps = {
         repeated: f"SELECT {ids}, {newest} FROM {table}{where} GROUP BY {ids} HAVING count(*) > 1",
         tied: f"SELECT {ids} FROM {table} JOIN {repeated} AS mx_b ON {same} AND {as_late} AND {other}{where}",
-        best: f"SELECT {late} ANTI JOIN {tied} AS mx_b ON {both}\n  UNION ALL SELECT {dialect.names(latest.ids)},"
-        f" metaxy_row FROM (SELECT {ids}, {row} AS metaxy_row, {number} AS metaxy_n FROM {table}"
-        f" SEMI JOIN {tied} AS mx_b ON {same}{where})"
-        " WHERE metaxy_n = 1",
+        best: f"SELECT {late} ANTI JOIN {tied} AS mx_b ON {_same_sample(latest, dialect, 'mx_a')}\n  UNION ALL"
+        f" SELECT {dialect.names(latest.ids)}, metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
     from_ = f"{table} LEFT JOIN {best} AS mx_b ON {same}"
@@ -117,20 +110,38 @@ def _pick_from_ends(
 ) -> tuple[list[str], Picked]:
     """Find the first and the last of the latest rows of each sample by one number; order samples where they differ."""
     ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
-    where = f" WHERE {' AND '.join(version)}" if version else ""
+    where = _where(version)
     ends, tied, best = f"{prefix}_ends", f"{prefix}_tied", f"{prefix}_best"
     time = (dialect.wide_time or "").format(last_event(source, dialect, "mx_t"))
-    last = dialect.row_of_wide.format("hi")
-    same = dialect.equal((f"mx_b.{dialect.quote(i)}", f"mx_t.{dialect.quote(i)}") for i in latest.ids)
-    number = f"row_number() OVER (PARTITION BY {ids} ORDER BY {order_by(source, dialect, 'mx_t')})"
+    last = f"{dialect.row_of_wide.format('hi')} AS metaxy_row FROM {ends} WHERE hi - lo"
+    twice = f"2 * {dialect.row_of_wide.format('hi')}"  # what lies between the ends of one row
     steps = {
         ends: f"SELECT max(mx_time + mx_row) AS hi, max(mx_time - mx_row) AS lo FROM"
         f" (SELECT {ids}, {row} AS mx_row, {time} AS mx_time FROM {table}{where}) AS mx_t GROUP BY {ids}",
-        tied: f"SELECT {ids} FROM {table} SEMI JOIN (SELECT {last} AS mx_row FROM {ends} WHERE hi - lo <> 2 * {last})"
-        f" AS mx_b ON mx_b.mx_row = {row}",
-        best: f"SELECT {last} AS mx_row FROM {ends} WHERE hi - lo = 2 * {last}\n  UNION ALL SELECT mx_row"
-        f" FROM (SELECT {row} AS mx_row, {number} AS mx_n FROM {table} SEMI JOIN {tied} AS mx_b ON {same}{where})"
-        " WHERE mx_n = 1",
+        tied: f"SELECT {ids} FROM {table} SEMI JOIN (SELECT {last} <> {twice}) AS mx_b ON mx_b.metaxy_row = {row}",
+        best: f"SELECT {last} = {twice}\n  UNION ALL"
+        f" SELECT metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
-    return ctes, Picked(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.mx_row = {row}", (*version, *after))
+    return ctes, Picked(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.metaxy_row = {row}", (*version, *after))
+
+
+def _where(conditions: list[str]) -> str:
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _number(source: Source, latest: Latest, dialect: Dialect) -> str:
+    """Number the rows of each sample in the total order."""
+    ids, order = dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t")
+    return f"row_number() OVER (PARTITION BY {ids} ORDER BY {order})"
+
+
+def _same_sample(latest: Latest, dialect: Dialect, table: str) -> str:
+    return dialect.equal((f"mx_b.{dialect.quote(i)}", f"{table}.{dialect.quote(i)}") for i in latest.ids)
+
+
+def _first_of(samples: str, source: Source, latest: Latest, dialect: Dialect, where: str) -> str:
+    """Write what follows FROM to have the IDs and the first ``metaxy_row`` of some samples in the total order."""
+    columns = f"{dialect.names(latest.ids, 'mx_t')}, mx_t.{source.row_id} AS metaxy_row"
+    rows = f"{source.sql} AS mx_t SEMI JOIN {samples} AS mx_b ON {_same_sample(latest, dialect, 'mx_t')}{where}"
+    return f"(SELECT {columns}, {_number(source, latest, dialect)} AS metaxy_n FROM {rows}) WHERE metaxy_n = 1"

@@ -204,7 +204,7 @@ class _Statement:
         columns = ", ".join([*kept, *fields, f"{sample_hash(self.recipe, self.dialect)} AS p", "1 AS here"])
         self._expected_columns = [*kept, *fields, "p"]
         body = f"SELECT {columns}\n  FROM fields"
-        if self._counts:  # which hashes nothing
+        if self._counts:  # a second reader, which needs none of the hashes
             self.ctes.append(as_recomputed_cte("expected", body, self.dialect))
         else:
             self._add("expected", body, materialized=self.dialect.repeats_expressions)

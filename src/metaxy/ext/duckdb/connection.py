@@ -184,18 +184,19 @@ class DuckDBConnection:
 
     def is_deep(self, table: str, keys: Sequence[str]) -> bool:
         """Ask the statistics that DuckDB keeps of a large table, and never trust them with more than speed."""
-        plan = (
-            ""
-            if self.is_remote
-            else str(self.cursor.execute(f"EXPLAIN (FORMAT json) SELECT NULL FROM {table}").fetchall())
-        )
-        rows = int(match[1]) if (match := ROWS.search(plan)) else 0
+        rows = 0 if self.is_remote else self._rows(table)
         if rows < DEEP_ROWS:
             return False
         statistics = ", ".join(f"stats({DUCKDB.quote(key)})" for key in keys)
         found = self.cursor.execute(f"SELECT {statistics} FROM {table} LIMIT 1").fetchone() or ()
         distinct = [int(match[1]) for text in found if (match := UNIQUE.search(str(text)))]
         return len(distinct) == len(keys) and rows >= DEEP * math.prod(distinct)
+
+    def _rows(self, table: str) -> int:
+        """Return about how many rows a table has, without reading one."""
+        plan = self.cursor.execute(f"EXPLAIN (FORMAT json) SELECT NULL FROM {table}").fetchall()
+        match = ROWS.search(str(plan))
+        return int(match[1]) if match else 0
 
     def relation(self, query: str, types: object = None) -> nw.LazyFrame[Any]:  # noqa: ARG002 - DuckDB knows them
         """Return a query as a lazy frame."""
