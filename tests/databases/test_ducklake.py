@@ -121,7 +121,7 @@ for number in range(int(sys.argv[2])):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "appends"), [(on_sqlite, 10), (on_postgresql, 10)])
+@pytest.mark.parametrize(("place", "appends"), [(on_sqlite, 10), (on_postgresql, 50)])
 def test_every_row_of_four_processes_is_there_once(tmp_path: Path, place: Callable[[Path], Lake], appends: int) -> None:
     """They race to create catalog and table, each with a column of its own; writers in SQLite are slow together."""
     lake = place(tmp_path)
