@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from metaxy.config.secrets import mask_values
-from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities
 
 
 class Rooted:
     """The beginning of a storage: a root, the options of its object store, and nothing to connect."""
 
-    capabilities = Capabilities(creates_tables=True)
+    capabilities = Capabilities(creates_tables=True, lacks=HUGE)
 
     def __init__(self, root: str, storage_options: Mapping[str, str]) -> None:
         self.root = root

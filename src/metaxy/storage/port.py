@@ -15,6 +15,7 @@ from metaxy.versioning.codec import ByField
 
 AccessMode = Literal["r", "w"]
 SchemaEvolution = Literal["add", "strict"]
+HUGE = (nw.Int128, nw.UInt128)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Capabilities:
     creates_tables: bool = False
     adds_columns: bool = True
     structs_as_maps: bool = False  # whether structs of users may go into columns that are maps
+    lacks: tuple[type[nw.dtypes.DType], ...] = ()  # types that no column can have
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from metaxy.errors import (
     did_you_mean,
 )
 from metaxy.storage.evolution import Fit, fit_columns
+from metaxy.storage.nested_types import parts_of
 from metaxy.storage.port import Append, Scan
 from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.foreign import refuse_foreign_table
@@ -82,6 +83,7 @@ def prepare(
     schema = rows.collect_schema()
     table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
+    refuse_types(store, definition, {name: schema[name] for name in stamp.user_columns}, table)
     rows = checked(engine, given, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
@@ -143,6 +145,19 @@ def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.
     for column in schema:
         if lower.setdefault(column.lower(), column) != column:
             raise MetadataSchemaError(f"{where}: columns {lower[column.lower()]!r} and {column!r} differ only by case")
+
+
+def refuse_types(
+    store: "MetadataStore", definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], table: Scan | None
+) -> None:
+    """Refuse new columns of types that the storage lacks."""
+    lacks = store.storage.capabilities.lacks
+    for name, dtype in schema.items():
+        if (table is None or name not in table.schema) and any(isinstance(part, lacks) for part in parts_of(dtype)):
+            raise MetadataSchemaError(
+                f"feature {definition.key}: {store!r} has no type for column {name!r} of {dtype}; cast it to another "
+                "type, such as text or a smaller number"
+            )
 
 
 def without_empty_columns(frame: Frame, definition: FeatureDefinition) -> Frame:

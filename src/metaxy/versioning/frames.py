@@ -12,6 +12,7 @@ from metaxy.errors import MetadataSchemaError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MICROSECONDS_A_DAY = 86_400_000_000
 Frame = nw.DataFrame[Any] | nw.LazyFrame[Any]
 
 
@@ -59,12 +60,37 @@ def collect_to_polars(frame: Any) -> pl.DataFrame:
     """
     wrapped = as_narwhals(frame)
     if isinstance(wrapped, nw.DataFrame):
-        return wrapped.to_polars()
+        native = wrapped.to_native()
+        return wrapped.to_polars() if not wrapped.implementation.is_pyarrow() else _from_arrow(native)
     if wrapped.implementation.is_polars():
         return wrapped.collect().to_polars()
     with _unwrapped():
+        if wrapped.implementation.is_duckdb():
+            return _from_arrow(wrapped.collect("pyarrow").to_native())
         collected: pl.DataFrame = wrapped.collect("polars").to_native()
     return collected
+
+
+def _from_arrow(table: "pa.Table") -> pl.DataFrame:
+    frame = pl.from_arrow(with_durations(table))
+    return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+
+
+def with_durations(table: "pa.Table") -> "pa.Table":
+    """Turn intervals, as which DuckDB gives durations, into durations, which Polars knows; months stay intervals.
+
+    Columns in: any. Columns out: the same ones, intervals of days and nanoseconds as durations in microseconds.
+    """
+    import pyarrow as pa
+
+    for index, column in enumerate(table.schema):
+        if not pa.types.is_interval(column.type):
+            continue
+        values = table[index].to_pylist()
+        if not any(value.months for value in values if value is not None):
+            spans = [None if v is None else v.days * MICROSECONDS_A_DAY + v.nanoseconds // 1000 for v in values]
+            table = table.set_column(index, column.name, pa.array(spans, pa.duration("us")))
+    return table
 
 
 def collect_to_arrow(frame: Any) -> "pa.Table":

@@ -32,7 +32,7 @@ from metaxy.ext.clickhouse.types import (
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
-from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
 from metaxy.versioning.frames import Frame
 
@@ -96,7 +96,7 @@ class ClickHouseConnection(IbisConnection):
 
     errors = (ClickHouseError,)
     computes = True
-    capabilities = Capabilities(by_field="map")
+    capabilities = Capabilities(by_field="map", lacks=(*HUGE, nw.Duration))
     by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
 

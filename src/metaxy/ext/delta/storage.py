@@ -16,11 +16,12 @@ from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 
 from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import TableNotFoundError
+from metaxy.errors import MetadataSchemaError, TableNotFoundError
 from metaxy.ext.delta.files import Place, as_files
 from metaxy.ext.rooted import Rooted
-from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
-from metaxy.storage.port import Append, Scan
+from metaxy.storage.files import check_reachable, kept_for, one_line, partition_columns, remove_folder, reported
+from metaxy.storage.nested_types import with_leaves
+from metaxy.storage.port import HUGE, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
@@ -31,8 +32,19 @@ CREATED_MEANWHILE = "table already exists"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
 
+# Delta has neither categories nor unsigned integers.
+TYPES: Mapping[type[pl.DataType], pl.DataType] = {
+    **dict.fromkeys((pl.Enum, pl.Categorical), pl.String()),
+    pl.UInt8: pl.Int16(),
+    pl.UInt16: pl.Int32(),
+    **dict.fromkeys((pl.UInt32, pl.UInt64), pl.Int64()),
+}
+
+
 class DeltaStorage(Rooted):
     """Implements the storage port: one Delta table per feature below a root folder or bucket."""
+
+    capabilities = Capabilities(creates_tables=True, lacks=(*HUGE, nw.Time, nw.Duration))
 
     def __init__(
         self, root: str, layout: Layout, storage_options: Mapping[str, str], write_options: Mapping[str, Any]
@@ -79,8 +91,11 @@ class DeltaStorage(Rooted):
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
         for write in writes:
-            with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
-                retried(partial(self._commit, write.key, _storable(to_polars_lazy(write.frame))), _conflicts)
+            try:
+                with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
+                    retried(partial(self._commit, write.key, _storable(to_polars_lazy(write.frame))), _conflicts)
+            except pl.exceptions.InvalidOperationError as error:
+                raise MetadataSchemaError(f"feature {write.key}: {one_line(error)}; cast the column") from error
 
     def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
         """Append to one table, which another writer may create or change in between."""
@@ -166,4 +181,10 @@ def _doubled(name: str) -> str:
 
 def _storable(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Turn types that Delta does not have into those it has."""
-    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+    schema = frame.collect_schema()
+    stored = {name: with_leaves(dtype, _stored_type) for name, dtype in schema.items()}
+    return frame.cast({name: dtype for name, dtype in stored.items() if dtype != schema[name]})
+
+
+def _stored_type(dtype: pl.DataType) -> pl.DataType:
+    return TYPES.get(type(dtype), dtype)

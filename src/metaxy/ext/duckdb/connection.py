@@ -15,15 +15,22 @@ import duckdb
 import narwhals as nw
 
 from metaxy.config.secrets import mask_text
-from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError, StoreNotOpenError
+from metaxy.errors import (
+    MetadataSchemaError,
+    MetadataStoreError,
+    StoreConnectionError,
+    StoreLockedError,
+    StoreNotOpenError,
+)
 from metaxy.ext.duckdb.columns import read_names_literally
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import add_hash_functions
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
-from metaxy.storage.port import AccessMode
-from metaxy.versioning.frames import Frame, collect_to_arrow
+from metaxy.storage.nested_types import parts_of
+from metaxy.storage.port import HUGE, AccessMode
+from metaxy.versioning.frames import Frame, collect_to_arrow, with_durations
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
@@ -207,10 +214,10 @@ class DuckDBConnection:
         """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
         with self.complaining():
             try:
-                return self.cursor.sql(query).to_arrow_table()
+                return with_durations(self.cursor.sql(query).to_arrow_table())
             except duckdb.OutOfMemoryException:
                 with self._one_thread():
-                    return self.cursor.sql(query).to_arrow_table()
+                    return with_durations(self.cursor.sql(query).to_arrow_table())
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
@@ -246,6 +253,11 @@ class DuckDBConnection:
 
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Register a frame from elsewhere as a view of this thread; Arrow data is scanned where it lies."""
+        for column, dtype in frame.collect_schema().items():
+            if any(isinstance(part, HUGE) for part in parts_of(dtype)):  # Arrow has no such integers
+                raise MetadataSchemaError(
+                    f"column {column!r} of {dtype} cannot be given to DuckDB; cast it to a decimal"
+                )
         name = f"mx_given_{uuid.uuid4().hex}"
         table = collect_to_arrow(frame)
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.

@@ -4,11 +4,13 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError
@@ -136,6 +138,11 @@ class LakeStorage(DuckDBStorage):
     """Implements the storage port; tables are partitioned by feature version, and can be tidied."""
 
     connection: LakeConnection
+    lacks = (nw.Duration,)  # Parquet files would keep its milliseconds
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows to tables, all in one transaction."""
+        super().append([replace(write, frame=_storable(write.frame)) for write in writes])
 
     def _create(self, table: str, write: Append, query: str) -> None:
         columns = partition_columns(write.frame.columns)
@@ -161,6 +168,34 @@ class LakeStorage(DuckDBStorage):
             f"ducklake_cleanup_old_files({lake}, older_than => {before})",
         ):
             self._change(f"CALL {call}")
+
+
+def _storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Turn types that lakes lack into those they have; other columns stay as they are."""
+    rows = frame.to_native()
+    types = {name: (str(kind), _stored_type(kind)) for name, kind in zip(rows.columns, rows.types, strict=True)}
+    if all(kind == stored for kind, stored in types.values()):
+        return frame
+    columns = {name: (DUCKDB.quote(name), *kinds) for name, kinds in types.items()}
+    cast = (n if kind == stored else f"CAST({n} AS {stored}) AS {n}" for n, kind, stored in columns.values())
+    storable: nw.LazyFrame[Any] = nw.from_native(rows.project(", ".join(cast)))
+    return storable
+
+
+def _stored_type(kind: Any) -> str:
+    """Name the type of a lake's column for a type of DuckDB.
+
+    Lakes have lists for arrays, and microseconds for the nanoseconds of times of the day; DuckDB ends the process where
+    it writes these to Parquet.
+    """
+    if kind.id == "time_ns":
+        return "TIME"
+    if kind.id not in ("list", "array", "struct", "map"):
+        return str(kind)
+    inner = {name: _stored_type(part) for name, part in kind.children if name != "size" or kind.id == "struct"}
+    if kind.id == "struct":
+        return f"STRUCT({', '.join(f'{DUCKDB.quote(name)} {part}' for name, part in inner.items())})"
+    return f"MAP({inner['key']}, {inner['value']})" if kind.id == "map" else f"{inner['child']}[]"
 
 
 def _instance(database: str, lake: DuckLakeAttachmentManager) -> str:

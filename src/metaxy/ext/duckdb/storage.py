@@ -23,6 +23,8 @@ _PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class DuckDBStorage:
     """Implements the storage port; `DuckDBConnection` is what it talks to."""
 
+    lacks: tuple[type[nw.dtypes.DType], ...] = ()
+
     def __init__(self, connection: DuckDBConnection, *, table_prefix: str = "", creates_tables: bool = False) -> None:
         if table_prefix and not _PREFIX.fullmatch(table_prefix):
             raise InvalidConfigError(
@@ -31,7 +33,7 @@ class DuckDBStorage:
             )
         self.connection = connection
         self.table_prefix = table_prefix
-        self.capabilities = Capabilities(transactions=True, creates_tables=creates_tables)
+        self.capabilities = Capabilities(transactions=True, creates_tables=creates_tables, lacks=self.lacks)
         self._writing = threading.Lock()
         self._schemas: dict[tuple[tuple[str, str], ...], nw.Schema] = {}
 

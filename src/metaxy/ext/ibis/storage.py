@@ -143,6 +143,12 @@ class IbisStorage:
         columns, query = ", ".join(map(quoted, names)), self.connection.query_of(frame)
         self.connection.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS mx_r")
 
+    def _type(self, write: Append, column: str, dtype: nw.dtypes.DType) -> str:
+        try:
+            return self.connection.sql_type(dtype)
+        except MetadataSchemaError as error:
+            raise MetadataSchemaError(f"feature {write.key}: column {column!r}: {error}") from error
+
     def _refuse_long_columns(self, write: Append) -> None:
         for column in write.frame.collect_schema():
             if len(column.encode()) > self.longest_name:
@@ -162,7 +168,7 @@ class IbisStorage:
             if name in schema and (schema[name].is_nested() or (packs_text and schema[name] == nw.String()))
         }
         return {
-            name: by_field if by_field and name in packed else self.connection.sql_type(dtype)
+            name: by_field if by_field and name in packed else self._type(write, name, dtype)
             for name, dtype in schema.items()
         }
 

@@ -10,6 +10,7 @@ import polars as pl
 from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.files import one_line
+from metaxy.storage.nested_types import with_leaves
 from metaxy.versioning.frames import to_polars_lazy
 
 GONE = "metaxy_gone"
@@ -57,20 +58,13 @@ def stored_type(dtype: pl.DataType) -> pl.DataType:
     >>> stored_type(pl.List(pl.UInt8))
     List(Int32)
     """
-    if isinstance(dtype, pl.Struct):
-        return pl.Struct({field.name: stored_type(_instance(field.dtype)) for field in dtype.fields})
-    if isinstance(dtype, pl.Map):
-        return pl.Map(stored_type(_instance(dtype.key)), stored_type(_instance(dtype.value)))
-    if isinstance(dtype, (pl.List, pl.Array)):
-        return pl.List(stored_type(_instance(dtype.inner)))
+    return with_leaves(dtype, _leaf)
+
+
+def _leaf(dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", "UTC" if dtype.time_zone else None)
     return TYPES.get(type(dtype), dtype)
-
-
-def _instance(dtype: Any) -> pl.DataType:
-    instance: pl.DataType = dtype() if isinstance(dtype, type) else dtype
-    return instance
 
 
 def storable(frame: pl.LazyFrame, where: str) -> pl.LazyFrame:

@@ -33,7 +33,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
 from metaxy.ext.iceberg.rows import fitted, rest_after, storable
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import to_polars_lazy
@@ -68,7 +68,7 @@ class TableIdentifier(NamedTuple):
 class IcebergStorage:
     """Implements the storage port: one Iceberg table per feature in a namespace of a catalog."""
 
-    capabilities = Capabilities(creates_tables=True)
+    capabilities = Capabilities(creates_tables=True, lacks=(*HUGE, nw.Time, nw.Duration))
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from metaxy.ext.postgresql.columns import HOLDS, JSON_TYPES, is_text, narwhals_t
 from metaxy.ext.postgresql.compiler import PostgreSQLBackend
 from metaxy.ext.postgresql.copying import arrow, incoming, outgoing
 from metaxy.ext.postgresql.dialect import POSTGRESQL
-from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.engine import TypesOf
 
 COPY_ROWS = 10_000
@@ -39,7 +39,7 @@ class PostgreSQLConnection(IbisConnection):
     errors = (psycopg.Error,)
 
     computes = True
-    capabilities = Capabilities(by_field="json", has_map=False, transactions=True)
+    capabilities = Capabilities(by_field="json", has_map=False, transactions=True, lacks=(*HUGE, nw.Duration))
 
     def __init__(
         self, address: Address, statement_timeout: float | None = None, *, nested_as_json: bool = True

@@ -81,7 +81,7 @@ def incoming(name: str, dtype: pl.DataType, *, as_array: bool) -> pl.Expr:
     if dtype == pl.Binary:
         return pl.concat_str(pl.lit("\\x"), value.bin.encode("hex")).alias(name)
     if as_array:
-        return _array(value).alias(name)
+        return _array(value.arr.to_list() if isinstance(dtype, pl.Array) else value).alias(name)
     if dtype.is_nested():
         return to_json(value).alias(name)
     return value

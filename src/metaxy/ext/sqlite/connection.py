@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.config.secrets import mask_text
-from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError
+from metaxy.errors import MetadataSchemaError, MetadataStoreError, StoreConnectionError, StoreLockedError
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.sqlite.columns import narwhals_type, read, sql_type, written
@@ -18,13 +18,14 @@ from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
 from metaxy.storage.interrupting import interruptible
-from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.storage.retrying import retried
 from metaxy.versioning.engine import TypesOf
 
 OLDEST = (3, 39, 0)  # the first with FULL JOIN
 WAL_ATTEMPTS = 10
 STEPS = 1000  # of SQLite between two looks for Ctrl-C
+LARGEST = 2**63 - 1
 
 
 class SQLiteConnection(IbisConnection):
@@ -34,7 +35,9 @@ class SQLiteConnection(IbisConnection):
     computes = True
     deepest = 5
     by_field_type = "TEXT"  # SQLite stores numbers in columns of a type that it does not know
-    capabilities = Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True)
+    capabilities = Capabilities(
+        by_field="json", has_map=False, has_decimal=False, transactions=True, lacks=(*HUGE, nw.Duration)
+    )
 
     def __init__(self, address: Address, lock_timeout: float = 10.0) -> None:
         self.file = _file_of(address)
@@ -144,11 +147,20 @@ class SQLiteConnection(IbisConnection):
 
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:  # noqa: ARG002 - SQLite takes any
         """Add rows with one prepared statement."""
+        self._refuse_large_integers(frame)
         values = [written(frame[name]) for name in frame.columns]
         places = ", ".join("?" * len(values))
         statement = f"INSERT INTO {SQLITE.quote(table)} ({SQLITE.names(frame.columns)}) VALUES ({places})"
         with self.lock, self.complaining():
             self.session.executemany(statement, zip(*values, strict=True))
+
+    def _refuse_large_integers(self, frame: pl.DataFrame) -> None:
+        for column in frame.select(pl.col(pl.UInt64)):
+            largest = column.max()
+            if isinstance(largest, int) and largest > LARGEST:
+                raise MetadataSchemaError(
+                    f"column {column.name!r} holds {largest}, but integers of SQLite end at {LARGEST}; cast it to text"
+                )
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
