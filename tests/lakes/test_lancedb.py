@@ -94,7 +94,7 @@ def test_conditions_that_lance_can_check_are_given_to_it(condition: pl.Expr, sql
 
 def test_lance_finds_what_polars_finds(tmp_path: Path) -> None:
     texts = ["", "a", "A", "it's", '"', "\\", "%", "\n", "ä", "😀", None]
-    frame = rows(id=range(11), text=texts, n=[*range(-5, 5), None], at=[*[NOON] * 5, *[None] * 6])
+    frame = rows(id=[-(2**63), *range(1, 11)], text=texts, n=[*range(-5, 5), None], at=[*[NOON] * 5, *[None] * 6])
     with LanceDBMetadataStore(tmp_path).open("w") as store:
         store.write("video", frame)
         text, number = nw.col("text"), nw.col("n")
@@ -102,6 +102,7 @@ def test_lance_finds_what_polars_finds(tmp_path: Path) -> None:
             *(compared for t in texts if t is not None for compared in (text == t, text != t, text < t, text >= t)),
             *(compared for n in (-5, 0, 4) for compared in (number == n, number != n, number < n, number >= n)),
             *(text.is_in(["a", "it's", "\n"]), ~text.is_in(["a"]), number.is_in([0, 4, 9]), text.is_null()),
+            *(nw.col("id") == -(2**63), nw.col("id") > -(2**63), nw.col("id").is_in([-(2**63), 3])),
             *(nw.col("at") == NOON, nw.col("at") > NOON - timedelta(microseconds=1), nw.col("at") > NOON),
             *(
                 (number > 0) | text.is_null(),

@@ -89,7 +89,8 @@ def _literals(values: pl.Series, dtype: pl.DataType) -> list[str]:
     if dtype == pl.String and values.dtype == pl.String:
         return ["'" + text.replace("'", "''") + "'" for text in values]
     if dtype in INTEGERS and values.dtype.is_integer() and not values.cast(dtype, strict=False).null_count():
-        return [str(number) for number in values]
+        numbers = values.to_list()  # Lance reads a sign and the number behind it, which must be of 64 bits
+        return [str(number) for number in numbers] if all(abs(number) < 2**63 for number in numbers) else []
     if dtype in MOMENTS and values.dtype == dtype:
         return [f"timestamp '{moment}'" for moment in values.dt.strftime("%Y-%m-%d %H:%M:%S%.6f")]
     return []
