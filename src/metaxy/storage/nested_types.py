@@ -1,6 +1,6 @@
 """Types inside of types: members of structs and maps, items of lists and arrays."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -22,6 +22,18 @@ def parts_of(dtype: Any) -> Iterator[nw.dtypes.DType]:
         inner = [dtype.inner] if isinstance(dtype, (nw.List, nw.Array)) else []
     for part in inner:
         yield from parts_of(part)
+
+
+def first_with(
+    schema: Mapping[str, nw.dtypes.DType], kinds: tuple[type[nw.dtypes.DType], ...]
+) -> tuple[str, nw.dtypes.DType] | None:
+    """Return the first column of a schema that is of one of some types, or has it inside; None if there is none.
+
+    >>> first_with({"id": nw.String(), "seconds": nw.List(nw.Duration())}, (nw.Duration,))
+    ('seconds', List(Duration(time_unit='us')))
+    """
+    found = (column for column in schema.items() if any(isinstance(part, kinds) for part in parts_of(column[1])))
+    return next(found, None)
 
 
 def with_leaves(dtype: Any, stored: Callable[[pl.DataType], pl.DataType]) -> pl.DataType:

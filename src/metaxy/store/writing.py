@@ -21,7 +21,7 @@ from metaxy.errors import (
     did_you_mean,
 )
 from metaxy.storage.evolution import Fit, fit_columns
-from metaxy.storage.nested_types import parts_of
+from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan
 from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.foreign import refuse_foreign_table
@@ -151,13 +151,13 @@ def refuse_types(
     store: "MetadataStore", definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], table: Scan | None
 ) -> None:
     """Refuse new columns of types that the storage lacks."""
-    lacks = store.storage.capabilities.lacks
-    for name, dtype in schema.items():
-        if (table is None or name not in table.schema) and any(isinstance(part, lacks) for part in parts_of(dtype)):
-            raise MetadataSchemaError(
-                f"feature {definition.key}: {store!r} has no type for column {name!r} of {dtype}; cast it to another "
-                "type, such as text or a smaller number"
-            )
+    new = {name: dtype for name, dtype in schema.items() if table is None or name not in table.schema}
+    if lacking := first_with(new, store.storage.capabilities.lacks):
+        name, dtype = lacking
+        raise MetadataSchemaError(
+            f"feature {definition.key}: {store!r} has no type for column {name!r} of {dtype}; cast it to another "
+            "type, such as text or a smaller number"
+        )
 
 
 def without_empty_columns(frame: Frame, definition: FeatureDefinition) -> Frame:

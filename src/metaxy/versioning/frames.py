@@ -60,8 +60,7 @@ def collect_to_polars(frame: Any) -> pl.DataFrame:
     """
     wrapped = as_narwhals(frame)
     if isinstance(wrapped, nw.DataFrame):
-        native = wrapped.to_native()
-        return wrapped.to_polars() if not wrapped.implementation.is_pyarrow() else _from_arrow(native)
+        return _from_arrow(wrapped.to_native()) if wrapped.implementation.is_pyarrow() else wrapped.to_polars()
     if wrapped.implementation.is_polars():
         return wrapped.collect().to_polars()
     with _unwrapped():

@@ -182,9 +182,5 @@ def _doubled(name: str) -> str:
 def _storable(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Turn types that Delta does not have into those it has."""
     schema = frame.collect_schema()
-    stored = {name: with_leaves(dtype, _stored_type) for name, dtype in schema.items()}
+    stored = {name: with_leaves(dtype, lambda flat: TYPES.get(type(flat), flat)) for name, dtype in schema.items()}
     return frame.cast({name: dtype for name, dtype in stored.items() if dtype != schema[name]})
-
-
-def _stored_type(dtype: pl.DataType) -> pl.DataType:
-    return TYPES.get(type(dtype), dtype)

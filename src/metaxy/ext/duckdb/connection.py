@@ -28,7 +28,7 @@ from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import add_hash_functions
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
-from metaxy.storage.nested_types import parts_of
+from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import HUGE, AccessMode
 from metaxy.versioning.frames import Frame, collect_to_arrow, with_durations
 
@@ -214,10 +214,11 @@ class DuckDBConnection:
         """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
         with self.complaining():
             try:
-                return with_durations(self.cursor.sql(query).to_arrow_table())
+                rows = self.cursor.sql(query).to_arrow_table()
             except duckdb.OutOfMemoryException:
                 with self._one_thread():
-                    return with_durations(self.cursor.sql(query).to_arrow_table())
+                    rows = self.cursor.sql(query).to_arrow_table()
+            return with_durations(rows)
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
@@ -253,11 +254,9 @@ class DuckDBConnection:
 
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Register a frame from elsewhere as a view of this thread; Arrow data is scanned where it lies."""
-        for column, dtype in frame.collect_schema().items():
-            if any(isinstance(part, HUGE) for part in parts_of(dtype)):  # Arrow has no such integers
-                raise MetadataSchemaError(
-                    f"column {column!r} of {dtype} cannot be given to DuckDB; cast it to a decimal"
-                )
+        if huge := first_with(frame.collect_schema(), HUGE):  # Arrow has no such integers
+            column, dtype = huge
+            raise MetadataSchemaError(f"column {column!r} of {dtype} cannot be given to DuckDB; cast it to a decimal")
         name = f"mx_given_{uuid.uuid4().hex}"
         table = collect_to_arrow(frame)
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.

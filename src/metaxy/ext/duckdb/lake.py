@@ -173,13 +173,21 @@ class LakeStorage(DuckDBStorage):
 def _storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Turn types that lakes lack into those they have; other columns stay as they are."""
     rows = frame.to_native()
-    types = {name: (str(kind), _stored_type(kind)) for name, kind in zip(rows.columns, rows.types, strict=True)}
-    if all(kind == stored for kind, stored in types.values()):
+    if all(map(_is_storable, rows.types)):
         return frame
-    columns = {name: (DUCKDB.quote(name), *kinds) for name, kinds in types.items()}
-    cast = (n if kind == stored else f"CAST({n} AS {stored}) AS {n}" for n, kind, stored in columns.values())
-    storable: nw.LazyFrame[Any] = nw.from_native(rows.project(", ".join(cast)))
+    columns = (_as_stored(DUCKDB.quote(name), kind) for name, kind in zip(rows.columns, rows.types, strict=True))
+    storable: nw.LazyFrame[Any] = nw.from_native(rows.project(", ".join(columns)))
     return storable
+
+
+def _as_stored(column: str, kind: Any) -> str:
+    return column if _is_storable(kind) else f"CAST({column} AS {_stored_type(kind)}) AS {column}"
+
+
+def _is_storable(kind: Any) -> bool:
+    if kind.id in ("list", "struct", "map"):
+        return all(_is_storable(part) for _, part in kind.children)
+    return kind.id not in ("array", "time_ns")
 
 
 def _stored_type(kind: Any) -> str:
@@ -188,14 +196,13 @@ def _stored_type(kind: Any) -> str:
     Lakes have lists for arrays, and microseconds for the nanoseconds of times of the day; DuckDB ends the process where
     it writes these to Parquet.
     """
-    if kind.id == "time_ns":
-        return "TIME"
-    if kind.id not in ("list", "array", "struct", "map"):
-        return str(kind)
-    inner = {name: _stored_type(part) for name, part in kind.children if name != "size" or kind.id == "struct"}
     if kind.id == "struct":
-        return f"STRUCT({', '.join(f'{DUCKDB.quote(name)} {part}' for name, part in inner.items())})"
-    return f"MAP({inner['key']}, {inner['value']})" if kind.id == "map" else f"{inner['child']}[]"
+        return f"STRUCT({', '.join(f'{DUCKDB.quote(name)} {_stored_type(part)}' for name, part in kind.children)})"
+    if kind.id == "map":
+        return f"MAP({', '.join(_stored_type(part) for _, part in kind.children)})"
+    if kind.id in ("list", "array"):
+        return f"{_stored_type(kind.children[0][1])}[]"
+    return "TIME" if kind.id == "time_ns" else str(kind)
 
 
 def _instance(database: str, lake: DuckLakeAttachmentManager) -> str:

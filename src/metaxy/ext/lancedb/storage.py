@@ -164,8 +164,8 @@ def _storable(rows: pl.DataFrame) -> pl.DataFrame:
     """Turn types and names that Lance does not have into those it has."""
     stored = rows.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
     arrays = {name: dtype for name, dtype in stored.schema.items() if isinstance(dtype, pl.Array)}
-    vectors = (pl.col(name).arr.to_list() for name, dtype in arrays.items() if not dtype.inner.is_numeric())
-    return stored.with_columns(vectors).rename({name: stored_name(name) for name in rows.columns})
+    others = [name for name, dtype in arrays.items() if not dtype.inner.is_numeric()]  # than vectors; Lance panics
+    return stored.with_columns(pl.col(others).arr.to_list()).rename({name: stored_name(name) for name in rows.columns})
 
 
 def _missing(wanted: pa.Schema | pa.StructType, known: pa.Schema | pa.StructType) -> "list[pa.Field[Any]]":
