@@ -26,10 +26,10 @@ demo: .venv/.demo  ## See Metaxy work on small real files
 	$(RUN) mx demo
 
 test: .venv/.test  ## Run the fast tests
-	$(PYTEST) -n 2 -m "not slow"
+	$(PYTEST) -n 2 --dist worksteal --durations=20 -m "not slow"
 
 test-slow: .venv/.dev  ## Run the slow tests: other type checkers, kills, many writers, more stores in depth
-	$(PYTEST) -n 2 --dist worksteal -m slow
+	$(PYTEST) -n 2 --dist worksteal --durations=20 -m slow
 
 agree: .venv/.test  ## Compare engines with the plain-Python reference on N generated cases (N=20000), or stores (ON=postgresql, ON=stores)
 	METAXY_AGREE=$(N) $(PYTEST) -n 2 tests/agreement -k "$(ON)"

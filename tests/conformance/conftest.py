@@ -1,10 +1,14 @@
-"""Every store, in an empty folder; an empty graph and default settings."""
+"""Every store, in an empty folder; an empty graph and default settings.
+
+Whoever asks for `make` or `store` runs on every store of `tests/stores.py`; marked with `three_stores`, on three only:
+what it proves is decided above the store. Marked with `object_store`, also in buckets and on the store of the docs.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.stores import CONFORMING, IN_DEPTH, ON_S3, StoreFactory
+from tests.stores import CONFORMING, IN_DEPTH, ON_S3, STORES, THREE, StoreFactory
 
 from metaxy.config import MetaxyConfig
 from metaxy.registry import FeatureGraph
@@ -21,10 +25,11 @@ def graph() -> Iterator[FeatureGraph]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test on every store, and marked ones in a bucket too."""
+    """Run a test on every store, or as its marks say."""
     if "make" in metafunc.fixturenames:
-        marked = metafunc.definition.get_closest_marker("object_store")
-        metafunc.parametrize("make", [*CONFORMING, *(IN_BUCKETS if marked else ())], indirect=True)
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        in_short = (*(set(CONFORMING) - set(STORES)), *IN_BUCKETS) if "object_store" in marks else ()
+        metafunc.parametrize("make", [*(THREE if "three_stores" in marks else STORES), *in_short], indirect=True)
 
 
 @pytest.fixture

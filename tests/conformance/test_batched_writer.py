@@ -24,6 +24,8 @@ from metaxy.store.batched_writer import BufferedMetadataWriter
 VIDEO, CLIP = FeatureKey("video"), FeatureKey("clip")
 NEVER = 3600.0  # seconds between flushes, where a test asks for them itself
 
+pytestmark = pytest.mark.three_stores
+
 
 @pytest.fixture(autouse=True)
 def features() -> None:

@@ -22,6 +22,8 @@ from metaxy.store.external import sync_external_features
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 
+pytestmark = pytest.mark.three_stores
+
 
 def place(key: str, *deps: str, code: str = "1", **options: Any) -> None:
     """Add a placeholder to the active graph."""

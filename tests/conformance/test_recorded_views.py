@@ -11,6 +11,8 @@ from metaxy.store.snapshots import GraphDiffer, SnapshotResolver, find_version, 
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 
+pytestmark = pytest.mark.three_stores
+
 
 def push(store: MetadataStore, code: str) -> str:
     """Record three features, the first with this code version."""
