@@ -12,6 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
+from metaxy._old_names import resolve
 from metaxy.errors import MovedMetadataStoreWarning
 
 # Old module → the modules, or `module:object`, that have its names; searched in this order.
@@ -19,6 +20,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy._exceptions": ("metaxy.errors",),
     "metaxy._hashing": ("metaxy.hashing",),
     "metaxy._packaging": ("metaxy.feature",),
+    "metaxy._version": ("metaxy",),
     "metaxy._warnings": ("metaxy.errors",),
     "metaxy.entrypoints": ("metaxy.errors", "metaxy.project.loading"),
     "metaxy.ext.ibis.metadata_store": ("metaxy.ext.ibis",),
@@ -78,7 +80,9 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
         "metaxy.store.system.records",
         "metaxy.store.system.storage",
     ),
+    "metaxy.metadata_store.system.storage": ("metaxy.store.system.storage", "metaxy.columns"),
     "metaxy.metadata_store.types": ("metaxy.storage.port",),
+    "metaxy.metadata_store.utils": ("metaxy.compat.ibis",),
     "metaxy.metadata_store.warnings": ("metaxy.errors",),
     "metaxy.models": (),
     "metaxy.models.bases": ("metaxy.errors",),
@@ -92,7 +96,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
         "metaxy.definitions.names",
     ),
     "metaxy.models.field": ("metaxy.definitions.field",),
-    "metaxy.models.fields_mapping": ("metaxy.definitions.mapping",),
+    "metaxy.models.fields_mapping": ("metaxy.definitions.mapping", "metaxy.compat.definitions"),
     "metaxy.models.filter_expression": ("metaxy.errors", "metaxy.definitions.filters"),
     "metaxy.models.lineage": ("metaxy.definitions.lineage",),
     "metaxy.models.plan": ("metaxy.dag.plan",),
@@ -118,7 +122,8 @@ class MovedModule(ModuleType):
         """
         if f"{self.__name__}.{name}" in MOVED:  # also when only the package was imported, as in metaxy 0.1
             return importlib.import_module(f"{self.__name__}.{name}")
-        if not name.startswith("__"):  # Python asks modules for many such names, which never moved
+        # Python asks modules for many names of two underscores, of which only one moved.
+        if not name.startswith("__") or name == "__version__":
             for target in MOVED[self.__name__]:
                 place = resolve(target)
                 if hasattr(place, name):
@@ -161,17 +166,6 @@ class MovedFinder:
 
     def exec_module(self, module: ModuleType) -> None:
         """Do nothing: the names are looked up later."""
-
-
-def resolve(target: str) -> Any:
-    """Return the module, or the object in a module, that a target names.
-
-    >>> resolve("metaxy.hashing:MIN_TRUNCATION_LENGTH")
-    8
-    """
-    module, _, name = target.partition(":")
-    place = importlib.import_module(module)
-    return getattr(place, name) if name else place
 
 
 def install() -> None:

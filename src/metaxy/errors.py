@@ -59,6 +59,7 @@ __all__ = [
     "FilterParseError",
     "HashAlgorithmNotSupportedError",
     "HashSettingsMismatchError",
+    "IgnoredOptionWarning",
     "IncompleteStoreConfigWarning",
     "InvalidConfigError",
     "InvalidStoredFeatureWarning",
@@ -288,7 +289,7 @@ class CodeVersionWarning(MetaxyWarning):
 
 
 class DefinitionWarning(MetaxyWarning):
-    """A definition that user code cannot correct here, stored or broken by a redefinition, is wrong."""
+    """A definition is wrong, but it is stored or broken by a redefinition, or metaxy 0.1 took it as it is."""
 
 
 class ConfigNotSetWarning(MetaxyWarning):
@@ -317,6 +318,10 @@ class UnresolvedExternalFeatureWarning(MetaxyWarning):
 
 class ExternalFeatureVersionMismatchWarning(MetaxyWarning):
     """An external feature in the store has another version than the code expects."""
+
+
+class IgnoredOptionWarning(DeprecationWarning):
+    """An option has no effect, and had none in metaxy 0.1."""
 
 
 class MovedMetadataStoreWarning(DeprecationWarning):

@@ -1,10 +1,11 @@
 """Feature classes: a pydantic model that carries a spec and registers it in the active graph.
 
 Its fields are columns: the system columns of Metaxy and those that the user declares. Declaring none is fine; as soon
-as some are declared, the ID columns must be among them.
+as some are declared, the ID columns should be among them.
 """
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypedDict
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypedDict
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from typing_extensions import dataclass_transform
 
+from metaxy._old_names import with_old_names
 from metaxy.columns import ALL_SYSTEM_COLUMNS, SYSTEM_COLUMNS
 from metaxy.config import current_settings
 from metaxy.definitions.definition import class_path
 from metaxy.definitions.names import differing_by_case
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import AbstractFeatureError, DefinitionError, did_you_mean
+from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, did_you_mean
 from metaxy.registry import FeatureGraph, current_graph
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class MetaxyMeta(ModelMetaclass):
         return cls
 
 
+@with_old_names
 class BaseFeature(BaseModel, metaclass=MetaxyMeta):
     """Base class of features.
 
@@ -198,17 +201,26 @@ def check_columns(cls: type[BaseModel], spec: FeatureSpec) -> None:
         spec: Its spec.
 
     Raises:
-        DefinitionError: if an ID column is missing, or a name belongs to Metaxy or differs from another only by case.
+        DefinitionError: if a name belongs to Metaxy or differs from another only by case.
+
+    Warns:
+        DefinitionWarning: if columns are declared, but not the ID columns.
     """
-    for problem in _column_problems(cls, spec):
-        raise DefinitionError(f"feature '{spec.key}' ({class_path(cls)}) {problem}")
+    where = f"feature '{spec.key}' ({class_path(cls)})"
+    for problem in _column_problems(cls):
+        raise DefinitionError(f"{where} {problem}")
+    for problem in _undeclared_ids(cls, spec):
+        warnings.warn(f"{where} {problem}", DefinitionWarning, stacklevel=3)  # an error would stop code of metaxy 0.1
 
 
-def _column_problems(cls: type[BaseModel], spec: FeatureSpec) -> Iterator[str]:
+def _column_problems(cls: type[BaseModel]) -> Iterator[str]:
     for name in _redeclared(cls):
         yield f"redeclares {name!r}, a system column of Metaxy: choose another name for the column"
     if twins := differing_by_case(cls.model_fields):
         yield f"has columns that differ only by case, which databases take for one: {', '.join(twins)}"
+
+
+def _undeclared_ids(cls: type[BaseModel], spec: FeatureSpec) -> Iterator[str]:
     declared = {
         name: known
         for name, info in cls.model_fields.items()

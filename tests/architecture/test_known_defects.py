@@ -40,7 +40,7 @@ DEFECTS = {
         "dag/test_registration.py::test_features_differ_in_table_name_and_column_suffix"
     ),
     "ID columns that a class lacks": (
-        "definitions/test_feature_classes.py::test_a_class_with_columns_declares_its_id_columns"
+        "definitions/test_feature_classes.py::test_a_class_with_columns_should_declare_its_id_columns"
     ),
     "filters are parsed when they are used": "definitions/test_dependencies.py::test_a_bad_dependency_is_refused",
     "keys without parts, or with a newline": "definitions/test_keys.py::test_a_bad_key_is_refused",

@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.tree import modules
 
 import metaxy as mx
-from metaxy import _moved
+from metaxy import _moved, _old_names
 from metaxy.errors import MovedMetadataStoreWarning
 
 # Old path → a name that users take from it, and where that is now.
@@ -19,6 +19,7 @@ OLD_NAMES = {
     "metaxy._exceptions": ("ExternalFeatureVersionMismatchError", "metaxy.errors"),
     "metaxy._hashing": ("HashAlgorithm", "metaxy.hashing"),
     "metaxy._packaging": ("detect_project_from_package", "metaxy.feature"),
+    "metaxy._version": ("__version__", "metaxy"),
     "metaxy._warnings": ("MovedMetadataStoreWarning", "metaxy.errors"),
     "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.loading"),
     "metaxy.ext.ibis.metadata_store": ("IbisMetadataStoreConfig", "metaxy.ext.ibis"),
@@ -46,7 +47,9 @@ OLD_NAMES = {
     "metaxy.metadata_store.exceptions": ("VersioningEngineMismatchError", "metaxy.errors"),
     "metaxy.metadata_store.fallback": ("FallbackStoreList", "metaxy.store.fallback"),
     "metaxy.metadata_store.system": ("SystemTableStorage", "metaxy"),
+    "metaxy.metadata_store.system.storage": ("SystemTableStorage", "metaxy"),
     "metaxy.metadata_store.types": ("AccessMode", "metaxy"),
+    "metaxy.metadata_store.utils": ("narwhals_expr_to_sql_predicate", "metaxy.compat.ibis"),
     "metaxy.metadata_store.warnings": ("PolarsMaterializationWarning", "metaxy.errors"),
     "metaxy.models.bases": ("VersioningEngineMismatchError", "metaxy.errors"),
     "metaxy.models.constants": ("METAXY_PROVENANCE", "metaxy.columns"),
@@ -184,7 +187,9 @@ def test_old_paths_are_no_files() -> None:
 
 
 def test_all_targets_exist() -> None:
-    assert {target for targets in _moved.MOVED.values() for target in targets if not _moved.resolve(target)} == set()
+    assert {
+        target for targets in _moved.MOVED.values() for target in targets if not _old_names.resolve(target)
+    } == set()
 
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.MovedMetadataStoreWarning")

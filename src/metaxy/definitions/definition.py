@@ -23,6 +23,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import WithDefaultSchema
 from typing_extensions import Self
 
+from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import CoercibleToFieldKey, FeatureKey, FieldKeyAdapter
 from metaxy.definitions.spec import FeatureSpec, active_hash_length
 from metaxy.definitions.strictness import stored
@@ -78,6 +79,7 @@ def _parse_spec(value: Any, info: ValidationInfo) -> FeatureSpec:
     return value if isinstance(value, FeatureSpec) else FeatureSpec.model_validate(value, context=info.context)
 
 
+@with_old_names
 class FeatureDefinition(BaseModel):
     """A feature as the graph knows it, made from a class, from stored data, or as an external placeholder.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 from typing_extensions import Self
 
+from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import CoercibleToFieldKey, FieldKey
 from metaxy.definitions.names import as_items
 
@@ -110,6 +111,7 @@ AnyFieldsMapping: TypeAlias = Annotated[
 ]
 
 
+@with_old_names
 class FieldsMapping(BaseModel):
     """How fields find the parent fields that they depend on; made by its class methods.
 

@@ -1,12 +1,14 @@
 """Keyword arguments of the store's verbs, as types: overloads share them instead of repeating them."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import narwhals as nw
 from typing_extensions import TypedDict
 
+from metaxy.errors import IgnoredOptionWarning, did_you_mean
 from metaxy.store.config import VersioningEngineOptions
 
 
@@ -22,3 +24,20 @@ class UpdateOptions(TypedDict, total=False):
     staleness_predicates: Sequence[nw.Expr] | None
     one_row_per_group: bool
     as_of: datetime | None
+
+
+IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
+
+
+def ignore_old_options(names: Iterable[str]) -> None:
+    """Warn of options of `MetadataStore.resolve_update` that had no effect in metaxy 0.1.
+
+    Raises:
+        TypeError: for any other name.
+    """
+    for name in names:
+        if name not in IGNORED:
+            known = UpdateOptions.__annotations__
+            raise TypeError(f"resolve_update has no option {name!r}.{did_you_mean(name, known)}")
+        message = f"{name} of resolve_update has no effect, and had none in metaxy 0.1: leave it out"
+        warnings.warn(message, IgnoredOptionWarning, stacklevel=3)

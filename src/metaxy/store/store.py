@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 import narwhals as nw
 from typing_extensions import Unpack
 
+from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.registry import FeatureGraph
 from metaxy.storage.port import Optimizable
@@ -16,7 +17,7 @@ from metaxy.store.deleting import Deletion, delete_rows
 from metaxy.store.external import sync_before_use
 from metaxy.store.information import StoreInformation
 from metaxy.store.mismatch import refuse_other_hash_settings
-from metaxy.store.options import UpdateOptions
+from metaxy.store.options import UpdateOptions, ignore_old_options
 from metaxy.store.provenance import compute_provenance
 from metaxy.store.reading import checked_moment, find, read_rows
 from metaxy.store.rebasing import rebase, target_scope
@@ -30,6 +31,7 @@ from metaxy.versioning.recipe import Latest
 Filters = Sequence[nw.Expr]
 
 
+@with_old_names
 class MetadataStore(StoreInformation):
     """Reads and writes features, and resolves what must be computed.
 
@@ -329,6 +331,7 @@ class MetadataStore(StoreInformation):
         staleness_predicates: Filters | None = None,
         one_row_per_group: bool = False,
         as_of: datetime | None = None,
+        **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
 
@@ -347,11 +350,13 @@ class MetadataStore(StoreInformation):
             staleness_predicates: stored rows that fulfil one are stale whatever their version.
             one_row_per_group: one row per group of an aggregation, instead of one per row of the parent.
             as_of: compare the state at this time: what was written or deleted later does not count.
+            ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect, with a warning.
 
         Raises:
             FeatureNotFoundError: if a required parent has no table.
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
         """
+        ignore_old_options(ignored)
         scope = self._scope("r")
         sync_before_use(self, scope)
         definition = scope.definition(feature)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from metaxy._old_names import with_old_names
 from metaxy.config.problems import first_problem
 from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
@@ -33,6 +34,7 @@ class DuckDBMetadataStoreConfig(MetadataStoreConfig):
     ducklake: DuckLakeConfig | None = Field(default=None, description="a DuckLake that holds the tables instead")
 
 
+@with_old_names
 class DuckDBMetadataStore(MetadataStore):
     """Features in one DuckDB file, versioned by DuckDB itself.
 
@@ -50,6 +52,8 @@ class DuckDBMetadataStore(MetadataStore):
     >>> store
     DuckDBMetadataStore(database=:memory:)
     """
+
+    storage: DuckDBStorage
 
     def __init__(
         self,

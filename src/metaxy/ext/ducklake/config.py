@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
 
+from metaxy._old_names import with_old_names
 from metaxy.ext.ducklake.sql import NAME, build_secret_sql
 
 DEFAULT_ALIAS = "ducklake"
@@ -28,6 +29,7 @@ class _Part(BaseModel):
         return tuple(str(value) for value in values if isinstance(value, str) and value)
 
 
+@with_old_names
 class DuckDBCatalogConfig(_Part):
     """A catalog in a DuckDB file: for one process at a time."""
 
@@ -35,6 +37,7 @@ class DuckDBCatalogConfig(_Part):
     uri: Text = Field(description="path of the file")
 
 
+@with_old_names
 class SQLiteCatalogConfig(_Part):
     """A catalog in an SQLite file: for several processes of one machine."""
 
@@ -42,6 +45,7 @@ class SQLiteCatalogConfig(_Part):
     uri: Text = Field(description="path of the file")
 
 
+@with_old_names
 class PostgresCatalogConfig(_Part):
     """A catalog in PostgreSQL: for many writers on many machines.
 
@@ -89,6 +93,7 @@ class MotherDuckCatalogConfig(_Part):
     )
 
 
+@with_old_names
 class LocalStorageConfig(_Part):
     """Files in a folder."""
 
@@ -123,6 +128,7 @@ class _ObjectStorage(_Part):
         return [build_secret_sql(self.secret_name, self.kind, given, place=place)] if given else []
 
 
+@with_old_names
 class S3StorageConfig(_ObjectStorage):
     """Files in S3, or in something that speaks its protocol."""
 
@@ -160,6 +166,7 @@ class S3StorageConfig(_ObjectStorage):
         return {**super()._inline(), **place, "USE_SSL": ssl, "SCOPE": self.scope}
 
 
+@with_old_names
 class R2StorageConfig(_ObjectStorage):
     """Files in Cloudflare R2."""
 
@@ -182,6 +189,7 @@ class R2StorageConfig(_ObjectStorage):
         return {**super()._inline(), "ACCOUNT_ID": self.account_id}
 
 
+@with_old_names
 class GCSStorageConfig(_ObjectStorage):
     """Files in Google Cloud Storage."""
 

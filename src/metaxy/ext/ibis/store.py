@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from metaxy._old_names import with_old_names
 from metaxy.config.secrets import mask_text
 from metaxy.definitions.keys import FeatureKey
 from metaxy.ext.ibis.address import Address
@@ -29,6 +30,7 @@ class IbisMetadataStoreConfig(MetadataStoreConfig):
     auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
 
 
+@with_old_names
 class IbisMetadataStore(MetadataStore):
     """Features in any database that Ibis can reach.
 
