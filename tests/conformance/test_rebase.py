@@ -66,6 +66,17 @@ def test_own_data_versions_are_kept(store: MetadataStore) -> None:
     assert after["b"][c.METAXY_PROVENANCE] != before["b"][c.METAXY_PROVENANCE]
 
 
+def test_data_versions_that_were_set_after_an_update_are_kept(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    store.write("video", rows(id=["a", "b"]))
+    new = collect_to_polars(store.resolve_update("clip").new)
+    store.write("clip", new.with_columns(pl.struct(default="id").alias(c.METAXY_DATA_VERSION_BY_FIELD)))
+    define("clip", "video", fields=NEXT)
+    store.write("clip", store.rebase("clip", previous(store)), preserve_feature_version=True)
+    assert values(store.read("clip"), c.METAXY_DATA_VERSION_BY_FIELD) == [{"default": "a"}, {"default": "b"}]
+
+
 def test_rows_without_parents_are_left_out(store: MetadataStore) -> None:
     computed(store)
     store.delete("video", None)

@@ -376,11 +376,38 @@ def test_ids_of_different_types_are_refused(store: MetadataStore) -> None:
         store.resolve_update("video", samples=rows(id=[1]))
 
 
-def test_duplicate_ids_of_samples_are_refused_when_written(store: MetadataStore) -> None:
+TWICE = "the samples for feature video: 1 rows repeat the ID of another row with other values, for example {'id': 'a'}"
+
+
+def test_samples_that_differ_are_refused_where_they_are_one(store: MetadataStore) -> None:
     define("video")
-    new = store.resolve_update("video", samples=rows(["1", "2"], id=["a", "a"])).new
-    with pytest.raises(MetadataSchemaError, match="repeat the ID"):
-        store.write("video", new)
+    store.write("video", rows(["1", "3"], id=["a", "b"]))
+    payload = {"n": [1, 2, 3], "tags": [["x"], [], []], "box": [{"w": 1}, {"w": 1}, {"w": 2}]}
+    for versions in (["1", "2", "3"], ["1", "1", "3"], ["2", "2", "3"]):
+        samples = rows(versions, id=["a", "a", "b"], **payload)
+        for given in (samples, samples.lazy(), samples.to_arrow()):
+            with pytest.raises(MetadataSchemaError, match=TWICE):
+                store.resolve_update("video", samples=given)
+            with pytest.raises(MetadataSchemaError, match=TWICE):
+                store.resolve_update("video", samples=given, skip_comparison=True, lazy=True).collect()
+    assert not store.resolve_update("video", samples=samples, target_filters=[nw.col("id") != "a"])
+    with pytest.raises(MetadataSchemaError, match=TWICE):
+        store.resolve_update("video", samples=samples, lazy=True)  # which are at hand
+    with pytest.raises(MetadataSchemaError, match="ID column 'id' is NULL in 2"):
+        store.resolve_update("video", samples=rows(["1", "2"], id=pl.Series([None, None], dtype=pl.String)))
+
+
+def test_samples_that_are_equal_are_one(store: MetadataStore) -> None:
+    define("video")
+    payload = {"n": [1, 1, 2], "tags": [["x"], ["x"], []], "box": [{"w": 1}, {"w": 1}, {"w": 2}]}
+    samples = rows(["1", "1", "3"], id=["a", "a", "b"], **payload)
+    for given in (samples, samples.lazy(), samples.to_arrow()):
+        for increment in (store.resolve_update("video", samples=given, lazy=lazy).collect() for lazy in (False, True)):
+            assert increment.counts == {"new": 2, "stale": 0, "orphaned": 0, "unchanged": 0}
+            assert values(increment.new, "id", "n") == [("a", 1), ("b", 2)]
+    assert values(store.resolve_update("video", samples=samples, lazy=True).new) == ["a", "b"]
+    store.write("video", increment.new)
+    assert not store.resolve_update("video", samples=samples)
 
 
 # -- statements --------------------------------------------------------------------------------------------------------

@@ -184,7 +184,31 @@ def test_a_data_version_beside_its_fields_is_kept_and_gaps_are_filled(store: Met
         pl.Series(c.METAXY_DATA_VERSION, ["mine", None]),
     ]
     store.write("video", rows("1", id=["a", "b"]).with_columns(own))
-    assert values(store.read("video"), "id", c.METAXY_DATA_VERSION) == [("a", "mine"), ("b", md5("1"))]
+    assert values(store.read("video"), "id", c.METAXY_DATA_VERSION) == [("a", "mine"), ("b", md5("6"))]
+
+
+def test_a_data_version_follows_its_fields_where_it_only_repeats_the_provenance(store: MetadataStore) -> None:
+    define("video", fields=["x", "y"])
+    new = store.resolve_update("video", samples=rows({"x": "1", "y": "2"}, id=["a", "b", "c"])).new.to_polars()
+    assert new[c.METAXY_DATA_VERSION].to_list() == [md5("1|2")] * 3
+    some = pl.when(pl.col("id") != "c").then(pl.struct(y="id"))  # one field, and not of all samples
+    store.write("video", new.with_columns(some.alias(c.METAXY_DATA_VERSION_BY_FIELD)))
+    own = [("a", md5("1|a")), ("b", md5("1|b")), ("c", md5("1|2"))]
+    assert values(store.read("video"), "id", c.METAXY_DATA_VERSION) == own
+    assert values(store.read("video"), c.METAXY_PROVENANCE) == [md5("1|2")] * 3
+    store.write("video", store.read("video"))
+    assert values(store.read("video"), "id", c.METAXY_DATA_VERSION) == own
+
+
+def test_a_data_version_without_versions_by_field_is_the_provenance(store: MetadataStore) -> None:
+    define("video")
+    given = {
+        c.METAXY_PROVENANCE: pl.lit("given"),
+        c.METAXY_DATA_VERSION_BY_FIELD: pl.lit(None, pl.Struct({"default": pl.String})),
+    }
+    store.write("video", rows("1", id=["a"]).with_columns(**given))
+    store.write("video", rows("1", id=["b"]).with_columns(**given, metaxy_data_version=pl.lit(None, pl.String)))
+    assert values(store.read("video"), c.METAXY_DATA_VERSION) == ["given"] * 2
 
 
 def test_db24_a_data_version_without_its_fields_is_refused(store: MetadataStore) -> None:

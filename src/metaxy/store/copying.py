@@ -189,6 +189,7 @@ class _Copy:
             given=given,
             forms=stored,
             verbatim=frozenset(verbatim),
+            exact=True,
         )
 
 

@@ -1,6 +1,6 @@
 """From the flat rows of a recipe to the three frames that the user sees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import narwhals as nw
@@ -8,6 +8,7 @@ import polars as pl
 
 from metaxy import columns as c
 from metaxy.errors import MetadataSchemaError
+from metaxy.store.repeats import without_repeats
 from metaxy.versioning.codec import ByField, Form
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
@@ -76,6 +77,8 @@ class Result:
         if self.in_polars and not isinstance(table, pl.DataFrame):
             table = pl.DataFrame(table)
         self._refuse_broken(table)
+        if changes.repeated:
+            return self.without_repeats().eager()
 
         def show(status: int, shown: Shown) -> nw.DataFrame[Any]:
             if isinstance(table, pl.DataFrame):
@@ -86,10 +89,24 @@ class Result:
         increment = Increment(show(NEW, self.expected), show(STALE, self.expected), orphaned)
         return increment.with_expected(changes.expected, self._sample_columns())
 
+    def without_repeats(self) -> "Result":
+        """Return the same of rows that the user gave, one of each sample.
+
+        Raises:
+            MetadataSchemaError: if rows of one sample differ.
+        """
+        given = self.inputs[0]
+        frame = given.frame.filter(*given.filters) if given.filters else given.frame
+        where, advice = f"the samples for feature {self.recipe.feature}", "pass each sample once"
+        frame = without_repeats(frame, given.ids, where, advice)
+        return replace(self, inputs=[replace(given, frame=frame, filters=())])
+
     def _sample_columns(self) -> list[str]:
         """Name the columns by which samples are counted, none where every row is one."""
+        if not self.recipe.inputs or not self.recipe.repeats:
+            return []
         names = {column.short: column.name for column in self.recipe.output}
-        return [names[short] for short in self.recipe.match] if self.recipe.repeats else []
+        return [names[short] for short in self.recipe.match]
 
     def lazy(self) -> LazyIncrement:
         """Return views that are computed when they are collected."""

@@ -30,8 +30,9 @@ from metaxy.versioning.build import Known, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
 from metaxy.versioning.flags import check_conditions
-from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
+from metaxy.versioning.frames import Frame, as_lazy, as_narwhals, collect_to_polars
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
+from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Update:
         result = self._result()
         if lazy:
             self._refuse_other_settings(self.spec.key, *self.parents)
-            return result.lazy()
+            return (result.without_repeats() if self._repeats_samples() else result).lazy()
         return self._eager(result)
 
     def count(self) -> tuple[Tally, LazyIncrement]:
@@ -219,6 +220,13 @@ class Update:
         if self.request.versioning_engine == "polars":
             return as_lazy(samples)
         return self.store.engine.take(samples)
+
+    def _repeats_samples(self) -> bool:
+        """Return whether samples that are at hand may occur twice; those of a database are counted by their update."""
+        samples = self.request.samples
+        if not isinstance(samples, nw.DataFrame):
+            return False
+        return rows_that_may_repeat(collect_to_polars(samples.select(self.spec.id_columns))) is not None
 
     def _nothing(self) -> nw.LazyFrame[Any]:
         """Return no expected rows: all parents are optional, and none has a table yet.

@@ -26,6 +26,7 @@ from metaxy.storage.port import Append, Scan
 from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.reading import MOMENT, event_time
+from metaxy.store.repeats import without_repeats
 from metaxy.store.scope import Scope
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
@@ -198,17 +199,8 @@ def checked(
     raise_problems(checks, counts)
     if counts["samples"] == counts["total"]:
         return rows
-    rows = rows.unique()
-    counts = engine.check(rows, checks)
-    if counts["samples"] == counts["total"]:
-        return rows
-    ids = list(definition.spec.id_columns)
-    twice = rows.group_by(ids).agg(nw.len().alias("mx_rows")).filter(nw.col("mx_rows") > 1).head(1)
-    example = collect_to_polars(twice.select(ids)).row(0, named=True)
-    raise MetadataSchemaError(
-        f"feature {definition.key}: {counts['total'] - counts['samples']} rows repeat the ID of another row with other "
-        f'values, for example {example}; pass on_duplicate="last" to keep the last one'
-    )
+    where, advice = f"feature {definition.key}", 'pass on_duplicate="last" to keep the last one'
+    return without_repeats(rows, definition.spec.id_columns, where, advice)
 
 
 def _polars_may_count(given: Frame, ids: tuple[str, ...]) -> bool:

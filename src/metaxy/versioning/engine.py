@@ -13,7 +13,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
-from metaxy.hashing import HashAlgorithm
+from metaxy.hashing import SEPARATOR, HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
 from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
@@ -70,10 +70,14 @@ class View:
 
 @dataclass(frozen=True)
 class Changes:
-    """Changed samples as one flat table (Arrow or Polars) with ``status``, and how many samples are expected."""
+    """Changed samples as one flat table (Arrow or Polars) with ``status``, and how many samples are expected.
+
+    ``repeated`` is how many rows that the user gave are of a sample that another row is of.
+    """
 
     table: Any
     expected: int
+    repeated: int = 0
 
 
 @dataclass(frozen=True)
@@ -212,8 +216,10 @@ class SqlEngine:
         table = self.database.fetch(self.statement(recipe, inputs, current), self._flat(recipe, inputs, current))
         status = table.column("status").to_numpy()
         counts = (status == COUNTS).nonzero()[0]
-        expected = int(table.column("p")[int(counts[0])].as_py()) if len(counts) else len(status)
-        return Changes(table, expected)
+        if not len(counts):
+            return Changes(table, len(status))
+        samples, _, rows = table.column("p")[int(counts[0])].as_py().partition(SEPARATOR)
+        return Changes(table, int(samples), int(rows or samples) - int(samples))
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the statement as a lazy frame."""
@@ -228,7 +234,8 @@ class SqlEngine:
         query = sql.count(recipe, self.statement(recipe, inputs, current))
         types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String()}
         rows = self.database.fetch(query, lambda: types).to_pylist()
-        counts = {row["status"]: int(row["total"] if row["status"] == COUNTS else row["n"]) for row in rows}
+        total = {row["status"]: row["total"].partition(SEPARATOR)[0] for row in rows if row["status"] == COUNTS}
+        counts = {row["status"]: int(total.get(row["status"], row["n"])) for row in rows}
         return {COUNTS: sum(counts.values()), **counts}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
@@ -342,10 +349,13 @@ class PolarsEngine:
         frames = pl.collect_all([*parents, *stored])
         joined = plan.join_at_once(recipe, frames[: len(parents)])
         rows = plan.expected_rows(recipe, joined.lazy()).collect()
+        if not recipe.inputs and plan.rows_that_may_repeat(rows.select(recipe.match)) is None:
+            recipe = replace(recipe, repeats=False)
         changed = plan.changed_rows(recipe, rows, frames[-1] if stored else None)
         if source and recipe.current:
             changed = plan.add_stored(changed, recipe.current, source)
-        return Changes(changed, int(plan.count_samples(recipe, rows.lazy()).collect().item()))
+        samples = int(plan.count_samples(recipe, rows.lazy()).collect().item())
+        return Changes(changed, samples, 0 if recipe.inputs else rows.height - samples)
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""

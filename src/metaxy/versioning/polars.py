@@ -66,7 +66,7 @@ def keep_latest(frame: pl.DataFrame, ids: Sequence[str], columns: Sequence[str] 
 
     It takes the place of the sample's first written row, so that tables with the same samples stay in the same order.
     """
-    several = _may_repeat(frame.select(ids))
+    several = rows_that_may_repeat(frame.select(ids))
     kept = frame.select(columns or frame.columns)
     if several is None:
         return kept
@@ -88,7 +88,7 @@ def _is_newest_first(frame: pl.DataFrame) -> bool:
     return bool(first and last and first > last)
 
 
-def _may_repeat(ids: pl.DataFrame) -> pl.Series | None:
+def rows_that_may_repeat(ids: pl.DataFrame) -> pl.Series | None:
     """Return which rows have the hash of another one, None if none has: to compare texts costs four times as much."""
     hashes = ids.hash_rows()
     ordered = hashes.sort()

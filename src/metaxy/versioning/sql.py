@@ -4,7 +4,7 @@
 
 The statement returns one row per changed sample: ``status``, the output columns (``k…``), the field versions (``v…``),
 the sample's provenance (``p``), and for orphaned samples the stored row (``o…``). One more row carries the number of
-expected samples, unless they are the rows themselves.
+expected samples, unless they are the rows themselves; of rows that the user gives, their own number too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -308,9 +308,12 @@ class _Statement:
 
     def _count(self) -> str:
         """Count the expected samples, as text; rows are only compared where several may be one sample."""
-        samples = f"(SELECT DISTINCT {', '.join(self.recipe.match)} FROM expected) AS samples"
+        keys = ", ".join(self.recipe.match)
+        samples = f"(SELECT count(*) AS n FROM expected GROUP BY {keys}) AS samples"
         rows = samples if self.recipe.repeats else "expected"
-        return f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM {rows})"
+        counts = ["count(*)"] if self.recipe.inputs else ["count(*)", "coalesce(sum(n), 0)"]
+        texts = [self.dialect.text.format(count, self.dialect.text_type) for count in counts]
+        return f"(SELECT {self.dialect.joined(texts)} FROM {rows})"
 
     def _payload(self, kind: str) -> tuple[list[str], list[str]]:
         """Write the output columns, and the joins that fetch those that were left behind."""

@@ -37,7 +37,8 @@ class Stamp:
     ``members`` are the fields in order; ``user_columns`` what is stored beside the system columns. ``texts`` and
     ``times`` are constants for whole columns, None for NULL; columns in ``kept`` keep what the frame has, with the
     constant only for NULLs. ``forms`` says how the table keeps by-field columns, ``given`` how the frame does;
-    those in ``verbatim`` are stored as they are.
+    those in ``verbatim`` are stored as they are. Unless ``exact``, a data version of a sample that only repeats its
+    provenance is computed anew: `resolve_update` gave it, and versions by field may have been set since.
     """
 
     members: tuple[str, ...]
@@ -49,6 +50,7 @@ class Stamp:
     given: Mapping[str, ByField]
     forms: Mapping[str, ByField]
     verbatim: frozenset[str] = frozenset()
+    exact: bool = False
 
     @property
     def overrides_data(self) -> bool:
@@ -97,6 +99,8 @@ def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
             kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS metaxy_d{n}")
         else:
             kept.append(f"{value} AS metaxy_d{n}")
+    if stamp.overrides_data:
+        kept.append(f"{data} IS NOT NULL AS metaxy_own")
     return f"SELECT {', '.join(kept)} FROM {source} AS mx_s"
 
 
@@ -107,7 +111,7 @@ def _hash_sql(stamp: Stamp, dialect: Dialect) -> str:
 
     given = dialect.quote(c.METAXY_PROVENANCE)
     provenance = f"coalesce({given}, {sample('metaxy_p')})" if c.METAXY_PROVENANCE in stamp.kept else sample("metaxy_p")
-    own = sample("metaxy_d") if stamp.overrides_data else "NULL"
+    own = f"CASE WHEN metaxy_own THEN {sample('metaxy_d')} END" if stamp.overrides_data else "NULL"
     return f"{provenance} AS metaxy_p, {own} AS metaxy_d"
 
 
@@ -118,10 +122,7 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
         packed = pack_sql(stamp.forms[name], members, dialect)
         values[name] = dialect.quote(name) if name in stamp.verbatim else packed
     values[c.METAXY_PROVENANCE] = "metaxy_p"
-    data = "coalesce(metaxy_d, metaxy_p)" if stamp.overrides_data else "metaxy_p"
-    values[c.METAXY_DATA_VERSION] = data
-    if c.METAXY_DATA_VERSION in stamp.kept:
-        values[c.METAXY_DATA_VERSION] = f"coalesce({dialect.quote(c.METAXY_DATA_VERSION)}, metaxy_p)"
+    values[c.METAXY_DATA_VERSION] = _data_version_sql(stamp, dialect)
     for name, text in stamp.texts.items():
         values[name] = dialect.null_text if text is None else dialect.literal(text)
     for name, time in stamp.times.items():
@@ -132,6 +133,14 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
     for name, kind in casts.items():
         values[name] = f"CAST({values[name]} AS {kind})"
     return ", ".join(f"{value} AS {dialect.quote(name)}" for name, value in values.items())
+
+
+def _data_version_sql(stamp: Stamp, dialect: Dialect) -> str:
+    computed = ["metaxy_d", "metaxy_p"] if stamp.overrides_data else ["metaxy_p"]
+    if c.METAXY_DATA_VERSION in stamp.kept:
+        given = dialect.quote(c.METAXY_DATA_VERSION)
+        computed.insert(0, given if stamp.exact else f"nullif({given}, metaxy_p)")
+    return f"coalesce({', '.join(computed)})" if len(computed) > 1 else computed[0]
 
 
 # -- Polars ------------------------------------------------------------------------------------------------------------
@@ -156,7 +165,7 @@ def _flat_polars(stamp: Stamp, schema: pl.Schema) -> list[pl.Expr]:
             own = member_polars(schema[data], data, member)
             value = pl.when(pl.col(data).is_null()).then(value).otherwise(own)
         flat.append(value.alias(f"metaxy_d{n}"))
-    return flat
+    return [*flat, pl.col(data).is_not_null().alias("metaxy_own")] if stamp.overrides_data else flat
 
 
 def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
@@ -164,7 +173,7 @@ def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
         return plan.hashed(plan.joined([plan.escaped(pl.col(f"{prefix}{n}")) for n in stamp.hash_order]), stamp.hash)
 
     given = [pl.col(c.METAXY_PROVENANCE).cast(pl.String)] if c.METAXY_PROVENANCE in stamp.kept else []
-    own = sample("metaxy_d") if stamp.overrides_data else pl.lit(None, pl.String)
+    own = pl.when("metaxy_own").then(sample("metaxy_d")) if stamp.overrides_data else pl.lit(None, pl.String)
     return [pl.coalesce([*given, sample("metaxy_p")]).alias("metaxy_p"), own.alias("metaxy_d")]
 
 
@@ -174,9 +183,7 @@ def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> 
         members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}
         values[name] = pl.col(name) if name in stamp.verbatim else pack_polars(stamp.forms[name], members)
     values[c.METAXY_PROVENANCE] = pl.col("metaxy_p")
-    values[c.METAXY_DATA_VERSION] = pl.coalesce("metaxy_d", "metaxy_p") if stamp.overrides_data else pl.col("metaxy_p")
-    if c.METAXY_DATA_VERSION in stamp.kept:
-        values[c.METAXY_DATA_VERSION] = pl.coalesce(c.METAXY_DATA_VERSION, "metaxy_p")
+    values[c.METAXY_DATA_VERSION] = _data_version_polars(stamp)
     moment = pl.Datetime("us", "UTC")
     constants = {name: pl.lit(text, pl.String) for name, text in stamp.texts.items()}
     constants |= {name: pl.lit(time, moment) for name, time in stamp.times.items()}
@@ -186,6 +193,13 @@ def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> 
     for name in casts.keys() & values.keys():
         values[name] = cast_polars(values[name], schema.get(name), casts[name])
     return [value.alias(name) for name, value in values.items()]
+
+
+def _data_version_polars(stamp: Stamp) -> pl.Expr:
+    given = pl.col(c.METAXY_DATA_VERSION).cast(pl.String)
+    own = given if stamp.exact else pl.when(given != pl.col("metaxy_p")).then(given)
+    computed = [pl.col("metaxy_d"), pl.col("metaxy_p")]
+    return pl.coalesce([own, *computed] if c.METAXY_DATA_VERSION in stamp.kept else computed)
 
 
 def constant_type(column: str) -> pl.DataType:
