@@ -6,14 +6,13 @@ types in `metaxy.toml` meet the very same objects. To add a path, add a row; no 
 
 import importlib
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
 from metaxy._old_names import resolve
-from metaxy.errors import MovedMetadataStoreWarning
+from metaxy.errors import MovedMetadataStoreWarning, warn_user
 
 # Old module → the modules, or `module:object`, that have its names; searched in this order.
 MOVED: Final[dict[str, tuple[str, ...]]] = {
@@ -138,7 +137,7 @@ class MovedModule(ModuleType):
     def _warn(self, name: str, target: str) -> None:
         if self.__name__ in DEPRECATED:
             message = f"{self.__name__}.{name} has moved; import it from {target}"
-            warnings.warn(message, MovedMetadataStoreWarning, stacklevel=3)
+            warn_user(message, MovedMetadataStoreWarning)
 
 
 class MovedFinder:

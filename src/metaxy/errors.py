@@ -35,9 +35,12 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
 """
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 __all__ = [
     "AbstractFeatureError",
@@ -86,7 +89,11 @@ __all__ = [
     "VersioningEngineMismatchError",
     "did_you_mean",
     "short_path",
+    "warn_user",
 ]
+
+# Code between the user's line and ours: a package that Metaxy was called through is not to blame for a warning.
+_IN_BETWEEN: Final = frozenset({"metaxy", "pydantic", "narwhals", "contextlib", "importlib", "concurrent", "threading"})
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
@@ -110,6 +117,23 @@ def short_path(path: str | PurePath) -> str:
     """
     folder = Path.cwd()
     return str(Path(path).relative_to(folder) if folder in Path(path).parents else path)
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn, and blame the line of the user that led here: the innermost one outside of Metaxy, at any depth."""
+    line = _users_line(sys._getframe(1))
+    names = line.f_globals
+    seen = names.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(
+        message, category, line.f_code.co_filename, line.f_lineno, names.get("__name__", "<unknown>"), seen
+    )
+
+
+def _users_line(frame: FrameType) -> FrameType:
+    """Return the innermost frame of a user; in a thread of ours, which has none, the outermost frame."""
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _IN_BETWEEN:
+        frame = frame.f_back
+    return frame
 
 
 class MetaxyError(Exception):

@@ -5,7 +5,6 @@ as some are declared, the ID columns should be among them.
 """
 
 import sys
-import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypedDict
@@ -19,7 +18,7 @@ from metaxy.config import current_settings
 from metaxy.definitions.definition import class_path
 from metaxy.definitions.names import differing_by_case
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, did_you_mean
+from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, did_you_mean, warn_user
 from metaxy.registry import FeatureGraph, current_graph
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ def check_columns(cls: type[BaseModel], spec: FeatureSpec) -> None:
     for problem in _column_problems(cls):
         raise DefinitionError(f"{where} {problem}")
     for problem in _undeclared_ids(cls, spec):
-        warnings.warn(f"{where} {problem}", DefinitionWarning, stacklevel=3)  # an error would stop code of metaxy 0.1
+        warn_user(f"{where} {problem}", DefinitionWarning)  # an error would stop code of metaxy 0.1
 
 
 def _column_problems(cls: type[BaseModel]) -> Iterator[str]:

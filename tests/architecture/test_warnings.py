@@ -13,9 +13,8 @@ CLASSES = {name for name in errors.__all__ if name.endswith("Warning")}
 
 def calls_of_warn() -> Iterator[tuple[Module, ast.Call]]:
     for module in modules():
-        called = {"warnings.warn", *(["warn"] if "from warnings import warn" in module.text else [])}
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in called:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warn_user":
                 yield module, node
 
 
@@ -25,6 +24,11 @@ def test_a_warning_is_given_with_its_class() -> None:
     # A name in small letters is a parameter: its callers choose between classes.
     given = [(module.at(call), ast.unparse(call.args[1]) if len(call.args) > 1 else "") for module, call in calls]
     assert not [at for at, name in given if name not in CLASSES and not (name.islower() and name.isidentifier())]
+
+
+def test_all_warnings_blame_the_line_of_the_user() -> None:
+    given = [node for module in modules() for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    assert not [each for each in given if ast.unparse(each.func) in ("warnings.warn", "warn") and len(each.args) > 1]
 
 
 @pytest.mark.parametrize("name", sorted(CLASSES))

@@ -1,6 +1,5 @@
 """Methods that definitions had in metaxy 0.1."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FieldKey
 from metaxy.definitions.mapping import FieldsMapping
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import ExternalFeatureVersionMismatchError, ExternalFeatureVersionMismatchWarning
+from metaxy.errors import ExternalFeatureVersionMismatchError, ExternalFeatureVersionMismatchWarning, warn_user
 from metaxy.feature import BaseFeature
 
 
@@ -63,7 +62,7 @@ def check_version_mismatch(
     )
     if definition.on_version_mismatch == "error":
         raise ExternalFeatureVersionMismatchError(message)
-    warnings.warn(message, ExternalFeatureVersionMismatchWarning, stacklevel=2)
+    warn_user(message, ExternalFeatureVersionMismatchWarning)
 
 
 def _load_input(cls: type[BaseFeature], joiner: Any, upstream_refs: Mapping[str, Any]) -> Any:

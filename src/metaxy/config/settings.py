@@ -2,7 +2,6 @@
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,7 +27,7 @@ from metaxy.config.files import EXTEND, find_config_file, read_config
 from metaxy.config.problems import validation_error
 from metaxy.config.stores import build_store
 from metaxy.definitions.selection import FeatureSelection
-from metaxy.errors import ConfigFileNotFoundError, ConfigNotSetWarning, IncompleteStoreConfigWarning
+from metaxy.errors import ConfigFileNotFoundError, ConfigNotSetWarning, IncompleteStoreConfigWarning, warn_user
 from metaxy.hashing import DEFAULT_TRUNCATION_LENGTH, MIN_TRUNCATION_LENGTH
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class MetaxyConfig(BaseModel):
         if load:
             return cls.load()
         message = "no configuration is loaded, so defaults are used; call metaxy.init() or MetaxyConfig.load() first"
-        warnings.warn(message, ConfigNotSetWarning, stacklevel=2)
+        warn_user(message, ConfigNotSetWarning)
         return current_settings()
 
     @classmethod
@@ -263,7 +262,7 @@ def _without_incomplete_stores(values: dict[str, Any], *, warn: bool) -> dict[st
         options = entry["config"] if isinstance(entry.get("config"), Mapping) else entry
         shown = ", ".join(sorted(options)) or "nothing"
         message = f"store {name!r} is ignored: it has no type, only {shown}; set stores.{name}.type"
-        warnings.warn(message, IncompleteStoreConfigWarning, stacklevel=3)
+        warn_user(message, IncompleteStoreConfigWarning)
     return {**values, "stores": {name: entry for name, entry in stores.items() if name not in incomplete}}
 
 

@@ -5,7 +5,6 @@ sentence. Problems of user code are errors; those of stored definitions, and tho
 the features that depend on it, are warnings, because the definition at fault cannot be corrected at that moment.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
 from metaxy.dag.plan import FeaturePlan, unknown_parent_fields
@@ -16,7 +15,7 @@ from metaxy.definitions.field import SpecialFieldDep
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.names import repeated
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import CyclicDependencyError, DefinitionError, DefinitionWarning, did_you_mean
+from metaxy.errors import CyclicDependencyError, DefinitionError, DefinitionWarning, did_you_mean, warn_user
 
 Definitions = Mapping[FeatureKey, FeatureDefinition]
 
@@ -64,7 +63,7 @@ def check_distinct(new: FeatureDefinition, others: Iterable[FeatureDefinition]) 
 def _report(problem: str, *, fatal: bool) -> None:
     if fatal:
         raise DefinitionError(problem)
-    warnings.warn(problem, DefinitionWarning, stacklevel=2)
+    warn_user(problem, DefinitionWarning)
 
 
 def _check_cycle(key: FeatureKey, definitions: Definitions) -> None:

@@ -4,12 +4,11 @@ User code gets an error. A definition that comes from a store or a lock file can
 exist: it gets a warning. The validators learn which of the two it is from the validation context.
 """
 
-import warnings
 from typing import Any, Final
 
 from pydantic import ValidationInfo
 
-from metaxy.errors import DefinitionError, DefinitionWarning
+from metaxy.errors import DefinitionError, DefinitionWarning, warn_user
 
 _STORED: Final = "metaxy_stored_feature"
 
@@ -24,4 +23,4 @@ def refuse(problem: str, info: ValidationInfo, warning: type[Warning] = Definiti
     feature = (info.context or {}).get(_STORED)
     if feature is None:
         raise DefinitionError(problem)
-    warnings.warn(f"stored definition of feature {feature!r}: {problem}", warning, stacklevel=2)
+    warn_user(f"stored definition of feature {feature!r}: {problem}", warning)

@@ -4,7 +4,6 @@ With the lock file in version control, versions can be computed without a store,
 as a change of the file.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -22,6 +21,7 @@ from metaxy.errors import (
     InvalidConfigError,
     LockFileMissingWarning,
     MetaxyInvariantViolationError,
+    warn_user,
 )
 from metaxy.project.locked import LockedData, LockedFeature, LockedFeatureInfo, LockFile
 from metaxy.registry import FeatureGraph, current_graph
@@ -172,7 +172,7 @@ def _read_old(path: Path) -> LockFile:
     try:
         return LockFile.read(path) if path.exists() else LockFile()
     except InvalidConfigError as error:
-        warnings.warn(f"{error}; all its features count as new", LockFileMissingWarning, stacklevel=3)
+        warn_user(f"{error}; all its features count as new", LockFileMissingWarning)
         return LockFile()
 
 

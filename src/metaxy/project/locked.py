@@ -1,7 +1,6 @@
 """The file ``metaxy.lock``, and placeholders made of it; nothing here needs a store."""
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from metaxy.errors import (
     LockFileMissingWarning,
     MetaxyMissingFeatureDependency,
     short_path,
+    warn_user,
 )
 from metaxy.registry import FeatureGraph, current_graph
 
@@ -125,7 +125,7 @@ def _read_if_there(config: MetaxyConfig) -> LockFile:
         return LockFile.read(path)
     if path is not None and config.metaxy_lock_path is not None:
         message = f"the lock file {short_path(path)} of metaxy_lock_path does not exist; write it with `mx lock`"
-        warnings.warn(message, LockFileMissingWarning, stacklevel=4)
+        warn_user(message, LockFileMissingWarning)
     return LockFile()
 
 
@@ -149,7 +149,7 @@ def warn_about_drift(config: MetaxyConfig, graph: FeatureGraph) -> None:
             f"{short_path(path)} does not fit the features of this project any more ({'; '.join(drifted)}): "
             "bring it up to date with `mx lock`"
         )
-        warnings.warn(message, ExternalFeatureVersionMismatchWarning, stacklevel=3)
+        warn_user(message, ExternalFeatureVersionMismatchWarning)
 
 
 def _version_now(graph: FeatureGraph, key: str, length: int) -> str | None:

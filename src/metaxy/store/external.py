@@ -1,6 +1,5 @@
 """External features: placeholders that are replaced by the definitions their project pushed to the store."""
 
-import warnings
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -15,6 +14,7 @@ from metaxy.errors import (
     ExternalFeatureVersionMismatchWarning,
     MetaxyMissingFeatureDependency,
     UnresolvedExternalFeatureWarning,
+    warn_user,
 )
 from metaxy.registry import FeatureGraph
 from metaxy.store.scope import Scope
@@ -124,7 +124,7 @@ def _report(store: "MetadataStore", missing: list[str], differences: Mapping[OnV
     """Warn about placeholders that remain and versions that differ, and raise where that is an error."""
     if missing:
         message = f"{store!r} has no definition of external features {', '.join(missing)}; push their project to it"
-        warnings.warn(message, UnresolvedExternalFeatureWarning, stacklevel=4)
+        warn_user(message, UnresolvedExternalFeatureWarning)
     texts = {
         mode: f"external features with another version in {store!r}: {len(found)}. {'; '.join(found)}. "
         "Update the placeholders or the lock file, or push the version that you expect"
@@ -132,6 +132,6 @@ def _report(store: "MetadataStore", missing: list[str], differences: Mapping[OnV
         if found
     }
     if "warn" in texts:
-        warnings.warn(texts["warn"], ExternalFeatureVersionMismatchWarning, stacklevel=4)
+        warn_user(texts["warn"], ExternalFeatureVersionMismatchWarning)
     if "error" in texts:
         raise ExternalFeatureVersionMismatchError(texts["error"])

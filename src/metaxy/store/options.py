@@ -1,6 +1,5 @@
 """Keyword arguments of the store's verbs, as types: overloads share them instead of repeating them."""
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 import narwhals as nw
 from typing_extensions import TypedDict
 
-from metaxy.errors import IgnoredOptionWarning, did_you_mean
+from metaxy.errors import IgnoredOptionWarning, did_you_mean, warn_user
 from metaxy.store.config import VersioningEngineOptions
 
 
@@ -40,4 +39,4 @@ def ignore_old_options(names: Iterable[str]) -> None:
             known = UpdateOptions.__annotations__
             raise TypeError(f"resolve_update has no option {name!r}.{did_you_mean(name, known)}")
         message = f"{name} of resolve_update has no effect, and had none in metaxy 0.1: leave it out"
-        warnings.warn(message, IgnoredOptionWarning, stacklevel=3)
+        warn_user(message, IgnoredOptionWarning)

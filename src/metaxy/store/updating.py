@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from warnings import warn
 
 import narwhals as nw
 import polars as pl
@@ -19,6 +18,7 @@ from metaxy.errors import (
     MetadataSchemaError,
     PolarsMaterializationWarning,
     VersioningEngineMismatchError,
+    warn_user,
 )
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.mismatch import refuse_other_hash_settings
@@ -253,7 +253,7 @@ class Update:
         message = f"feature {self.spec.key}: {reason}"
         if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
             raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
-        warn(f"{message}; versions are computed with Polars", PolarsMaterializationWarning, stacklevel=6)
+        warn_user(f"{message}; versions are computed with Polars", PolarsMaterializationWarning)
         return PolarsEngine(), list(inputs)
 
     def _reason_to_leave(self) -> str | None:

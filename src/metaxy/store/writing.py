@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from warnings import warn
 
 import narwhals as nw
 
@@ -19,6 +18,7 @@ from metaxy.errors import (
     StoreConnectionError,
     TableNotFoundError,
     did_you_mean,
+    warn_user,
 )
 from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
@@ -268,13 +268,13 @@ def _warn_about(
             message = (
                 f"feature {definition.key}: {column} has {', '.join(extra)}, which are no fields; they are not stored"
             )
-            warn(message, ExtraProvenanceFieldWarning, stacklevel=6)
+            warn_user(message, ExtraProvenanceFieldWarning)
     if definition.spec.deps and c.METAXY_PROVENANCE not in schema:
         message = (
             f"feature {definition.key}: the frame lacks {c.METAXY_PROVENANCE}, so it was computed from "
             f"{c.METAXY_PROVENANCE_BY_FIELD}; write frames that resolve_update returned"
         )
-        warn(message, MetaxyColumnMissingWarning, stacklevel=6)
+        warn_user(message, MetaxyColumnMissingWarning)
 
 
 def forms_of_table(

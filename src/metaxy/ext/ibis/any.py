@@ -2,12 +2,11 @@
 
 import importlib
 from typing import Any
-from warnings import warn
 
 import ibis
 from ibis.common.exceptions import IbisError
 
-from metaxy.errors import InvalidConfigError, PolarsMaterializationWarning
+from metaxy.errors import InvalidConfigError, PolarsMaterializationWarning, warn_user
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.storage.port import AccessMode
@@ -42,11 +41,10 @@ class AnyConnection(IbisConnection):
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - Ibis has no modes
         """Connect with Ibis."""
         if not self.computes:
-            warn(
+            warn_user(
                 f"{self.display}: Metaxy does not know the SQL of {self.address.name}, so rows come to this process, "
                 "and versions are computed with Polars",
                 PolarsMaterializationWarning,
-                stacklevel=2,
             )
         if self.address.url is not None:
             return ibis.connect(self.address.url, **self.address.parameters)

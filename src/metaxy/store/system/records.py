@@ -1,7 +1,6 @@
 """One row of a system table: a recorded feature, or an event."""
 
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import Enum
@@ -13,7 +12,7 @@ from typing_extensions import Self
 
 from metaxy.dag.snapshot import SerializedFeature
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.errors import InvalidStoredFeatureWarning
+from metaxy.errors import InvalidStoredFeatureWarning, warn_user
 
 
 class FeatureVersionsModel(BaseModel):
@@ -76,7 +75,7 @@ def decoded(rows: pl.DataFrame, source: str) -> Iterator[FeatureDefinition]:
                 f"{source}: the recorded definition of feature {row['feature_key']!r} (project {row['project']!r}, "
                 f"recorded {row['recorded_at']}) cannot be read and is skipped: {reason}; push the project again"
             )
-            warnings.warn(message, InvalidStoredFeatureWarning, stacklevel=2)
+            warn_user(message, InvalidStoredFeatureWarning)
 
 
 class PayloadType(str, Enum):
