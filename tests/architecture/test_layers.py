@@ -11,7 +11,7 @@ ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 # Lowest first. A module may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "columns", "hashing", "context", "_markers", "_old_names"),
+    ("errors", "columns", "hashing", "context", "printable", "_markers", "_old_names"),
     ("definitions",),
     ("dag",),
     ("versioning",),

@@ -85,8 +85,14 @@ def _a_class_that_breaks_another(store: MetadataStore) -> None:
     class Down(mx.BaseFeature, spec=spec("down", "up", fields=[field])):
         id: str
 
-    class Up(mx.BaseFeature, spec=spec("up")):  # type: ignore[no-redef]  # here
+    class Up(mx.BaseFeature, spec=spec("up")):  # type: ignore[no-redef]  # noqa: F811  # here
         id: str
+
+
+@gives("DefinitionWarning")
+def _a_class_without_its_id_column(store: MetadataStore) -> None:
+    class Up(mx.BaseFeature, spec=spec("up")):  # here
+        path: str
 
 
 @gives("DefinitionWarning")
@@ -104,7 +110,7 @@ def _a_stored_code_version(store: MetadataStore) -> None:
 
 @gives("MovedMetadataStoreWarning")
 def _an_old_path(store: MetadataStore) -> None:
-    from metaxy.ext.metadata_stores.delta import DeltaMetadataStore  # type: ignore[import-not-found]  # noqa: F401, I001  # here
+    from metaxy.ext.metadata_stores.delta import DeltaMetadataStore  # type: ignore[import-not-found]  # noqa: F401  # here
 
 
 @gives("MovedMetadataStoreWarning")
@@ -201,6 +207,12 @@ def _no_provenance(store: MetadataStore) -> None:
     place("up")
     place("down", "up")
     store.write("down", rows())  # here
+
+
+@gives("IgnoredOptionWarning")
+def _an_option_of_old(store: MetadataStore) -> None:
+    place("up")
+    store.resolve_update("up", samples=rows(), target_version="1")  # type: ignore[call-overload]  # here
 
 
 def _with_a_fallback(versioning_engine: Any = "auto") -> MetadataStore:

@@ -46,6 +46,7 @@ from metaxy.cli.failures import (
     usage_text,
 )
 from metaxy.cli.options import GlobalOptions, current_options, set_options
+from metaxy.cli.output import LogLines, complain, print_text, warn
 from metaxy.errors import (
     ConfigFileNotFoundError,
     MetaxyColumnMissingWarning,
@@ -185,7 +186,7 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        complain("interrupted")
         return INTERRUPTED
     except Exception as error:  # whatever it is: a user must not see a traceback without --debug
         return report(error)
@@ -205,7 +206,7 @@ def _prepare_process() -> None:
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    print(f"Warning: {' '.join(str(message).split())}", file=sys.stderr)
+    warn(str(message))
 
 
 def load_dotenv(path: Path) -> None:
@@ -221,20 +222,22 @@ def set_log_level() -> None:
     if name := os.environ.get(LEVEL_VARIABLE):
         level = logging.getLevelName(name.upper())
         if isinstance(level, int):
-            logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+            handler = logging.StreamHandler()
+            handler.setFormatter(LogLines("%(levelname)s %(name)s: %(message)s"))
+            logging.basicConfig(level=level, handlers=[handler])
         else:
-            print(f"Warning: {LEVEL_VARIABLE}={name} is no log level, such as DEBUG or INFO", file=sys.stderr)
+            warn(f"{LEVEL_VARIABLE}={name} is no log level, such as DEBUG or INFO")
 
 
 def report(error: Exception) -> int:
     """Say what went wrong, with the traceback where that is asked for; return the exit code."""
     is_debug = os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     if is_debug:
-        traceback.print_exception(error)
+        complain("".join(traceback.format_exception(error)).rstrip())
     if current_options().format == "json":
-        print(as_json(error))
+        print_text(as_json(error))
     elif not is_debug:
-        print(plain_text(error), file=sys.stderr)
+        complain(plain_text(error))
     return exit_code(error)
 
 

@@ -1,6 +1,5 @@
 """How errors look to someone who typed a command: one line, and an exit code that a script can act on."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -25,6 +24,7 @@ from metaxy.errors import (
     UnknownFeatureError,
     did_you_mean,
 )
+from metaxy.printable import json_text
 
 FAILURE: Final = 1
 USAGE: Final = 2
@@ -127,7 +127,7 @@ def as_json(error: Exception) -> str:
     code, details = _code_and_exit(error)[0], _details(error)
     if isinstance(error, CommandError):
         code, details = error.code, ({"hint": error.hint} if error.hint else {}) | error.details
-    return json.dumps({"error": code, "message": message_of(error), **details}, ensure_ascii=False, default=str)
+    return json_text({"error": code, "message": message_of(error), **details})
 
 
 def _details(error: Exception) -> dict[str, Any]:

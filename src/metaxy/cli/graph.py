@@ -48,7 +48,7 @@ def render(
         deliver("", output, "Rendered graph saved to") if output else None
         return
     warn_of_missing(view)
-    name = "cards" if type == "cards" else format
+    name, painted = ("cards" if type == "cards" else format), False
     if type == "cards" and format not in ("terminal", "cards"):
         raise conflict("--type cards is drawn with text only", "--type", "--format")
     if type == "fields":
@@ -56,8 +56,9 @@ def render(
             raise conflict(f"--type fields is drawn as {' or '.join(FIELD_FORMATS)} only", "--type", "--format")
         text = FIELD_FORMATS[format](graph_data=view, config=config).render()
     else:
-        text = rendered(view, name, config, color=wants_color(output))
-    deliver(text, output, "Rendered graph saved to")
+        painted = wants_color(name, output)
+        text = rendered(view, name, config, color=painted)
+    deliver(text, output, "Rendered graph saved to", painted=painted)
 
 
 @app.command

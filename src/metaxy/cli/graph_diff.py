@@ -50,8 +50,9 @@ def render(
     sides = [side(place, literal, store, project) for literal in (from_version, to_version)]
     view = merge(*sides)
     changes = without_the_same(view)
-    text = rendered(changes if only_changes else view, format, config, color=wants_color(output))
-    deliver(text, output, "Diff rendered to")
+    painted = wants_color(format, output)
+    text = rendered(changes if only_changes else view, format, config, color=painted)
+    deliver(text, output, "Diff rendered to", painted=painted)
     return FAILURE if exit_code and changes.nodes else 0
 
 

@@ -1,10 +1,11 @@
 """How commands print. What was asked for goes to stdout, everything else to stderr.
 
-Text that machines read (`print_json`, `print_text`) is written as it is, by no library: no colour, no wrapping, no
-padding. Tables are only coloured and fitted to a width where they go to a terminal.
+Text that machines read (`print_json`, `print_text`) is written by no library: no colour, no wrapping, no padding.
+Tables are only coloured and fitted to a width where they go to a terminal. Whatever is printed goes through `printable`
+here: names and values may come from anyone.
 """
 
-import json
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from unicodedata import combining, east_asian_width
 from cyclopts import Parameter
 
 from metaxy.cli.failures import CommandError
+from metaxy.printable import json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +33,18 @@ OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-
 
 
 def print_text(text: str) -> None:
-    """Print text that was asked for, as it is."""
+    """Print text that was asked for."""
+    print(printable(text), file=sys.stdout)
+
+
+def print_painted(text: str) -> None:
+    """Print a picture with the colours of its renderer, which made everything else in it printable."""
     print(text, file=sys.stdout)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, for machines."""
-    print_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    print_text(json_text(value, indent=2))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int = 0) -> None:
@@ -49,9 +56,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         rows: The cells, shown as text.
         numbers: How many columns, counted from the right, are numbers.
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     draw = _fitted_table if sys.stdout.isatty() else _plain_table
-    print_text(draw(title, columns, cells, len(columns) - numbers))
+    print_painted(draw(printable(title), list(map(printable, columns)), cells, len(columns) - numbers))
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
@@ -123,7 +130,13 @@ def warn(text: str) -> None:
     _to_stderr(f"Warning: {' '.join(text.split())}", "yellow")
 
 
+def complain(text: str) -> None:
+    """Say on stderr what went wrong."""
+    _to_stderr(text, "")
+
+
 def _to_stderr(text: str, style: str) -> None:
+    text = printable(text)
     if style and sys.stderr.isatty():
         console_for(sys.stderr).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
     else:
@@ -156,6 +169,14 @@ def progress(unit: str = "rows") -> "Iterator[Progress]":
         yield bar
 
 
+class LogLines(logging.Formatter):
+    """Writes log messages as lines that a terminal only shows."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a message."""
+        return printable(super().format(record))
+
+
 # -- questions ---------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +195,6 @@ def confirm(question: str, *, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = f"{question} needs a confirmation, and there is no terminal to ask on"
         raise CommandError("MISSING_CONFIRMATION", message, hint="add --yes", required_flags=["--yes"])
-    print(f"{question}? [y/N] ", end="", file=sys.stderr, flush=True)
+    print(printable(f"{question}? [y/N] "), end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("MISSING_CONFIRMATION", "nothing was done: the question was not answered with yes")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from metaxy.cli.failures import USAGE, CommandError
-from metaxy.cli.output import done, print_text
+from metaxy.cli.output import done, print_painted, print_text
 from metaxy.dag.render.config import Direction, RenderConfig
 
 PictureFormat: TypeAlias = Annotated[
@@ -104,16 +104,16 @@ def conflict(message: str, *flags: str) -> CommandError:
     return CommandError("CONFLICTING_FLAGS", message, exit_code=USAGE, conflicting_flags=list(flags))
 
 
-def wants_color(output: Path | None) -> bool:
-    """Return whether the picture goes to a terminal that shows colours."""
+def wants_color(format: str, output: Path | None) -> bool:
+    """Return whether the picture has colours, and goes to a terminal that shows them."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    return output is None and sys.stdout.isatty() and not plain
+    return format == "terminal" and output is None and sys.stdout.isatty() and not plain
 
 
-def deliver(text: str, output: Path | None, message: str) -> None:
-    """Print a picture as it is, or write it into a file."""
+def deliver(text: str, output: Path | None, message: str, *, painted: bool = False) -> None:
+    """Print a picture, or write it into a file."""
     if output is None:
-        print_text(text)
+        (print_painted if painted else print_text)(text)
         return
     output.write_text(f"{text}\n" if text else "", encoding="utf-8", newline="\n")
     done(f"{message}: {output}")

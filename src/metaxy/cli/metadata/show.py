@@ -46,7 +46,7 @@ def show(
             rows = rows.select(nw.exclude(*SYSTEM))
         found = collect_to_polars(rows.head(limit))
     if format == "json":
-        print_json(found.fill_nan(None).to_dicts())  # JSON has no NaN
+        print_json(found.to_dicts())
         return
     print_table("", found.columns, found.rows())
     print_text(f"{found.height} row(s)" + (f"; --limit {limit}" if found.height == limit else ""))

@@ -1,6 +1,5 @@
 """The graph for programs: JSON and YAML. Hashes are whole unless a length is asked for."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ from metaxy.dag.diff import merged_struct
 from metaxy.dag.render.config import RenderConfig
 from metaxy.dag.render.labels import format_hash
 from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.printable import json_text
 
 PROJECT_VERSIONS: Final = ("metaxy_project_version", "project_version", "old_project_version")
 
@@ -17,7 +17,7 @@ class JsonRenderer(BaseRenderer):
 
     def render(self) -> str:
         """Return the JSON text."""
-        return json.dumps(self.struct(), indent=2, ensure_ascii=False)
+        return json_text(self.struct(), indent=2)
 
     def struct(self) -> dict[str, Any]:
         """Return the object, without what the options hide."""
@@ -83,9 +83,9 @@ def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
     """
     entries = value.items() if isinstance(value, dict) else ((None, item) for item in value)
     for key, item in entries:
-        label = f"{indent}-" if key is None else f"{indent}{json.dumps(key, ensure_ascii=False)}:"
+        label = f"{indent}-" if key is None else f"{indent}{json_text(key)}:"
         if isinstance(item, (dict, list)) and item:
             yield label
             yield from yaml_lines(item, indent + "  ")
         else:
-            yield f"{label} {json.dumps(item, ensure_ascii=False)}"
+            yield f"{label} {json_text(item)}"

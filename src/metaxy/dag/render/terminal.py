@@ -10,6 +10,7 @@ from metaxy.dag.diff import summary
 from metaxy.dag.render.labels import badge, feature_notes, field_notes, snapshot_text
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
+from metaxy.printable import printable
 
 COLORS: Final = {
     NodeStatus.NORMAL: "36",
@@ -22,6 +23,7 @@ COLORS: Final = {
 }
 DIM: Final = "2"
 BOLD: Final = "1"
+PLAIN: Final = ""
 
 
 class Branch(NamedTuple):
@@ -74,7 +76,7 @@ def grow(root: str, neighbours: Mapping[str, Sequence[str]]) -> Branch:
 
 
 class TerminalRenderer(BaseRenderer):
-    """A flat tree: features, their fields and what they depend on.
+    """A flat tree: features, their fields and what they depend on; control characters in names are made visible.
 
     Args:
         color: Whether to mark text with colours.
@@ -89,13 +91,14 @@ class TerminalRenderer(BaseRenderer):
         snapshot = snapshot_text(self.graph_data, self.config)
         is_diff = self.graph_data.is_diff
         name = "📊 Graph changes" if is_diff else "📊 Graph"
-        top = self.paint(name, BOLD) + (f" (snapshot: {snapshot})" if snapshot else "")
+        top = self.paint(name, BOLD) + self.paint(f" (snapshot: {snapshot})" if snapshot else "", PLAIN)
         lines = draw(Branch(top, [self._feature(node) for node in self.features]))
         return "\n".join([*lines, summary(self.graph_data)] if is_diff else lines)
 
     def paint(self, text: str, code: str) -> str:
-        """Return text in a colour, if colours are wanted."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.color and text else text
+        """Return text in a colour, if colours are wanted; what it says itself cannot colour anything."""
+        text = printable(text.replace("\n", " "))
+        return f"\x1b[{code}m{text}\x1b[0m" if self.color and code and text else text
 
     def _label(self, node: GraphNode | FieldNode, notes: list[str]) -> str:
         color = COLORS[node.status]
@@ -108,6 +111,6 @@ class TerminalRenderer(BaseRenderer):
             fields = [Branch(self._label(field, field_notes(field, self.config)), []) for field in node.fields]
             below.append(Branch(self.paint("🔧 fields", DIM), fields))
         if node.dependencies:
-            parents = [Branch(str(dep), []) for dep in node.dependencies]
+            parents = [Branch(self.paint(str(dep), PLAIN), []) for dep in node.dependencies]
             below.append(Branch(self.paint("⬅️  depends on", DIM), parents))
         return Branch(self._label(node, feature_notes(node, self.config)), below)
