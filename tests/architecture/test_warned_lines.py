@@ -68,7 +68,7 @@ def push(store: MetadataStore, *keys: str) -> None:
     """Push roots of a project of their own."""
     with mx.FeatureGraph().use():
         for key in keys:
-            type("Pushed", (mx.BaseFeature,), {"__metaxy_project__": "theirs"}, spec=spec(key))  # type: ignore[call-arg]  # of the metaclass
+            type("Pushed", (mx.BaseFeature,), {"__metaxy_project__": "theirs"}, spec=spec(key))
         SystemTableStorage(store).push_graph_snapshot()
 
 
@@ -132,7 +132,7 @@ def _no_configuration_for_a_fallback(store: MetadataStore) -> None:
 
 @gives("IncompleteStoreConfigWarning")
 def _a_store_without_a_type(store: MetadataStore) -> None:
-    mx.MetaxyConfig(stores={"dev": {"database": "a.db"}})  # type: ignore[dict-item]  # here
+    mx.MetaxyConfig(stores={"dev": {"database": "a.db"}})  # here
 
 
 @gives("IncompleteStoreConfigWarning")
