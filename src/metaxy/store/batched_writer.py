@@ -22,6 +22,7 @@ from metaxy.errors import (
     StoreConnectionError,
     StoreLockedError,
 )
+from metaxy.store.given import given_frame
 from metaxy.store.scope import Scope
 from metaxy.store.spill import Spill
 from metaxy.store.store import MetadataStore
@@ -347,6 +348,6 @@ class BufferedMetadataWriter:
             key = coerce_to_feature_key(feature)
             if key in frames:
                 raise ValueError(f"feature {key} is given twice")
-            frames[key] = collect_to_polars(frame)
+            frames[key] = collect_to_polars(given_frame(frame, f"the frame for feature {key}"))
             check_columns(self._scope.definition(key), nw.from_native(frames[key]).schema)
         return frames

@@ -14,12 +14,13 @@ from metaxy.columns import (
 from metaxy.dag.plan import FeaturePlan
 from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.hashing import HashSettings
+from metaxy.store.given import given_frame
 from metaxy.store.result import Result, shows_polars
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField, form_of
 from metaxy.versioning.engine import PolarsEngine, Rows
 from metaxy.versioning.fields import field_formulas, needed_members
-from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
+from metaxy.versioning.frames import Frame, as_lazy
 from metaxy.versioning.recipe import Column, Input, Latest, Recipe, Version
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def compute_provenance(store: "MetadataStore", scope: Scope, feature: Any, df: A
         MetadataSchemaError: if a parent's data versions are missing or NULL.
     """
     plan = scope.graph.get_feature_plan(scope.definition(feature).key)
-    frame = as_narwhals(df, f"the frame for feature {plan.feature.key}")
+    frame = given_frame(df, f"the frame for feature {plan.feature.key}")
     in_database = isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars()
     engine = store.engine.hashing(scope.algorithm) if in_database else PolarsEngine()
     rows = engine.take(frame) if in_database else as_lazy(frame)

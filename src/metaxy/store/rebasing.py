@@ -10,12 +10,13 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
 from metaxy.registry import FeatureGraph
+from metaxy.store.given import given_frame
 from metaxy.store.scope import Scope
 from metaxy.store.snapshots import recorded_graph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT
 from metaxy.store.updating import Update, UpdateRequest
-from metaxy.versioning.frames import as_narwhals, to_polars_lazy
+from metaxy.versioning.frames import to_polars_lazy
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
@@ -72,7 +73,7 @@ def rebase(store: "MetadataStore", scope: Scope, feature: Any, df: Any) -> nw.La
         raise DefinitionError(
             f"feature {definition.key} is a root: its provenance is given, not computed; write its rows again instead"
         )
-    rows = as_narwhals(df, f"the frame for feature {definition.key}")
+    rows = given_frame(df, f"the frame for feature {definition.key}")
     fresh, keys = _fresh(store, scope, plan)
     rows = nw.from_native(to_polars_lazy(rows)) if fresh.implementation.is_polars() else store.engine.take(rows)
     names = rows.collect_schema().names()

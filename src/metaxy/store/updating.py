@@ -21,6 +21,7 @@ from metaxy.errors import (
     warn_user,
 )
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.given import given_frame
 from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.reading import Found, find, read_rows
 from metaxy.store.result import Result, shows_polars
@@ -30,7 +31,7 @@ from metaxy.versioning.build import Known, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
 from metaxy.versioning.flags import check_conditions
-from metaxy.versioning.frames import Frame, as_lazy, as_narwhals, collect_to_polars
+from metaxy.versioning.frames import Frame, as_lazy, collect_to_polars
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.recipe import Latest
@@ -79,7 +80,7 @@ class UpdateRequest:
                 f"feature {key} is a root: pass `samples=`, a frame with {', '.join(plan.feature.id_columns)} and "
                 f"{METAXY_PROVENANCE_BY_FIELD}"
             )
-        frame = None if samples is None else as_narwhals(samples, f"the samples for feature {key}")
+        frame = None if samples is None else given_frame(samples, f"the samples for feature {key}")
         return cls(samples=frame, filters=by_key, **rest)
 
 

@@ -25,6 +25,7 @@ from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan
 from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.foreign import refuse_foreign_table
+from metaxy.store.given import given_frame
 from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.repeats import without_repeats
 from metaxy.store.scope import Scope
@@ -32,7 +33,7 @@ from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
-from metaxy.versioning.frames import Frame, as_narwhals, collect_to_polars
+from metaxy.versioning.frames import Frame, collect_to_polars
 from metaxy.versioning.stamp import Stamp
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def prepare(
         TableNotFoundError: if there is no table and the store may not create one.
     """
     definition = scope.definition(feature)
-    given = without_empty_columns(as_narwhals(frame, f"the frame for feature {definition.key}"), definition)
+    given = without_empty_columns(given_frame(frame, f"the frame for feature {definition.key}"), definition)
     check_columns(definition, given.collect_schema())
     if says_nothing(given, definition):
         return None

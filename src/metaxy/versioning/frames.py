@@ -16,8 +16,8 @@ MICROSECONDS_A_DAY = 86_400_000_000
 Frame = nw.DataFrame[Any] | nw.LazyFrame[Any]
 
 
-def as_narwhals(frame: Any, what: str = "the frame") -> Frame:
-    """Wrap a dataframe, lazy or eager; eager ones become Polars, unless they are Arrow.
+def wrapped_frame(frame: Any, what: str = "the frame") -> Frame:
+    """Wrap a dataframe, lazy or eager.
 
     Raises:
         MetadataSchemaError: if it is no dataframe that Narwhals knows.
@@ -29,6 +29,12 @@ def as_narwhals(frame: Any, what: str = "the frame") -> Frame:
             f"{what} is a {type(frame).__module__}.{type(frame).__qualname__}, which is no dataframe; "
             "pass a Polars, Pandas, PyArrow, DuckDB, Ibis or Narwhals frame"
         ) from error
+    return wrapped
+
+
+def as_narwhals(frame: Any) -> Frame:
+    """Wrap a dataframe, lazy or eager; eager ones become Polars, unless they are Arrow."""
+    wrapped = wrapped_frame(frame)
     library = wrapped.implementation
     if isinstance(wrapped, nw.DataFrame) and not (library.is_polars() or library.is_pyarrow()):
         return nw.from_native(wrapped.to_polars())  # Pandas keeps dicts as objects, and its index is no column

@@ -1,0 +1,230 @@
+"""Frames of users, with columns of types that mean the same everywhere: UUIDs are text.
+
+What only this process or one library knows is refused: an object would be stored as its address, and a period or an
+interval as the numbers that it is made of.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import is_system_column
+from metaxy.errors import MetadataSchemaError
+from metaxy.storage.nested_types import parts_of
+from metaxy.versioning.frames import Frame, as_narwhals, with_durations, wrapped_frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEXTS: Final = frozenset({"uuid", "json"})  # types of databases and Arrow that are text for everybody else
+MISSING: Final = frozenset({"NoneType", "NAType", "NaTType"})  # what libraries have for NULL
+SETS: Final = frozenset({"set", "frozenset"})
+
+
+def given_frame(frame: Any, what: str) -> Frame:
+    """Wrap a dataframe of the user. Columns in: any. Columns out: the same, of types that mean the same everywhere.
+
+    Raises:
+        MetadataSchemaError: if it is no dataframe, or naming the first column of another type.
+    """
+    given = wrapped_frame(frame, what)
+    if given.implementation.is_polars():
+        return _from_polars(given, what)
+    if isinstance(given, nw.LazyFrame):
+        return _from_database(given, what)
+    if given.implementation.is_pyarrow():
+        return nw.from_native(_from_arrow(given.to_native(), what), eager_only=True)
+    return _from_polars(_from_pandas(given, what), what, 'frame["{}"].astype(str)')
+
+
+def _refused(what: str, column: str, kind: object, cast: str) -> MetadataSchemaError:
+    return MetadataSchemaError(f"{what}: column {column!r} holds {kind}, which no store can keep; cast it: {cast}")
+
+
+# -- objects -----------------------------------------------------------------------------------------------------------
+
+
+def _kinds(values: Iterable[Any]) -> dict[str, type]:
+    """Return the Python types of values by name, without those that stand for NULL."""
+    kinds = {type(value) for value in values}
+    return {kind.__qualname__: kind for kind in kinds if kind.__name__ not in MISSING}
+
+
+def _objects(kinds: Iterable[str]) -> str:
+    return f"Python objects of type {', '.join(sorted(kinds))}"
+
+
+def _are_uuids(kinds: Mapping[str, type]) -> bool:
+    return bool(kinds) and all(issubclass(kind, UUID) for kind in kinds.values())
+
+
+def _texts_of_uuids(name: str, values: Iterable[Any]) -> pl.Series:
+    return pl.Series(name, [str(value) if isinstance(value, UUID) else None for value in values], pl.String)
+
+
+# -- Polars ------------------------------------------------------------------------------------------------------------
+
+
+def _from_polars(frame: Frame, what: str, cast: str = 'pl.col("{}").ext.storage()') -> Frame:
+    schema: pl.Schema = frame.to_native().collect_schema()
+    for name, dtype in schema.items():
+        for part in _parts_of_polars(dtype):
+            if isinstance(part, pl.BaseExtension):
+                raise _refused(what, name, f"the extension type {part.ext_name()}", cast.format(name))
+    objects = [name for name, dtype in schema.items() if dtype == pl.Object]
+    if not objects:
+        return frame
+    eager: pl.DataFrame = frame.lazy().collect().to_native()
+    plain = eager.with_columns(_from_series(eager[name], what) for name in objects)
+    return nw.from_native(plain.lazy() if isinstance(frame, nw.LazyFrame) else plain)
+
+
+def _from_series(objects: pl.Series, what: str) -> pl.Series:
+    values = objects.to_list()
+    kinds = _kinds(values)
+    if not kinds:
+        return pl.Series(objects.name, values, pl.Null)
+    if not _are_uuids(kinds):
+        cast = f'pl.col("{objects.name}").map_elements(str, pl.String)'
+        raise _refused(what, objects.name, _objects(kinds), cast)
+    return _texts_of_uuids(objects.name, values)
+
+
+def _parts_of_polars(dtype: Any) -> Iterator[Any]:
+    """Yield a Polars type and all types inside of it."""
+    yield dtype
+    inner = [field.dtype for field in dtype.fields] if isinstance(dtype, pl.Struct) else []
+    inner += [dtype.key, dtype.value] if isinstance(dtype, pl.Map) else []
+    inner += [dtype.inner] if isinstance(dtype, (pl.List, pl.Array)) else []
+    for part in inner:
+        yield from _parts_of_polars(part)
+
+
+# -- Pandas ------------------------------------------------------------------------------------------------------------
+
+
+def _from_pandas(frame: nw.DataFrame[Any], what: str) -> nw.DataFrame[Any]:
+    """Make a Polars frame of one whose columns may hold objects, and whose index is no column."""
+    texts = {}
+    for name, dtype in frame.schema.items():
+        if isinstance(dtype, (nw.Object, nw.Categorical, nw.Unknown)):
+            kinds = _kinds_of_pandas(frame[name])
+            if SETS & set(kinds):
+                raise _refused(what, name, _objects(kinds), f'frame["{name}"].map(sorted)')
+            if _are_uuids(kinds):
+                texts[name] = _texts_of_uuids(name, frame[name].to_list())
+    rest = frame.drop(list(texts))
+    try:
+        plain: pl.DataFrame = as_narwhals(rest).to_native()
+    except Exception as error:  # Arrow has several for what it does not know
+        raise _without_arrow(rest, what, error) from error
+    return nw.from_native(plain.with_columns(**texts).select(frame.columns), eager_only=True)
+
+
+def _kinds_of_pandas(column: nw.Series[Any]) -> dict[str, type]:
+    values = column.unique() if isinstance(column.dtype, nw.Categorical) else column
+    kinds = _kinds(values.to_list())
+    kinds.pop("float", None)  # NaN is NULL among objects
+    return kinds
+
+
+def _without_arrow(frame: nw.DataFrame[Any], what: str, error: Exception) -> MetadataSchemaError:
+    """Build the error for a frame that does not become Polars, naming the first column that is the reason."""
+    for name in frame.columns:
+        try:
+            as_narwhals(frame.select(name))
+        except Exception:
+            kinds = _kinds_of_pandas(frame[name]) if isinstance(frame.schema[name], nw.Object) else {}
+            kind = _objects(kinds) if kinds else getattr(frame[name].to_native(), "dtype", frame.schema[name])
+            return _refused(what, name, kind, f'frame["{name}"].astype(str)')
+    return MetadataSchemaError(f"{what} cannot be read: {str(error).splitlines()[0]}")
+
+
+# -- Arrow -------------------------------------------------------------------------------------------------------------
+
+
+def _from_arrow(table: "pa.Table", what: str) -> "pa.Table":
+    table = with_durations(table)
+    for index, field in enumerate(table.schema):
+        _refuse_arrow(field.type, field.name, what)
+        plain = _plain_column(table.column(index))
+        if plain.type != field.type:
+            table = table.set_column(index, field.name, plain)
+    return table
+
+
+def _refuse_arrow(dtype: "pa.DataType", name: str, what: str) -> None:
+    import pyarrow as pa
+
+    for part in _parts_of_arrow(dtype):
+        if isinstance(part, pa.BaseExtensionType) and not (part is dtype and _is_text(part)):
+            raise _refused(what, name, f"the extension type {part.extension_name}", f"to {part.storage_type} or text")
+        if any(test(part) for test in (pa.types.is_union, pa.types.is_interval, pa.types.is_decimal256)):
+            raise _refused(what, name, part, "to a struct, a duration, a smaller decimal or text")
+
+
+def _is_text(dtype: Any) -> bool:
+    return dtype.extension_name.removeprefix("arrow.") in TEXTS
+
+
+def _parts_of_arrow(dtype: Any) -> Iterator[Any]:
+    """Yield an Arrow type and all types inside of it."""
+    yield dtype
+    for n in range(dtype.num_fields):
+        yield from _parts_of_arrow(dtype.field(n).type)
+
+
+def _plain_column(column: "pa.ChunkedArray[Any]") -> Any:
+    """Take a column out of what only Arrow wraps values in; the values stay as they are."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    dtype, types = column.type, pa.types
+    if isinstance(dtype, pa.BaseExtensionType):
+        chunks: list[Any] = column.chunks
+        storage: Any = dtype.storage_type
+        stored = pa.chunked_array([chunk.storage for chunk in chunks], storage)
+        return _texts_of_bytes(stored) if types.is_fixed_size_binary(stored.type) else stored
+    if types.is_run_end_encoded(dtype):
+        return _plain_column(pc.call_function("run_end_decode", [column]))
+    if types.is_dictionary(dtype) and dtype.value_type not in (pa.string(), pa.large_string()):
+        return _plain_column(column.cast(dtype.value_type))
+    if types.is_fixed_size_binary(dtype) or types.is_binary_view(dtype):
+        return column.cast(pa.binary())
+    return column.cast(pa.date32()) if types.is_date64(dtype) else column
+
+
+def _texts_of_bytes(uuids: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":
+    digits = pl.Series("", uuids).bin.encode("hex").str
+    ends = pairwise((0, 8, 12, 16, 20, 32))
+    parts = [digits.slice(start, end - start).alias(str(start)) for start, end in ends]
+    return pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="-")).to_arrow().column(0)
+
+
+# -- databases ---------------------------------------------------------------------------------------------------------
+
+
+def _from_database(frame: nw.LazyFrame[Any], what: str) -> nw.LazyFrame[Any]:
+    texts, native = [], _native_types(frame.to_native())
+    for name, dtype in frame.collect_schema().items():
+        kind = native.get(name, str(dtype)).lower()
+        known = not any(isinstance(part, nw.Unknown) for part in parts_of(dtype))
+        if known or kind == "null" or is_system_column(name):
+            continue
+        if kind not in TEXTS:
+            raise _refused(what, name, kind, f'CAST("{name}" AS VARCHAR)')
+        texts.append(nw.col(name).cast(nw.String))
+    return frame.with_columns(*texts) if texts else frame
+
+
+def _native_types(frame: Any) -> dict[str, str]:
+    """Return the types of a query in the words of its library, as far as that is known."""
+    if hasattr(frame, "types") and hasattr(frame, "columns"):  # of DuckDB
+        return dict(zip(frame.columns, map(str, frame.types), strict=True))
+    if callable(getattr(frame, "schema", None)):  # of Ibis
+        return {name: str(dtype) for name, dtype in frame.schema().items()}
+    return {}
