@@ -18,10 +18,10 @@ from typing import Any
 
 import polars as pl
 
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.registry import FeatureGraph
 
 VIDEO = {"key": "video", "id_columns": ["id"], "fields": ["audio", "frames"]}
 LEAF = {"key": "leaf", "id_columns": ["id"], "deps": ["video"]}

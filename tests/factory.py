@@ -7,10 +7,10 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
+from metaxy.dag.graph import current_graph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.registry import current_graph
 from metaxy.storage.port import Append
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import member_polars

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from metaxy._markers import experimental
     from metaxy._markers import public as public
     from metaxy.config import MetaxyConfig, StoreConfig
+    from metaxy.dag.graph import FeatureGraph, current_graph, get_feature_by_key, graph
     from metaxy.definitions.definition import FeatureDefinition
     from metaxy.definitions.dependency import FeatureDep, FeatureDepMetadata
     from metaxy.definitions.field import FieldDep, FieldSpec, SpecialFieldDep
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from metaxy.feature import BaseFeature, FeatureConfig
     from metaxy.hashing import HashAlgorithm
     from metaxy.project.loading import init, load_features, load_module_entrypoint, load_package_entrypoints
-    from metaxy.registry import FeatureGraph, current_graph, get_feature_by_key, graph
     from metaxy.storage.port import AccessMode
     from metaxy.store.batched_writer import BufferedMetadataWriter
     from metaxy.store.external import sync_external_features
@@ -130,7 +130,7 @@ _HOMES: Final = {
     "FeatureDefinition": "metaxy.definitions.definition",
     "FeatureDep": "metaxy.definitions.dependency",
     "FeatureDepMetadata": "metaxy.definitions.dependency",
-    "FeatureGraph": "metaxy.registry",
+    "FeatureGraph": "metaxy.dag.graph",
     "FeatureKey": "metaxy.definitions.keys",
     "FeatureSelection": "metaxy.definitions.selection",
     "FeatureSpec": "metaxy.definitions.spec",
@@ -163,10 +163,10 @@ _HOMES: Final = {
     "ValidatedFieldKeySequence": "metaxy.definitions.keys",
     "ValidatedFieldKeySequenceAdapter": "metaxy.definitions.keys",
     "coerce_to_feature_key": "metaxy.definitions.keys",
-    "current_graph": "metaxy.registry",
+    "current_graph": "metaxy.dag.graph",
     "experimental": "metaxy._markers",
-    "get_feature_by_key": "metaxy.registry",
-    "graph": "metaxy.registry",
+    "get_feature_by_key": "metaxy.dag.graph",
+    "graph": "metaxy.dag.graph",
     "init": "metaxy.project.loading",
     "load_features": "metaxy.project.loading",
     "load_module_entrypoint": "metaxy.project.loading",

@@ -37,7 +37,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.ext.polars.handlers.iceberg": ("metaxy.ext.iceberg",),
     # The default graph first: `mx.graph` is that object, and this module stands beside it.
     "metaxy.graph": (
-        "metaxy.registry:graph",
+        "metaxy.dag.graph:graph",
         "metaxy.dag.view",
         "metaxy.dag.describe",
         "metaxy.dag.render.config",
@@ -86,7 +86,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy.models": (),
     "metaxy.models.bases": ("metaxy.errors",),
     "metaxy.models.constants": ("metaxy.columns",),
-    "metaxy.models.feature": ("metaxy.dag.snapshot", "metaxy.registry", "metaxy.feature"),
+    "metaxy.models.feature": ("metaxy.dag.snapshot", "metaxy.dag.graph", "metaxy.feature"),
     "metaxy.models.feature_definition": ("metaxy.definitions.definition",),
     "metaxy.models.feature_selection": ("metaxy.definitions.selection",),
     "metaxy.models.feature_spec": (

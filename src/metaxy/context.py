@@ -1,35 +1,33 @@
-"""The only ambient state of Metaxy: the active graph and the active configuration.
+"""The only ambient state of Metaxy: the active graph and the active settings.
 
 Nothing below the public facade asks this module; graphs and settings are arguments there. It must not know what a
-graph or a configuration is: it only holds them.
+graph is, nor a configuration: it only holds them.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from metaxy.config import MetaxyConfig
-    from metaxy.registry import FeatureGraph
+from metaxy.settings import Settings
 
-_graph: ContextVar["FeatureGraph | None"] = ContextVar("metaxy_graph", default=None)
-_config_override: ContextVar["MetaxyConfig | None"] = ContextVar("metaxy_config", default=None)
-_config_global: "MetaxyConfig | None" = None
+_graph: ContextVar[Any] = ContextVar("metaxy_graph", default=None)
+_override: ContextVar[Settings | None] = ContextVar("metaxy_settings", default=None)
+_global: Settings | None = None
 
 
-def active_graph() -> "FeatureGraph | None":
+def active_graph() -> Any:
     """Return the graph of this context, None where the default graph counts."""
     return _graph.get()
 
 
-def set_active_graph(graph: "FeatureGraph | None") -> None:
+def set_active_graph(graph: Any) -> None:
     """Make a graph the active one of this context."""
     _graph.set(graph)
 
 
 @contextmanager
-def using_graph(graph: "FeatureGraph") -> Iterator[None]:
+def using_graph(graph: Any) -> Iterator[None]:
     """Activate a graph until the block ends."""
     token = _graph.set(graph)
     try:
@@ -38,22 +36,31 @@ def using_graph(graph: "FeatureGraph") -> Iterator[None]:
         _graph.reset(token)
 
 
-def active_config() -> "MetaxyConfig | None":
-    """Return the configuration of this context, else the global one, else None."""
-    return _config_override.get() or _config_global
+def settings() -> Settings:
+    """Return the active settings: those of this context, else of the process, else of the environment. Never warns.
+
+    >>> settings().hash_truncation_length
+    16
+    """
+    return active_settings() or Settings.from_environment()
 
 
-def set_global_config(config: "MetaxyConfig | None") -> None:
-    """Make a configuration the active one of the process, in all threads."""
-    global _config_global
-    _config_global = config
+def active_settings() -> Settings | None:
+    """Return the settings of this context, else those of the process, None if neither were set."""
+    return _override.get() or _global
+
+
+def set_global_settings(active: Settings | None) -> None:
+    """Make settings the active ones of the process, in all threads."""
+    global _global
+    _global = active
 
 
 @contextmanager
-def using_config(config: "MetaxyConfig") -> Iterator[None]:
-    """Activate a configuration in this context until the block ends."""
-    token = _config_override.set(config)
+def using_settings(active: Settings) -> Iterator[None]:
+    """Activate settings in this context until the block ends."""
+    token = _override.set(active)
     try:
         yield
     finally:
-        _config_override.reset(token)
+        _override.reset(token)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypedDict
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from typing_extensions import dataclass_transform
 
+from metaxy import context
 from metaxy._old_names import with_old_names
 from metaxy.columns import ALL_SYSTEM_COLUMNS, SYSTEM_COLUMNS
-from metaxy.config import current_settings
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.definition import class_path
 from metaxy.definitions.names import differing_by_case
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, did_you_mean, warn_user
-from metaxy.registry import FeatureGraph, current_graph
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -151,7 +151,7 @@ class BaseFeature(BaseModel, metaclass=MetaxyMeta):
     @classmethod
     def feature_spec_version(cls) -> str:
         """Return the hash of the spec."""
-        return cls.spec().version_at(current_settings().hash_truncation_length)
+        return cls.spec().version_at(context.settings().hash_truncation_length)
 
     @classmethod
     def provenance_by_field(cls) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from tests.agreement.conditions import Condition, holds
 
 from metaxy import columns as c
-from metaxy.dag.graph import DefinitionGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.keys import FeatureKey
@@ -99,7 +99,7 @@ class Prepared:
 
 @dataclass
 class Reference:
-    graph: DefinitionGraph
+    graph: FeatureGraph
     algorithm: str
     length: int
     filters: Mapping[str, Condition]  # what the filter strings of the specs mean
@@ -130,7 +130,7 @@ class Reference:
         return self.graph.get_feature_definition(key).spec
 
     def version(self, key: FeatureKey) -> str:
-        return self.graph.feature_version(key, self.length)
+        return self.graph.get_feature_version(key, self.length)
 
     def write(self, key: FeatureKey, given: Given, now: datetime) -> None:
         table = self.tables.setdefault(key, Table())
@@ -169,7 +169,7 @@ class Reference:
             c.METAXY_PROVENANCE: provenance,
             c.METAXY_DATA_VERSION: computed,
             c.METAXY_FEATURE_VERSION: self.version(key),
-            c.METAXY_PROJECT_VERSION: self.graph.version_of_project(PROJECT, self.length),
+            c.METAXY_PROJECT_VERSION: self.graph.get_project_version(PROJECT, self.length),
             c.METAXY_CREATED_AT: first(row.get(c.METAXY_CREATED_AT), now),
             c.METAXY_DELETED_AT: row.get(c.METAXY_DELETED_AT),
             c.METAXY_MATERIALIZATION_ID: None,

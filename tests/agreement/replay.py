@@ -14,11 +14,11 @@ from tests.agreement.strategies import CHILD, START
 
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import MetaxyError
-from metaxy.registry import FeatureGraph
 from metaxy.store.session import Clock
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import PolarsEngine

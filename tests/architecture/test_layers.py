@@ -11,15 +11,14 @@ ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 # Lowest first. A module may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "columns", "hashing", "context", "printable", "_markers", "_old_names"),
+    ("errors", "columns", "hashing", "environment", "settings", "context", "printable", "_markers", "_old_names"),
     ("definitions",),
     ("dag",),
     ("versioning",),
     ("storage",),
-    ("config",),
-    ("registry",),
     ("feature",),
     ("store",),
+    ("config",),
     ("project",),
     ("metaxy", "_moved"),
     ("ext",),
@@ -54,6 +53,26 @@ def test_imports_go_one_way() -> None:
 def test_imports_have_no_cycles() -> None:
     graph = {module.name: {target for target, _ in imported_modules(module)} - {module.name} for module in modules()}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+
+
+# What users call without naming a hash length, a graph or a project: in these layers all else has them as arguments.
+FACADE = {
+    *("code_version", "feature_spec_version", "feature_definition_version"),
+    *("get_active", "set_active", "use", "project_version", "list_features", "to_snapshot", "_length"),
+}
+
+
+def test_only_the_facade_asks_what_is_active() -> None:
+    asking = {
+        (module.folder, function.name)
+        for module in modules()
+        if module.folder in ("definitions", "dag", "versioning", "storage")
+        for function in functions(module)
+        for node in ast.walk(function)
+        if ast.unparse(node).startswith("context.")
+    }
+    assert {name for _, name in asking} == FACADE
+    assert {folder for folder, _ in asking} == {"definitions", "dag"}
 
 
 def test_imports_are_absolute() -> None:

@@ -94,7 +94,7 @@ MORE = [
     ("metaxy.metadata_store.system", "FeatureVersionsModel", "metaxy.store.system.records"),
     ("metaxy.models.feature", "FeatureGraph", "metaxy"),
     ("metaxy.models.feature", "SerializedFeature", "metaxy.dag.snapshot"),
-    ("metaxy.models.feature", "graph", "metaxy.registry"),
+    ("metaxy.models.feature", "graph", "metaxy.dag.graph"),
     ("metaxy.models.feature_spec", "FeatureSpec", "metaxy"),
     ("metaxy.models.feature_spec", "IDColumns", "metaxy"),
     ("metaxy.models.filter_expression", "FilterParseError", "metaxy.errors"),
@@ -223,11 +223,11 @@ def test_unknown_old_paths() -> None:
         "import metaxy.graph",
         "from metaxy.graph import list_features",
         "import metaxy.models.feature",
-        "import metaxy.registry",
+        "import metaxy.dag.graph",
     ],
 )
 def test_the_default_graph_stays_what_it_is(statement: str) -> None:
-    code = f"{statement}\nimport metaxy as mx\nfrom metaxy.registry import graph\nprint(mx.graph is graph)"
+    code = f"{statement}\nimport metaxy as mx\nfrom metaxy.dag.graph import graph\nprint(mx.graph is graph)"
     assert run(code) == "True\n"
 
 

@@ -17,7 +17,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def _no_configuration_stays() -> Iterator[None]:
     """Forget the configuration that a command which ran in this process made the active one."""
     yield
-    context.set_global_config(None)
+    context.set_global_settings(None)
 
 
 @pytest.fixture

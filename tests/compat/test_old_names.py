@@ -14,6 +14,7 @@ from tests.factory import define, rows
 
 import metaxy as mx
 from metaxy.compat.definitions import FieldsMappingResolutionContext
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
 from metaxy.errors import (
     DefinitionWarning,
@@ -25,7 +26,6 @@ from metaxy.errors import (
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.ext.ducklake.config import LocalStorageConfig, PostgresCatalogConfig, S3StorageConfig, SQLiteCatalogConfig
-from metaxy.registry import FeatureGraph
 from metaxy.versioning.engine import PolarsEngine, SqlEngine
 
 SCHEMA = nw.Schema({"a": nw.Int64(), "b": nw.String()})

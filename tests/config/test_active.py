@@ -9,7 +9,8 @@ from typing import TypeVar
 import pytest
 from tests.config.conftest import Write
 
-from metaxy.config import InvalidConfigError, MetaxyConfig, PluginConfig, current_settings
+from metaxy import context
+from metaxy.config import InvalidConfigError, MetaxyConfig, PluginConfig
 from metaxy.errors import ConfigNotSetWarning
 
 T = TypeVar("T")
@@ -70,20 +71,20 @@ def test_load_activates(write: Write) -> None:
 def test_current_settings_follow_the_environment_and_never_warn(monkeypatch: pytest.MonkeyPatch) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        first = current_settings()
+        first = context.settings()
         assert (first.project, first.hash_truncation_length) == (None, 16)
-        assert current_settings() is first
+        assert context.settings() is first
         monkeypatch.setenv("METAXY_HASH_TRUNCATION_LENGTH", "20")
         monkeypatch.setenv("METAXY_STORES__DEV__CONFIG__ROOT_PATH", "no type")
-        assert current_settings().hash_truncation_length == 20
-        with first.use():
-            assert current_settings() is first
+        assert context.settings().hash_truncation_length == 20
+        with context.using_settings(first):
+            assert context.settings() is first
 
 
 def test_current_settings_name_a_wrong_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METAXY_HASH_TRUNCATION_LENGTH", "4")
     with pytest.raises(InvalidConfigError, match=r"^METAXY_HASH_TRUNCATION_LENGTH: "):
-        current_settings()
+        context.settings()
 
 
 class Colours(PluginConfig):

@@ -11,7 +11,7 @@ import pytest
 from tests.stores import CONFORMING, IN_DEPTH, ON_S3, STORES, THREE, StoreFactory
 
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 IN_BUCKETS = [pytest.param(name, marks=[pytest.mark.slow] * (name in IN_DEPTH["conformance"])) for name in ON_S3]

@@ -14,11 +14,11 @@ from tests.stores import StoreFactory, duckdb_store
 
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import BufferedWriterError, MetadataSchemaError, StoreConnectionError, UnknownFeatureError
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.registry import FeatureGraph
 from metaxy.store.batched_writer import BufferedMetadataWriter
 
 VIDEO, CLIP = FeatureKey("video"), FeatureKey("clip")

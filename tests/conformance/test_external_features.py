@@ -8,6 +8,7 @@ from tests.stores import StoreFactory
 
 import metaxy as mx
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.selection import FeatureSelection
@@ -17,7 +18,6 @@ from metaxy.errors import (
     ExternalFeatureVersionMismatchWarning,
     UnresolvedExternalFeatureWarning,
 )
-from metaxy.registry import FeatureGraph
 from metaxy.store.external import sync_external_features
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage

@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.filters import parse_filter_string
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 ROWS: dict[str, list[Any]] = {

@@ -11,9 +11,9 @@ from tests.stores import STORES, StoreFactory
 
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import HashAlgorithmNotSupportedError, HashSettingsMismatchError, StoreNotOpenError
 from metaxy.hashing import HashAlgorithm, HashSettings
-from metaxy.registry import FeatureGraph
 
 # Databases that lack an algorithm leave it to Polars, and say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.* has no .*computed with Polars")

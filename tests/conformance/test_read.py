@@ -9,8 +9,8 @@ import pytest
 from tests.factory import define, everything, put, rows, values
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import FeatureNotFoundError, MetadataSchemaError, UnknownFeatureError
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 NOON = datetime(2020, 1, 1, 12, tzinfo=timezone.utc)

@@ -9,10 +9,10 @@ from tests.factory import define, everything, ids, rows, values
 from tests.stores import StoreFactory
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DefinitionError, MetadataSchemaError
-from metaxy.registry import FeatureGraph, current_graph
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars

@@ -13,6 +13,7 @@ from tests.stores import StoreFactory
 
 import metaxy as mx
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.selection import FeatureSelection
@@ -25,7 +26,6 @@ from metaxy.errors import (
     StoreNotOpenError,
     SystemDataNotFoundError,
 )
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.store.system import history
 from metaxy.store.system.records import Event

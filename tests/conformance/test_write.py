@@ -14,10 +14,10 @@ from tests.factory import define, everything, put, rows, values
 from tests.stores import StoreFactory, delta_store, duckdb_store
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import ExtraProvenanceFieldWarning, MetadataSchemaError, MetaxyColumnMissingWarning
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 

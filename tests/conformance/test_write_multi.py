@@ -9,9 +9,9 @@ from tests.factory import define, everything, rows, values
 from tests.stores import delta_store, duckdb_store
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import MetadataSchemaError, StoreConnectionError, UnknownFeatureError
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from metaxy.dag.graph import DefinitionGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.spec import FeatureSpec
@@ -44,14 +44,14 @@ def code(key: str, version: str) -> FieldSpec:
     return FieldSpec(key=key, code_version=version)
 
 
-def graph_of(*definitions: FeatureDefinition) -> DefinitionGraph:
+def graph_of(*definitions: FeatureDefinition) -> FeatureGraph:
     """Make a graph."""
-    graph = DefinitionGraph()
+    graph = FeatureGraph()
     for definition in definitions:
         graph.add_feature_definition(definition)
     return graph
 
 
-def keys(graph: DefinitionGraph) -> list[str]:
+def keys(graph: FeatureGraph) -> list[str]:
     """Return the keys of a graph as text."""
     return [str(key) for key in graph.feature_definitions_by_key]

@@ -7,11 +7,11 @@ import pytest
 from tests.dag.definitions import external, stored, user
 
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph, current_graph, get_feature_by_key
+from metaxy.dag.graph import graph as default_graph
 from metaxy.dag.plan import FQFieldKey
 from metaxy.definitions.keys import FeatureKey, FieldKey
 from metaxy.errors import AmbiguousProjectError, UnknownFeatureError
-from metaxy.registry import FeatureGraph, current_graph, get_feature_by_key
-from metaxy.registry import graph as default_graph
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def test_a_feature_is_found_in_the_active_graph(graph: FeatureGraph) -> None:
 @pytest.mark.parametrize("length", [8, 16, 64])
 def test_versions_have_the_configured_length(graph: FeatureGraph, length: int) -> None:
     with MetaxyConfig(hash_truncation_length=length).use():
-        assert graph.get_feature_version("b") == graph.feature_version("b", length)
-        assert graph.get_feature_version_by_field("b") == graph.field_versions("b", length)
+        assert graph.get_feature_version("b") == graph.get_feature_version("b", length)
+        assert graph.get_feature_version_by_field("b") == graph.get_feature_version_by_field("b", length)
         key = FQFieldKey(FeatureKey("b"), FieldKey("default"))
-        assert graph.get_field_version(key) == graph.field_version(key, length)
-        assert graph.get_project_version("p") == graph.project_version == graph.version_of_project("p", length)
+        assert graph.get_field_version(key) == graph.get_field_version(key, length)
+        assert graph.get_project_version("p") == graph.project_version == graph.get_project_version("p", length)
 
 
 def test_the_project_is_the_configured_one_or_the_only_one(graph: FeatureGraph) -> None:

@@ -5,13 +5,13 @@ import random
 import pytest
 from tests.dag.definitions import graph_of, spec, user
 
-from metaxy.dag.graph import DefinitionGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 
 DIAMOND = [user("a"), user("b", ["a"]), user("c", ["a"]), user("d", ["c", "b"]), user("x")]
 
 
-def diamond(seed: int = 0) -> DefinitionGraph:
+def diamond(seed: int = 0) -> FeatureGraph:
     return graph_of(*random.Random(seed).sample(DIAMOND, len(DIAMOND)))
 
 

@@ -183,9 +183,9 @@ def test_replacing_a_definition_warns_about_features_that_it_breaks() -> None:
     with pytest.warns(DefinitionWarning, match="field 'z' of feature 'down' depends on 'audio' of 'up'"):
         graph.add_feature_definition(user("up", fields=["sound"]))
     with pytest.raises(DefinitionError, match="'audio' of 'up', which does not exist"):
-        graph.feature_version("down", 8)
+        graph.get_feature_version("down", 8)
     graph.add_feature_definition(user("down", ["up"]))
-    assert graph.feature_version("down", 8)
+    assert graph.get_feature_version("down", 8)
 
 
 # -- looking up --------------------------------------------------------------------------------------------------------
@@ -212,4 +212,4 @@ def test_a_copy_is_independent() -> None:
     twin.add_feature_definition(user("c", ["a"]))
     assert (keys(graph), keys(twin)) == (["a", "b"], ["a", "c"])
     assert [str(key) for key in twin.get_downstream_features("a")] == ["c"]
-    assert repr(twin) == "DefinitionGraph(2 features)"
+    assert repr(twin) == "FeatureGraph(2 features)"

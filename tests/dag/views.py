@@ -6,9 +6,9 @@ from typing import Any
 from tests.dag.definitions import stored
 
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.view import GraphData
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.registry import FeatureGraph
 
 
 def feature_graph(*definitions: FeatureDefinition) -> FeatureGraph:

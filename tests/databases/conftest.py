@@ -7,7 +7,7 @@ import pytest
 from tests.services import postgres
 
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from tests.factory import define, everything, ids, rows, values
 from tests.services import clickhouse
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
-from metaxy.registry import FeatureGraph
 from metaxy.versioning.frames import collect_to_polars
 
 Address = dict[str, Any]
@@ -297,7 +297,7 @@ from pathlib import Path
 from tests.factory import define, ids, rows, values
 from metaxy.errors import StoreConnectionError
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 
 folder = Path(sys.argv[1])
 define("video")

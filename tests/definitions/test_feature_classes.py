@@ -12,12 +12,12 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from metaxy.columns import ALL_SYSTEM_COLUMNS
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning
 from metaxy.feature import BaseFeature, FeatureConfig, MetaxyMeta, detect_project_from_package
-from metaxy.registry import FeatureGraph
 
 VIDEO = FeatureSpec(key="video", id_columns=["video_id"], fields=["audio", "frames"])
 
@@ -82,8 +82,8 @@ def test_a_class_knows_its_versions(graph: FeatureGraph) -> None:
         video_id: str
 
     with MetaxyConfig(hash_truncation_length=8).use():
-        assert Video.provenance_by_field() == graph.field_versions("video", 8)
-        assert Video.feature_version() == graph.feature_version("video", 8)
+        assert Video.provenance_by_field() == graph.get_feature_version_by_field("video", 8)
+        assert Video.feature_version() == graph.get_feature_version("video", 8)
         assert Video.feature_spec_version() == VIDEO.version_at(8)
         assert graph.get_feature_definition("video").feature_definition_version.isalnum()
 

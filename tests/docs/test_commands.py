@@ -22,7 +22,7 @@ from tests.docs.test_pages import PAGES, read
 
 from metaxy import context
 from metaxy.cli.app import main
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.testing import env_override
 from metaxy.testing.environment import no_metaxy_variables
 
@@ -66,7 +66,7 @@ class Session:
                 Context().run(main_in_new_graph, words)
         finally:
             os.chdir(before[0])
-            context.set_global_config(None)
+            context.set_global_settings(None)
             sys.path[:], sys.dont_write_bytecode = before[2:]
             for name in set(sys.modules) - before[1]:
                 if self.folder in Path(getattr(sys.modules[name], "__file__", None) or "/").parents:
@@ -75,7 +75,7 @@ class Session:
 
 
 def main_in_new_graph(words: list[str]) -> None:
-    context.set_global_config(None)
+    context.set_global_settings(None)
     with FeatureGraph().use():
         main(words)
 

@@ -8,7 +8,7 @@ from tests.factory import define
 from tests.stores import STORES
 
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 

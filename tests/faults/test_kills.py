@@ -12,7 +12,7 @@ from tests.factory import define, everything, rows, values
 from tests.faults.children import Child, asked, children, hear
 from tests.stores import STORES
 
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 
 ROWS = 500  # of each write
 

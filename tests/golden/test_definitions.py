@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from tests.golden.features import spec_arguments, stored_definition
 
-from metaxy.dag.graph import DefinitionGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
@@ -30,8 +30,8 @@ REFUSED_BY_GRAPH = {"specific": "maps fields of 'up', which has no field 'typo'"
 ERRORS = {"KeyError": DefinitionError, "MetaxyMissingFeatureDependency": MetaxyMissingFeatureDependency}
 
 
-def graph_of(case: Case) -> DefinitionGraph:
-    graph = DefinitionGraph()
+def graph_of(case: Case) -> FeatureGraph:
+    graph = FeatureGraph()
     with warnings.catch_warnings():
         if case["id"] in REFUSED | REFUSED_BY_GRAPH:
             warnings.simplefilter("ignore", DefinitionWarning)
@@ -40,7 +40,7 @@ def graph_of(case: Case) -> DefinitionGraph:
     return graph
 
 
-def described(graph: DefinitionGraph, key: str, length: int) -> dict[str, Any]:
+def described(graph: FeatureGraph, key: str, length: int) -> dict[str, Any]:
     """Describe a feature in the words of the golden file."""
     definition = graph.get_feature_definition(key)
     return {
@@ -53,8 +53,8 @@ def described(graph: DefinitionGraph, key: str, length: int) -> dict[str, Any]:
         **outcome(
             "version_error",
             lambda: {
-                "field_versions": graph.field_versions(key, length),
-                "feature_version": graph.feature_version(key, length),
+                "field_versions": graph.get_feature_version_by_field(key, length),
+                "feature_version": graph.get_feature_version(key, length),
             },
         ),
         **outcome("parent_fields_error", lambda: {"parent_fields": parent_fields(graph, key)}),
@@ -69,7 +69,7 @@ def outcome(error_name: str, compute: Callable[[], dict[str, Any]]) -> dict[str,
         return {error_name: type(error)}
 
 
-def parent_fields(graph: DefinitionGraph, key: str) -> dict[str, list[str]]:
+def parent_fields(graph: FeatureGraph, key: str) -> dict[str, list[str]]:
     plan = graph.get_feature_plan(key)
     return {
         str(field.key): [str(parent) for parent in plan.get_parent_fields_for_field(field.key)]
@@ -77,7 +77,7 @@ def parent_fields(graph: DefinitionGraph, key: str) -> dict[str, list[str]]:
     }
 
 
-def id_columns(graph: DefinitionGraph, key: str) -> dict[str, list[str]]:
+def id_columns(graph: FeatureGraph, key: str) -> dict[str, list[str]]:
     plan = graph.get_feature_plan(key)
     return {
         "input_id_columns_sorted": sorted(plan.input_id_columns),
@@ -101,8 +101,8 @@ def test_every_feature_has_the_golden_versions(case: Case) -> None:
 def test_every_project_has_the_golden_version_and_order(case: Case) -> None:
     graph, expected, length = graph_of(case), case["expected"], case["hash_truncation_length"]
     computed = {
-        "project_versions": {p: graph.version_of_project(p, length) for p in expected["project_versions"]},
-        "graph_project_version": graph.version_of_project(case["project"], length),
+        "project_versions": {p: graph.get_project_version(p, length) for p in expected["project_versions"]},
+        "graph_project_version": graph.get_project_version(case["project"], length),
         "topological_order": [str(key) for key in graph.topological_sort_features()],
     }
     assert computed == {name: expected[name] for name in computed}
@@ -132,7 +132,7 @@ def test_user_code_gives_the_same_specs_unless_it_is_refused(case: Case) -> None
 @pytest.mark.parametrize("case_id", REFUSED_BY_GRAPH)
 def test_user_code_is_refused_by_the_graph(case_id: str) -> None:
     (case,) = (case for case in CASES if case["id"] == case_id)
-    graph = DefinitionGraph()
+    graph = FeatureGraph()
     *parents, child = (
         FeatureDefinition(
             spec=FeatureSpec(**spec_arguments(feature)), feature_schema={}, feature_class_path="m.F", project="golden"

@@ -18,10 +18,10 @@ from tests.golden.features import stored_definition
 from tests.stores import STORES, StoreFactory
 
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.filters import parse_filter_string
 from metaxy.errors import CodeVersionWarning, DefinitionWarning, MetaxyError
 from metaxy.hashing import HashAlgorithm
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 

@@ -6,7 +6,7 @@ import pytest
 from tests.factory import define
 
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 
 Write = Callable[..., Path]
 

@@ -8,6 +8,7 @@ import pytest
 from tests.project.conftest import Write
 
 from metaxy.config import InvalidConfigError, MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import EntrypointLoadError
 from metaxy.project.loading import (
     init,
@@ -16,7 +17,6 @@ from metaxy.project.loading import (
     load_features,
     load_module_entrypoint,
 )
-from metaxy.registry import FeatureGraph
 
 Feature = Callable[[str, str], None]
 

@@ -8,6 +8,7 @@ from tests.project.conftest import Write
 
 import metaxy as mx
 from metaxy.config import InvalidConfigError, MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import (
     ExternalFeatureVersionMismatchWarning,
     FeatureNotFoundError,
@@ -18,7 +19,6 @@ from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.project.loading import init
 from metaxy.project.lock import FeatureUpdate, generate_lock_file
 from metaxy.project.locked import LockFile
-from metaxy.registry import FeatureGraph
 
 Define = Callable[..., FeatureGraph]
 

@@ -6,10 +6,10 @@ import pytest
 from tests.project.conftest import Write
 
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import EntrypointLoadError
 from metaxy.project.distributions import dependency_closure
 from metaxy.project.loading import init, load_features, load_package_entrypoints
-from metaxy.registry import FeatureGraph
 
 Feature = Callable[[str, str], None]
 Install = Callable[..., None]

@@ -10,7 +10,7 @@ from tests.factory import define, ids, rows
 
 import metaxy as mx
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph, current_graph
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.store.store import MetadataStore
 
 

@@ -8,8 +8,8 @@ from tests.factory import ids, rows
 import metaxy as mx
 from metaxy import context
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import EntrypointLoadError
-from metaxy.registry import FeatureGraph
 from metaxy.testing import TempMetaxyProject
 
 TEXT = """
@@ -40,7 +40,7 @@ def speech() -> None:
 def state() -> list[object]:
     return [
         *(dict(os.environ), Path.cwd(), list(sys.path), sys.dont_write_bytecode, list(mx.graph.list_features())),
-        *(context.active_config(), context.active_graph(), "test_project" in sys.modules),
+        *(context.active_settings(), context.active_graph(), "test_project" in sys.modules),
     ]
 
 
@@ -144,13 +144,13 @@ def test_commands_see_variables(metaxy_project: TempMetaxyProject, monkeypatch: 
     assert "wanted.toml" in result.stderr
 
 
-def test_an_active_configuration_survives(metaxy_project: TempMetaxyProject) -> None:
+def test_an_active_settingsuration_survives(metaxy_project: TempMetaxyProject) -> None:
     mine = MetaxyConfig(project="mine")
     MetaxyConfig.set(mine)
     try:
         metaxy_project.run_cli(["--version"])
         assert metaxy_project.config.project == "test_project"
-        assert context.active_config() is mine
+        assert context.active_settings() is mine
     finally:
         MetaxyConfig.reset()
 

@@ -9,10 +9,10 @@ from tests.factory import values
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.registry import FeatureGraph
 from metaxy.testing.strategies import feature_specs, root_rows
 
 

@@ -8,10 +8,10 @@ from tests.agreement.memory import memory_store
 from tests.factory import define, ids, put, rows, values
 
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import MetaxyError
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 

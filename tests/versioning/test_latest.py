@@ -10,9 +10,9 @@ import pytest
 from tests.golden.features import stored_definition
 from tests.stores import duckdb_store
 
+from metaxy.dag.graph import FeatureGraph
 from metaxy.ext.duckdb.connection import DEEP_ROWS
 from metaxy.ext.duckdb.dialect import DUCKDB
-from metaxy.registry import FeatureGraph
 from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import Latest
 from metaxy.versioning.sources import Source

@@ -15,8 +15,8 @@ from tests.factory import define, ids, rows
 from tests.stores import delta_store
 
 from metaxy.columns import METAXY_MATERIALIZATION_ID, METAXY_PROVENANCE, METAXY_UPDATED_AT
+from metaxy.dag.graph import FeatureGraph
 from metaxy.hashing import HashAlgorithm, HashSettings
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.versioning import polars as plan
 from metaxy.versioning.recipe import Column, Current, Input, Latest, Recipe

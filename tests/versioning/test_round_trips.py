@@ -12,7 +12,7 @@ import pytest
 from tests.golden.features import stored_definition
 from tests.stores import duckdb_store, postgresql_store
 
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 FEATURES = (

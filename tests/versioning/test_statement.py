@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from tests.golden.features import stored_definition
 
+from metaxy.dag.graph import FeatureGraph
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.registry import FeatureGraph
 
 FEATURES = (
     {"key": "video", "id_columns": ["id"], "fields": ["audio", "frames"]},

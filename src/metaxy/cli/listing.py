@@ -10,10 +10,10 @@ from metaxy.cli.selection import project_features
 from metaxy.cli.workspace import Workspace, workspace
 from metaxy.config import MetaxyConfig
 from metaxy.config.secrets import mask_text
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetaxyMissingFeatureDependency
-from metaxy.registry import FeatureGraph
 
 app = App(name="list", help="Show features or stores.")
 SHORT = 12  # characters of a version in a table

@@ -7,9 +7,9 @@ from cyclopts import Parameter
 from metaxy.cli.failures import USAGE, USAGE_ERROR, CommandError
 from metaxy.cli.output import OutputFormat, done, inform, print_json, print_text, progress, say
 from metaxy.cli.workspace import workspace
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.snapshot import PushResult
 from metaxy.errors import SnapshotError
-from metaxy.registry import FeatureGraph
 from metaxy.store.system.push import checked_tags
 from metaxy.store.system.storage import SystemTableStorage
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from metaxy.cli.failures import USAGE, CommandError
 from metaxy.cli.options import GlobalOptions, current_options
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.project.loading import init, load_features
-from metaxy.registry import FeatureGraph
 from metaxy.store.external import sync_external_features
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Configuration: `metaxy.toml`, `METAXY_*` variables and arguments, merged into one `MetaxyConfig`."""
 
 from metaxy.config.entries import PluginConfig, StoreConfig
-from metaxy.config.settings import MetaxyConfig, current_settings
+from metaxy.config.settings import MetaxyConfig, current_config
 from metaxy.errors import ConfigFileNotFoundError, InvalidConfigError
 
 __all__ = [
@@ -10,5 +10,5 @@ __all__ = [
     "MetaxyConfig",
     "PluginConfig",
     "StoreConfig",
-    "current_settings",
+    "current_config",
 ]

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from metaxy.config.environment import variable_of
 from metaxy.config.files import locate
 from metaxy.config.secrets import is_secret, mask_text
+from metaxy.environment import variable_of
 from metaxy.errors import InvalidConfigError, did_you_mean
 
 ErrorKind = TypeVar("ErrorKind", bound=InvalidConfigError)
@@ -49,8 +49,13 @@ def validation_error(
         prefix: The table that was validated.
         config_file: Where the configuration was read from.
     """
-    key = (*prefix, *error.errors(include_url=False)[0]["loc"])
-    return config_error(InvalidConfigError, first_problem(error, known, prefix), key, config_file)
+
+    def line(problem: Any) -> tuple[int, ...]:
+        return locate(config_file, (*prefix, *problem["loc"]))[1] if config_file else ()
+
+    problems = sorted(error.errors(include_url=False), key=line)
+    key = (*prefix, *problems[0]["loc"])
+    return config_error(InvalidConfigError, _first_of(problems, known, prefix), key, config_file)
 
 
 def first_problem(error: ValidationError, known: Collection[str] = (), prefix: Sequence[str] = ()) -> str:
@@ -61,8 +66,11 @@ def first_problem(error: ValidationError, known: Collection[str] = (), prefix: S
         known: Keys that are allowed.
         prefix: What to write before the keys.
     """
-    first: Any
-    first, *others = error.errors(include_url=False)
+    return _first_of(error.errors(include_url=False), known, prefix)
+
+
+def _first_of(problems: Sequence[Any], known: Collection[str], prefix: Sequence[str]) -> str:
+    first, *others = problems
     name = ".".join(str(part) for part in (*prefix, *first["loc"]))
     text = _describe(first, name, known)
     return " ".join(text.split()) + (f" (and {len(others)} more)" if others else "")

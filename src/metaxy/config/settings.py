@@ -1,7 +1,6 @@
 """The configuration of a project: arguments over environment variables over files."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -9,26 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 from typing_extensions import Self
 
 from metaxy import context
 from metaxy.config.entries import PluginConfig, StoreConfig, as_toml, nest_options
-from metaxy.config.environment import Variables, combine, environment_values, metaxy_variables
 from metaxy.config.files import EXTEND, find_config_file, read_config
 from metaxy.config.problems import validation_error
 from metaxy.config.stores import build_store
 from metaxy.definitions.selection import FeatureSelection
+from metaxy.environment import Variables, combine, environment_values, metaxy_variables
 from metaxy.errors import ConfigFileNotFoundError, ConfigNotSetWarning, IncompleteStoreConfigWarning, warn_user
-from metaxy.hashing import DEFAULT_TRUNCATION_LENGTH, MIN_TRUNCATION_LENGTH
+from metaxy.settings import Settings
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
@@ -37,19 +33,16 @@ Plugin = TypeVar("Plugin", bound=PluginConfig)
 Store = TypeVar("Store", bound="MetadataStore")
 FILE_VARIABLES: Final = ("METAXY_CONFIG", "METAXY_CONFIG_FILE")
 LOCK_FILE: Final = "metaxy.lock"
-_PROJECT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SILENT: Final = "silent"
 
 
-class MetaxyConfig(BaseModel):
-    """Settings of a project. Arguments go over ``METAXY_*`` variables; files are read by `load` only.
+class MetaxyConfig(Settings):
+    """Settings, stores and code of a project. Arguments go over ``METAXY_*`` variables; files are read by `load` only.
 
     >>> with MetaxyConfig(project="vision", hash_truncation_length=8).use():
     ...     MetaxyConfig.get().project
     'vision'
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     store: str = Field(default="dev", description="name of the default store")
     stores: dict[str, StoreConfig] = Field(default_factory=dict, description="stores by name")
@@ -57,16 +50,6 @@ class MetaxyConfig(BaseModel):
     entrypoints: list[str] = Field(default_factory=list, description="modules that define features")
     theme: str = Field(default="default", description="colours of graphs on the command line")
     ext: dict[str, PluginConfig] = Field(default_factory=dict, description="settings of integrations by name")
-    hash_truncation_length: int = Field(
-        default=DEFAULT_TRUNCATION_LENGTH,
-        ge=MIN_TRUNCATION_LENGTH,
-        description="how many characters of hashes are kept",
-    )
-    enable_map_datatype: bool = Field(default=False, description="versions by field as Map instead of Struct")
-    auto_create_tables: bool = Field(default=False, description="SQL stores create missing tables")
-    project: str | None = Field(default=None, description="name of the current project")
-    locked: bool | None = Field(default=None, description="another version of an external feature is an error")
-    sync: bool = Field(default=True, description="replace external features by those in the store when it is used")
     extra_features: list[FeatureSelection] = Field(default_factory=list, description="more features to sync and lock")
     metaxy_lock_path: str | None = Field(default=None, description="lock file; relative to the configuration file")
 
@@ -85,13 +68,6 @@ class MetaxyConfig(BaseModel):
     @classmethod
     def _environment(cls, variables: Variables) -> dict[str, Any]:
         return _nested(environment_values(variables, cls.model_fields.keys() - {EXTEND}))
-
-    @field_validator("project")
-    @classmethod
-    def _check_project(cls, project: str | None) -> str | None:
-        if project is not None and ("__" in project or not _PROJECT.fullmatch(project)):
-            raise ValueError(f"{project!r} is not a name of letters, digits, - and single _")
-        return project
 
     @classmethod
     def _from_values(cls, values: dict[str, Any], config_file: Path | None = None, mode: str = "") -> Self:
@@ -154,14 +130,14 @@ class MetaxyConfig(BaseModel):
         Args:
             load: Whether to load one if there is none; otherwise the defaults are returned, with a warning.
         """
-        active = context.active_config()
-        if active is not None:
+        active = context.active_settings()
+        if isinstance(active, MetaxyConfig):
             return active
         if load:
             return cls.load()
         message = "no configuration is loaded, so defaults are used; call metaxy.init() or MetaxyConfig.load() first"
         warn_user(message, ConfigNotSetWarning)
-        return current_settings()
+        return current_config()
 
     @classmethod
     def set(cls, config: "MetaxyConfig | None") -> None:
@@ -170,22 +146,22 @@ class MetaxyConfig(BaseModel):
         Args:
             config: The configuration; None leaves the process without one.
         """
-        context.set_global_config(config)
+        context.set_global_settings(config)
 
     @classmethod
     def reset(cls) -> None:
         """Leave the process without an active configuration."""
-        context.set_global_config(None)
+        context.set_global_settings(None)
 
     @classmethod
     def is_set(cls) -> bool:
         """Return whether a configuration is active."""
-        return context.active_config() is not None
+        return context.active_settings() is not None
 
     @contextmanager
     def use(self) -> Iterator[Self]:
         """Make this the active configuration of the current context, until the block ends."""
-        with context.using_config(self):
+        with context.using_settings(self):
             yield self
 
     # -- contents ------------------------------------------------------------------------------------------------------
@@ -206,7 +182,7 @@ class MetaxyConfig(BaseModel):
         Raises:
             InvalidConfigError: if the settings do not fit the class.
         """
-        config = current_settings()
+        config = current_config()
         values = config.ext[name].model_dump() if name in config.ext else {}
         try:
             return plugin_class.model_validate(values)
@@ -266,16 +242,12 @@ def _without_incomplete_stores(values: dict[str, Any], *, warn: bool) -> dict[st
     return {**values, "stores": {name: entry for name, entry in stores.items() if name not in incomplete}}
 
 
-def current_settings() -> MetaxyConfig:
-    """Return the active configuration, else one of environment variables and defaults. Cheap, and never warns.
-
-    >>> current_settings().hash_truncation_length
-    16
-    """
-    active = context.active_config()
-    return _from_environment(metaxy_variables()) if active is None else active
+def current_config() -> MetaxyConfig:
+    """Return the active configuration, else one of environment variables and defaults. Cheap, and never warns."""
+    active = context.active_settings()
+    return active if isinstance(active, MetaxyConfig) else _from_environment(metaxy_variables())
 
 
 @lru_cache(maxsize=1)
-def _from_environment(variables: Variables) -> MetaxyConfig:  # noqa: ARG001 - when they change, so do the settings
+def _from_environment(variables: Variables) -> MetaxyConfig:  # noqa: ARG001 - when they change, so does the configuration
     return MetaxyConfig._from_values({}, mode=_SILENT)

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metaxy.dag.focus import GraphWalker
-from metaxy.dag.view import GraphData, NodeStatus, VersionedGraph
+from metaxy.dag.view import FeatureGraph, GraphData, NodeStatus
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey, coerce_to_feature_key
 from metaxy.errors import FieldNotFoundError, did_you_mean
 
 
-def describe_graph(graph: VersionedGraph, project: str | None = None) -> dict[str, Any]:
+def describe_graph(graph: FeatureGraph, project: str | None = None) -> dict[str, Any]:
     """Return counts, depth, roots, leaves and version of a graph.
 
     The depth is the number of features on the longest chain; a leaf has no dependents among the features described.
@@ -23,7 +23,7 @@ def describe_graph(graph: VersionedGraph, project: str | None = None) -> dict[st
     return describe_view(GraphData.from_feature_graph(graph), project, _version(graph, project))
 
 
-def _version(graph: VersionedGraph, project: str | None) -> str | None:
+def _version(graph: FeatureGraph, project: str | None) -> str | None:
     return None if project is None else graph.get_project_version(project)
 
 
@@ -50,7 +50,7 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def describe_feature(graph: VersionedGraph, feature_key: CoercibleToFeatureKey) -> dict[str, Any]:
+def describe_feature(graph: FeatureGraph, feature_key: CoercibleToFeatureKey) -> dict[str, Any]:
     """Return everything that is known of one feature, as plain data.
 
     Args:
@@ -122,7 +122,7 @@ def lineage(view: GraphData, feature: str, field: str | None = None) -> dict[str
 
 
 def get_feature_dependencies(
-    graph: VersionedGraph,
+    graph: FeatureGraph,
     feature_key: CoercibleToFeatureKey,
     recursive: bool = False,
     max_depth: int | None = None,
@@ -154,7 +154,7 @@ def get_feature_dependencies(
 
 
 def get_feature_dependents(
-    graph: VersionedGraph,
+    graph: FeatureGraph,
     feature_key: CoercibleToFeatureKey,
     recursive: bool = False,
     max_depth: int | None = None,

@@ -1,16 +1,17 @@
-"""The graph of definitions: registration, plans, order and versions.
+"""The graph of definitions: registration, plans, order, versions and snapshots.
 
-It is pure: the hash length and the project are arguments. `metaxy.registry.FeatureGraph` is the same graph for users,
-with both taken from the active configuration.
+Every version is as long as its caller says; what users call without a length is as long as the active settings say.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from typing_extensions import Self
 
+from metaxy import context
 from metaxy.dag import checks, snapshot, versions
 from metaxy.dag.plan import FeaturePlan, FQFieldKey
 from metaxy.dag.walk import dependencies_first
@@ -38,11 +39,16 @@ class _Memo:
     projects: dict[tuple[str, int], str] = field(default_factory=dict)
 
 
-class DefinitionGraph:
+class FeatureGraph:
     """Feature definitions by key, in the order of their registration.
 
     Features may be registered in any order. Whatever is wrong between features is reported when the last one involved
     is registered; the graph is unchanged then. Parents that never come are reported when a plan or version is needed.
+
+    >>> graph = FeatureGraph()
+    >>> with graph.use():
+    ...     FeatureGraph.get_active() is graph
+    True
     """
 
     def __init__(self) -> None:
@@ -53,6 +59,27 @@ class DefinitionGraph:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._definitions)} features)"
+
+    # -- the active graph ----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def get_active() -> "FeatureGraph":
+        """Return the active graph: that of this context, else the default one."""
+        active: FeatureGraph | None = context.active_graph()
+        return graph if active is None else active
+
+    get = get_active
+
+    @staticmethod
+    def set_active(active: "FeatureGraph | None") -> None:
+        """Make a graph the active one of this context; None stands for the default graph."""
+        context.set_active_graph(active)
+
+    @contextmanager
+    def use(self) -> Iterator[Self]:
+        """Make this the active graph until the block ends."""
+        with context.using_graph(self):
+            yield self
 
     # -- registration --------------------------------------------------------------------------------------------------
 
@@ -173,6 +200,19 @@ class DefinitionGraph:
         """
         return [d for d in self._definitions.values() if d.project == project and not d.is_external]
 
+    def list_features(
+        self, projects: str | Sequence[str] | None = None, *, only_current_project: bool = True
+    ) -> list[FeatureKey]:
+        """Return the keys of features, in the order of their registration.
+
+        Args:
+            projects: Only features of these projects.
+            only_current_project: Without projects, only features of the configured project, if there is one.
+        """
+        current = context.settings().project if only_current_project else None
+        wanted = [projects] if isinstance(projects, str) else projects or ([current] if current else None)
+        return [d.key for d in self._definitions.values() if wanted is None or d.project in wanted]
+
     # -- plans ---------------------------------------------------------------------------------------------------------
 
     def get_feature_plan(self, key: CoercibleToFeatureKey) -> FeaturePlan:
@@ -236,24 +276,25 @@ class DefinitionGraph:
 
     # -- versions ------------------------------------------------------------------------------------------------------
 
-    def field_versions(self, key: CoercibleToFeatureKey, length: int) -> FieldVersions:
+    def get_feature_version_by_field(self, key: CoercibleToFeatureKey, length: int | None = None) -> FieldVersions:
         """Return the version of each field of a feature.
 
         Args:
             key: Key of a registered feature.
-            length: How many characters of each hash are kept.
+            length: How many characters of each hash are kept; as many as the active settings say by default.
 
         Raises:
             MetaxyMissingFeatureDependency: if a feature that it depends on, directly or not, is not registered.
         """
-        done = self._memo.fields.setdefault(length, {})
+        cut = _length(length)
+        done = self._memo.fields.setdefault(cut, {})
         wanted = self.get_feature_definition(key).key
         if wanted not in done:
             for each in dependencies_first(
                 [wanted], lambda node: () if node in done else self._versioned_parents(node)
             ):
                 if each not in done:
-                    done[each] = self._compute_field_versions(self._definitions[each], done, length)
+                    done[each] = self._compute_field_versions(self._definitions[each], done, cut)
         return dict(done[wanted])
 
     def _versioned_parents(self, key: FeatureKey) -> list[FeatureKey]:
@@ -271,51 +312,61 @@ class DefinitionGraph:
             return known
         return versions.field_versions(self.get_feature_plan(definition.key), done, length) | known
 
-    def field_version(self, key: FQFieldKey, length: int) -> str:
+    def get_field_version(self, key: FQFieldKey, length: int | None = None) -> str:
         """Return the version of one field.
 
         Args:
             key: Feature and field.
             length: How many characters of the hash are kept.
         """
-        found = self.field_versions(key.feature, length)
+        found = self.get_feature_version_by_field(key.feature, length)
         if (name := str(key.field)) not in found:
             raise FieldNotFoundError(f"feature '{key.feature}' has no field '{name}'.{did_you_mean(name, found)}")
         return found[name]
 
-    def feature_version(self, key: CoercibleToFeatureKey, length: int) -> str:
+    def get_feature_version(self, key: CoercibleToFeatureKey, length: int | None = None) -> str:
         """Return the version of a feature: the hash over the versions of its fields.
 
         Args:
             key: Key of a registered feature.
             length: How many characters of the hash are kept.
         """
-        return versions.feature_version(self.field_versions(key, length), length)
+        cut = _length(length)
+        return versions.feature_version(self.get_feature_version_by_field(key, cut), cut)
 
-    def version_of_project(self, project: str, length: int) -> str:
+    def get_project_version(self, project: str, length: int | None = None) -> str:
         """Return the version of a project: the hash over its definitions, ``empty`` if it has none here.
 
         Args:
             project: Name of the project.
             length: How many characters of the hash are kept.
         """
-        memo = self._memo
-        if (project, length) not in memo.projects:
-            memo.projects[project, length] = versions.project_version(self.features_of(project), length)
-        return memo.projects[project, length]
+        memo, cut = self._memo, _length(length)
+        if (project, cut) not in memo.projects:
+            memo.projects[project, cut] = versions.project_version(self.features_of(project), cut)
+        return memo.projects[project, cut]
+
+    @property
+    def project_version(self) -> str:
+        """The version of the configured project, else of the only one in the graph."""
+        return self.get_project_version(context.settings().project or self.project)
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
-    def snapshot(self, project: str, length: int) -> dict[str, snapshot.SerializedFeature]:
+    def to_snapshot(
+        self, *, project: str | None = None, length: int | None = None
+    ) -> dict[str, snapshot.SerializedFeature]:
         """Return the features of a project as plain data, without external ones.
 
         Args:
-            project: Name of the project.
+            project: Name of the project; the configured one by default, else the only one in the graph.
             length: How many characters of the versions are kept.
         """
+        cut = _length(length)
+        wanted = project or context.settings().project or self.project
         return {
-            str(d.key): snapshot.serialize(d, self.feature_version(d.key, length), length)
-            for d in self.features_of(project)
+            str(d.key): snapshot.serialize(d, self.get_feature_version(d.key, cut), cut)
+            for d in self.features_of(wanted)
         }
 
     @classmethod
@@ -325,10 +376,10 @@ class DefinitionGraph:
         Args:
             data: Features by key, as `to_snapshot` returns them.
         """
-        graph = cls()
+        new = cls()
         for definition in snapshot.deserialize(data):
-            graph.add_feature_definition(definition)
-        return graph
+            new.add_feature_definition(definition)
+        return new
 
 
 def _replaces(new: FeatureDefinition, old: FeatureDefinition, on_conflict: OnConflict) -> bool:
@@ -362,3 +413,27 @@ def _names(definition: FeatureDefinition) -> tuple[tuple[str, str], ...]:
 
 def _text_order(key: FeatureKey) -> tuple[str, FeatureKey]:
     return str(key).lower(), key
+
+
+def _length(given: int | None) -> int:
+    return context.settings().hash_truncation_length if given is None else given
+
+
+graph: Final = FeatureGraph()
+
+
+def current_graph() -> FeatureGraph:
+    """Return the active graph."""
+    return FeatureGraph.get_active()
+
+
+def get_feature_by_key(key: CoercibleToFeatureKey) -> FeatureDefinition:
+    """Return the definition of a feature from the active graph.
+
+    Args:
+        key: Key of the feature.
+
+    Raises:
+        UnknownFeatureError: if the graph has no such feature (a KeyError).
+    """
+    return current_graph().get_feature_definition(key)

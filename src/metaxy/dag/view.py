@@ -78,7 +78,7 @@ class EdgeData(_Frozen):
     to_key: FeatureKey
 
 
-class VersionedGraph(Protocol):
+class FeatureGraph(Protocol):
     """A graph that knows the versions of its features, as `metaxy.FeatureGraph` does."""
 
     @property
@@ -127,7 +127,7 @@ class GraphData(_Frozen):
     # -- from graphs and snapshots -------------------------------------------------------------------------------------
 
     @classmethod
-    def from_feature_graph(cls, graph: VersionedGraph, project: str | None = None) -> Self:
+    def from_feature_graph(cls, graph: FeatureGraph, project: str | None = None) -> Self:
         """View a graph; dependencies that it does not have are there as ``missing``.
 
         Args:
@@ -251,14 +251,14 @@ def _edges(nodes: Mapping[str, GraphNode]) -> Iterator[EdgeData]:
                 yield EdgeData(from_key=dep, to_key=node.key)
 
 
-def _project_version(graph: VersionedGraph) -> str | None:
+def _project_version(graph: FeatureGraph) -> str | None:
     try:
         return graph.project_version
     except AmbiguousProjectError:
         return None
 
 
-def _nodes(graph: VersionedGraph) -> Iterator[GraphNode]:
+def _nodes(graph: FeatureGraph) -> Iterator[GraphNode]:
     """View each feature; those that lack a parent, directly or not, have no versions."""
     definitions = graph.feature_definitions_by_key
     known: set[FeatureKey] = set()

@@ -23,9 +23,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core.core_schema import WithDefaultSchema
 from typing_extensions import Self
 
+from metaxy import context
 from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import CoercibleToFieldKey, FeatureKey, FieldKeyAdapter
-from metaxy.definitions.spec import FeatureSpec, active_hash_length
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.definitions.strictness import stored
 from metaxy.errors import DefinitionError, MetaxyInvariantViolationError, did_you_mean
 from metaxy.hashing import digest_parts
@@ -264,7 +265,7 @@ class FeatureDefinition(BaseModel):
     @property
     def feature_definition_version(self) -> str:
         """Hash of spec and schema, as long as the active configuration says."""
-        return self.version_at(active_hash_length())
+        return self.version_at(context.settings().hash_truncation_length)
 
     def version_at(self, length: int) -> str:
         """Return the hash of spec and schema; project and class path do not count.

@@ -8,8 +8,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, fie
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
+from metaxy import context
 from metaxy.columns import is_system_column
-from metaxy.context import active_config
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec, SpecialFieldDep
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
@@ -17,7 +17,7 @@ from metaxy.definitions.mapping import SpecificFieldsMapping
 from metaxy.definitions.names import ColumnNames, as_items, differing_by_case, repeated
 from metaxy.definitions.strictness import refuse
 from metaxy.errors import DefinitionError, did_you_mean
-from metaxy.hashing import DEFAULT_TRUNCATION_LENGTH, digest_parts
+from metaxy.hashing import digest_parts
 
 
 def _as_dep(item: Any) -> Any:
@@ -137,12 +137,12 @@ class FeatureSpec(BaseModel):
     @property
     def code_version(self) -> str:
         """Hash of the code versions of all fields, as long as the active configuration says."""
-        return self.code_version_at(active_hash_length())
+        return self.code_version_at(context.settings().hash_truncation_length)
 
     @property
     def feature_spec_version(self) -> str:
         """Hash of everything in the spec, as long as the active configuration says."""
-        return self.version_at(active_hash_length())
+        return self.version_at(context.settings().hash_truncation_length)
 
     def code_version_at(self, length: int) -> str:
         """Return the hash of the code versions of all fields.
@@ -167,9 +167,3 @@ class FeatureSpec(BaseModel):
 
 
 FeatureSpecWithIDColumns: TypeAlias = FeatureSpec
-
-
-def active_hash_length() -> int:
-    """Return the hash length of the active configuration, for versions that are read without naming a length."""
-    config = active_config()
-    return config.hash_truncation_length if config else DEFAULT_TRUNCATION_LENGTH

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from metaxy.config import MetaxyConfig
 from metaxy.config.secrets import mask_text
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency, short_path
 from metaxy.project.loading import (
@@ -21,7 +22,6 @@ from metaxy.project.loading import (
     package_entry_points,
 )
 from metaxy.project.locked import LockFile, load_lock_file, warn_about_drift
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 
 State = Literal["fine", "note", "problem"]

@@ -10,11 +10,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from metaxy.config import MetaxyConfig, current_settings
+from metaxy.config import MetaxyConfig, current_config
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.project.distributions import canonical_name, dependency_closure
 from metaxy.project.locked import load_lock_file, warn_about_drift
 from metaxy.project.modules import load_into
-from metaxy.registry import FeatureGraph, current_graph
 
 DEFAULT_ENTRY_POINT_GROUP: Final = "metaxy.project"
 VARIABLE_PREFIX: Final = "METAXY_ENTRYPOINT"
@@ -80,7 +80,7 @@ def load_features(
     if _loading.get():
         return graph
     with _loading_once():
-        load_entrypoints(current_settings().entrypoints if entrypoints is None else entrypoints)
+        load_entrypoints(current_config().entrypoints if entrypoints is None else entrypoints)
         if load_packages:
             load_package_entrypoints(package_entrypoint_group, filter_project=filter_project)
         if load_env:

@@ -11,7 +11,8 @@ from operator import or_
 from pathlib import Path
 from typing import NamedTuple
 
-from metaxy.config import current_settings
+from metaxy import context
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.dag.snapshot import SerializedFeature, serialize
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
@@ -24,7 +25,6 @@ from metaxy.errors import (
     warn_user,
 )
 from metaxy.project.locked import LockedData, LockedFeature, LockedFeatureInfo, LockFile
-from metaxy.registry import FeatureGraph, current_graph
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.records import decoded
 from metaxy.store.system.storage import SystemTableStorage
@@ -117,7 +117,7 @@ def _lock(store: MetadataStore, exclude_project: str | None, selection: FeatureS
         names = ", ".join(map(str, missing))
         message = f"features not found in metadata store {store!r}: {names}; push the projects that define them to it"
         raise FeatureNotFoundError(message, keys=missing)
-    length = current_settings().hash_truncation_length
+    length = context.settings().hash_truncation_length
     features = {str(key): _locked(graph, key, versions[key], length) for key in sorted(versions)}
     return LockFile(features=features)
 
@@ -145,15 +145,15 @@ def _parents_of(graph: FeatureGraph, keys: Iterable[FeatureKey]) -> set[FeatureK
 
 def _locked(graph: FeatureGraph, key: FeatureKey, pushed: str, length: int) -> LockedFeature:
     """Return the entry of a feature, if it has the version here that it had when it was pushed."""
-    here = graph.feature_version(key, len(pushed))
+    here = graph.get_feature_version(key, len(pushed))
     if here != pushed:
         project = graph.get_feature_definition(key).project
         raise MetaxyInvariantViolationError(
             f"feature {key} was pushed with version {pushed}, but has {here} with the features that it depends on as "
             f"they were pushed last; push project {project!r} again"
         )
-    plain = serialize(graph.get_feature_definition(key), graph.feature_version(key, length), length)
-    return _entry(plain, graph.field_versions(key, length))
+    plain = serialize(graph.get_feature_definition(key), graph.get_feature_version(key, length), length)
+    return _entry(plain, graph.get_feature_version_by_field(key, length))
 
 
 def _entry(plain: SerializedFeature, fields: Mapping[str, str]) -> LockedFeature:

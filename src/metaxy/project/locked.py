@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metaxy.config import MetaxyConfig
 from metaxy.config.entries import without_none
 from metaxy.config.problems import first_problem
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
@@ -20,7 +21,6 @@ from metaxy.errors import (
     short_path,
     warn_user,
 )
-from metaxy.registry import FeatureGraph, current_graph
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -158,6 +158,6 @@ def _version_now(graph: FeatureGraph, key: str, length: int) -> str | None:
     if definition is None or not definition.is_external:
         return None
     try:
-        return graph.feature_version(key, length)
+        return graph.get_feature_version(key, length)
     except MetaxyMissingFeatureDependency:
         return None

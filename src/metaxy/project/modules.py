@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from metaxy.config.problems import first_problem
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import EntrypointLoadError, MetaxyError, did_you_mean, short_path
-from metaxy.registry import FeatureGraph
 
 Loaded = TypeVar("Loaded")
 _NEVER_TO_BLAME: Final = sys.stdlib_module_names | {"metaxy", "pydantic"}

@@ -14,6 +14,7 @@ import narwhals as nw
 import polars as pl
 from typing_extensions import Self
 
+from metaxy import context
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import (
     BufferedWriterError,
@@ -264,7 +265,7 @@ class BufferedMetadataWriter:
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with self._scope.graph.use(), self._scope.settings.use():
+        with self._scope.graph.use(), context.using_settings(self._scope.settings):
             while puts := self._take():
                 try:
                     written = self._write(self._merged(puts))

@@ -5,6 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.versions import feature_version
 from metaxy.definitions.definition import FeatureDefinition, OnVersionMismatch
 from metaxy.definitions.keys import FeatureKey
@@ -16,7 +17,6 @@ from metaxy.errors import (
     UnresolvedExternalFeatureWarning,
     warn_user,
 )
-from metaxy.registry import FeatureGraph
 from metaxy.store.scope import Scope
 from metaxy.store.system.storage import SystemTableStorage
 
@@ -105,7 +105,7 @@ def _load(system: SystemTableStorage, graph: FeatureGraph, asked: FeatureSelecti
 def _field_versions(graph: FeatureGraph, key: FeatureKey, length: int) -> Versions | None:
     """Return the version of each field, None where a feature that they depend on is unknown."""
     try:
-        return graph.field_versions(key, length)
+        return graph.get_feature_version_by_field(key, length)
     except MetaxyMissingFeatureDependency:
         return None
 

@@ -1,7 +1,7 @@
 """Stores to read from what is missing in the first one; names are resolved when they are first needed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from typing_extensions import Self
 
@@ -9,8 +9,15 @@ from metaxy.errors import InvalidConfigError
 from metaxy.hashing import HashAlgorithm
 
 if TYPE_CHECKING:
-    from metaxy.config import MetaxyConfig
     from metaxy.store.store import MetadataStore
+
+
+@runtime_checkable
+class StoreSource(Protocol):
+    """What stores are looked up in by their names: a configuration."""
+
+    def get_store(self, name: str) -> "MetadataStore":
+        """Build the store of this name."""
 
 
 class FallbackStoreList(Sequence["MetadataStore"]):
@@ -24,7 +31,7 @@ class FallbackStoreList(Sequence["MetadataStore"]):
         self,
         entries: "Iterable[MetadataStore | str] | None" = None,
         *,
-        config: "MetaxyConfig | None" = None,
+        config: "StoreSource | None" = None,
         parent_hash_algorithm: HashAlgorithm | None = None,
     ) -> None:
         self._entries: list[MetadataStore | str] = list(entries or ())

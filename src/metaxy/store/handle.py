@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Self
 
-from metaxy.config import MetaxyConfig, current_settings
+from metaxy import context
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
 from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
-from metaxy.store.fallback import FallbackStoreList
+from metaxy.store.fallback import FallbackStoreList, StoreSource
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
 from metaxy.versioning.engine import Engine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def creates_tables(given: bool | None) -> bool:
     """Return whether a store may create tables: what it was told, else what the configuration says."""
-    return current_settings().auto_create_tables if given is None else given
+    return context.settings().auto_create_tables if given is None else given
 
 
 class StoreHandle:
@@ -84,7 +84,7 @@ class StoreHandle:
     @property
     def hash_truncation_length(self) -> int:
         """How many characters of hashes are kept: a setting of the configuration."""
-        return current_settings().hash_truncation_length
+        return context.settings().hash_truncation_length
 
     @property
     def qualified_class_name(self) -> str:
@@ -119,9 +119,9 @@ class StoreHandle:
         options = {**config.given(), **kwargs}
         if config.fallback_stores:
             algorithm = options.get("hash_algorithm") or cls.default_hash_algorithm
-            names = FallbackStoreList(
-                config.fallback_stores, config=MetaxyConfig.get(), parent_hash_algorithm=algorithm
-            )
+            active: object = context.active_settings()
+            source = active if isinstance(active, StoreSource) else None
+            names = FallbackStoreList(config.fallback_stores, config=source, parent_hash_algorithm=algorithm)
             options.setdefault("fallback_stores", names)
         return cls(**options)
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 
+from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
-from metaxy.registry import current_graph
 from metaxy.store.deleting import Deletion, count_rows_to_delete
 from metaxy.store.handle import StoreHandle
 from metaxy.store.reading import Found, find, shown_schema

@@ -35,7 +35,7 @@ def refuse_other_hash_settings(found: Found, definition: FeatureDefinition, scop
         return
     stored = collect_to_polars(frame.select(METAXY_FEATURE_VERSION).unique()).get_column(METAXY_FEATURE_VERSION)
     for other in stored.drop_nulls():
-        if other == scope.graph.feature_version(definition.key, len(other)):
+        if other == scope.graph.get_feature_version(definition.key, len(other)):
             algorithm = _algorithm_of(frame.filter(version == other), definition, len(other)) or scope.algorithm
             raise HashSettingsMismatchError(
                 f"feature {definition.key} has rows in {found.store!r}, but they were hashed with {algorithm.value} "

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
-from metaxy.registry import FeatureGraph
 from metaxy.store.given import given_frame
 from metaxy.store.scope import Scope
 from metaxy.store.snapshots import recorded_graph
@@ -57,7 +57,7 @@ def _pushed_graph(store: "MetadataStore", scope: Scope, key: FeatureKey, version
         )
     row = snapshots.row(0, named=True)
     graph = recorded_graph(store, row[c.METAXY_PROJECT_VERSION], row[COL_PROJECT])
-    if graph.feature_version(key, scope.hash.length) != version:
+    if graph.get_feature_version(key, scope.hash.length) != version:
         raise DefinitionError(
             f"feature {key}: version {version!r} was pushed, but its parents in other projects or the hash settings "
             "have changed since; pass the graph that has it as `graph=`"

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from metaxy.config import MetaxyConfig, current_settings
+from metaxy import context
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.hashing import HashAlgorithm, HashSettings
-from metaxy.registry import FeatureGraph, current_graph
+from metaxy.settings import Settings
 from metaxy.versioning.codec import Form
 
 
@@ -16,13 +17,13 @@ class Scope:
     """The graph and the settings that one call of a verb works with."""
 
     graph: FeatureGraph
-    settings: MetaxyConfig
+    settings: Settings
     algorithm: HashAlgorithm
 
     @classmethod
     def current(cls, algorithm: HashAlgorithm) -> "Scope":
         """Take the active graph and configuration."""
-        return cls(current_graph(), current_settings(), algorithm)
+        return cls(current_graph(), context.settings(), algorithm)
 
     @property
     def hash(self) -> HashSettings:
@@ -40,8 +41,8 @@ class Scope:
 
     def version(self, key: FeatureKey) -> str:
         """Return the current version of a feature."""
-        return self.graph.feature_version(key, self.hash.length)
+        return self.graph.get_feature_version(key, self.hash.length)
 
     def project_version(self, definition: FeatureDefinition) -> str:
         """Return the version of the project that a write belongs to."""
-        return self.graph.version_of_project(self.settings.project or definition.project, self.hash.length)
+        return self.graph.get_project_version(self.settings.project or definition.project, self.hash.length)

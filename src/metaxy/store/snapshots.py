@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.dag.diff import GraphDiff, merge, merged_struct
 from metaxy.dag.focus import GraphWalker
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.view import GraphData, GraphNode
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import SnapshotError, did_you_mean
-from metaxy.registry import FeatureGraph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_FEATURE_KEY
 

@@ -8,8 +8,8 @@ import narwhals as nw
 from typing_extensions import Unpack
 
 from metaxy._old_names import with_old_names
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.registry import FeatureGraph
 from metaxy.storage.port import Optimizable
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.copying import CopyRequest, copy_features

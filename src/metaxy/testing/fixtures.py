@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metaxy.config import MetaxyConfig
-from metaxy.registry import FeatureGraph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.testing.environment import env_override, no_metaxy_variables
 from metaxy.testing.project import TempMetaxyProject

@@ -22,8 +22,8 @@ from typing_extensions import Self
 from metaxy import context
 from metaxy.cli.app import main
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.project.loading import load_entrypoints
-from metaxy.registry import FeatureGraph
 from metaxy.store.store import MetadataStore
 from metaxy.testing.environment import env_override, no_metaxy_variables
 
@@ -220,14 +220,14 @@ def _body(function: Callable[[], object]) -> str:
 
 @contextmanager
 def _keeping_global_config() -> Iterator[None]:
-    before = contextvars.Context().run(context.active_config)  # an empty context has no configuration of its own
+    before = contextvars.Context().run(context.active_settings)  # an empty context has no configuration of its own
     try:
         yield
     finally:
-        context.set_global_config(before)
+        context.set_global_settings(before)
 
 
 def _main_in_new_graph(args: Sequence[str]) -> int:
-    context.set_global_config(None)
+    context.set_global_settings(None)
     with FeatureGraph().use():
         return main(args)

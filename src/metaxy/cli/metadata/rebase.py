@@ -11,9 +11,9 @@ from metaxy.cli.output import done, progress, say
 from metaxy.cli.selection import known_feature
 from metaxy.cli.workspace import workspace
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import did_you_mean
-from metaxy.registry import FeatureGraph
 from metaxy.store.information import count_lazy_rows
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from metaxy.dag.focus import GraphWalker, with_parents
 from metaxy.dag.render.config import RenderConfig, Theme
-from metaxy.dag.view import GraphData, GraphNode, VersionedGraph
+from metaxy.dag.view import FeatureGraph, GraphData, GraphNode
 
 
 def shown_part(view: GraphData, config: RenderConfig) -> GraphData:
@@ -30,7 +30,7 @@ class BaseRenderer(ABC):
 
     def __init__(
         self,
-        graph: VersionedGraph | None = None,
+        graph: FeatureGraph | None = None,
         config: RenderConfig | None = None,
         graph_data: GraphData | None = None,
         theme: Theme | None = None,

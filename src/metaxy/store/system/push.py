@@ -54,8 +54,8 @@ def prepare_push(store: "MetadataStore", scope: Scope, project: str | None, tags
     """
     given = checked_tags(tags)
     project = project_to_push(scope, project)
-    features = scope.graph.snapshot(project, scope.hash.length)
-    project_version = scope.graph.version_of_project(project, scope.hash.length)
+    features = scope.graph.to_snapshot(project=project, length=scope.hash.length)
+    project_version = scope.graph.get_project_version(project, scope.hash.length)
     rows = scan_rows(store, FEATURE_VERSIONS)
     last = last_push(rows, project)
     now = _recording_time(store.clock.now(), last)

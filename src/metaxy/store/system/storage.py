@@ -9,12 +9,12 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_PROJECT_VERSION
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.snapshot import PushResult
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, coerce_to_feature_key
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import SnapshotError, did_you_mean
-from metaxy.registry import FeatureGraph
 from metaxy.store.system.history import IDENTITY, newest, of_version, snapshots, versions_of
 from metaxy.store.system.push import prepare_push
 from metaxy.store.system.records import Event, decoded
@@ -112,7 +112,7 @@ class SystemTableStorage:
                 raise ValueError("current=False needs project_version; read_graph_snapshots() lists those recorded")
             scope = self.store._scope("r")
             project = project or scope.settings.project or scope.graph.project
-            project_version = scope.graph.version_of_project(project, scope.hash.length)
+            project_version = scope.graph.get_project_version(project, scope.hash.length)
         return newest(of_version(self._rows(), project_version, project), IDENTITY, COLUMNS)
 
     def load_graph_from_snapshot(self, project_version: str, project: str | None = None) -> FeatureGraph:
