@@ -1,11 +1,14 @@
 """One run of tests has one server of each kind, started when a test first asks, see `tests/services/running.py`."""
 
 import pytest
+from hypothesis import settings
 from tests.services import running
 from tests.stores import IN_DEPTH
 
 
 def pytest_configure() -> None:
+    settings.register_profile("tests", deadline=None)  # other work on the machine makes no test wrong
+    settings.load_profile("tests")
     running.begin()
 
 
