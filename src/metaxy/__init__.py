@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from metaxy import _moved, _old_names
+from metaxy import _lazy, _moved
 
 if TYPE_CHECKING:
     from metaxy._markers import experimental
@@ -188,7 +188,7 @@ def _load(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("metaxy")
     if name in _HOMES:
-        return _old_names.resolve(f"{_HOMES[name]}:{name}")
+        return _lazy.resolve(f"{_HOMES[name]}:{name}")
     if f"metaxy.{name}" in _moved.MOVED:  # metaxy 0.1 imported its modules itself, so `mx.metadata_store` was there
         return importlib.import_module(f"metaxy.{name}")
     raise AttributeError(f"module 'metaxy' has no attribute {name!r}", name=name, obj=sys.modules[__name__])

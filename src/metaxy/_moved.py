@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-from metaxy._old_names import resolve
+from metaxy._lazy import resolve
 from metaxy.errors import MovedMetadataStoreWarning, warn_user
 
 # Old module → the modules, or `module:object`, that have its names; searched in this order.

@@ -3,8 +3,9 @@
 Each is loaded from `metaxy.compat` when someone asks for it. To keep one more, add a row.
 """
 
-import importlib
 from typing import Any, Final, TypeVar
+
+from metaxy._lazy import resolve
 
 C = TypeVar("C", bound=type)
 
@@ -66,14 +67,3 @@ def with_old_names(cls: C) -> C:
     for name, target in OLD_NAMES[cls.__name__].items():
         setattr(cls, name, OldName(target))
     return cls
-
-
-def resolve(target: str) -> Any:
-    """Return the module, or the object in a module, that a target names.
-
-    >>> resolve("metaxy.hashing:MIN_TRUNCATION_LENGTH")
-    8
-    """
-    module, _, name = target.partition(":")
-    place = importlib.import_module(module)
-    return getattr(place, name) if name else place

@@ -11,7 +11,18 @@ ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 # Lowest first. A module may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "columns", "hashing", "environment", "settings", "context", "printable", "_markers", "_old_names"),
+    (
+        "errors",
+        "columns",
+        "hashing",
+        "environment",
+        "settings",
+        "context",
+        "printable",
+        "_lazy",
+        "_markers",
+        "_old_names",
+    ),
     ("definitions",),
     ("dag",),
     ("versioning",),

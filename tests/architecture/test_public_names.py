@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.tree import modules
 
 import metaxy as mx
-from metaxy import _moved, _old_names
+from metaxy import _lazy, _moved
 from metaxy.errors import MovedMetadataStoreWarning
 
 # Old path → a name that users take from it, and where that is now.
@@ -187,9 +187,7 @@ def test_old_paths_are_no_files() -> None:
 
 
 def test_all_targets_exist() -> None:
-    assert {
-        target for targets in _moved.MOVED.values() for target in targets if not _old_names.resolve(target)
-    } == set()
+    assert {target for targets in _moved.MOVED.values() for target in targets if not _lazy.resolve(target)} == set()
 
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.MovedMetadataStoreWarning")

@@ -1,7 +1,7 @@
 """Stores to read from what is missing in the first one; names are resolved when they are first needed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, overload
 
 from typing_extensions import Self
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
 
 
-@runtime_checkable
+CONFIGURATION: Final = "metaxy.config:MetaxyConfig"  # it stands above the store, and gives stores by their names
+
+
 class StoreSource(Protocol):
     """What stores are looked up in by their names: a configuration."""
 

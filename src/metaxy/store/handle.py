@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import Self
 
 from metaxy import context
+from metaxy._lazy import resolve
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
 from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
-from metaxy.store.fallback import FallbackStoreList, StoreSource
+from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
 from metaxy.versioning.engine import Engine
@@ -119,8 +120,7 @@ class StoreHandle:
         options = {**config.given(), **kwargs}
         if config.fallback_stores:
             algorithm = options.get("hash_algorithm") or cls.default_hash_algorithm
-            active: object = context.active_settings()
-            source = active if isinstance(active, StoreSource) else None
+            source: StoreSource = resolve(CONFIGURATION).get()
             names = FallbackStoreList(config.fallback_stores, config=source, parent_hash_algorithm=algorithm)
             options.setdefault("fallback_stores", names)
         return cls(**options)
