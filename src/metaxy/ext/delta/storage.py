@@ -18,6 +18,7 @@ from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, TableNotFoundError
 from metaxy.ext.delta.files import Place, as_files
+from metaxy.ext.delta.scan import OpenTable, scan_table
 from metaxy.ext.rooted import Rooted
 from metaxy.storage.files import check_reachable, kept_for, one_line, partition_columns, remove_folder, reported
 from metaxy.storage.nested_types import with_leaves
@@ -68,9 +69,9 @@ class DeltaStorage(Rooted):
         if self.is_local:
             check_reachable(Path(self.uri(key), "_delta_log"))
 
-    def _table(self, key: FeatureKey) -> DeltaTable:
+    def _table(self, key: FeatureKey) -> OpenTable:
         with self._errors(key):
-            return DeltaTable(self.uri(key), storage_options=self.storage_options or None)
+            return OpenTable(self.uri(key), storage_options=self.storage_options or None)
 
     @contextmanager
     def _errors(self, key: FeatureKey) -> Iterator[None]:
@@ -84,7 +85,7 @@ class DeltaStorage(Rooted):
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current state, lazily."""
         with self._errors(key):
-            frame = nw.from_native(pl.scan_delta(self._table(key)))
+            frame = nw.from_native(scan_table(self._table(key)))
             schema = frame.collect_schema()
             return Scan(frame, schema, by_field=by_field_forms(schema))
 
@@ -128,7 +129,7 @@ class DeltaStorage(Rooted):
         if condition is None:
             table.delete()
             return
-        rows = nw.from_native(pl.scan_delta(table))
+        rows = nw.from_native(scan_table(table))
         schema = rows.collect_schema()
         identity = [name for name in schema if not name.startswith("metaxy_") or name in ROW_IDENTITY]
         simple = [name for name in identity if not schema[name].is_nested()]

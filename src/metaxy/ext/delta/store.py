@@ -9,10 +9,14 @@ from pydantic import Field
 from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.delta.storage import DeltaStorage, Layout
+from metaxy.ext.rooted import BACKSLASH, CONTROL, ESCAPE, checked_root
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import PolarsEngine
+
+# delta-rs decodes paths once too often, and panics where it makes an address of such a sign.
+MISREAD = rf"{CONTROL}|{ESCAPE}|{BACKSLASH}|[\[\]^|]"
 
 
 class DeltaMetadataStoreConfig(MetadataStoreConfig):
@@ -53,7 +57,7 @@ class DeltaMetadataStore(MetadataStore):
     ) -> None:
         if layout not in get_args(Layout):
             raise InvalidConfigError(f"layout must be nested or flat, not {layout!r}")
-        self.root_path = absolute(str(root_path))
+        self.root_path = absolute(checked_root(str(root_path), "Delta Lake", misread=MISREAD))
         storage = DeltaStorage(self.root_path, layout, storage_options or {}, delta_write_options or {})
         super().__init__(storage=storage, engine=PolarsEngine(), **options)
 

@@ -15,7 +15,7 @@ from metaxy.ext.duckdb.extensions import ExtensionSpec, extension
 from metaxy.ext.duckdb.lake import LakeConnection, LakeStorage
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
-from metaxy.ext.ducklake.config import DuckLakeConfig
+from metaxy.ext.ducklake.config import DuckLakeConfig, database_path
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.handle import creates_tables
 from metaxy.store.store import MetadataStore
@@ -66,7 +66,7 @@ class DuckDBMetadataStore(MetadataStore):
         ducklake: DuckLakeConfig | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.database = str(database)
+        self.database = database_path(str(database))
         self._lake = _lake(ducklake, options.get("name"))
         prefix, create = table_prefix or "", creates_tables(options.get("auto_create_tables"))
         given = (self.database, config or {}, [extension(e) for e in extensions or ()], lock_timeout)

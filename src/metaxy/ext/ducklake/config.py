@@ -1,12 +1,15 @@
 """Where a DuckLake has its catalog and its files, as configuration."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import Self
 
 from metaxy._old_names import with_old_names
+from metaxy.errors import InvalidConfigError
 from metaxy.ext.ducklake.sql import NAME, build_secret_sql
 
 DEFAULT_ALIAS = "ducklake"
@@ -15,6 +18,28 @@ Option = bool | int | float | str
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Options = dict[Name, Option]
 Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+def database_path(path: str) -> str:
+    """Return the path of a DuckDB file, once it is clear that DuckDB finds its log again.
+
+    Raises:
+        InvalidConfigError: if a folder has a question mark; DuckDB would look for the log in a folder of another name.
+
+    >>> database_path("features.duckdb")
+    'features.duckdb'
+    """
+    if "://" not in path and "?" in str(Path(path).parent):
+        raise InvalidConfigError(f"{path!r}: DuckDB misreads '?' in the name of a folder; choose another folder")
+    return path
+
+
+def _data_folder(path: str) -> str:
+    if os.sep != "\\" and "\\" in path:
+        raise InvalidConfigError(
+            f"{path!r}: DuckLake misreads a backslash in the name of a folder; choose another folder"
+        )
+    return path
 
 
 class _Part(BaseModel):
@@ -34,7 +59,7 @@ class DuckDBCatalogConfig(_Part):
     """A catalog in a DuckDB file: for one process at a time."""
 
     type: Literal["duckdb"] = "duckdb"
-    uri: Text = Field(description="path of the file")
+    uri: Annotated[Text, AfterValidator(database_path)] = Field(description="path of the file")
 
 
 @with_old_names
@@ -98,7 +123,7 @@ class LocalStorageConfig(_Part):
     """Files in a folder."""
 
     type: Literal["local"] = "local"
-    path: Text = Field(description="the folder")
+    path: Annotated[Text, AfterValidator(_data_folder)] = Field(description="the folder")
 
     def resolved_path(self) -> str:
         """Return where the files are."""

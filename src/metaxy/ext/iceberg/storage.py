@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
 import narwhals as nw
 import polars as pl
@@ -25,6 +26,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
 from pyiceberg.table import Table
+from sqlalchemy import URL
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from metaxy.columns import METAXY_FEATURE_VERSION
@@ -105,8 +107,7 @@ class IcebergStorage:
             properties = {"warehouse": self.warehouse, **self.properties}
             if database:
                 database.parent.mkdir(parents=True, exist_ok=True)
-                own = {"type": "sql", "uri": f"sqlite:///{database}?timeout=60", "warehouse": database.parent.as_uri()}
-                properties = own | self.properties
+                properties = _own_catalog(database) | self.properties
             self._catalog = retried(lambda: load_catalog(self.catalog_name, **properties), _created_meanwhile, 10)
 
     def close(self) -> None:
@@ -253,6 +254,17 @@ class IcebergStorage:
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"identifier": ".".join(self.identifier(key))}
+
+
+def _own_catalog(database: Path) -> dict[str, str]:
+    """Say where a catalog in the warehouse is, and the warehouse: PyIceberg takes the latter's address as it is.
+
+    It would cut an address at `?` and `#`, but not a path.
+    """
+    folder = str(database.parent)
+    warehouse = folder if set("?#") & set(folder) else unquote(database.parent.as_uri())
+    uri = URL.create("sqlite", database=database.as_uri(), query={"timeout": "60", "uri": "true"})
+    return {"type": "sql", "uri": uri.render_as_string(), "warehouse": warehouse}
 
 
 def _rows(table: Table) -> pl.LazyFrame:

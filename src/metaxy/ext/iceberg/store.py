@@ -10,6 +10,7 @@ from pyiceberg.catalog import Catalog
 from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.iceberg.storage import IcebergStorage
+from metaxy.ext.rooted import checked_root
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import PolarsEngine
@@ -56,7 +57,8 @@ class IcebergMetadataStore(MetadataStore):
         auto_create_namespace: bool = True,
         **options: Any,
     ) -> None:
-        self.warehouse = _absolute(str(warehouse), catalog_properties or {})
+        given = checked_root(str(warehouse), "Iceberg", decodes=False)
+        self.warehouse = _absolute(given, catalog_properties or {})
         storage = IcebergStorage(
             self.warehouse, namespace, catalog_name, catalog_properties or {}, create_namespace=auto_create_namespace
         )

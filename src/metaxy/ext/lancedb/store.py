@@ -9,6 +9,7 @@ from pydantic import Field
 from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.lancedb.storage import LanceStorage
+from metaxy.ext.rooted import checked_root
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
@@ -56,7 +57,7 @@ class LanceDBMetadataStore(MetadataStore):
                 f"{mask_text(str(uri))} is a database of LanceDB Cloud, whose tables cannot be read lazily; give a "
                 "folder or a bucket"
             )
-        self.uri = absolute(str(uri))
+        self.uri = absolute(checked_root(str(uri), "Lance"))
         connection = dict(connect_kwargs or {})
         merged = {**(connection.pop("storage_options", None) or {}), **(storage_options or {})}
         self._connection_options = connection
