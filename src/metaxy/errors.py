@@ -86,6 +86,7 @@ __all__ = [
     "TableNotFoundError",
     "UnknownFeatureError",
     "UnresolvedExternalFeatureWarning",
+    "UntypedColumnWarning",
     "VersioningEngineMismatchError",
     "did_you_mean",
     "short_path",
@@ -330,6 +331,10 @@ class LockFileMissingWarning(MetaxyWarning):
 
 class ExtraProvenanceFieldWarning(MetaxyWarning):
     """A by-field column has members that are not fields of the feature; they are not stored."""
+
+
+class UntypedColumnWarning(MetaxyWarning):
+    """A column holds only empty lists or the like, which do not say their type; it is not stored."""
 
 
 class InvalidStoredFeatureWarning(MetaxyWarning):

@@ -202,6 +202,12 @@ def _an_unknown_member_of_several(store: MetadataStore) -> None:
     store.write_multi({"up": rows(other="2")})  # here
 
 
+@gives("UntypedColumnWarning")
+def _empty_lists(store: MetadataStore) -> None:
+    place("up")
+    store.write("up", rows().with_columns(tags=pl.lit([])))  # here
+
+
 @gives("MetaxyColumnMissingWarning")
 def _no_provenance(store: MetadataStore) -> None:
     place("up")

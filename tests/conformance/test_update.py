@@ -460,6 +460,20 @@ def test_db08_a_lazy_update_runs_nothing_before_it_is_collected(tmp_path: Path) 
         assert data_statements(store, lambda: lazy[1].collect()) == []
 
 
+def test_lazy_updates_of_samples_at_hand_outlive_the_block(make: StoreFactory) -> None:
+    define("video")
+    samples = rows(["1", "2"], id=["a", "b"], n=[1, 2])
+    with make().open("w") as store:
+        store.write("video", rows(id=["b", "c"]))
+        given: list[Any] = [samples, samples.lazy(), samples.to_arrow(), samples.to_pandas()]
+        updates = [store.resolve_update("video", samples=frame, lazy=True) for frame in given]
+        updates.append(store.resolve_update("video", samples=samples, lazy=True, versioning_engine="polars"))
+    for update in updates:
+        assert ids(update) == (["a"], ["b"], ["c"])
+        assert ids(update.collect()) == ids(update.to_polars()) == ids(update)
+        assert values(update.new, "id", "n") == [("a", 1)]
+
+
 def test_settings_of_the_moment_count(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))

@@ -6,6 +6,8 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+NOTHING = "metaxy_nothing"  # the member of a struct that stands in for one without members
+
 
 def parts_of(dtype: Any) -> Iterator[nw.dtypes.DType]:
     """Yield a Narwhals type and all types inside of it.
@@ -36,6 +38,51 @@ def first_with(
     return next(found, None)
 
 
+def is_untyped(dtype: Any) -> bool:
+    """Return whether a type, or a part of it, says nothing, as no value has told which type it is.
+
+    >>> is_untyped(nw.List(nw.Unknown())), is_untyped(nw.Struct({})), is_untyped(nw.List(nw.Int8()))
+    (True, True, False)
+    """
+    return any(isinstance(part, nw.Unknown) or part == nw.Struct({}) for part in parts_of(dtype))
+
+
+def typed(dtype: Any, known: Any = None) -> Any:
+    """Return a type whose parts that say nothing are those of a known type, or left out; None if nothing stays.
+
+    >>> typed(nw.List(nw.Unknown()), nw.List(nw.String())), typed(nw.List(nw.Unknown()))
+    (List(String), None)
+    >>> typed(nw.Struct({"a": nw.Int8(), "b": nw.Unknown()}))
+    Struct({'a': Int8})
+    """
+    if isinstance(dtype, nw.Unknown):
+        return known
+    if isinstance(dtype, nw.Struct):
+        return _typed_struct(dtype, known)
+    if isinstance(dtype, (nw.List, nw.Array)):
+        if known is not None and not isinstance(known, (nw.List, nw.Array)):
+            return dtype
+        inner = typed(dtype.inner, known and known.inner)
+        return inner and (nw.List(inner) if isinstance(dtype, nw.List) else nw.Array(inner, dtype.size))
+    if isinstance(dtype, nw.Map):
+        if known is not None and not isinstance(known, nw.Map):
+            return dtype
+        key, value = typed(dtype.key, known and known.key), typed(dtype.value, known and known.value)
+        return key and value and nw.Map(key, value)
+    return dtype
+
+
+def _typed_struct(dtype: nw.Struct, known: Any) -> Any:
+    if known is not None and not isinstance(known, (nw.Struct, nw.Map)):
+        return dtype
+    others = {m.name: m.dtype for m in known.fields} if isinstance(known, nw.Struct) else {}
+    if isinstance(known, nw.Map):
+        others = {m.name: known.value for m in dtype.fields}
+    members = {m.name: typed(m.dtype, others.get(m.name)) for m in dtype.fields}
+    kept = {name: member for name, member in members.items() if member is not None}
+    return nw.Struct(kept) if kept else known
+
+
 def with_leaves(dtype: Any, stored: Callable[[pl.DataType], pl.DataType]) -> pl.DataType:
     """Return a Polars type with other types in place of its flat ones, and with lists in place of arrays.
 
@@ -49,3 +96,40 @@ def with_leaves(dtype: Any, stored: Callable[[pl.DataType], pl.DataType]) -> pl.
     if isinstance(dtype, (pl.List, pl.Array)):
         return pl.List(with_leaves(dtype.inner, stored))
     return stored(dtype() if isinstance(dtype, type) else dtype)
+
+
+# -- types that say nothing, for engines that have none -------------------------------------------------------------
+
+
+def placeholder(dtype: Any) -> pl.DataType:
+    """Return a Polars type with text in place of parts that say nothing.
+
+    >>> placeholder(pl.List(pl.Null())), placeholder(pl.Struct({}))
+    (List(String), Struct({'metaxy_nothing': String}))
+    """
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({f.name: placeholder(f.dtype) for f in dtype.fields} or {NOTHING: pl.String()})
+    if isinstance(dtype, pl.Map):
+        return pl.Map(placeholder(dtype.key), placeholder(dtype.value))
+    if isinstance(dtype, pl.List):
+        return pl.List(placeholder(dtype.inner))
+    if isinstance(dtype, pl.Array):
+        return pl.Array(placeholder(dtype.inner), dtype.size)
+    return pl.String() if isinstance(dtype, pl.Null) else dtype
+
+
+def restored(value: pl.Expr, dtype: Any) -> pl.Expr:
+    """Turn a value of the type that stands in for another one back: a cast does not reach into lists."""
+    if isinstance(dtype, pl.Null):
+        return pl.lit(None)
+    if placeholder(dtype) == dtype:
+        return value
+    if isinstance(dtype, pl.List):
+        return value.list.eval(restored(pl.element(), dtype.inner))
+    if isinstance(dtype, pl.Array):
+        return restored(value.cast(pl.List(placeholder(dtype.inner))), pl.List(dtype.inner)).list.to_array(dtype.size)
+    if isinstance(dtype, pl.Map):
+        entries = pl.List(pl.Struct({"key": dtype.key, "value": dtype.value}))
+        return restored(value.cast(placeholder(entries)), entries).cast(dtype)
+    members = [restored(value.struct.field(f.name), f.dtype).alias(f.name) for f in dtype.fields]
+    return pl.when(value.is_not_null()).then(pl.struct(members)) if members else value.cast(dtype)

@@ -349,6 +349,12 @@ class BufferedMetadataWriter:
             key = coerce_to_feature_key(feature)
             if key in frames:
                 raise ValueError(f"feature {key} is given twice")
-            frames[key] = collect_to_polars(given_frame(frame, f"the frame for feature {key}"))
-            check_columns(self._scope.definition(key), nw.from_native(frames[key]).schema)
+            rows = collect_to_polars(given_frame(frame, f"the frame for feature {key}"))
+            try:
+                check_columns(self._scope.definition(key), nw.from_native(rows).schema)
+            except MetadataSchemaError:
+                if rows.height:
+                    raise
+            else:
+                frames[key] = rows
         return frames

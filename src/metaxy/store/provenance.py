@@ -43,7 +43,7 @@ def compute_provenance(store: "MetadataStore", scope: Scope, feature: Any, df: A
     forms = {column: form_of(schema[column]) for column in {v.column for v in recipe.inputs[0].versions}}
     by_field: dict[str, ByField] = {column: form for column, form in forms.items() if form}
     inputs = [Rows(rows, by_field=by_field, schema=schema)]
-    result = Result(engine, recipe, inputs, None, scope.shape, shows_polars(engine, frame))
+    result = Result(engine, recipe, inputs, None, scope.shape, shows_polars(engine, frame), untyped={})
     computed: Frame = result.eager().new if isinstance(frame, nw.DataFrame) else result.lazy().new
     return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()
 

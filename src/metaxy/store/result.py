@@ -1,5 +1,6 @@
 """From the flat rows of a recipe to the three frames that the user sees."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.errors import MetadataSchemaError
 from metaxy.store.repeats import without_repeats
+from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.codec import ByField, Form
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
@@ -21,7 +23,7 @@ class Result:
     """A recipe with the rows it runs on; shows what comes out.
 
     ``by_field`` is the form in which users see versions by field. ``in_polars`` shows Polars frames even where the
-    engine answers in Arrow.
+    engine answers in Arrow. ``untyped`` are columns of samples that something else stands in for.
     """
 
     engine: Engine
@@ -30,6 +32,7 @@ class Result:
     current: Rows | None
     by_field: Form
     in_polars: bool
+    untyped: Mapping[str, pl.DataType]
 
     # -- columns -------------------------------------------------------------------------------------------------------
 
@@ -86,7 +89,8 @@ class Result:
             return nw.from_native(show_arrow(table, [status], shown), eager_only=True)
 
         orphaned = show(ORPHANED, self.stored or self.expected)
-        increment = Increment(show(NEW, self.expected), show(STALE, self.expected), orphaned)
+        new, stale = (without_placeholders(show(status, self.expected), self.untyped) for status in (NEW, STALE))
+        increment = Increment(new, stale, orphaned)
         return increment.with_expected(changes.expected, self._sample_columns())
 
     def without_repeats(self) -> "Result":
@@ -114,8 +118,8 @@ class Result:
         show = self.engine.show
         # A broken row stays visible, as new, with NULL versions: writing it is refused.
         return LazyIncrement(
-            new=show(flat, [NEW, BROKEN], self.expected),
-            stale=show(flat, [STALE], self.expected),
+            new=without_placeholders(show(flat, [NEW, BROKEN], self.expected), self.untyped),
+            stale=without_placeholders(show(flat, [STALE], self.expected), self.untyped),
             orphaned=show(flat, [ORPHANED], self.stored or self.expected),
             input=self._input(),
             compute=self.eager,

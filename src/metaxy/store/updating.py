@@ -26,7 +26,7 @@ from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.reading import Found, find, read_rows
 from metaxy.store.result import Result, shows_polars
 from metaxy.store.scope import Scope
-from metaxy.store.writing import without_empty_columns
+from metaxy.store.untyped import says_nothing, with_placeholders
 from metaxy.versioning.build import Known, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
@@ -105,6 +105,8 @@ class Update:
         self.plan = scope.graph.get_feature_plan(definition.key)
         self.current = self._find_current()
         self.parents = {} if request.samples is not None else self._find_parents()
+        samples = request.samples
+        self.no_samples = not self.parents and (samples is None or says_nothing(samples, definition))
 
     # -- tables --------------------------------------------------------------------------------------------------------
 
@@ -133,10 +135,24 @@ class Update:
     def run(self, *, lazy: bool) -> Increment | LazyIncrement:
         """Resolve the update, at once or lazily."""
         result = self._result()
+        if lazy and not self._may_be_lazy:
+            increment = self._eager(result)
+            new, stale, orphaned = map(as_lazy, increment)
+            return LazyIncrement(new=new, stale=stale, orphaned=orphaned, compute=lambda: increment)
         if lazy:
             self._refuse_other_settings(self.spec.key, *self.parents)
             return (result.without_repeats() if self._repeats_samples() else result).lazy()
         return self._eager(result)
+
+    @property
+    def _may_be_lazy(self) -> bool:
+        """Whether views of this update can be collected wherever its samples can.
+
+        Views of a database end when its store is closed, and samples at hand do not.
+        """
+        samples = self.request.samples
+        in_database = isinstance(samples, nw.LazyFrame) and not samples.implementation.is_polars()
+        return samples is None or in_database or isinstance(self.store.engine, PolarsEngine)
 
     def count(self) -> tuple[Tally, LazyIncrement]:
         """Count the samples in one statement, and return the increment for whoever wants to see them."""
@@ -148,8 +164,9 @@ class Update:
     def _result(self) -> Result:
         current = self._known(self.spec.key, self.current) if self.current else None
         compare = not self.request.skip_comparison
+        untyped: Mapping[str, pl.DataType] = {}
         if self.request.samples is not None or not self.parents:
-            samples = self._nothing() if self.request.samples is None else self._samples(self.request.samples)
+            samples, untyped = self._samples()
             schema = samples.collect_schema()
             check_conditions(f"the samples for feature {self.spec.key}", self._own, list(schema))
             recipe = build_given_recipe(self.spec, schema, self.scope.hash, current=current, compare=compare)
@@ -168,7 +185,7 @@ class Update:
             inputs = [self._parent_rows(coerce_to_feature_key(step.feature)) for step in recipe.inputs]
         engine, inputs = self._place(inputs)
         in_polars = shows_polars(engine, self.request.samples)
-        return Result(engine, recipe, inputs, self._current_rows(), self.scope.shape, in_polars)
+        return Result(engine, recipe, inputs, self._current_rows(), self.scope.shape, in_polars, untyped)
 
     def _eager(self, result: Result) -> Increment:
         """Run at once; tables are only looked at again if nothing in them counted."""
@@ -209,28 +226,30 @@ class Update:
             ids, filters=filters, renamed_filters=tuple(dep.filters), rename=dict(dep.rename or {})
         )
 
-    def _samples(self, samples: Frame) -> nw.LazyFrame[Any]:
-        samples = without_empty_columns(samples, self.definition)
-        schema = samples.collect_schema()
-        if METAXY_PROVENANCE_BY_FIELD not in schema:
+    def _samples(self) -> tuple[nw.LazyFrame[Any], Mapping[str, pl.DataType]]:
+        """Return the samples where they are computed, and the types of columns that something stands in for."""
+        if self.no_samples or self.request.samples is None:
+            return self._nothing(), {}
+        samples, untyped = with_placeholders(self.request.samples, self.definition)
+        if METAXY_PROVENANCE_BY_FIELD not in samples.collect_schema():
             fields = ", ".join(f.key.to_struct_key() for f in self.spec.fields)
             raise MetadataSchemaError(
                 f"feature {self.spec.key}: the samples lack {METAXY_PROVENANCE_BY_FIELD}, a struct with one version "
                 f"(text) per field: {fields}"
             )
         if self.request.versioning_engine == "polars":
-            return as_lazy(samples)
-        return self.store.engine.take(samples)
+            return as_lazy(samples), untyped
+        return self.store.engine.take(samples), untyped
 
     def _repeats_samples(self) -> bool:
         """Return whether samples that are at hand may occur twice; those of a database are counted by their update."""
         samples = self.request.samples
-        if not isinstance(samples, nw.DataFrame):
+        if self.no_samples or not isinstance(samples, nw.DataFrame):
             return False
         return rows_that_may_repeat(collect_to_polars(samples.select(self.spec.id_columns))) is not None
 
     def _nothing(self) -> nw.LazyFrame[Any]:
-        """Return no expected rows: all parents are optional, and none has a table yet.
+        """Return no expected rows, as there are no samples, or all parents are optional and none has a table yet.
 
         Where the feature has no table either, nothing says which types the IDs have.
         """
@@ -245,8 +264,7 @@ class Update:
 
     def _place(self, inputs: Sequence[Rows]) -> tuple[Engine, list[Rows]]:
         """Choose the database where all rows are in it, else Polars, saying why."""
-        nothing_known = not (self.parents or self.current) and self.request.samples is None
-        if self.request.versioning_engine == "polars" or nothing_known:
+        if self.request.versioning_engine == "polars" or (self.no_samples and not self.current):
             return PolarsEngine(), list(inputs)
         reason = self._reason_to_leave()
         if reason is None:

@@ -29,6 +29,7 @@ from metaxy.store.given import given_frame
 from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.repeats import without_repeats
 from metaxy.store.scope import Scope
+from metaxy.store.untyped import has_rows, says_nothing, with_known_types
 from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
@@ -67,23 +68,42 @@ def prepare(
     """Turn a frame into rows for the table of a feature; nothing is stored yet.
 
     Columns in: IDs, user columns, ``metaxy_provenance_by_field``; other system columns if the user has them.
-    Columns out: the same user columns, and all system columns. A frame that has no rows, and IDs without types, gives
-    None: nothing says what its table would look like.
+    Columns out: the same user columns, and all system columns. A frame without rows gives None unless there is no
+    table and it says what one would look like.
 
     Raises:
         MetadataSchemaError: if columns are missing, IDs or versions are NULL, or rows of one ID differ.
         TableNotFoundError: if there is no table and the store may not create one.
     """
     definition = scope.definition(feature)
-    given = without_empty_columns(given_frame(frame, f"the frame for feature {definition.key}"), definition)
-    check_columns(definition, given.collect_schema())
-    if says_nothing(given, definition):
+    given = given_frame(frame, f"the frame for feature {definition.key}")
+    if isinstance(given, nw.LazyFrame) and given.implementation.is_polars():
+        given = given.collect()  # once, whoever takes it
+    table = feature_table(store, definition.key)
+    try:
+        return _prepared(store, scope, definition, given, table, options)
+    except MetadataSchemaError:
+        if has_rows(given):
+            raise
+        return None  # whatever is wrong with this frame, nothing of it would be stored
+
+
+def _prepared(
+    store: "MetadataStore",
+    scope: Scope,
+    definition: FeatureDefinition,
+    given: Frame,
+    table: Scan | None,
+    options: WriteOptions,
+) -> Append | None:
+    if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition)):
         return None
+    given = with_known_types(given, definition, table.schema if table else {})
+    check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
     given = last_rows(given, definition) if options.on_duplicate == "last" else given
     rows = engine.take(given, reread=True)
     schema = rows.collect_schema()
-    table = feature_table(store, definition.key)
     stamp = build_stamp(store, scope, definition, schema, table, options)
     refuse_types(store, definition, {name: schema[name] for name in stamp.user_columns}, table)
     rows = checked(engine, given, rows, build_checks(definition, schema, stamp), definition)
@@ -160,26 +180,6 @@ def refuse_types(
             f"feature {definition.key}: {store!r} has no type for column {name!r} of {dtype}; cast it to another "
             "type, such as text or a smaller number"
         )
-
-
-def without_empty_columns(frame: Frame, definition: FeatureDefinition) -> Frame:
-    """Leave out user columns that have no type, as all their values are NULL: there is nothing to store."""
-    if isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars():
-        return frame
-    untyped = [name for name, dtype in frame.collect_schema().items() if isinstance(dtype, nw.Unknown)]
-    if not untyped:
-        return frame
-    eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
-    empty = [name for name in untyped if eager[name].null_count() == len(eager)]
-    return eager.drop([name for name in empty if name not in definition.spec.id_columns])
-
-
-def says_nothing(frame: Frame, definition: FeatureDefinition) -> bool:
-    """Return whether a frame has no rows, and IDs that have no type either."""
-    schema = frame.collect_schema()
-    if not any(isinstance(schema[name], nw.Unknown) for name in definition.spec.id_columns):
-        return False
-    return collect_to_polars(frame.select(definition.spec.id_columns)).is_empty()
 
 
 def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:

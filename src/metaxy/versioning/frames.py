@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MICROSECONDS_A_DAY = 86_400_000_000
+GUESSES = ("object", "float64")  # what columns of Pandas without a value are
 Frame = nw.DataFrame[Any] | nw.LazyFrame[Any]
 
 
@@ -37,8 +38,16 @@ def as_narwhals(frame: Any) -> Frame:
     wrapped = wrapped_frame(frame)
     library = wrapped.implementation
     if isinstance(wrapped, nw.DataFrame) and not (library.is_polars() or library.is_pyarrow()):
-        return nw.from_native(wrapped.to_polars())  # Pandas keeps dicts as objects, and its index is no column
+        return nw.from_native(_from_pandas(wrapped))  # Pandas keeps dicts as objects, and its index is no column
     return wrapped
+
+
+def _from_pandas(frame: nw.DataFrame[Any]) -> pl.DataFrame:
+    """Convert to Polars; of columns without a value, objects and floats are what Pandas makes of any type."""
+    rows = frame.to_polars()
+    given = zip(rows.iter_columns(), frame.to_native().dtypes, strict=True)
+    guessed = [c.name for c, dtype in given if str(dtype) in GUESSES and c.null_count() == rows.height]
+    return rows.with_columns(pl.lit(None).alias(name) for name in guessed)
 
 
 def as_lazy(frame: Frame) -> nw.LazyFrame[Any]:
