@@ -1,10 +1,11 @@
 """Ctrl-C in the middle of a statement: it ends, nothing is half written, and the store goes on."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
-from tests.faults.children import children, finish, hear
+from tests.faults.children import Child, children, finish, hear
 
 # Hashes slowly, so that a statement would run for long, and says when it has begun to.
 SLOW_HASHES = """
@@ -73,12 +74,17 @@ with make().open("w") as store:
 pytestmark = pytest.mark.slow
 
 
+def interrupt(child: Child) -> None:
+    assert child.process.pid
+    os.kill(child.process.pid, signal.SIGINT)
+
+
 @pytest.mark.parametrize("verb", ["resolve", "write"])
 @pytest.mark.parametrize("name", ["duckdb", "sqlite"])
 def test_ctrl_c_ends_a_verb_and_leaves_the_store_usable(tmp_path: Path, name: str, verb: str) -> None:
     with children(1, SLOW_HASHES + VERBS, name, tmp_path, verb) as [child]:
         assert hear(child) == "hashing"
-        child.send_signal(signal.SIGINT)
+        interrupt(child)
         assert finish(child) == ["interrupted", "10", "True"]
 
 
@@ -86,5 +92,5 @@ def test_ctrl_c_ends_a_verb_and_leaves_the_store_usable(tmp_path: Path, name: st
 def test_ctrl_c_ends_what_sqlite_does_alone(tmp_path: Path, what: str) -> None:
     with children(1, ENDLESS, "sqlite", tmp_path, what) as [child]:
         assert hear(child) == "begun"
-        child.send_signal(signal.SIGINT)
+        interrupt(child)
         assert finish(child) == ["interrupted", "1", "2"]

@@ -1,15 +1,13 @@
 """Processes killed at any moment: what they said is written is there, and nothing is half there."""
 
 import random
-import subprocess
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.factory import define, everything, rows, values
-from tests.faults.children import Child, asked, children, hear
+from tests.faults.children import Child, asked, children, hear, rest
 from tests.stores import STORES
 
 from metaxy.dag.graph import FeatureGraph
@@ -52,12 +50,9 @@ def acknowledged_until_killed(child: Child) -> set[int]:
     began = time.monotonic()
     said = {int(hear(child)) for _ in range(random.randint(1, 6))}
     each = (time.monotonic() - began) / len(said)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(random.uniform(0, 2 * each))
-    child.kill()
-    assert child.stdout is not None
-    lines = child.stdout.read().split("\n")
-    return said | {int(line) for line in lines[:-1]}
+    child.process.join(random.uniform(0, 2 * each))
+    child.process.kill()
+    return said | set(map(int, rest(child)))
 
 
 def check(name: str, folder: Path, said: set[int]) -> None:
@@ -97,9 +92,8 @@ def test_a_kill_during_creation_leaves_a_place_to_write_to(tmp_path: Path, name:
         with children(1, CREATOR, name, tmp_path, kill) as [child]:
             for _ in range(random.randint(1, 9)):
                 assert hear(child)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(random.uniform(0, 0.02))
-            child.kill()
+            child.process.join(random.uniform(0, 0.02))
+            child.process.kill()
     for place in [*tmp_path.iterdir()]:
         with FeatureGraph().use():
             define("video")

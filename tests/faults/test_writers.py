@@ -26,7 +26,7 @@ PATIENCE = {
 
 APPENDER = """
 store = make(**eval(sys.argv[3]))
-sys.stdin.readline()
+listen()
 for number in range(int(sys.argv[4])):
     with store.open("w"):
         store.write("video", rows(id=[f"{sys.argv[5]}-{number}"], **{f"of_{sys.argv[5]}": [number]}))
@@ -67,7 +67,7 @@ def test_every_row_of_every_writer_is_in_the_bucket_once(tmp_path: Path, name: s
 
 TIDY_APPENDER = """
 store = make()
-sys.stdin.readline()
+listen()
 with store.open("w"):
     for number in range(int(sys.argv[3])):
         store.write("video", rows(id=[f"{sys.argv[4]}-{number}", f"gone-{sys.argv[4]}-{number}"]))
@@ -86,7 +86,7 @@ def test_files_are_merged_beside_writers(make: Make, name: str, tmp_path: Path) 
         with children(writers, TIDY_APPENDER, name, tmp_path, writes) as started:
             for child in started:
                 tell(child)
-            while any(child.poll() is None for child in started):
+            while any(child.process.is_alive() for child in started):
                 store.optimize("video", keep=timedelta(0))
                 merged += 1
             for child in started:
@@ -101,7 +101,7 @@ def test_files_are_merged_beside_writers(make: Make, name: str, tmp_path: Path) 
 RIVAL = """
 store = make(**eval(sys.argv[3]))
 me = sys.argv[5]
-sys.stdin.readline()
+listen()
 for number in range(int(sys.argv[4])):
     word = f"{me}-{number}"
     with store.open("w"):
