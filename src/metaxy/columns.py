@@ -54,6 +54,8 @@ SYSTEM_COLUMNS_WITH_LINEAGE: Final = frozenset(VERSION_COLUMNS)
 DROPPABLE_SYSTEM_COLUMNS: Final = ALL_SYSTEM_COLUMNS - {METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD}
 # Tables written by metaxy 0.1 may hold this leftover of a join: it is read but never passed on or written.
 STRAY_COLUMNS: Final = frozenset({"metaxy_deleted_at_right"})
+# Columns that stand beside those of users while something is computed begin like this, and those of users must not.
+INTERNAL_PREFIX: Final = "__metaxy_"
 
 
 def is_system_column(name: str) -> bool:

@@ -15,6 +15,7 @@ from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError, FeatureNotFoundError
 from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
+from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import count_lazy_rows
 from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
@@ -49,7 +50,7 @@ class CopyRequest:
 
     @classmethod
     def build(
-        cls, scope: Scope, features: Sequence[Any] | None, filters: Mapping[Any, Sequence[nw.Expr]] | None, **rest: Any
+        cls, scope: Scope, features: Sequence[Any] | None, filters: Mapping[Any, Filters] | None, **rest: Any
     ) -> "CopyRequest":
         """Normalise what the user passed; no features means those of the configured project.
 
@@ -57,7 +58,7 @@ class CopyRequest:
             DefinitionError: if a filter names a feature that is not copied.
         """
         keys = scope.graph.list_features() if features is None else [scope.definition(f).key for f in features]
-        by_key = {coerce_to_feature_key(feature): tuple(given) for feature, given in (filters or {}).items()}
+        by_key = {coerce_to_feature_key(feature): as_filters(given) for feature, given in (filters or {}).items()}
         for key in by_key:
             if key not in keys:
                 raise DefinitionError(
@@ -152,7 +153,7 @@ class _Copy:
         """Leave out the rows that the table has; NULLs are equal."""
         schema = rows.collect_schema()
         columns = [n for n in (*self.definition.spec.id_columns, *IDENTITY) if n in schema and n in table.schema]
-        keys = {f"metaxy_key_{n}": _as_text(name) for n, name in enumerate(columns)}
+        keys = {f"__metaxy_key_{n}": _as_text(name) for n, name in enumerate(columns)}
         stored = table.frame.select(**keys)
         return rows.with_columns(**keys).join(stored, on=list(keys), how="anti").drop(list(keys))
 

@@ -1,6 +1,5 @@
 """What a store can tell about features and about itself."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -9,9 +8,9 @@ from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.deleting import Deletion, count_rows_to_delete
+from metaxy.store.filters import Filters, as_filters
 from metaxy.store.handle import StoreHandle
 from metaxy.store.reading import Found, find, shown_schema
-from metaxy.store.updating import as_filters
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement
 
@@ -62,7 +61,7 @@ class StoreInformation(StoreHandle):
     def count_rows_to_delete(
         self,
         feature: Any,
-        filters: nw.Expr | Sequence[nw.Expr] | None,
+        filters: Filters,
         *,
         soft: bool = True,
         with_feature_history: bool = False,

@@ -1,26 +1,26 @@
 """Keyword arguments of the store's verbs, as types: overloads share them instead of repeating them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import narwhals as nw
 from typing_extensions import TypedDict
 
 from metaxy.errors import IgnoredOptionWarning, did_you_mean, warn_user
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.filters import Filters
 
 
 class UpdateOptions(TypedDict, total=False):
     """Arguments of `MetadataStore.resolve_update`."""
 
     samples: Any
-    filters: Mapping[Any, Sequence[nw.Expr]] | None
-    global_filters: Sequence[nw.Expr] | None
-    target_filters: Sequence[nw.Expr] | None
+    filters: Mapping[Any, Filters] | None
+    global_filters: Filters
+    target_filters: Filters
     versioning_engine: VersioningEngineOptions | None
     skip_comparison: bool
-    staleness_predicates: Sequence[nw.Expr] | None
+    staleness_predicates: Filters
     one_row_per_group: bool
     as_of: datetime | None
 

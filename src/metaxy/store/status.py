@@ -13,8 +13,9 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.external import sync_before_use
+from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import count_lazy_rows
-from metaxy.store.updating import Update, UpdateRequest, as_filters
+from metaxy.store.updating import Update, UpdateRequest
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, Tally
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
 
 StatusCategory: TypeAlias = Literal["missing", "root_feature", "needs_update", "up_to_date", "error"]
-Filters: TypeAlias = Sequence[nw.Expr] | None
 
 ICONS: Final[dict[StatusCategory, str]] = {
     "missing": "✗",

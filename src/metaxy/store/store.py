@@ -15,6 +15,7 @@ from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.copying import CopyRequest, copy_features
 from metaxy.store.deleting import Deletion, delete_rows
 from metaxy.store.external import sync_before_use
+from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import StoreInformation
 from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.options import UpdateOptions, ignore_old_options
@@ -23,12 +24,10 @@ from metaxy.store.reading import checked_moment, find, read_rows
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key, refuse_system_key
-from metaxy.store.updating import Update, UpdateRequest, as_filters
+from metaxy.store.updating import Update, UpdateRequest
 from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
 from metaxy.versioning.increment import Increment, LazyIncrement
 from metaxy.versioning.recipe import Latest
-
-Filters = Sequence[nw.Expr]
 
 
 @with_old_names
@@ -59,7 +58,7 @@ class MetadataStore(StoreInformation):
         feature: Any,
         *,
         feature_version: str | None = None,
-        filters: Filters | None = None,
+        filters: Filters = None,
         columns: Sequence[str] | None = None,
         allow_fallback: bool = True,
         with_feature_history: bool = False,
@@ -74,7 +73,7 @@ class MetadataStore(StoreInformation):
         feature: Any,
         *,
         feature_version: str | None = None,
-        filters: Filters | None = None,
+        filters: Filters = None,
         columns: Sequence[str] | None = None,
         allow_fallback: bool = True,
         with_feature_history: bool = False,
@@ -88,7 +87,7 @@ class MetadataStore(StoreInformation):
         feature: Any,
         *,
         feature_version: str | None = None,
-        filters: Filters | None = None,
+        filters: Filters = None,
         columns: Sequence[str] | None = None,
         allow_fallback: bool = True,
         with_feature_history: bool = False,
@@ -121,7 +120,7 @@ class MetadataStore(StoreInformation):
             raise ValueError("feature_version needs with_feature_history=True")
         scope = self._scope("r")
         if is_system_key(key := coerce_to_feature_key(feature)):
-            rows = read_system_rows(self, key, filters or (), columns)
+            rows = read_system_rows(self, key, as_filters(filters), columns)
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
         definition = scope.definition(feature)
@@ -132,7 +131,7 @@ class MetadataStore(StoreInformation):
         latest = Latest(
             tuple(definition.spec.id_columns), version, not with_sample_history, include_deleted=include_soft_deleted
         )
-        rows = read_rows(found, definition.spec, scope, latest, list(filters or ()), columns)
+        rows = read_rows(found, definition.spec, scope, latest, as_filters(filters), columns)
         return (rows, found.store) if with_store_info else rows
 
     # -- writing -------------------------------------------------------------------------------------------------------
@@ -188,7 +187,7 @@ class MetadataStore(StoreInformation):
     def delete(
         self,
         feature: Any,
-        filters: nw.Expr | Filters | None,
+        filters: Filters,
         *,
         soft: bool = True,
         with_feature_history: bool = False,
@@ -247,7 +246,7 @@ class MetadataStore(StoreInformation):
         features: Sequence[Any] | None = None,
         *,
         filters: Mapping[Any, Filters] | None = None,
-        global_filters: Filters | None = None,
+        global_filters: Filters = None,
         with_feature_history: bool = True,
         with_sample_history: bool = False,
         progress: bool = False,
@@ -323,12 +322,12 @@ class MetadataStore(StoreInformation):
         *,
         samples: Any = None,
         filters: Mapping[Any, Filters] | None = None,
-        global_filters: Filters | None = None,
-        target_filters: Filters | None = None,
+        global_filters: Filters = None,
+        target_filters: Filters = None,
         lazy: bool = False,
         versioning_engine: VersioningEngineOptions | None = None,
         skip_comparison: bool = False,
-        staleness_predicates: Filters | None = None,
+        staleness_predicates: Filters = None,
         one_row_per_group: bool = False,
         as_of: datetime | None = None,
         **ignored: Any,

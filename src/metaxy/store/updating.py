@@ -21,6 +21,7 @@ from metaxy.errors import (
     warn_user,
 )
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.filters import Filters, as_filters
 from metaxy.store.given import given_frame
 from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.reading import Found, find, read_rows
@@ -39,20 +40,18 @@ from metaxy.versioning.recipe import Latest
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
 
-Filters = Sequence[nw.Expr]
-
 
 @dataclass(frozen=True)
 class UpdateRequest:
     """What a caller asks of an update, with defaults filled in."""
 
     samples: Frame | None = None
-    filters: Mapping[FeatureKey, Filters] = field(default_factory=dict)
-    global_filters: Filters = ()
-    target_filters: Filters = ()
+    filters: Mapping[FeatureKey, Sequence[nw.Expr]] = field(default_factory=dict)
+    global_filters: Sequence[nw.Expr] = ()
+    target_filters: Sequence[nw.Expr] = ()
     versioning_engine: VersioningEngineOptions = "auto"
     skip_comparison: bool = False
-    staleness_predicates: Filters = ()
+    staleness_predicates: Sequence[nw.Expr] = ()
     one_row_per_group: bool = False
     as_of: datetime | None = None
     allow_fallback: bool = True
@@ -82,13 +81,6 @@ class UpdateRequest:
             )
         frame = None if samples is None else given_frame(samples, f"the samples for feature {key}")
         return cls(samples=frame, filters=by_key, **rest)
-
-
-def as_filters(filters: Filters | nw.Expr | None) -> Filters:
-    """Make a list of conditions of one, several or none."""
-    if filters is None:
-        return ()
-    return (filters,) if isinstance(filters, nw.Expr) else tuple(filters)
 
 
 class Update:

@@ -310,9 +310,9 @@ class SqlEngine:
             return replace(plain, sql=rows.table, row_id=None if hidden else dialect.row_id)
         frame, row_id = rows.frame, None
         if rows.table and dialect.row_id and not hidden:
-            row_id = "metaxy_row"
+            row_id = "__metaxy_row"
             query = f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}"
-            frame = self.database.relation(query, lambda: {"metaxy_row": nw.Int64(), **rows.types})
+            frame = self.database.relation(query, lambda: {"__metaxy_row": nw.Int64(), **rows.types})
         flagged = add_flags(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)

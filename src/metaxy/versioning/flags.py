@@ -13,11 +13,12 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+from metaxy.columns import INTERNAL_PREFIX
 from metaxy.errors import MetadataSchemaError, did_you_mean
 
-# Columns of ours that stand beside those of users start with ``metaxy_``, so that no user's column is hidden.
-KEEP = "metaxy_keep"
-STALE_FLAG = "metaxy_stale"
+KEEP = f"{INTERNAL_PREFIX}keep"
+KEEP_RENAMED = f"{INTERNAL_PREFIX}keep_renamed"
+STALE_FLAG = f"{INTERNAL_PREFIX}stale"
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,8 @@ def add_flags(
     if renamed_filters:
         new, old = dict(rename or {}), {after: before for before, after in (rename or {}).items()}
         flag = nw.all_horizontal(*renamed_filters, ignore_nulls=False)
-        frame = frame.rename(new).with_columns(flag.alias("metaxy_keep_renamed")).rename(old)
-        later.append(nw.col("metaxy_keep_renamed"))
+        frame = frame.rename(new).with_columns(flag.alias(KEEP_RENAMED)).rename(old)
+        later.append(nw.col(KEEP_RENAMED))
     if later:
         frame = frame.with_columns(nw.all_horizontal(*later, ignore_nulls=False).alias(KEEP))
     if stale:

@@ -99,8 +99,8 @@ class Increment(_Frames):
             yield from self._groups(frame, size) if self.sample_columns else _slices(frame, size)
 
     def _groups(self, frame: nw.DataFrame[Any], size: int) -> Iterator[nw.DataFrame[Any]]:
-        keys = frame.select(*self.sample_columns).to_polars().with_row_index("metaxy_row")
-        rows = keys.group_by(self.sample_columns, maintain_order=True).agg("metaxy_row")["metaxy_row"]
+        keys = frame.select(*self.sample_columns).to_polars().with_row_index("__metaxy_row")
+        rows = keys.group_by(self.sample_columns, maintain_order=True).agg("__metaxy_row")["__metaxy_row"]
         for start in range(0, len(rows), size):
             yield frame[rows[start : start + size].explode().to_list()]
 

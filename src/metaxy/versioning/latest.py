@@ -77,8 +77,10 @@ def _pick_by_window(
     if dialect.first_of_each:
         first = dialect.first_of_each.format(dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t"))
         return [], Picked(f"(SELECT mx_t.* FROM {source.sql} AS mx_t{where} {first}) AS mx_t", tuple(after))
-    inner = f"(SELECT mx_t.*, {_number(source, latest, dialect)} AS metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
-    return [], Picked(inner, ("mx_t.metaxy_n = 1", *after))
+    inner = (
+        f"(SELECT mx_t.*, {_number(source, latest, dialect)} AS __metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
+    )
+    return [], Picked(inner, ("mx_t.__metaxy_n = 1", *after))
 
 
 def _pick_by_row_id(
@@ -90,19 +92,19 @@ def _pick_by_row_id(
     repeated, tied, best = f"{prefix}_repeated", f"{prefix}_tied", f"{prefix}_best"
     same = _same_sample(latest, dialect, "mx_t")
     event = last_event(source, dialect, "mx_t") or dialect.null_text  # without it, all are equally late
-    as_late = dialect.equal([("mx_b.metaxy_event", event)])
-    other = f"NOT ({dialect.equal([('mx_b.metaxy_row', row)])})"
-    newest = f"max({event}) AS metaxy_event, {dialect.row_of_max.format(row, event)} AS metaxy_row"
-    late = f"{dialect.names(latest.ids, 'mx_a')}, mx_a.metaxy_row FROM {repeated} AS mx_a"
+    as_late = dialect.equal([("mx_b.__metaxy_event", event)])
+    other = f"NOT ({dialect.equal([('mx_b.__metaxy_row', row)])})"
+    newest = f"max({event}) AS __metaxy_event, {dialect.row_of_max.format(row, event)} AS __metaxy_row"
+    late = f"{dialect.names(latest.ids, 'mx_a')}, mx_a.__metaxy_row FROM {repeated} AS mx_a"
     steps = {
         repeated: f"SELECT {ids}, {newest} FROM {table}{where} GROUP BY {ids} HAVING count(*) > 1",
         tied: f"SELECT {ids} FROM {table} JOIN {repeated} AS mx_b ON {same} AND {as_late} AND {other}{where}",
         best: f"SELECT {late} ANTI JOIN {tied} AS mx_b ON {_same_sample(latest, dialect, 'mx_a')}\n  UNION ALL"
-        f" SELECT {dialect.names(latest.ids)}, metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
+        f" SELECT {dialect.names(latest.ids)}, __metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
     from_ = f"{table} LEFT JOIN {best} AS mx_b ON {same}"
-    return ctes, Picked(from_, (*version, f"(mx_b.metaxy_row IS NULL OR mx_b.metaxy_row = {row})", *after))
+    return ctes, Picked(from_, (*version, f"(mx_b.__metaxy_row IS NULL OR mx_b.__metaxy_row = {row})", *after))
 
 
 def _pick_from_ends(
@@ -113,17 +115,17 @@ def _pick_from_ends(
     where = _where(version)
     ends, tied, best = f"{prefix}_ends", f"{prefix}_tied", f"{prefix}_best"
     time = (dialect.wide_time or "").format(last_event(source, dialect, "mx_t"))
-    last = f"{dialect.row_of_wide.format('hi')} AS metaxy_row FROM {ends} WHERE hi - lo"
+    last = f"{dialect.row_of_wide.format('hi')} AS __metaxy_row FROM {ends} WHERE hi - lo"
     twice = f"2 * {dialect.row_of_wide.format('hi')}"  # what lies between the ends of one row
     steps = {
         ends: f"SELECT max(mx_time + mx_row) AS hi, max(mx_time - mx_row) AS lo FROM"
         f" (SELECT {ids}, {row} AS mx_row, {time} AS mx_time FROM {table}{where}) AS mx_t GROUP BY {ids}",
-        tied: f"SELECT {ids} FROM {table} SEMI JOIN (SELECT {last} <> {twice}) AS mx_b ON mx_b.metaxy_row = {row}",
+        tied: f"SELECT {ids} FROM {table} SEMI JOIN (SELECT {last} <> {twice}) AS mx_b ON mx_b.__metaxy_row = {row}",
         best: f"SELECT {last} = {twice}\n  UNION ALL"
-        f" SELECT metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
+        f" SELECT __metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
-    return ctes, Picked(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.metaxy_row = {row}", (*version, *after))
+    return ctes, Picked(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.__metaxy_row = {row}", (*version, *after))
 
 
 def _where(conditions: list[str]) -> str:
@@ -141,7 +143,7 @@ def _same_sample(latest: Latest, dialect: Dialect, table: str) -> str:
 
 
 def _first_of(samples: str, source: Source, latest: Latest, dialect: Dialect, where: str) -> str:
-    """Write what follows FROM to have the IDs and the first ``metaxy_row`` of some samples in the total order."""
-    columns = f"{dialect.names(latest.ids, 'mx_t')}, mx_t.{source.row_id} AS metaxy_row"
+    """Write what follows FROM to have the IDs and the first ``__metaxy_row`` of some samples in the total order."""
+    columns = f"{dialect.names(latest.ids, 'mx_t')}, mx_t.{source.row_id} AS __metaxy_row"
     rows = f"{source.sql} AS mx_t SEMI JOIN {samples} AS mx_b ON {_same_sample(latest, dialect, 'mx_t')}{where}"
-    return f"(SELECT {columns}, {_number(source, latest, dialect)} AS metaxy_n FROM {rows}) WHERE metaxy_n = 1"
+    return f"(SELECT {columns}, {_number(source, latest, dialect)} AS __metaxy_n FROM {rows}) WHERE __metaxy_n = 1"

@@ -71,13 +71,13 @@ def keep_latest(frame: pl.DataFrame, ids: Sequence[str], columns: Sequence[str] 
     if several is None:
         return kept
     needed = {*ids, METAXY_DELETED_AT, *TIME_ORDER, *TEXT_ORDER}
-    rows = frame.select(c for c in frame.columns if c in needed).with_row_index("metaxy_row").filter(several)
-    place = pl.col("metaxy_row").max() if _is_newest_first(frame) else pl.col("metaxy_row").min()
+    rows = frame.select(c for c in frame.columns if c in needed).with_row_index("__metaxy_row").filter(several)
+    place = pl.col("__metaxy_row").max() if _is_newest_first(frame) else pl.col("__metaxy_row").min()
     latest = _latest_of_several(rows, ids, place)
     row = pl.int_range(frame.height, dtype=pl.get_index_type(), eager=True).scatter(
-        latest["metaxy_place"], latest["metaxy_row"]
+        latest["__metaxy_place"], latest["__metaxy_row"]
     )
-    return kept[row.filter((~several).scatter(latest["metaxy_place"], values=True))]
+    return kept[row.filter((~several).scatter(latest["__metaxy_place"], values=True))]
 
 
 def _is_newest_first(frame: pl.DataFrame) -> bool:
@@ -101,8 +101,8 @@ def _latest_of_several(rows: pl.DataFrame, ids: Sequence[str], place: pl.Expr) -
     events = [c for c in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if c in rows.columns]
     event = pl.coalesce(events) if events else pl.lit(None)
     # In one go, so that rows are grouped once.
-    rows = rows.with_columns(metaxy_place=place.over(ids), metaxy_event=event.max().over(ids))
-    rows = rows.filter(event.eq_missing(pl.col("metaxy_event")))
+    rows = rows.with_columns(__metaxy_place=place.over(ids), __metaxy_event=event.max().over(ids))
+    rows = rows.filter(event.eq_missing(pl.col("__metaxy_event")))
     if not rows.select(ids).is_duplicated().any():
         return rows
     order = [c for c in (*TIME_ORDER, *TEXT_ORDER) if c in rows.columns]
@@ -257,12 +257,14 @@ def stored_rows(current: Current, source: PolarsSource, columns: Sequence[Column
     return (
         rows.sort(list(current.latest.ids))
         .with_columns(
-            metaxy_low=provenance.min().over(names),
-            metaxy_high=provenance.max().over(names),
-            metaxy_stale=(stale | provenance.is_null()).any().over(names),
+            __metaxy_low=provenance.min().over(names),
+            __metaxy_high=provenance.max().over(names),
+            __metaxy_stale=(stale | provenance.is_null()).any().over(names),
         )
         .unique(names, keep="first", maintain_order=True)
-        .select(*keys, *payload, low=pl.col("metaxy_low"), high=pl.col("metaxy_high"), stale=pl.col("metaxy_stale"))
+        .select(
+            *keys, *payload, low=pl.col("__metaxy_low"), high=pl.col("__metaxy_high"), stale=pl.col("__metaxy_stale")
+        )
     )
 
 

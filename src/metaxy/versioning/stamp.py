@@ -27,7 +27,7 @@ from metaxy.versioning.codec import (
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
-PACKED = {"metaxy_p": c.METAXY_PROVENANCE_BY_FIELD, "metaxy_d": c.METAXY_DATA_VERSION_BY_FIELD}
+PACKED = {"__metaxy_p": c.METAXY_PROVENANCE_BY_FIELD, "__metaxy_d": c.METAXY_DATA_VERSION_BY_FIELD}
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,14 @@ def _flat_sql(stamp: Stamp, source: str, dialect: Dialect) -> str:
     data = f"mx_s.{dialect.quote(c.METAXY_DATA_VERSION_BY_FIELD)}"
     for n, member in enumerate(stamp.members):
         value = given_member_sql(stamp.given[c.METAXY_PROVENANCE_BY_FIELD], provenance, member, dialect)
-        kept.append(f"{value} AS metaxy_p{n}")
+        kept.append(f"{value} AS __metaxy_p{n}")
         if stamp.overridden(member):
             own = given_member_sql(stamp.given[c.METAXY_DATA_VERSION_BY_FIELD], data, member, dialect)
-            kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS metaxy_d{n}")
+            kept.append(f"CASE WHEN {data} IS NULL THEN {value} ELSE {own} END AS __metaxy_d{n}")
         else:
-            kept.append(f"{value} AS metaxy_d{n}")
+            kept.append(f"{value} AS __metaxy_d{n}")
     if stamp.overrides_data:
-        kept.append(f"{data} IS NOT NULL AS metaxy_own")
+        kept.append(f"{data} IS NOT NULL AS __metaxy_own")
     return f"SELECT {', '.join(kept)} FROM {source} AS mx_s"
 
 
@@ -110,9 +110,11 @@ def _hash_sql(stamp: Stamp, dialect: Dialect) -> str:
         return dialect.hashed(dialect.joined(values), stamp.hash)
 
     given = dialect.quote(c.METAXY_PROVENANCE)
-    provenance = f"coalesce({given}, {sample('metaxy_p')})" if c.METAXY_PROVENANCE in stamp.kept else sample("metaxy_p")
-    own = f"CASE WHEN metaxy_own THEN {sample('metaxy_d')} END" if stamp.overrides_data else "NULL"
-    return f"{provenance} AS metaxy_p, {own} AS metaxy_d"
+    provenance = (
+        f"coalesce({given}, {sample('__metaxy_p')})" if c.METAXY_PROVENANCE in stamp.kept else sample("__metaxy_p")
+    )
+    own = f"CASE WHEN __metaxy_own THEN {sample('__metaxy_d')} END" if stamp.overrides_data else "NULL"
+    return f"{provenance} AS __metaxy_p, {own} AS __metaxy_d"
 
 
 def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
@@ -121,7 +123,7 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
         members = {m: f"{prefix}{n}" for n, m in enumerate(stamp.members)}
         packed = pack_sql(stamp.forms[name], members, dialect)
         values[name] = dialect.quote(name) if name in stamp.verbatim else packed
-    values[c.METAXY_PROVENANCE] = "metaxy_p"
+    values[c.METAXY_PROVENANCE] = "__metaxy_p"
     values[c.METAXY_DATA_VERSION] = _data_version_sql(stamp, dialect)
     for name, text in stamp.texts.items():
         values[name] = dialect.null_text if text is None else dialect.literal(text)
@@ -136,10 +138,10 @@ def _final_sql(stamp: Stamp, dialect: Dialect, casts: Mapping[str, str]) -> str:
 
 
 def _data_version_sql(stamp: Stamp, dialect: Dialect) -> str:
-    computed = ["metaxy_d", "metaxy_p"] if stamp.overrides_data else ["metaxy_p"]
+    computed = ["__metaxy_d", "__metaxy_p"] if stamp.overrides_data else ["__metaxy_p"]
     if c.METAXY_DATA_VERSION in stamp.kept:
         given = dialect.quote(c.METAXY_DATA_VERSION)
-        computed.insert(0, given if stamp.exact else f"nullif({given}, metaxy_p)")
+        computed.insert(0, given if stamp.exact else f"nullif({given}, __metaxy_p)")
     return f"coalesce({', '.join(computed)})" if len(computed) > 1 else computed[0]
 
 
@@ -160,12 +162,12 @@ def _flat_polars(stamp: Stamp, schema: pl.Schema) -> list[pl.Expr]:
     flat = []
     for n, member in enumerate(stamp.members):
         value = member_polars(schema[provenance], provenance, member)
-        flat.append(value.alias(f"metaxy_p{n}"))
+        flat.append(value.alias(f"__metaxy_p{n}"))
         if stamp.overridden(member):
             own = member_polars(schema[data], data, member)
             value = pl.when(pl.col(data).is_null()).then(value).otherwise(own)
-        flat.append(value.alias(f"metaxy_d{n}"))
-    return [*flat, pl.col(data).is_not_null().alias("metaxy_own")] if stamp.overrides_data else flat
+        flat.append(value.alias(f"__metaxy_d{n}"))
+    return [*flat, pl.col(data).is_not_null().alias("__metaxy_own")] if stamp.overrides_data else flat
 
 
 def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
@@ -173,8 +175,8 @@ def _hash_polars(stamp: Stamp) -> list[pl.Expr]:
         return plan.hashed(plan.joined([plan.escaped(pl.col(f"{prefix}{n}")) for n in stamp.hash_order]), stamp.hash)
 
     given = [pl.col(c.METAXY_PROVENANCE).cast(pl.String)] if c.METAXY_PROVENANCE in stamp.kept else []
-    own = pl.when("metaxy_own").then(sample("metaxy_d")) if stamp.overrides_data else pl.lit(None, pl.String)
-    return [pl.coalesce([*given, sample("metaxy_p")]).alias("metaxy_p"), own.alias("metaxy_d")]
+    own = pl.when("__metaxy_own").then(sample("__metaxy_d")) if stamp.overrides_data else pl.lit(None, pl.String)
+    return [pl.coalesce([*given, sample("__metaxy_p")]).alias("__metaxy_p"), own.alias("__metaxy_d")]
 
 
 def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> list[pl.Expr]:
@@ -182,7 +184,7 @@ def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> 
     for prefix, name in PACKED.items():
         members = {m: pl.col(f"{prefix}{n}") for n, m in enumerate(stamp.members)}
         values[name] = pl.col(name) if name in stamp.verbatim else pack_polars(stamp.forms[name], members)
-    values[c.METAXY_PROVENANCE] = pl.col("metaxy_p")
+    values[c.METAXY_PROVENANCE] = pl.col("__metaxy_p")
     values[c.METAXY_DATA_VERSION] = _data_version_polars(stamp)
     moment = pl.Datetime("us", "UTC")
     constants = {name: pl.lit(text, pl.String) for name, text in stamp.texts.items()}
@@ -197,8 +199,8 @@ def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> 
 
 def _data_version_polars(stamp: Stamp) -> pl.Expr:
     given = pl.col(c.METAXY_DATA_VERSION).cast(pl.String)
-    own = given if stamp.exact else pl.when(given != pl.col("metaxy_p")).then(given)
-    computed = [pl.col("metaxy_d"), pl.col("metaxy_p")]
+    own = given if stamp.exact else pl.when(given != pl.col("__metaxy_p")).then(given)
+    computed = [pl.col("__metaxy_d"), pl.col("__metaxy_p")]
     return pl.coalesce([own, *computed] if c.METAXY_DATA_VERSION in stamp.kept else computed)
 
 

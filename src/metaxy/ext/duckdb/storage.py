@@ -132,13 +132,13 @@ class DuckDBStorage:
         elif any(column.lower() == "rowid" for column in self.scan(key).types):  # it hides what tells rows apart
             self._keep(table, ~condition.fill_null(value=False))
         else:
-            rows = self.connection.relation(f"SELECT rowid AS metaxy_row, * FROM {table}").filter(condition)
-            query = self.connection.query_of(rows.select("metaxy_row"))
+            rows = self.connection.relation(f"SELECT rowid AS __metaxy_row, * FROM {table}").filter(condition)
+            query = self.connection.query_of(rows.select("__metaxy_row"))
             self._change(f"DELETE FROM {table} WHERE rowid IN ({query})")
 
     def _keep(self, table: str, condition: nw.Expr) -> None:
         """Write the rows anew that fulfil a condition, and only them."""
-        kept = f"metaxy_kept_{uuid.uuid4().hex}"
+        kept = f"__metaxy_kept_{uuid.uuid4().hex}"
         rows = self.connection.query_of(self.connection.relation(f"SELECT * FROM {table}").filter(condition))
         self._change(
             f"CREATE TEMP TABLE {kept} AS {rows}",

@@ -13,7 +13,7 @@ from metaxy.storage.files import one_line
 from metaxy.storage.nested_types import with_leaves
 from metaxy.versioning.frames import to_polars_lazy
 
-GONE = "metaxy_gone"
+GONE = "__metaxy_gone"
 # Iceberg has neither categories nor small or unsigned integers.
 TYPES: Mapping[type[pl.DataType], pl.DataType] = {
     **dict.fromkeys((pl.Categorical, pl.Enum), pl.String()),
