@@ -121,14 +121,6 @@ def map_polars(values: Mapping[str, pl.Expr], dtype: pl.Map) -> pl.Expr:
     return pl.concat_arr(entries).arr.to_list().cast(dtype)  # `concat_list` takes structs one by one
 
 
-def cast_polars(value: pl.Expr, source: pl.DataType | None, target: Any) -> pl.Expr:
-    """Cast a column; a struct becomes the map of its members, those that are NULL too."""
-    if not (isinstance(source, pl.Struct) and isinstance(target, pl.Map)):
-        return value.cast(target)
-    members = {f.name: value.struct.field(f.name).cast(target.value) for f in source.fields}
-    return pl.when(value.is_not_null()).then(map_polars(members, target))
-
-
 # -- Arrow -------------------------------------------------------------------------------------------------------------
 
 

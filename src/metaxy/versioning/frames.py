@@ -1,7 +1,7 @@
 """Frames of users: any dataframe that Narwhals knows, in; Polars or Arrow out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -93,18 +93,51 @@ def _from_arrow(table: "pa.Table") -> pl.DataFrame:
 def with_durations(table: "pa.Table") -> "pa.Table":
     """Turn intervals, as which DuckDB gives durations, into durations, which Polars knows; months stay intervals.
 
-    Columns in: any. Columns out: the same ones, intervals of days and nanoseconds as durations in microseconds.
+    Columns in: any. Columns out: the same ones, intervals of days and nanoseconds as durations in microseconds, also
+    those in lists, structs and maps.
     """
     import pyarrow as pa
 
     for index, column in enumerate(table.schema):
-        if not pa.types.is_interval(column.type):
-            continue
-        values = table[index].to_pylist()
-        if not any(value.months for value in values if value is not None):
-            spans = [None if v is None else v.days * MICROSECONDS_A_DAY + v.nanoseconds // 1000 for v in values]
-            table = table.set_column(index, column.name, pa.array(spans, pa.duration("us")))
+        wanted = _with_durations(column.type)
+        if wanted != column.type:
+            with suppress(_HasMonthsError):
+                spans = [_span(value) for value in table[index].to_pylist()]
+                table = table.set_column(index, column.name, pa.array(spans, wanted))
     return table
+
+
+class _HasMonthsError(Exception):
+    """An interval has months, which have no fixed length."""
+
+
+def _with_durations(dtype: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_interval(dtype):
+        return pa.duration("us")
+    if pa.types.is_struct(dtype):
+        return pa.struct([field.with_type(_with_durations(field.type)) for field in dtype.fields])
+    if pa.types.is_map(dtype):
+        return pa.map_(_with_durations(dtype.key_type), _with_durations(dtype.item_type))
+    if pa.types.is_list(dtype):
+        return pa.list_(dtype.value_field.with_type(_with_durations(dtype.value_type)))
+    if pa.types.is_fixed_size_list(dtype):
+        return pa.list_(dtype.value_field.with_type(_with_durations(dtype.value_type)), dtype.list_size)
+    return dtype
+
+
+def _span(value: Any) -> Any:
+    """Turn the intervals in a value into microseconds."""
+    if hasattr(value, "nanoseconds"):
+        if value.months:
+            raise _HasMonthsError
+        return value.days * MICROSECONDS_A_DAY + value.nanoseconds // 1000
+    if isinstance(value, dict):
+        return {name: _span(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_span(inner) for inner in value)
+    return value
 
 
 def collect_to_arrow(frame: Any) -> "pa.Table":

@@ -15,15 +15,8 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.hashing import HashSettings
 from metaxy.versioning import polars as plan
-from metaxy.versioning.codec import (
-    ByField,
-    cast_polars,
-    given_member_sql,
-    member_polars,
-    pack_polars,
-    pack_sql,
-    type_of,
-)
+from metaxy.versioning.casting import recast
+from metaxy.versioning.codec import ByField, given_member_sql, member_polars, pack_polars, pack_sql, type_of
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
@@ -193,7 +186,7 @@ def _final_polars(stamp: Stamp, schema: pl.Schema, casts: Mapping[str, Any]) -> 
         kept = pl.col(name).cast(constant_type(name)) if name in stamp.kept else None
         values[name] = constant if kept is None else pl.coalesce(kept, constant)
     for name in casts.keys() & values.keys():
-        values[name] = cast_polars(values[name], schema.get(name), casts[name])
+        values[name] = recast(values[name], schema.get(name), casts[name])
     return [value.alias(name) for name, value in values.items()]
 
 

@@ -33,6 +33,7 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.engine import TypesOf
 from metaxy.versioning.frames import Frame
 
@@ -245,11 +246,12 @@ class ClickHouseConnection(IbisConnection):
         """Add a column, if another writer was not first."""
         self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {CLICKHOUSE.quote(column)} {kind}")
 
-    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
-        """Remember what a new column holds, where its type does not say so."""
-        if comment := note(dtype):
-            what = f"ALTER TABLE {self.qualified(name)} COMMENT COLUMN {CLICKHOUSE.quote(column)}"
-            self.execute(f"{what} {CLICKHOUSE.literal(comment)}")
+    def describe_columns(self, name: str, columns: Types) -> None:
+        """Remember what new columns hold, where their types do not say so."""
+        notes = {column: text for column, dtype in columns.items() if (text := note(dtype))}
+        comments = (f"COMMENT COLUMN {CLICKHOUSE.quote(c)} {CLICKHOUSE.literal(text)}" for c, text in notes.items())
+        if notes:
+            self.execute(f"ALTER TABLE {self.qualified(name)} {', '.join(comments)}")
 
 
 def parameters(address: Address) -> dict[str, Any]:

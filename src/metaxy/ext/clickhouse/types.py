@@ -11,8 +11,9 @@ import polars as pl
 from ibis.backends.sql.datatypes import ClickHouseType
 
 from metaxy.errors import MetadataSchemaError
-from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
+from metaxy.ext.ibis.compiling import narwhals_types
 from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.ext.ibis.notation import read_type, written_type
 from metaxy.versioning.codec import map_polars
 from metaxy.versioning.column_types import Types
 
@@ -48,18 +49,17 @@ def sql_type(dtype: nw.dtypes.DType) -> str | None:
 def note(dtype: nw.dtypes.DType) -> str | None:
     """Return what the comment of a column says, None if its type says it all."""
     naive = isinstance(dtype, nw.Datetime) and dtype.time_zone is None
-    return f"{HOLDS}{ibis_type(dtype)}" if naive or isinstance(dtype, AS_TEXT) else None
+    return f"{HOLDS}{written_type(dtype)}" if naive or isinstance(dtype, AS_TEXT) else None
 
 
 def narwhals_type(kind: str, comment: str) -> nw.dtypes.DType:
     """Return what a column is here; types that nothing here knows are text."""
     try:
-        dtype = (
-            ibis.dtype(comment.removeprefix(HOLDS))
-            if comment.startswith(HOLDS)
-            else ClickHouseType.from_string(_LOW_CARDINALITY.sub(r"\1", kind))
-        )
-        found = narwhals_types(ibis.schema({"c": dtype}))["c"]
+        if comment.startswith(HOLDS):
+            found = read_type(comment.removeprefix(HOLDS))
+        else:
+            dtype = ClickHouseType.from_string(_LOW_CARDINALITY.sub(r"\1", kind))
+            found = narwhals_types(ibis.schema({"c": dtype}))["c"]
     except Exception:
         return nw.String()
     return nw.Datetime("us", found.time_zone) if isinstance(found, nw.Datetime) else found
@@ -122,7 +122,7 @@ def _incoming(name: str, dtype: pl.DataType, kind: str) -> pl.Expr:
     if dtype == pl.Time:
         return value.dt.to_string("%H:%M:%S%.f")
     if dtype.is_nested() and "String" in kind and not kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
-        return to_json(value).alias(name)
+        return to_json(value, dtype).alias(name)
     if kind.startswith("Map(") and isinstance(dtype, (pl.Map, pl.Struct)):
         return _as_map(value, dtype, keeps_nulls="Nullable(" in kind).alias(name)
     return value

@@ -20,8 +20,9 @@ from metaxy.errors import MetadataSchemaError, TableNotFoundError
 from metaxy.ext.delta.files import Place, as_files
 from metaxy.ext.delta.scan import OpenTable, scan_table
 from metaxy.ext.rooted import Rooted
-from metaxy.storage.files import check_reachable, kept_for, one_line, partition_columns, remove_folder, reported
-from metaxy.storage.nested_types import with_leaves
+from metaxy.storage.casting import storable
+from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
+from metaxy.storage.nested_types import parts_of
 from metaxy.storage.port import HUGE, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
@@ -91,12 +92,10 @@ class DeltaStorage(Rooted):
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
-        for write in writes:
-            try:
-                with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
-                    retried(partial(self._commit, write.key, _storable(to_polars_lazy(write.frame))), _conflicts)
-            except pl.exceptions.InvalidOperationError as error:
-                raise MetadataSchemaError(f"feature {write.key}: {one_line(error)}; cast the column") from error
+        fitting = [_storable(write) for write in writes]
+        for write, rows in zip(writes, fitting, strict=True):
+            with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
+                retried(partial(self._commit, write.key, rows), _conflicts)
 
     def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
         """Append to one table, which another writer may create or change in between."""
@@ -180,8 +179,20 @@ def _doubled(name: str) -> str:
     return name.replace('"', '""')
 
 
-def _storable(frame: pl.LazyFrame) -> pl.LazyFrame:
+def _storable(write: Append) -> pl.LazyFrame:
     """Turn types that Delta does not have into those it has."""
-    schema = frame.collect_schema()
-    stored = {name: with_leaves(dtype, lambda flat: TYPES.get(type(flat), flat)) for name, dtype in schema.items()}
-    return frame.cast({name: dtype for name, dtype in stored.items() if dtype != schema[name]})
+    where = f"feature {write.key}"
+    for name, dtype in write.frame.collect_schema().items():
+        maps = [part for part in parts_of(dtype) if isinstance(part, nw.Map)]
+        naive = [part for part in maps if any(isinstance(p, nw.Datetime) and not p.time_zone for p in parts_of(part))]
+        if naive:
+            raise MetadataSchemaError(
+                f"{where}: column {name!r} is {dtype}, and maps of Delta hold no times without a zone; give them one"
+            )
+    return storable(to_polars_lazy(write.frame), _stored_type, where, "Delta")
+
+
+def _stored_type(dtype: pl.DataType) -> pl.DataType:
+    if isinstance(dtype, pl.Datetime):
+        return pl.Datetime("us", "UTC" if dtype.time_zone else None)
+    return TYPES.get(type(dtype), dtype)

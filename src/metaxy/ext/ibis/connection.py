@@ -269,8 +269,8 @@ class IbisConnection:
     def serialise(self, name: str, changes: bool) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""
 
-    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
-        """Remember what a new column holds, where its type does not say so."""
+    def describe_columns(self, name: str, columns: Types) -> None:
+        """Remember what new columns hold, where their types do not say so."""
 
     def created(self, name: str) -> None:
         """Do what a new table needs once it has rows."""

@@ -180,9 +180,7 @@ class IbisStorage:
 
     def _describe(self, name: str, write: Append, columns: Sequence[str]) -> None:
         schema = write.frame.collect_schema()
-        for column in columns:
-            if column not in BY_FIELD_COLUMNS:
-                self.connection.describe_column(name, column, schema[column])
+        self.connection.describe_columns(name, {c: schema[c] for c in columns if c not in BY_FIELD_COLUMNS})
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""

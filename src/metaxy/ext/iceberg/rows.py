@@ -8,9 +8,6 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_FEATURE_VERSION
-from metaxy.errors import MetadataSchemaError
-from metaxy.storage.files import one_line
-from metaxy.storage.nested_types import with_leaves
 from metaxy.versioning.frames import to_polars_lazy
 
 GONE = "__metaxy_gone"
@@ -53,32 +50,14 @@ def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
 
 
 def stored_type(dtype: pl.DataType) -> pl.DataType:
-    """Return the type that Iceberg has for a Polars type, and for the members of one.
+    """Return the type that Iceberg has for a flat type of Polars.
 
-    >>> stored_type(pl.List(pl.UInt8))
-    List(Int32)
+    >>> stored_type(pl.UInt8())
+    Int32
     """
-    return with_leaves(dtype, _leaf)
-
-
-def _leaf(dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", "UTC" if dtype.time_zone else None)
     return TYPES.get(type(dtype), dtype)
-
-
-def storable(frame: pl.LazyFrame, where: str) -> pl.LazyFrame:
-    """Give columns the types that Iceberg has for them; only where there are others, all rows are looked at.
-
-    Raises:
-        MetadataSchemaError: if a value does not fit.
-    """
-    schema = frame.collect_schema()
-    changed = {name: wanted for name, dtype in schema.items() if (wanted := stored_type(dtype)) != dtype}
-    if not changed:
-        return frame
-    rows = frame.collect()
-    return rows.with_columns(_cast(rows[name], dtype, where) for name, dtype in changed.items()).lazy()
 
 
 def fitted(frame: pl.LazyFrame, table: pl.Schema) -> pl.LazyFrame | None:
@@ -88,15 +67,3 @@ def fitted(frame: pl.LazyFrame, table: pl.Schema) -> pl.LazyFrame | None:
         return None
     missing = (pl.lit(None, dtype).alias(name) for name, dtype in table.items() if name not in schema)
     return frame.with_columns(missing).select(table.names())
-
-
-def _cast(column: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
-    problem = f"{where}: column {column.name!r} is {column.dtype}, which Iceberg would store as {dtype}"
-    try:
-        cast = column.cast(dtype)
-        same = cast.cast(column.dtype).equals(column)
-    except pl.exceptions.PolarsError as error:
-        raise MetadataSchemaError(f"{problem}: {one_line(error)}") from error
-    if not same:
-        raise MetadataSchemaError(f"{problem}: some values would change; cast the column before writing it")
-    return cast

@@ -33,7 +33,8 @@ from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
-from metaxy.ext.iceberg.rows import fitted, rest_after, storable
+from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
+from metaxy.storage.casting import storable
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
 from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
@@ -171,8 +172,10 @@ class IcebergStorage:
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
-        for write in writes:
-            rows = storable(to_polars_lazy(write.frame), f"feature {write.key}")
+        fitting = [
+            storable(to_polars_lazy(write.frame), stored_type, f"feature {write.key}", "Iceberg") for write in writes
+        ]
+        for write, rows in zip(writes, fitting, strict=True):
             with self._errors(write.key, "cannot write to "):
                 retried(partial(self._commit, write.key, rows), _conflicts)
 

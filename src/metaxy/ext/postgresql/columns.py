@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import ibis
 import narwhals as nw
 
 from metaxy.errors import MetadataSchemaError
-from metaxy.ext.ibis.compiling import narwhals_types
+from metaxy.ext.ibis.notation import read_type
 
 JSON_TYPES = ("json", "jsonb")
 # Types as PostgreSQL names them, and what each is here; all others are text.
@@ -52,7 +51,7 @@ HOLDS = "metaxy: "
 def narwhals_type(kind: str, comment: str = "") -> nw.dtypes.DType:
     """Return what a type of PostgreSQL is here."""
     if comment.startswith(HOLDS):
-        return narwhals_types(ibis.schema({"c": comment.removeprefix(HOLDS)}))["c"]
+        return read_type(comment.removeprefix(HOLDS))
     if kind.endswith("[]"):
         return nw.List(narwhals_type(kind[:-2]))
     plain, _, rest = kind.partition("(")

@@ -15,13 +15,14 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.compiling import ibis_type
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
+from metaxy.ext.ibis.notation import written_type
 from metaxy.ext.postgresql.columns import HOLDS, JSON_TYPES, is_text, narwhals_type, sql_type
 from metaxy.ext.postgresql.compiler import PostgreSQLBackend
 from metaxy.ext.postgresql.copying import arrow, incoming, outgoing
 from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.engine import TypesOf
 
 COPY_ROWS = 10_000
@@ -191,16 +192,19 @@ class PostgreSQLConnection(IbisConnection):
             lock = f"current_schema() || '.' || {POSTGRESQL.literal(name)}"
             self.execute(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
 
-    def describe_column(self, name: str, column: str, dtype: nw.dtypes.DType) -> None:
-        """Remember what a new column of JSON holds."""
-        if dtype.is_nested() and self.sql_type(dtype) == "jsonb":
+    def describe_columns(self, name: str, columns: Types) -> None:
+        """Remember what new columns of JSON hold."""
+        documents = {c: dtype for c, dtype in columns.items() if dtype.is_nested() and self.sql_type(dtype) == "jsonb"}
+        for column, dtype in documents.items():
             if not self.nested_as_json:
                 raise MetadataSchemaError(
                     f"{self.display}: column {column!r} is a {type(dtype).__name__}, and auto_cast_struct_for_jsonb is "
                     "false; set it to true to store such columns as JSONB, or turn the column into text"
                 )
-            what, text = f"{self.qualified(name)}.{POSTGRESQL.quote(column)}", f"{HOLDS}{ibis_type(dtype)}"
-            self.execute(f"COMMENT ON COLUMN {what} IS {POSTGRESQL.literal(text)}")
+        table, quote, literal = self.qualified(name), POSTGRESQL.quote, POSTGRESQL.literal
+        notes = ((quote(column), literal(HOLDS + written_type(dtype))) for column, dtype in documents.items())
+        if documents:
+            self.execute("; ".join(f"COMMENT ON COLUMN {table}.{column} IS {note}" for column, note in notes))
 
     def created(self, name: str) -> None:
         """Collect rough statistics of a new table at once, as the server plans by them, and let times be found.

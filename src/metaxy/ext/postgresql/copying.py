@@ -17,7 +17,10 @@ def outgoing(value: str, dtype: nw.dtypes.DType) -> str:
         return f"CAST(extract(epoch FROM {value}) * 1000000 AS bigint)"
     if isinstance(dtype, nw.Binary):
         return f"encode({value}, 'hex')"
-    return f"CAST(to_jsonb({value}) AS text)" if dtype.is_nested() else value
+    if isinstance(dtype, nw.List):
+        inner: Any = dtype.inner
+        value = f"CAST({value} AS text[])" if inner.is_float() else value  # JSON of -0.0 is read as 0
+    return f"CAST(to_json({value}) AS text)" if dtype.is_nested() else value
 
 
 def arrow(buffer: io.BytesIO, types: Types) -> Any:
@@ -83,7 +86,7 @@ def incoming(name: str, dtype: pl.DataType, *, as_array: bool) -> pl.Expr:
     if as_array:
         return _array(value.arr.to_list() if isinstance(dtype, pl.Array) else value).alias(name)
     if dtype.is_nested():
-        return to_json(value).alias(name)
+        return to_json(value, dtype).alias(name)
     return value
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import ibis
 import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError
-from metaxy.ext.ibis.compiling import ibis_type, narwhals_types
 from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.ext.ibis.notation import read_type, written_type
 from metaxy.ext.sqlite.dialect import SQLITE
 
 # Types of columns, and what each is here. Times are microseconds, dates text, lists and structs JSON.
@@ -46,14 +45,14 @@ AFFINITIES: dict[str, nw.dtypes.DType] = {
     "NUM": nw.Float64(),
     "DEC": nw.Float64(),
 }
-NESTED = "JSON "  # before the type of a list or struct, as Ibis writes it
+NESTED = "JSON "  # before the type of a list or struct
 
 
 def narwhals_type(kind: str) -> nw.dtypes.DType:
     """Return what a type of SQLite is here."""
     plain = kind.strip('"')
     if plain.startswith(NESTED):
-        return narwhals_types(ibis.schema({"c": plain.removeprefix(NESTED)}))["c"]
+        return read_type(plain.removeprefix(NESTED))
     if plain.upper() in TYPES:
         return TYPES[plain.upper()]
     return next((dtype for word, dtype in AFFINITIES.items() if word in plain.upper()), nw.String())
@@ -62,7 +61,7 @@ def narwhals_type(kind: str) -> nw.dtypes.DType:
 def sql_type(dtype: nw.dtypes.DType) -> str:
     """Write the type of a new column."""
     if dtype.is_nested():
-        return SQLITE.quote(f"{NESTED}{ibis_type(dtype)}")
+        return SQLITE.quote(f"{NESTED}{written_type(dtype)}")
     if isinstance(dtype, (nw.Enum, nw.Categorical, nw.Unknown)):
         return "VARCHAR"
     wanted = nw.Datetime("us", dtype.time_zone) if isinstance(dtype, nw.Datetime) else dtype
@@ -95,5 +94,5 @@ def written(column: pl.Series) -> Any:
     if column.dtype == pl.Date:
         return column.dt.to_string("%Y-%m-%d").to_list()
     if column.dtype.is_nested():
-        return column.to_frame().select(to_json(pl.col(column.name))).to_series().to_list()
+        return column.to_frame().select(to_json(pl.col(column.name), column.dtype)).to_series().to_list()
     return column.to_list()

@@ -1,0 +1,52 @@
+"""Rows in the types that a format has, where it has fewer than Polars: each value stays what it is, or is refused."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from metaxy.errors import MetadataSchemaError
+from metaxy.storage.files import one_line
+from metaxy.storage.nested_types import with_leaves
+from metaxy.versioning.casting import recast
+
+
+def storable(
+    rows: pl.LazyFrame, stored: Callable[[pl.DataType], pl.DataType], where: str, format_name: str
+) -> pl.LazyFrame:
+    """Give columns the types that a format has for them; only where there are others, all rows are looked at.
+
+    Args:
+        rows: what is to be stored.
+        stored: the type that the format has for a flat type.
+        where: whose rows these are, for the message.
+        format_name: what stores them, for the message.
+
+    Raises:
+        MetadataSchemaError: if a value does not fit, naming the column and both types.
+
+    >>> storable(pl.LazyFrame({"n": [1]}), lambda _: pl.Int32(), "video", "Iceberg").collect_schema()
+    Schema({'n': Int32})
+    """
+    schema = rows.collect_schema()
+    changed = {name: wanted for name, dtype in schema.items() if (wanted := with_leaves(dtype, stored)) != dtype}
+    if not changed:
+        return rows
+    frame = rows.collect()
+    casts = [_cast(frame[name], wanted, where, format_name) for name, wanted in changed.items()]
+    return frame.with_columns(casts).lazy()
+
+
+def _cast(column: pl.Series, wanted: pl.DataType, where: str, format_name: str) -> pl.Series:
+    problem = f"{where}: column {column.name!r} is {column.dtype}, which {format_name} would store as {wanted}"
+    try:
+        cast = _changed(column, wanted)
+        same = _changed(cast, column.dtype).equals(column)
+    except pl.exceptions.PolarsError as error:
+        raise MetadataSchemaError(f"{problem}: {one_line(error)}; cast the column before writing it") from error
+    if not same:
+        raise MetadataSchemaError(f"{problem}: some values would change; cast the column before writing it")
+    return cast
+
+
+def _changed(column: pl.Series, wanted: pl.DataType) -> pl.Series:
+    return column.to_frame("c").select(recast(pl.col("c"), column.dtype, wanted).alias(column.name)).to_series()
