@@ -69,7 +69,7 @@ def test_imports_have_no_cycles() -> None:
 # What users call without naming a hash length, a graph or a project: in these layers all else has them as arguments.
 FACADE = {
     *("code_version", "feature_spec_version", "feature_definition_version"),
-    *("get_active", "set_active", "use", "project_version", "list_features", "to_snapshot", "_length"),
+    *("get_active", "set_active", "use", "project_version", "list_features", "_length"),
 }
 
 

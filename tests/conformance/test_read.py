@@ -190,6 +190,29 @@ def test_a_feature_that_is_not_in_the_graph_is_refused(store: MetadataStore) -> 
         store.read("vidoe")
 
 
+def test_all_history_of_a_table_is_read_without_its_feature(store: MetadataStore) -> None:
+    define("video", fields=["x", "y"])
+    store.write("video", rows({"x": "1", "y": "2"}, id=["a", "b"], n=[1, 2]))
+    store.write("video", rows({"x": "1", "y": "3"}, id=["a"], n=[3]))
+    store.delete("video", nw.col("id") == "b")
+    history: dict[str, Any] = {"with_feature_history": True, "with_sample_history": True}
+    asked: list[dict[str, Any]] = [
+        {},
+        {"columns": ["n", "id"], "filters": [nw.col("n") > 1]},
+        {"include_soft_deleted": True, "filters": [nw.col("id") == "b"]},
+        {"feature_version": "none"},
+    ]
+    known = [values(store.read("video", **history, **options), "id", "n") for options in asked]
+    assert [len(found) for found in known] == [3, 2, 2, 0]
+    with FeatureGraph().use():
+        assert [values(store.read("video", **history, **options), "id", "n") for options in asked] == known
+        for feature, sample in ((False, False), (True, False), (False, True)):
+            with pytest.raises(UnknownFeatureError, match="video"):
+                store.read("video", with_feature_history=feature, with_sample_history=sample)
+        with pytest.raises(FeatureNotFoundError, match="feature film has no table"):
+            store.read("film", **history)
+
+
 def test_the_store_that_has_the_rows_is_named(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))

@@ -7,9 +7,11 @@ import pytest
 from tests.dag.definitions import external, stored, user
 
 from metaxy.config import MetaxyConfig
+from metaxy.dag.diff import GraphDiff, merge
 from metaxy.dag.graph import FeatureGraph, current_graph, get_feature_by_key
 from metaxy.dag.graph import graph as default_graph
 from metaxy.dag.plan import FQFieldKey
+from metaxy.dag.view import GraphData
 from metaxy.definitions.keys import FeatureKey, FieldKey
 from metaxy.errors import AmbiguousProjectError, UnknownFeatureError
 
@@ -98,6 +100,41 @@ def test_a_snapshot_holds_the_features_of_a_project(graph: FeatureGraph) -> None
         "project": "p",
     }
     assert graph.to_snapshot(project="q") == {}
+
+
+def test_a_snapshot_is_of_the_only_project_whatever_is_configured(graph: FeatureGraph) -> None:
+    with MetaxyConfig(project="q").use():
+        assert list(graph.to_snapshot()) == ["b", "a"]
+        graph.add_feature_definition(user("d", project="q"))
+        with pytest.raises(RuntimeError, match="several projects: p, q"):
+            graph.to_snapshot()
+        assert list(graph.to_snapshot(project="q")) == ["d"]
+    with pytest.raises(RuntimeError, match="no features of its own"):
+        FeatureGraph().to_snapshot()
+
+
+def test_a_graph_has_the_versions_of_its_snapshot_whatever_says_the_length(
+    graph: FeatureGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a configuration, each part of a definition must ask the same place for the length of hashes."""
+    monkeypatch.setenv("METAXY_HASH_TRUNCATION_LENGTH", "24")
+    snapshot = graph.to_snapshot()
+    for key, entry in snapshot.items():
+        definition = graph.get_feature_definition(key)
+        versions = {
+            "metaxy_feature_version": graph.get_feature_version(key),
+            "metaxy_definition_version": definition.feature_definition_version,
+        }
+        assert {name: entry[name] for name in versions} == versions  # type: ignore[literal-required]
+        lengths = {*versions.values(), definition.spec.feature_spec_version, graph.project_version}
+        assert {len(version) for version in lengths} == {24}
+    assert FeatureGraph.from_snapshot(snapshot).to_snapshot() == snapshot
+    own = FeatureGraph.from_snapshot(snapshot)
+    for key, entry in snapshot.items():
+        entry["fields"] = own.get_feature_version_by_field(key)  # type: ignore[typeddict-unknown-key]
+    assert not GraphDiff.from_view(
+        merge(GraphData.from_snapshot(snapshot), GraphData.from_feature_graph(own))
+    ).has_changes
 
 
 def test_a_graph_is_built_from_a_snapshot(graph: FeatureGraph) -> None:

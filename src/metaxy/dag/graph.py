@@ -359,11 +359,14 @@ class FeatureGraph:
         """Return the features of a project as plain data, without external ones.
 
         Args:
-            project: Name of the project; the configured one by default, else the only one in the graph.
+            project: Name of the project, by default the only one in the graph.
             length: How many characters of the versions are kept.
+
+        Raises:
+            AmbiguousProjectError: if no project is named, and the graph does not have just one (a RuntimeError).
         """
         cut = _length(length)
-        wanted = project or context.settings().project or self.project
+        wanted = project or self.project
         return {
             str(d.key): snapshot.serialize(d, self.get_feature_version(d.key, cut), cut)
             for d in self.features_of(wanted)

@@ -122,13 +122,15 @@ def shown(scan: Scan, spec: FeatureSpec, scope: Scope, columns: Sequence[str]) -
 
 def read_rows(
     found: Found,
-    spec: FeatureSpec,
+    spec: FeatureSpec | None,
     scope: Scope,
     latest: Latest,
     filters: Sequence[nw.Expr],
     columns: Sequence[str] | None,
 ) -> nw.LazyFrame[Any]:
     """Return the rows that count. Table columns in → ``columns`` out, in that order, or all of them.
+
+    Without a spec, versions by field are shown as they are stored.
 
     Raises:
         MetadataSchemaError: if a column does not exist.
@@ -138,10 +140,11 @@ def read_rows(
     for name in wanted:
         if name not in known:
             raise MetadataSchemaError(
-                f"feature {spec.key} has no column {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}"
+                f"feature {found.key} has no column {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}"
             )
-    rows = found.rows(spec.id_columns, filters=tuple(filters))
-    return found.store.engine.latest(rows, latest, wanted, shown(found.scan, spec, scope, wanted))
+    rows = found.rows(latest.ids, filters=tuple(filters))
+    view = shown(found.scan, spec, scope, wanted) if spec else View()
+    return found.store.engine.latest(rows, latest, wanted, view)
 
 
 def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:

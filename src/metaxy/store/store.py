@@ -98,7 +98,8 @@ class MetadataStore(StoreInformation):
     ) -> "nw.LazyFrame[Any] | tuple[nw.LazyFrame[Any], MetadataStore]":
         """Read the latest rows of a feature, lazily.
 
-        Frames: the feature's table → its columns, or ``columns``, one row per sample.
+        Frames: the feature's table → its columns, or ``columns``, one row per sample. With all history of samples and
+        features, a table can be read whose feature the graph does not have.
 
         Args:
             feature: anything that names a feature.
@@ -123,15 +124,17 @@ class MetadataStore(StoreInformation):
             rows = read_system_rows(self, key, as_filters(filters), columns)
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
-        definition = scope.definition(feature)
-        found = find(self, definition.key, allow_fallback=allow_fallback).checked().as_of(checked_moment(as_of))
-        version = feature_version if with_feature_history else scope.version(definition.key)
-        if not with_feature_history:
+        all_history = with_feature_history and with_sample_history  # for which a definition says nothing
+        known = scope.graph.feature_definitions_by_key
+        definition = known.get(key) if all_history else scope.definition(key)
+        found = find(self, key, allow_fallback=allow_fallback).checked().as_of(checked_moment(as_of))
+        spec = definition.spec if definition else None
+        if definition and not with_feature_history:
             refuse_other_hash_settings(found, definition, scope)
-        latest = Latest(
-            tuple(definition.spec.id_columns), version, not with_sample_history, include_deleted=include_soft_deleted
-        )
-        rows = read_rows(found, definition.spec, scope, latest, as_filters(filters), columns)
+        version = feature_version if with_feature_history else scope.version(key)
+        ids = tuple(spec.id_columns) if spec else ()
+        latest = Latest(ids, version, not with_sample_history, include_deleted=include_soft_deleted)
+        rows = read_rows(found, spec, scope, latest, as_filters(filters), columns)
         return (rows, found.store) if with_store_info else rows
 
     # -- writing -------------------------------------------------------------------------------------------------------
