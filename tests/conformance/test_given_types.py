@@ -8,6 +8,7 @@ from uuid import UUID
 
 import duckdb
 import ibis
+import narwhals as nw
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -84,6 +85,40 @@ def test_uuids_tell_samples_apart_in_every_library(store: MetadataStore) -> None
         given = given.filter(given.u.notnull()) if name == "ibis" else given
         given = given.filter("u IS NOT NULL") if name == "duckdb" else given if name == "ibis" else given[:2]
         assert store.resolve_update("thing", samples=given).counts["unchanged"] == 2, name
+
+
+def test_filters_look_for_uuids_as_text(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", in_polars(UUIDS, dtype=pl.Object))
+    u = nw.col("u")
+    one: Any = UUIDS[0]
+    other: Any = UUIDS[1]
+    conditions = {
+        "is": (u == one, ["a"]),
+        "is not": (u != one, ["b"]),
+        "one of": (u.is_in([other, "x"]), ["b"]),
+        "a literal": (nw.lit(one) == u, ["a"]),
+        "inside of others": ((u == other) | ((nw.col("id") == "a") & ~(u != one)), ["a", "b"]),
+    }
+    for name, (condition, wanted) in conditions.items():
+        assert values(store.read("video", filters=[condition])) == wanted, name
+    store.delete("video", u == one, soft=False)
+    assert values(store.read("video")) == ["b", "c"]
+
+
+def test_filters_that_look_for_objects_are_refused(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", in_polars(TEXTS))
+    u = nw.col("u")
+    path: Any = PurePosixPath("x")
+    for condition in (u == path, u.is_in(["x", path]), nw.lit(path) == u, (nw.col("id") == "a") | (u > {1})):
+        for act in (
+            lambda: store.read("video", filters=[condition]),  # noqa: B023
+            lambda: store.delete("video", condition, soft=False),  # noqa: B023
+            lambda: store.resolve_update("video", samples=in_polars(TEXTS), target_filters=[condition]),  # noqa: B023
+        ):
+            with pytest.raises(MetadataSchemaError, match=r"looks for a Python object of type (set|PurePosixPath), "):
+                act()
 
 
 def test_what_a_library_wraps_is_taken_out(store: MetadataStore) -> None:

@@ -46,10 +46,10 @@ def is_lossless(source: Any, target: Any) -> bool:
         return target.is_numeric() and _number_fits(source, target)
     if isinstance(source, TEXT):
         return isinstance(target, TEXT)
-    if isinstance(source, (nw.Datetime, nw.Duration)) and type(source) is type(target):
-        return UNITS.index(source.time_unit) <= UNITS.index(target.time_unit)
     if isinstance(source, nw.Date):
-        return isinstance(target, nw.Datetime)
+        return isinstance(target, nw.Datetime) and target.time_zone is None
+    if isinstance(source, (nw.Datetime, nw.Duration)) and type(source) is type(target):
+        return _is_same_kind_of_time(source, target) and UNITS.index(source.time_unit) <= UNITS.index(target.time_unit)
     return _members_fit(source, target)
 
 
@@ -72,7 +72,12 @@ def may_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     """
     if source.is_integer():
         return target.is_integer() or isinstance(target, (nw.Float64, nw.Decimal))
-    return isinstance(source, nw.Datetime) and isinstance(target, nw.Datetime)
+    return isinstance(source, nw.Datetime) and isinstance(target, nw.Datetime) and _is_same_kind_of_time(source, target)
+
+
+def _is_same_kind_of_time(source: Any, target: Any) -> bool:
+    """Return whether both types have a time zone, or none: what has none may be any moment of 26 hours."""
+    return isinstance(source, nw.Duration) or (source.time_zone is None) == (target.time_zone is None)
 
 
 def _number_fits(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:

@@ -1,7 +1,7 @@
 """Deleting: tombstones that hide samples, or rows removed for good."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
@@ -12,7 +12,6 @@ from metaxy.storage.port import Append
 from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
 from metaxy.versioning.engine import View
-from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.recipe import Latest
 
@@ -41,7 +40,7 @@ def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, sof
     if soft:
         _append_tombstones(store, found, scope, deletion)
     else:
-        check_conditions(f"feature {found.key}", deletion.filters, list(found.scan.schema))
+        deletion = replace(deletion, filters=found.conditions(deletion.filters))
         store.storage.delete(deletion.definition.key, _condition(scope, deletion))
 
 
@@ -55,8 +54,7 @@ def count_rows_to_delete(store: "StoreHandle", scope: Scope, deletion: Deletion,
     if soft:
         rows = _rows_to_hide(found, scope, deletion)
     else:
-        check_conditions(f"feature {found.key}", deletion.filters, list(found.scan.schema))
-        condition = _condition(scope, deletion)
+        condition = _condition(scope, replace(deletion, filters=found.conditions(deletion.filters)))
         rows = found.scan.frame if condition is None else found.scan.frame.filter(condition)
     return int(collect_to_polars(rows.select(nw.len())).item())
 

@@ -1,6 +1,6 @@
 """Reading: which store has a feature, which rows of it count, and what the user sees of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
@@ -15,8 +15,8 @@ from metaxy.storage.port import Scan
 from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField
+from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Rows, View
-from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
@@ -39,14 +39,25 @@ class Found:
         """Give the table to an engine; ``asked`` is what the user asks of its rows.
 
         Raises:
-            MetadataSchemaError: if a condition names a column that the table does not have.
+            MetadataSchemaError: if a condition names a column that the table does not have, or such values.
         """
         scan = self.scan
         rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, **asked)
-        columns = list(self.scan.schema)
-        check_conditions(f"feature {self.key}", (*rows.filters, *rows.stale), columns)
-        check_conditions(f"feature {self.key}", rows.renamed_filters, [rows.rename.get(c, c) for c in columns])
-        return rows
+        renamed = {rows.rename.get(name, name): dtype for name, dtype in scan.schema.items()}
+        return replace(
+            rows,
+            filters=self.conditions(rows.filters),
+            stale=self.conditions(rows.stale),
+            renamed_filters=checked_conditions(f"feature {self.key}", rows.renamed_filters, renamed),
+        )
+
+    def conditions(self, given: Iterable[nw.Expr]) -> tuple[nw.Expr, ...]:
+        """Return conditions of the user on this table as every engine understands them.
+
+        Raises:
+            MetadataSchemaError: if they name a column that does not exist, or values that no store knows.
+        """
+        return checked_conditions(f"feature {self.key}", given, self.scan.schema)
 
     def checked(self) -> "Found":
         """Return the same, once it is clear that the table is one of a feature.

@@ -30,8 +30,8 @@ from metaxy.store.scope import Scope
 from metaxy.store.untyped import says_nothing, with_placeholders
 from metaxy.versioning.build import Known, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
-from metaxy.versioning.flags import check_conditions
 from metaxy.versioning.frames import Frame, as_lazy, collect_to_polars
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.polars import rows_that_may_repeat
@@ -160,10 +160,10 @@ class Update:
         if self.request.samples is not None or not self.parents:
             samples, untyped = self._samples()
             schema = samples.collect_schema()
-            check_conditions(f"the samples for feature {self.spec.key}", self._own, list(schema))
+            own = checked_conditions(f"the samples for feature {self.spec.key}", self._own, schema)
             recipe = build_given_recipe(self.spec, schema, self.scope.hash, current=current, compare=compare)
             ids = tuple(self.spec.id_columns)
-            inputs = [Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=self._own, schema=schema)]
+            inputs = [Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema)]
         else:
             tables = {key: self._known(key, found) for key, found in self.parents.items()}
             recipe = build_recipe(

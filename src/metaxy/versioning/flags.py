@@ -5,16 +5,14 @@ relation, where Narwhals can express it, and rows are dropped by that column lat
 keeps or drops all rows of a sample alike, so it is applied at once.
 """
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
-import polars as pl
 
 from metaxy.columns import INTERNAL_PREFIX
-from metaxy.errors import MetadataSchemaError, did_you_mean
+from metaxy.versioning.conditions import reads_only
 
 KEEP = f"{INTERNAL_PREFIX}keep"
 KEEP_RENAMED = f"{INTERNAL_PREFIX}keep_renamed"
@@ -28,39 +26,6 @@ class Flagged:
     frame: nw.LazyFrame[Any]
     keep: str | None = None
     stale: str | None = None
-
-
-def reads_only(expression: nw.Expr, schema: Mapping[str, Any], columns: Sequence[str]) -> bool:
-    """Return whether an expression can be evaluated with these columns alone."""
-    return set(columns) <= set(schema) and _unknown_column(expression, columns) is None
-
-
-def check_conditions(where: str, conditions: Iterable[nw.Expr], columns: Sequence[str]) -> None:
-    """Refuse conditions on columns that do not exist, before each engine does so in its own words.
-
-    Raises:
-        MetadataSchemaError: naming the column, and the one that may be meant.
-    """
-    for condition in conditions:
-        unknown = _unknown_column(condition, columns)
-        if unknown is not None:
-            raise MetadataSchemaError(
-                f"{where}: a filter names column {unknown!r}, which it does not have."
-                f"{did_you_mean(unknown, columns)} It has: {', '.join(columns)}"
-            )
-
-
-def _unknown_column(expression: nw.Expr, columns: Sequence[str]) -> str | None:
-    """Return a column that an expression reads beside these, None if there is none."""
-    empty = nw.from_native(pl.DataFrame(schema=dict.fromkeys(columns, pl.Null)))
-    try:
-        empty.select(expression)
-    except nw.exceptions.ColumnNotFoundError as error:
-        quoted = re.search(r'"(.*?)"(;|$)', str(error))
-        return quoted[1] if quoted else str(error).splitlines()[0]
-    except Exception:  # types are unknown here, columns are not
-        return None
-    return None
 
 
 def add_flags(

@@ -3,12 +3,14 @@
 import hashlib
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta, timezone
 from typing import Any
 
 import polars as pl
 
 from metaxy.ext.sqlite.dialect import HASHLIB
 from metaxy.hashing import HashAlgorithm
+from metaxy.versioning.dialect import EPOCH
 from metaxy.versioning.polars import HASHES
 
 
@@ -65,8 +67,8 @@ class _OrderedJoin:
 
 def micros(moment: Any) -> int:
     """Return a time as microseconds since 1970."""
-    series = pl.Series([moment]).cast(pl.Datetime("us")) if moment.tzinfo is None else pl.Series([moment])
-    return int(series.dt.epoch("us")[0])
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return int((aware - EPOCH) // timedelta(microseconds=1))
 
 
 def _time_text(moment: int | None) -> str | None:
