@@ -44,11 +44,10 @@ def source(tmp_path: Path) -> MetadataStore:
     return store
 
 
-@pytest.fixture(params=STORES)
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> MetadataStore:
+@pytest.fixture
+def target(make: StoreFactory) -> MetadataStore:
     """A closed, empty store of any kind."""
-    (tmp_path / "target").mkdir()
-    return STORES[request.param](tmp_path / "target", materialization_id="copying")
+    return make("target", materialization_id="copying")
 
 
 def test_db03_all_rows_arrive_as_they_are(source: MetadataStore, target: MetadataStore) -> None:
@@ -61,6 +60,7 @@ def test_db03_all_rows_arrive_as_they_are(source: MetadataStore, target: Metadat
             assert values(target.read("video"), "id", "n") == values(source.read("video"), "id", "n")
 
 
+@pytest.mark.three_stores
 def test_db03_each_version_keeps_its_latest_rows(source: MetadataStore, target: MetadataStore) -> None:
     with source, target.open("w"):
         target.copy_metadata(source, ["video"])
@@ -69,6 +69,7 @@ def test_db03_each_version_keeps_its_latest_rows(source: MetadataStore, target: 
         assert values(target.read("video"), "id", "n") == [("a", 2), ("d", 1), ("x", 1)]
 
 
+@pytest.mark.three_stores
 def test_only_the_current_version_without_history(source: MetadataStore, target: MetadataStore) -> None:
     with source, target.open("w"):
         assert target.copy_metadata(source, ["video"], with_feature_history=False)["rows_copied"] == 2
@@ -84,6 +85,7 @@ def test_copying_twice_adds_nothing(source: MetadataStore, target: MetadataStore
         assert everything(target, "video").height == first
 
 
+@pytest.mark.three_stores
 def test_a_second_copy_brings_what_came_since(source: MetadataStore, target: MetadataStore) -> None:
     with target.open("w"):
         with source:
@@ -103,6 +105,7 @@ def test_many_batches_make_one_table(
         assert values(everything(target, "video"), *EVERY) == values(everything(source, "video"), *EVERY)
 
 
+@pytest.mark.three_stores
 def test_filters_choose_rows(source: MetadataStore, target: MetadataStore) -> None:
     with source, target.open("w"):
         target.copy_metadata(source, ["video"], filters={"video": [nw.col("n") > 1]}, global_filters=[nw.col("n") < 3])
@@ -111,6 +114,7 @@ def test_filters_choose_rows(source: MetadataStore, target: MetadataStore) -> No
             target.copy_metadata(source, ["video"], filters={"audio": [nw.col("n") > 1]})
 
 
+@pytest.mark.three_stores
 def test_features_of_the_project_are_copied_by_default(
     source: MetadataStore, target: MetadataStore, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +143,7 @@ def test_fields_of_other_versions_are_kept(make: StoreFactory, tmp_path: Path, k
         assert not far.resolve_update("video", samples=rows({"picture": "3", "text": "4"}, id=["b"]))
 
 
+@pytest.mark.three_stores
 def test_rows_with_other_columns_extend_the_table(source: MetadataStore, target: MetadataStore) -> None:
     with source, target.open("w"):
         target.schema_evolution = "add"
@@ -147,6 +152,7 @@ def test_rows_with_other_columns_extend_the_table(source: MetadataStore, target:
         assert values(target.read("video"), "id", "n", "m") == [("a", 3, None), ("z", None, "own")]
 
 
+@pytest.mark.three_stores
 def test_progress_is_shown(source: MetadataStore, target: MetadataStore, capsys: pytest.CaptureFixture[str]) -> None:
     with source, target.open("w"):
         target.copy_metadata(source, ["video"], progress=True)
@@ -156,6 +162,7 @@ def test_progress_is_shown(source: MetadataStore, target: MetadataStore, capsys:
     assert "5/5" in shown
 
 
+@pytest.mark.three_stores
 def test_both_stores_must_be_open(source: MetadataStore, target: MetadataStore) -> None:
     with source, pytest.raises(ValueError, match="closed"):
         target.copy_metadata(source)
@@ -165,6 +172,7 @@ def test_both_stores_must_be_open(source: MetadataStore, target: MetadataStore) 
         target.copy_metadata(source)
 
 
+@pytest.mark.three_stores
 def test_what_was_copied_needs_no_update(source: MetadataStore, target: MetadataStore) -> None:
     define("clip", "video")
     with source.open("w"):
@@ -175,6 +183,7 @@ def test_what_was_copied_needs_no_update(source: MetadataStore, target: Metadata
         assert everything(target, "clip")[c.METAXY_DELETED_AT].dtype == pl.Datetime("us", "UTC")
 
 
+@pytest.mark.three_stores
 def test_a_dry_run_counts_what_a_copy_would_append(source: MetadataStore, target: MetadataStore) -> None:
     with target.open("w"):
         pass  # an embedded database must exist before it is read

@@ -52,12 +52,14 @@ def test_filters_see_older_rows_with_sample_history(store: MetadataStore) -> Non
     assert values(store.read("video")) == ["b"]
 
 
+@pytest.mark.three_stores
 def test_filters_must_be_given(store: MetadataStore) -> None:
     define("video")
     with pytest.raises(TypeError, match="filters"):
         store.delete("video")  # type: ignore[call-arg] # what the test is about
 
 
+@pytest.mark.three_stores
 def test_a_delete_that_meets_no_row_writes_nothing(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))
@@ -76,6 +78,7 @@ def test_db28_a_row_from_a_faster_clock_can_be_deleted(store: MetadataStore) -> 
 
 
 @pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
+@pytest.mark.three_stores
 def test_db04_rows_of_a_fallback_are_not_deleted(make: StoreFactory, soft: bool) -> None:
     define("video")
     with make("far").open("w") as far:
@@ -100,6 +103,7 @@ def test_db19_a_dropped_feature_is_gone(store: MetadataStore) -> None:
     assert values(store.read("video")) == ["b"]
 
 
+@pytest.mark.three_stores
 def test_db19_a_dropped_feature_is_read_from_the_fallback(make: StoreFactory) -> None:
     define("video")
     with make("far").open("w") as far:

@@ -28,6 +28,7 @@ def test_new_columns_are_added_and_missing_ones_are_null(store: MetadataStore) -
     assert values(store.read("video"), "id", "u", "v", "tags") == [("a", "u", None, None), ("b", None, 1, ["x"])]
 
 
+@pytest.mark.three_stores
 def test_strict_tables_refuse_new_columns_and_show_what_to_run(make: StoreFactory) -> None:
     define("video")
     with make(schema_evolution="strict").open("w") as store:
@@ -56,6 +57,7 @@ def test_sql_stores_that_may_not_create_tables_are_strict(tmp_path: Any) -> None
         assert values(store.read("video"), "id", "v") == [("a", None), ("b", None), ("c", 1)]
 
 
+@pytest.mark.three_stores
 def test_columns_that_differ_only_by_case_are_refused(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"], path=["x"]))
@@ -115,6 +117,7 @@ def test_a_renamed_field(store: MetadataStore) -> None:
     assert not store.resolve_update("clip")
 
 
+@pytest.mark.three_stores
 def test_a_new_field_of_a_parent_makes_children_stale(store: MetadataStore) -> None:
     define("video", fields=["x"])
     define("clip", "video")

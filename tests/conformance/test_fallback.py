@@ -61,6 +61,7 @@ def test_db13_frames_can_be_collected_until_the_outermost_block_ends(make: Store
         assert not near.has_feature("video")
 
 
+@pytest.mark.three_stores
 def test_db13_a_fallback_stays_open_although_its_user_closes_it(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]) as near:
         with far:
@@ -70,6 +71,7 @@ def test_db13_a_fallback_stays_open_although_its_user_closes_it(make: StoreFacto
     assert close(far)
 
 
+@pytest.mark.three_stores
 def test_db13_another_thread_may_close_the_last_block(make: StoreFactory, far: MetadataStore) -> None:
     near = make("near", fallback_stores=[far])
     block = near.open("r")
@@ -84,6 +86,7 @@ def test_db13_another_thread_may_close_the_last_block(make: StoreFactory, far: M
         far.write("video", rows(id=["c"], n=[3]))
 
 
+@pytest.mark.three_stores
 def test_an_empty_table_is_a_table(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]).open("w") as near:
         near.write("video", rows(id=pl.Series([], dtype=pl.String), n=pl.Series([], dtype=pl.Int64)))
@@ -91,6 +94,7 @@ def test_an_empty_table_is_a_table(make: StoreFactory, far: MetadataStore) -> No
         assert near.find_store_for_feature("video") is near
 
 
+@pytest.mark.three_stores
 def test_a_fallback_of_a_fallback_is_asked(make: StoreFactory, far: MetadataStore) -> None:
     middle = make("middle", fallback_stores=[far])
     with make("empty").open("w"), make("near", fallback_stores=[make("empty"), middle]) as near:
@@ -102,6 +106,7 @@ def test_a_fallback_of_a_fallback_is_asked(make: StoreFactory, far: MetadataStor
     assert close(far)
 
 
+@pytest.mark.three_stores
 def test_fallbacks_are_not_asked_if_told_so(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]) as near:
         with pytest.raises(FeatureNotFoundError, match="feature video has no table"):
@@ -110,6 +115,7 @@ def test_fallbacks_are_not_asked_if_told_so(make: StoreFactory, far: MetadataSto
         assert close(far)
 
 
+@pytest.mark.three_stores
 def test_db20_closed_fallbacks_are_opened_to_look(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]) as near:
         assert near.has_feature("video", check_fallback=True)
@@ -117,6 +123,7 @@ def test_db20_closed_fallbacks_are_opened_to_look(make: StoreFactory, far: Metad
         assert not near.has_feature("clip", check_fallback=True)
 
 
+@pytest.mark.three_stores
 def test_leaving_the_database_warns(make: StoreFactory, far: MetadataStore) -> None:
     with make("near", fallback_stores=[far]) as near:
         if near.engine.implementation.is_polars():
@@ -160,6 +167,7 @@ def test_named_stores_must_hash_alike(tmp_path: Path) -> None:
                 dev.read("video")
 
 
+@pytest.mark.three_stores
 def test_a_list_without_an_algorithm_is_checked_too(make: StoreFactory, tmp_path: Path) -> None:
     settings = config(tmp_path, prod={"hash_algorithm": "sha256"})
     near = make("near", fallback_stores=FallbackStoreList(["prod"], config=settings))
@@ -167,6 +175,7 @@ def test_a_list_without_an_algorithm_is_checked_too(make: StoreFactory, tmp_path
         near.read("video")
 
 
+@pytest.mark.three_stores
 def test_stores_must_hash_alike(make: StoreFactory) -> None:
     near = make("near", fallback_stores=[make("far", hash_algorithm=HashAlgorithm.SHA256)])
     with pytest.raises(InvalidConfigError, match=r"fallback store 0 .* hashes with sha256"), near:

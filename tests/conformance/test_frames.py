@@ -51,6 +51,7 @@ FRAMES: dict[str, Convert] = {
 
 @pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning:ibis")  # not ours
 @pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.three_stores
 def test_frames_of_every_library_go_into_every_verb(store: MetadataStore, name: str) -> None:
     every_verb(store, FRAMES[name])
 
@@ -137,6 +138,7 @@ def test_increments_are_frames_of_what_computed_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("frame", [{"id": ["a"]}, [1], "a", None, pl.Series([1])], ids=repr)
+@pytest.mark.three_stores
 def test_what_is_no_frame_is_refused(store: MetadataStore, frame: Any) -> None:
     define("video")
     words = "which is no dataframe; pass a Polars, Pandas, PyArrow, DuckDB, Ibis or Narwhals frame"

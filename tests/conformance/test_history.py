@@ -1,7 +1,9 @@
 """Looking back: the state of features at an earlier time."""
 
+import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import narwhals as nw
 import pytest
@@ -45,23 +47,22 @@ def test_the_moment_of_a_write_counts(store: MetadataStore) -> None:
     assert values(store.read("video", as_of=moment - timedelta(microseconds=1))) == []
 
 
-@pytest.mark.parametrize("engine", ["auto", "polars"])
-@pytest.mark.parametrize("lazy", [True, False])
-def test_updates_compare_the_state_of_a_moment(store: MetadataStore, engine: str, lazy: bool) -> None:
+def test_updates_compare_the_state_of_a_moment(store: MetadataStore) -> None:
     store.write("video", rows("1", id=["a", "b"]))
     store.write("clip", store.resolve_update("clip").new)
     before = store.clock.now()
     store.write("video", rows("2", id=["a", "c"]))
     store.delete("video", nw.col("id") == "b")
 
-    def state(moment: datetime | None) -> object:
-        options = {"versioning_engine": engine, "as_of": moment}
-        return ids(store.resolve_update("clip", lazy=lazy, **options).collect())  # type: ignore[call-overload] # options
+    def state(moment: datetime | None, engine: Any, lazy: Any) -> object:
+        return ids(store.resolve_update("clip", versioning_engine=engine, as_of=moment, lazy=lazy).collect())
 
-    assert state(None) == (["c"], ["a"], ["b"])
-    assert state(before) == ([], [], [])
+    for engine, lazy in itertools.product(("auto", "polars"), (True, False)):
+        assert state(None, engine, lazy) == (["c"], ["a"], ["b"]), (engine, lazy)
+        assert state(before, engine, lazy) == ([], [], []), (engine, lazy)
 
 
+@pytest.mark.three_stores
 def test_a_time_without_a_zone_is_refused(store: MetadataStore) -> None:
     store.write("video", rows(id=["a"]))
     for act in (store.read, store.resolve_update):

@@ -32,6 +32,7 @@ def test_the_schema_is_that_of_a_read(store: MetadataStore) -> None:
     assert schema[c.METAXY_UPDATED_AT] == nw.Datetime("us", "UTC")
 
 
+@pytest.mark.three_stores
 def test_the_schema_of_what_is_not_here_is_not_found(make: StoreFactory) -> None:
     with make("far").open("w") as far:
         far.write("video", rows(id=["a"]))
@@ -51,6 +52,7 @@ def test_a_store_says_where_a_feature_lies(make: StoreFactory) -> None:
     assert [value for key, value in info.items() if key not in ("name", "type", "display") and "video" in value]
 
 
+@pytest.mark.three_stores
 def test_metadata_says_which_store_has_a_feature(make: StoreFactory) -> None:
     with make("far").open("w") as far:
         far.write("video", rows(id=["a"]))
@@ -68,6 +70,7 @@ def test_the_native_library_is_that_of_frames(store: MetadataStore) -> None:
     assert store.native_implementation() is store.read("video").implementation
 
 
+@pytest.mark.three_stores
 def test_a_closed_store_looks_at_nothing(make: StoreFactory) -> None:
     store = make()
     for look in (store.read_feature_schema_from_store, store.get_store_metadata, store.find_store_for_feature):
@@ -84,6 +87,7 @@ def progress(store: MetadataStore, feature: str = "clip", **options: Any) -> flo
     return store.calculate_input_progress(store.resolve_update(feature, lazy=True, **options), feature)
 
 
+@pytest.mark.three_stores
 def test_progress_counts_what_is_not_new(store: MetadataStore) -> None:
     store.write("video", rows("1", id=["a", "b", "c", "d"]))
     assert progress(store) == 0
@@ -96,6 +100,7 @@ def test_progress_counts_what_is_not_new(store: MetadataStore) -> None:
     assert progress(store, filters={"video": [nw.col("id") == "a"]}) == 100
 
 
+@pytest.mark.three_stores
 def test_progress_counts_groups(store: MetadataStore) -> None:
     define("whole", FeatureDep(feature="video", lineage=LineageRelationship.aggregation(on=["g"])), ids=["g"])
     store.write("video", rows(id=["a", "b", "c"], g=["x", "x", "y"]))
@@ -123,12 +128,14 @@ def test_a_group_of_several_rows_is_one_sample(store: MetadataStore) -> None:
     assert (status.missing_count, status.stale_count, status.orphaned_count) == (1, 1, 1)
 
 
+@pytest.mark.three_stores
 def test_samples_given_twice_count_once(store: MetadataStore) -> None:
     define("video")
     increment = store.resolve_update("video", samples=rows(id=["a", "a", "b"]))
     assert (increment.expected, increment.counts["new"]) == (2, 2)
 
 
+@pytest.mark.three_stores
 def test_there_is_no_progress_where_nothing_is_expected(store: MetadataStore) -> None:
     store.write("video", rows(id=["a"]))
     assert progress(store, "video", samples=rows(id=["a"])) is None

@@ -77,6 +77,7 @@ def test_data_versions_that_were_set_after_an_update_are_kept(store: MetadataSto
     assert values(store.read("clip"), c.METAXY_DATA_VERSION_BY_FIELD) == [{"default": "a"}, {"default": "b"}]
 
 
+@pytest.mark.three_stores
 def test_rows_without_parents_are_left_out(store: MetadataStore) -> None:
     computed(store)
     store.delete("video", None)
@@ -84,6 +85,7 @@ def test_rows_without_parents_are_left_out(store: MetadataStore) -> None:
     assert values(store.rebase("clip", previous(store))) == ["b"]
 
 
+@pytest.mark.three_stores
 def test_a_frame_of_the_user_can_be_rebased(store: MetadataStore) -> None:
     computed(store)
     frame = collect_to_polars(previous(store)).filter(pl.col("id") == "a")
@@ -92,6 +94,7 @@ def test_a_frame_of_the_user_can_be_rebased(store: MetadataStore) -> None:
         store.rebase("clip", frame.drop("id"))
 
 
+@pytest.mark.three_stores
 def test_rows_can_be_rebased_on_another_graph(store: MetadataStore) -> None:
     computed(store)
     older = FeatureGraph()
@@ -106,6 +109,7 @@ def test_rows_can_be_rebased_on_another_graph(store: MetadataStore) -> None:
     assert values(back, "id", c.METAXY_PROVENANCE) == values(first, "id", c.METAXY_PROVENANCE)
 
 
+@pytest.mark.three_stores
 def test_rows_can_be_rebased_on_a_version_that_was_pushed(store: MetadataStore) -> None:
     define("video")
     define("clip", "video")
@@ -121,6 +125,7 @@ def test_rows_can_be_rebased_on_a_version_that_was_pushed(store: MetadataStore) 
     assert set(back[projects[1]]) == {projects[0]}
 
 
+@pytest.mark.three_stores
 def test_a_version_that_was_pushed_with_other_parents_is_refused(store: MetadataStore) -> None:
     define("video", project="other")
     define("clip", "video")
@@ -135,6 +140,7 @@ def test_a_version_that_was_pushed_with_other_parents_is_refused(store: Metadata
         store.rebase("clip", store.resolve_update("clip").new, to_feature_version=pushed)
 
 
+@pytest.mark.three_stores
 def test_the_current_version_may_be_named(store: MetadataStore) -> None:
     computed(store)
     version = current_graph().get_feature_version("clip")
@@ -143,6 +149,7 @@ def test_the_current_version_may_be_named(store: MetadataStore) -> None:
         store.rebase("clip", previous(store), to_feature_version="other")
 
 
+@pytest.mark.three_stores
 def test_roots_cannot_be_rebased(store: MetadataStore) -> None:
     computed(store)
     with pytest.raises(DefinitionError, match="video is a root"):
@@ -175,6 +182,7 @@ def test_rows_of_other_grains_are_rebased(store: MetadataStore, name: str) -> No
     assert not store.resolve_update("whole")
 
 
+@pytest.mark.three_stores
 def test_parents_of_a_fallback_are_used(make: StoreFactory) -> None:
     with make("far").open("w") as far:
         define("video")

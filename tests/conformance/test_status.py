@@ -54,6 +54,7 @@ def test_counts_and_category(store: MetadataStore) -> None:
     assert count_lazy_rows(found.lazy_increment.new) == 1
 
 
+@pytest.mark.three_stores
 def test_up_to_date(store: MetadataStore) -> None:
     store.write("video", rows(id=["a"]))
     store.write("clip", store.resolve_update("clip").new)
@@ -62,6 +63,7 @@ def test_up_to_date(store: MetadataStore) -> None:
     assert found.status.progress_percentage == 100
 
 
+@pytest.mark.three_stores
 def test_a_root_feature_has_nothing_to_compare(store: MetadataStore) -> None:
     store.write("video", rows(id=["a", "b"]))
     found = get_feature_metadata_status("video", store, compute_progress=True)
@@ -78,6 +80,7 @@ def test_a_root_feature_has_nothing_to_compare(store: MetadataStore) -> None:
     assert found.status.format_status_line() == "○ video: 2 rows (root)"
 
 
+@pytest.mark.three_stores
 def test_what_has_no_table_is_missing(store: MetadataStore) -> None:
     assert get_feature_metadata_status("video", store).status_category == "missing"
     nothing = get_feature_metadata_status("clip", store, compute_progress=True)
@@ -103,6 +106,7 @@ def test_progress_counts_inputs(store: MetadataStore) -> None:
     assert round(clip.progress_percentage) == 67
 
 
+@pytest.mark.three_stores
 def test_filters_and_predicates(store: MetadataStore) -> None:
     fill(store)
     only_b = nw.col("id") == "b"
@@ -112,6 +116,7 @@ def test_filters_and_predicates(store: MetadataStore) -> None:
     assert counts(stale) == (3, 1, 2, 1)
 
 
+@pytest.mark.three_stores
 def test_samples_are_shown_on_demand(store: MetadataStore) -> None:
     fill(store)
     found = get_feature_metadata_status("clip", store)
@@ -126,6 +131,7 @@ def test_samples_are_shown_on_demand(store: MetadataStore) -> None:
     assert found.to_representation(verbose=False).sample_details is None
 
 
+@pytest.mark.three_stores
 def test_fallback_stores_count_only_if_asked(make: StoreFactory) -> None:
     with make("far").open("w") as far:
         fill(far)
@@ -137,6 +143,7 @@ def test_fallback_stores_count_only_if_asked(make: StoreFactory) -> None:
         assert resolved == far.get_store_info("video")
 
 
+@pytest.mark.three_stores
 def test_rows_under_other_hash_settings_are_an_error(make: StoreFactory) -> None:
     with make().open("w") as store:
         store.write("video", rows(id=["a"]))
@@ -149,6 +156,7 @@ def test_rows_under_other_hash_settings_are_an_error(make: StoreFactory) -> None
         get_feature_metadata_status("clip", store)
 
 
+@pytest.mark.three_stores
 def test_a_sample_that_cannot_be_versioned_is_an_error(store: MetadataStore) -> None:
     store.write("video", rows(id=["a"]))
     table = store.storage.scan(FeatureKey("video")).frame.collect("polars").to_polars()
@@ -157,6 +165,7 @@ def test_a_sample_that_cannot_be_versioned_is_an_error(store: MetadataStore) -> 
         get_feature_metadata_status("clip", store)
 
 
+@pytest.mark.three_stores
 def test_unknown_features_and_closed_stores(make: StoreFactory) -> None:
     with make().open("r") as store, pytest.raises(ValueError, match="Did you mean 'video'") as caught:
         get_feature_metadata_status("vidoe", store)

@@ -92,6 +92,7 @@ def test_a_push_records_all_features_of_the_project(system: SystemTableStorage, 
     assert json.loads(rows["feature_spec"][0])["deps"][0]["feature"] == "video"
 
 
+@pytest.mark.three_stores
 def test_pushing_again_adds_nothing(system: SystemTableStorage) -> None:
     define("video")
     first = system.push_graph_snapshot()
@@ -99,6 +100,7 @@ def test_pushing_again_adds_nothing(system: SystemTableStorage) -> None:
     assert everything(system.store, TABLE).height == 1
 
 
+@pytest.mark.three_stores
 def test_a_feature_that_moved_is_recorded_alone(system: SystemTableStorage) -> None:
     define("audio")
     define("video")
@@ -113,6 +115,7 @@ def test_a_feature_that_moved_is_recorded_alone(system: SystemTableStorage) -> N
     assert system.push_graph_snapshot() == (first.project_version, True, [])
 
 
+@pytest.mark.three_stores
 def test_a_feature_whose_parent_in_another_project_changed_is_recorded(
     system: SystemTableStorage, graph: FeatureGraph
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_feature_whose_parent_in_another_project_changed_is_recorded(
     ]
 
 
+@pytest.mark.three_stores
 def test_going_back_is_an_entry_of_its_own(system: SystemTableStorage) -> None:
     define("audio")
     redefine("video", "1")
@@ -141,6 +145,7 @@ def test_going_back_is_an_entry_of_its_own(system: SystemTableStorage) -> None:
     assert system.read_features(project_version=a)["feature_key"].to_list() == ["audio", "video"]
 
 
+@pytest.mark.three_stores
 def test_rows_of_one_push_may_differ_in_time(system: SystemTableStorage) -> None:
     for key in ("a", "b", "c"):
         define(key)
@@ -153,6 +158,7 @@ def test_rows_of_one_push_may_differ_in_time(system: SystemTableStorage) -> None
     assert system.push_graph_snapshot() == (version, True, [])
 
 
+@pytest.mark.three_stores
 def test_the_last_push_is_the_latest_even_if_clocks_differ(system: SystemTableStorage) -> None:
     redefine("video", "1")
     system.push_graph_snapshot()
@@ -163,6 +169,7 @@ def test_the_last_push_is_the_latest_even_if_clocks_differ(system: SystemTableSt
     assert pushed(system)[0] == (version, 1)
 
 
+@pytest.mark.three_stores
 def test_projects_have_histories_of_their_own(system: SystemTableStorage) -> None:
     define("mine")
     define("theirs", project="other")
@@ -173,6 +180,7 @@ def test_projects_have_histories_of_their_own(system: SystemTableStorage) -> Non
     assert system.read_graph_snapshots("nobody").is_empty()
 
 
+@pytest.mark.three_stores
 def test_external_features_are_not_pushed(system: SystemTableStorage, graph: FeatureGraph) -> None:
     spec = FeatureSpec(key="theirs", id_columns=["id"], fields=["default"])
     graph.add_feature_definition(FeatureDefinition.external(spec=spec, project="test"))
@@ -186,6 +194,7 @@ def test_external_features_are_not_pushed(system: SystemTableStorage, graph: Fea
 # -- tags --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.three_stores
 def test_tags_of_an_unchanged_graph_are_recorded(system: SystemTableStorage) -> None:
     define("audio")
     define("video")
@@ -197,6 +206,7 @@ def test_tags_of_an_unchanged_graph_are_recorded(system: SystemTableStorage) -> 
     assert everything(system.store, TABLE).height == 3  # both features, and one row for the new tags
 
 
+@pytest.mark.three_stores
 def test_tags_belong_to_one_entry(system: SystemTableStorage) -> None:
     redefine("video", "1")
     system.push_graph_snapshot(tags={"run": "1"})
@@ -209,6 +219,7 @@ def test_tags_belong_to_one_entry(system: SystemTableStorage) -> None:
     ("tags", "message"),
     [({"metaxy": "mine"}, "tag 'metaxy' is reserved"), ({"run": 1}, "tag 'run': its value must be text, not int")],
 )
+@pytest.mark.three_stores
 def test_wrong_tags_are_refused(system: SystemTableStorage, tags: dict[str, Any], message: str) -> None:
     define("video")
     with pytest.raises(SnapshotError, match=message):
@@ -219,6 +230,7 @@ def test_wrong_tags_are_refused(system: SystemTableStorage, tags: dict[str, Any]
 # -- which project -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.three_stores
 def test_the_configured_project_decides_between_several(system: SystemTableStorage) -> None:
     define("mine")
     define("theirs", project="other")
@@ -229,6 +241,7 @@ def test_the_configured_project_decides_between_several(system: SystemTableStora
     assert system.read_graph_snapshots()["project"].to_list() == ["other"]
 
 
+@pytest.mark.three_stores
 def test_a_project_without_features_is_refused(system: SystemTableStorage) -> None:
     with pytest.raises(ValueError, match="no features of its own"):
         system.push_graph_snapshot()
@@ -237,6 +250,7 @@ def test_a_project_without_features_is_refused(system: SystemTableStorage) -> No
         system.push_graph_snapshot(project="tets")
 
 
+@pytest.mark.three_stores
 def test_pushing_needs_a_store_that_is_open_for_writing(make: StoreFactory) -> None:
     define("video")
     system = SystemTableStorage(make())
@@ -251,6 +265,7 @@ def test_pushing_needs_a_store_that_is_open_for_writing(make: StoreFactory) -> N
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.three_stores
 def test_nothing_was_pushed(system: SystemTableStorage) -> None:
     define("video")
     assert system.read_graph_snapshots().is_empty()
@@ -260,6 +275,7 @@ def test_nothing_was_pushed(system: SystemTableStorage) -> None:
         system.load_graph_from_snapshot("x")
 
 
+@pytest.mark.three_stores
 def test_db27_features_are_read_once_each(system: SystemTableStorage) -> None:
     define("video")
     version = system.push_graph_snapshot().project_version
@@ -303,6 +319,7 @@ def test_db27_only_the_rows_that_are_asked_for_leave_the_store(
     assert rows == {"push again": 3, "push a change": 1, "read one snapshot": 2, "read the newest": 1}
 
 
+@pytest.mark.three_stores
 def test_features_of_another_version(system: SystemTableStorage) -> None:
     define("audio")
     old = system.push_graph_snapshot().project_version
@@ -314,6 +331,7 @@ def test_features_of_another_version(system: SystemTableStorage) -> None:
         system.read_features(current=False)
 
 
+@pytest.mark.three_stores
 def test_a_graph_is_built_without_user_code(system: SystemTableStorage, graph: FeatureGraph) -> None:
     define("video")
     define("crop", "video", fields=["a", "b"])
@@ -327,6 +345,7 @@ def test_a_graph_is_built_without_user_code(system: SystemTableStorage, graph: F
 
 
 @pytest.mark.parametrize("broken", [{"feature_spec": "{"}, {"feature_spec": "[]"}, {"feature_schema": "no json"}])
+@pytest.mark.three_stores
 def test_rows_that_cannot_be_read_are_skipped(system: SystemTableStorage, broken: dict[str, str]) -> None:
     define("audio")
     define("video")
@@ -351,6 +370,7 @@ def test_rows_that_cannot_be_read_are_skipped(system: SystemTableStorage, broken
         (FeatureSelection.none(), []),
     ],
 )
+@pytest.mark.three_stores
 def test_selections(system: SystemTableStorage, selection: FeatureSelection, keys: list[str]) -> None:
     redefine("video", "1")
     define("crop")
@@ -367,6 +387,7 @@ def test_selections(system: SystemTableStorage, selection: FeatureSelection, key
 # -- the tables themselves ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.three_stores
 def test_system_tables_are_read_like_features(store: MetadataStore) -> None:
     with pytest.raises(SystemDataNotFoundError, match=r"no system table metaxy-system/feature_versions yet.*mx push"):
         store.read(FEATURE_VERSIONS_KEY)
@@ -381,6 +402,7 @@ def test_system_tables_are_read_like_features(store: MetadataStore) -> None:
     assert (collect_to_polars(frame).columns, owner) == (["project"], store)
 
 
+@pytest.mark.three_stores
 def test_system_tables_are_not_read_from_fallbacks(make: StoreFactory) -> None:
     define("video")
     other = make("other")
@@ -390,11 +412,13 @@ def test_system_tables_are_not_read_from_fallbacks(make: StoreFactory) -> None:
         store.read(FEATURE_VERSIONS_KEY)
 
 
+@pytest.mark.three_stores
 def test_system_tables_are_not_deleted_from(store: MetadataStore) -> None:
     with pytest.raises(MetadataStoreError, match="cannot delete from metaxy-system/feature_versions"):
         store.delete(FEATURE_VERSIONS_KEY, None)
 
 
+@pytest.mark.three_stores
 def test_rows_must_fit_a_system_table(store: MetadataStore) -> None:
     with pytest.raises(MetadataSchemaError, match=r"no column 'projct'. Did you mean 'project'"):
         store.write(FEATURE_VERSIONS_KEY, pl.DataFrame({"projct": ["a"]}))
@@ -418,6 +442,7 @@ def test_a_table_that_lacks_a_column_gets_it(system: SystemTableStorage) -> None
     assert everything(system.store, TABLE).schema == FEATURE_VERSIONS_SCHEMA
 
 
+@pytest.mark.three_stores
 def test_events(system: SystemTableStorage) -> None:
     payload = {"type": "rows_affected", "rows_affected": 3}
     system.write_event(

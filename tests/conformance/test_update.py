@@ -1,5 +1,6 @@
 """Resolving updates: what is new, stale and orphaned, in one statement."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def test_samples_become_new_stale_and_orphaned(store: MetadataStore) -> None:
     assert not store.resolve_update("video", samples=second)
 
 
+@pytest.mark.three_stores
 def test_the_columns_of_an_update(store: MetadataStore) -> None:
     define("video")
     define("clip", "video")
@@ -62,6 +64,7 @@ def test_the_columns_of_an_update(store: MetadataStore) -> None:
     assert set(store.resolve_update("clip").orphaned.columns) == set(everything(store, "clip").columns)
 
 
+@pytest.mark.three_stores
 def test_a_provenance_that_is_given_with_samples_is_computed_anew(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"]))
@@ -69,6 +72,7 @@ def test_a_provenance_that_is_given_with_samples_is_computed_anew(store: Metadat
     assert not store.resolve_update("video", samples=samples)
 
 
+@pytest.mark.three_stores
 def test_data_versions_of_samples_pass_through(store: MetadataStore) -> None:
     define("video")
     define("clip", "video")
@@ -81,6 +85,7 @@ def test_data_versions_of_samples_pass_through(store: MetadataStore) -> None:
     assert not store.resolve_update("clip")
 
 
+@pytest.mark.three_stores
 def test_samples_of_a_child_are_the_full_set(store: MetadataStore) -> None:
     define("video")
     define("clip", "video")
@@ -110,6 +115,7 @@ def test_db01_one_to_twelve_parents(store: MetadataStore) -> None:
         assert ids(store.resolve_update(child)) == ([], stale, ["b"])
 
 
+@pytest.mark.three_stores
 def test_only_samples_that_all_required_parents_have_are_expected(store: MetadataStore) -> None:
     for parent, samples in {"x": ["a", "b"], "y": ["b", "c"], "z": ["a", "b", "c"]}.items():
         define(parent)
@@ -124,6 +130,7 @@ def test_only_samples_that_all_required_parents_have_are_expected(store: Metadat
     assert ids(store.resolve_update("some")) == ([], ["a"], [])
 
 
+@pytest.mark.three_stores
 def test_features_whose_optional_parents_have_no_tables_expect_nothing(store: MetadataStore) -> None:
     define("none")
     define("clip", FeatureDep(feature="none", optional=True))
@@ -132,6 +139,7 @@ def test_features_whose_optional_parents_have_no_tables_expect_nothing(store: Me
     assert ids(store.resolve_update("clip")) == ([], [], ["a"])
 
 
+@pytest.mark.three_stores
 def test_an_update_that_knows_no_types_creates_no_table(store: MetadataStore) -> None:
     define("none")
     define("clip", FeatureDep(feature="none", optional=True))
@@ -211,33 +219,33 @@ UPDATES: dict[str, tuple[dict[str, Any], tuple[list[str], list[str], list[str]]]
 }
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
-@pytest.mark.parametrize("name", UPDATES)
-def test_filters_and_predicates(changed: MetadataStore, name: str, lazy: bool) -> None:
-    asked, expected = UPDATES[name]
+def test_filters_and_predicates(changed: MetadataStore) -> None:
     put(changed, "clip", everything(changed, "clip").with_columns(nothing=pl.lit(None, pl.Int64)))
-    assert ids(changed.resolve_update("clip", lazy=lazy, **asked)) == expected
+    for name, (asked, expected) in UPDATES.items():
+        for lazy in (False, True):
+            assert ids(changed.resolve_update("clip", lazy=lazy, **asked)) == expected, (name, lazy)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("lazy", [False, True], ids=["eager", "lazy"])
-def test_db22_nothing_of_the_comparison_leaks(changed: MetadataStore, engine: Any, lazy: bool) -> None:
+@pytest.mark.three_stores
+def test_db22_nothing_of_the_comparison_leaks(changed: MetadataStore) -> None:
     asked: Any = {"staleness_predicates": [nw.col("n") == 1], "filters": {"video": [nw.col("n") > 0]}}
-    increment = changed.resolve_update("clip", lazy=lazy, versioning_engine=engine, **asked)
     expected = {"id", "n", *c.VERSION_COLUMNS}
-    assert set(increment.new.collect_schema().names()) == expected
-    assert set(increment.stale.collect_schema().names()) == expected
-    assert set(increment.orphaned.collect_schema().names()) == {"id", "n", *c.ALL_SYSTEM_COLUMNS}
+    for engine, lazy in itertools.product(ENGINES, (False, True)):
+        increment = changed.resolve_update("clip", lazy=lazy, versioning_engine=engine, **asked)
+        assert set(increment.new.collect_schema().names()) == expected, (engine, lazy)
+        assert set(increment.stale.collect_schema().names()) == expected, (engine, lazy)
+        assert set(increment.orphaned.collect_schema().names()) == {"id", "n", *c.ALL_SYSTEM_COLUMNS}, (engine, lazy)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_all_engines_give_the_same_rows(changed: MetadataStore, engine: Any) -> None:
+def test_all_engines_give_the_same_rows(changed: MetadataStore) -> None:
     columns = ("id", "n", c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD, c.METAXY_DATA_VERSION_BY_FIELD)
-    asked = changed.resolve_update("clip", versioning_engine=engine)
     given = changed.resolve_update("clip")
-    assert [values(frame, *columns) for frame in asked] == [values(frame, *columns) for frame in given]
+    for engine in ENGINES:
+        asked = changed.resolve_update("clip", versioning_engine=engine)
+        assert [values(frame, *columns) for frame in asked] == [values(frame, *columns) for frame in given], engine
 
 
+@pytest.mark.three_stores
 def test_the_engine_of_the_store_is_the_default(make: StoreFactory) -> None:
     define("video")
     define("clip", "video")
@@ -247,6 +255,7 @@ def test_the_engine_of_the_store_is_the_default(make: StoreFactory) -> None:
         assert store.resolve_update("clip", versioning_engine="native").new["id"].to_list() == ["a"]
 
 
+@pytest.mark.three_stores
 def test_filters_apply_to_samples(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(["1", "1"], id=["a", "b"], n=[1, 2]))
@@ -273,6 +282,7 @@ def test_lazy_increments_collect_to_eager_ones(changed: MetadataStore) -> None:
         assert values(given, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
 
 
+@pytest.mark.three_stores
 def test_lazy_increments_of_samples_have_no_input(store: MetadataStore) -> None:
     define("video")
     assert store.resolve_update("video", samples=rows(id=["a"]), lazy=True).input is None
@@ -354,15 +364,15 @@ WRONG: dict[str, tuple[Callable[[MetadataStore], Any], type[Exception], str]] = 
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_requests_are_refused_in_one_line(store: MetadataStore, name: str) -> None:
+@pytest.mark.three_stores
+def test_wrong_requests_are_refused_in_one_line(store: MetadataStore) -> None:
     define("video")
     define("clip", "video")
-    ask, kind, words = WRONG[name]
-    with pytest.raises(kind) as caught:
-        ask(store)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    for ask, kind, words in WRONG.values():
+        with pytest.raises(kind) as caught:
+            ask(store)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_ids_of_different_types_are_refused(store: MetadataStore) -> None:

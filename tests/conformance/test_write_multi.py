@@ -33,17 +33,20 @@ def test_each_feature_gets_its_rows_and_its_versions(store: MetadataStore, graph
     ]
 
 
+@pytest.mark.three_stores
 def test_nothing_is_nothing(store: MetadataStore) -> None:
     store.write_multi({})
     assert not store.has_feature("video")
 
 
+@pytest.mark.three_stores
 def test_one_feature_under_two_names_is_refused(store: MetadataStore) -> None:
     with pytest.raises(ValueError, match="feature video is given twice"):
         store.write_multi({"video": rows(id=["a"]), ("video",): rows(id=["b"])})
     assert not store.has_feature("video")
 
 
+@pytest.mark.three_stores
 def test_an_unknown_feature_stops_all(store: MetadataStore) -> None:
     with pytest.raises(UnknownFeatureError, match="Did you mean 'video'"):
         store.write_multi({"video": rows(id=["a"]), "vidoe": rows(id=["a"])})
@@ -51,6 +54,7 @@ def test_an_unknown_feature_stops_all(store: MetadataStore) -> None:
 
 
 @pytest.mark.parametrize("bad", ["video", "clip", "frame"])
+@pytest.mark.three_stores
 def test_db26_a_bad_frame_stops_all(store: MetadataStore, bad: str) -> None:
     store.write("video", rows(id=["old"]))
     frames = {key: rows(id=["a"]) for key in ("video", "clip", "frame")}

@@ -152,17 +152,18 @@ class Stopped(Clock):
         return NOON
 
 
-@pytest.mark.parametrize("order", [["x", "y", "z"], ["z", "y", "x"], ["y", "z", "x"]])
-def test_of_rows_written_at_one_moment_the_same_wins_in_any_order(make: Make, order: list[str]) -> None:
+def test_of_rows_written_at_one_moment_the_same_wins_in_any_order(make: Make) -> None:
     store = make()
     store.clock = Stopped()
-    with store.open("w"):
-        for word in order:
-            store.write("video", rows(word, id=["a", "b"], u=[word] * 2, v=[word, None]))
-        winner = everything(store, "video").sort(c.METAXY_DATA_VERSION)["u"][-1]
-        assert {row[1] for row in whole_rows(store)} == {winner}
-    with make(versioning_engine="polars") as other:
-        assert {row[1] for row in whole_rows(other)} == {winner}
+    for order in ("xyz", "zyx", "yzx"):
+        with store.open("w"):
+            store.drop_feature_metadata("video")
+            for word in order:
+                store.write("video", rows(word, id=["a", "b"], u=[word] * 2, v=[word, None]))
+            winner = everything(store, "video").sort(c.METAXY_DATA_VERSION)["u"][-1]
+            assert {row[1] for row in whole_rows(store)} == {winner}
+        with make(versioning_engine="polars") as other:
+            assert {row[1] for row in whole_rows(other)} == {winner}
 
 
 def test_db28_a_write_wins_over_those_of_a_machine_whose_clock_is_ahead(make: Make) -> None:
