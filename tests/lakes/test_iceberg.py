@@ -22,6 +22,7 @@ from metaxy.errors import (
     StoreNotOpenError,
 )
 from metaxy.ext.iceberg import IcebergMetadataStore, IcebergMetadataStoreConfig
+from metaxy.ext.iceberg.commits import sink_whole
 from metaxy.ext.iceberg.rows import stored_type
 from metaxy.ext.iceberg.storage import _forget
 from metaxy.storage.nested_types import with_leaves
@@ -222,3 +223,26 @@ def test_a_missing_bucket_is_named_and_no_secret(tmp_path: Path) -> None:
         assert "\n" not in message
         assert s3.CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in message
         assert not store.has_feature("video")
+
+
+# -- broken sources ----------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_are_lost_on_their_way_are_not_committed_without(tmp_path: Path) -> None:
+    """One time in twelve, Polars commits what it wrote before a source failed, and then says that it failed."""
+
+    def fail(_rows: pl.DataFrame) -> pl.DataFrame:
+        raise OSError("the disk is gone")
+
+    store = IcebergMetadataStore(tmp_path)
+    storage: Any = store.storage
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b"]))
+        kept = everything(store, "video")
+        half = pl.concat([kept.lazy(), kept.lazy().map_batches(fail)])
+        for _ in range(40):
+            with pytest.raises((OSError, StoreConnectionError), match=r"disk is gone|only 2 of 4 rows"):
+                sink_whole(half, table(store), 4, mode="overwrite")
+        assert everything(store, "video").equals(kept)
+        storage.optimize(VIDEO, timedelta(0))
+        assert values(store.read("video")) == ["a", "b"]

@@ -33,6 +33,7 @@ from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
+from metaxy.ext.iceberg.commits import sink_whole
 from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
 from metaxy.storage.casting import storable
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
@@ -177,9 +178,9 @@ class IcebergStorage:
         ]
         for write, rows in zip(writes, fitting, strict=True):
             with self._errors(write.key, "cannot write to "):
-                retried(partial(self._commit, write.key, rows), _conflicts)
+                retried(partial(self._commit, write.key, rows.collect()), _conflicts)
 
-    def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
+    def _commit(self, key: FeatureKey, rows: pl.DataFrame) -> None:
         """Append to a table, which another writer may create or change in between.
 
         Polars writes the files: PyIceberg turns NULL into empty where lists and maps hold structs.
@@ -187,12 +188,13 @@ class IcebergStorage:
         try:
             table = self._table(key)
         except (NoSuchTableError, NoSuchNamespaceError):
-            table = self._create(key, rows.collect_schema().to_frame().to_arrow().schema)
-        fitting = fitted(rows, _rows(table).collect_schema())
+            table = self._create(key, rows.clear().to_arrow().schema)
+        fitting = fitted(rows.lazy(), _rows(table).collect_schema())
+        options = {"mode": "append", "storage_options": _options(table)}
         if fitting is None:
-            rows.sink_iceberg(table, mode="append", schema_mode="merge", storage_options=_options(table))
+            sink_whole(rows.lazy(), table, rows.height, schema_mode="merge", **options)
         else:  # which costs half as much, as PyIceberg need not compare schemas
-            fitting.sink_iceberg(table, mode="append", storage_options=_options(table))
+            sink_whole(fitting, table, rows.height, **options)
 
     def _create(self, key: FeatureKey, schema: "pa.Schema") -> Table:
         """Create a table, which counts as absent until it has its first rows."""
@@ -223,9 +225,9 @@ class IcebergStorage:
             self._replace(table, rest.rows, rest.versions)
 
     def _replace(self, table: Table, rows: pl.LazyFrame, versions: Sequence[str] | None) -> None:
-        rows.sink_iceberg(
-            table, mode="overwrite", overwrite_filter=_of_versions(versions), storage_options=_options(table)
-        )
+        height = rows.select(pl.len()).collect().item()
+        options = {"overwrite_filter": _of_versions(versions), "storage_options": _options(table)}
+        sink_whole(rows, table, height, mode="overwrite", **options)
 
     def drop(self, key: FeatureKey) -> None:
         """Remove the table from the catalog, and its files; its rows first, as a catalog hides what it may not do."""
