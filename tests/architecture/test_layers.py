@@ -18,6 +18,7 @@ LAYERS = (
         "environment",
         "settings",
         "context",
+        "masking",
         "printable",
         "_lazy",
         "_markers",

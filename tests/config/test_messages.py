@@ -7,7 +7,7 @@ import pytest
 from tests.config.conftest import Write
 
 from metaxy.config import InvalidConfigError, MetaxyConfig, PluginConfig, StoreConfig
-from metaxy.config.secrets import mask
+from metaxy.masking import mask
 
 
 @pytest.mark.parametrize(

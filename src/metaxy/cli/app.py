@@ -41,6 +41,7 @@ from metaxy.cli.failures import (
     USAGE_ERROR,
     CommandError,
     as_json,
+    configured_secrets,
     exit_code,
     plain_text,
     usage_text,
@@ -233,7 +234,7 @@ def report(error: Exception) -> int:
     """Say what went wrong, with the traceback where that is asked for; return the exit code."""
     is_debug = os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     if is_debug:
-        complain("".join(traceback.format_exception(error)).rstrip())
+        complain(configured_secrets().hide("".join(traceback.format_exception(error)).rstrip()))
     if current_options().format == "json":
         print_text(as_json(error))
     elif not is_debug:

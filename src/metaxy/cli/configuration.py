@@ -9,7 +9,7 @@ from metaxy.cli.output import print_json, print_text, say
 from metaxy.cli.workspace import workspace
 from metaxy.config import MetaxyConfig
 from metaxy.config.entries import without_none
-from metaxy.config.secrets import mask, mask_text
+from metaxy.masking import mask, mask_address
 
 app = App(name="config", help="Show the configuration.")
 
@@ -37,4 +37,4 @@ def masked(config: MetaxyConfig) -> dict[str, Any]:
     for store in values["stores"].values():
         store["config"] = mask(store["config"])
     values["ext"] = {name: mask(plugin) for name, plugin in values["ext"].items()}
-    return {name: mask_text(value) if isinstance(value, str) else value for name, value in values.items()}
+    return {name: mask_address(value) if isinstance(value, str) else value for name, value in values.items()}

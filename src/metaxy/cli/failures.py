@@ -24,6 +24,7 @@ from metaxy.errors import (
     UnknownFeatureError,
     did_you_mean,
 )
+from metaxy.masking import Secrets
 from metaxy.printable import json_text
 
 FAILURE: Final = 1
@@ -88,22 +89,27 @@ def _code_and_exit(error: Exception) -> tuple[str, int]:
 
 
 def message_of(error: Exception) -> str:
-    """Return what went wrong, and how to learn more where Metaxy did not expect it; in one line.
+    """Return what went wrong, and how to learn more where Metaxy did not expect it; in one line without secrets.
 
     Only errors of filters have more: the text of the filter, and a mark below the place that is wrong.
     """
     text = validation_text(error)
-    if not text and isinstance(error, (MetaxyError, OSError)):
-        text = str(error)
+    secrets = configured_secrets()
+    if not text and isinstance(error, MetaxyError):
+        text = secrets.hide_values(str(error))
+    if not text and isinstance(error, OSError):
+        text = secrets.hide(str(error))
     if not text:
-        text = f"unexpected {type(error).__name__}: {_masked(error)} (run it again with --debug for the traceback)"
+        said = secrets.hide(str(error))  # somebody may have put the password of a connection into it
+        text = f"unexpected {type(error).__name__}: {said} (run it again with --debug for the traceback)"
     return text if isinstance(error, FilterParseError) else " ".join(text.split())
 
 
-def _masked(error: Exception) -> str:
-    """Return the text of an error of somebody else, who may have put the password of a connection into it."""
-    secrets = sys.modules.get("metaxy.config.secrets")  # where no configuration was loaded, there are no secrets
-    return str(secrets.mask_text(str(error)) if secrets else error)
+def configured_secrets() -> Secrets:
+    """Return the secrets of the active configuration; where none was loaded, there are none."""
+    context = sys.modules.get("metaxy.context")  # to import it takes longer than help, which fails here too
+    stores = getattr(context.active_settings(), "stores", {}) if context else {}
+    return Secrets.of([store.config for store in stores.values()])
 
 
 def plain_text(error: Exception) -> str:

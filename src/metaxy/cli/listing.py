@@ -9,11 +9,11 @@ from metaxy.cli.output import OutputFormat, print_json, print_table, print_text,
 from metaxy.cli.selection import project_features
 from metaxy.cli.workspace import Workspace, workspace
 from metaxy.config import MetaxyConfig
-from metaxy.config.secrets import mask_text
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetaxyMissingFeatureDependency
+from metaxy.masking import Secrets, mask_address
 
 app = App(name="list", help="Show features or stores.")
 SHORT = 12  # characters of a version in a table
@@ -177,5 +177,7 @@ def _store(config: MetaxyConfig, name: str) -> dict[str, Any]:
     try:
         info = {"info": config.get_store(name).display()}
     except InvalidConfigError as error:
-        info = {"info": f"error: {mask_text(error.base_message)}", "error": mask_text(str(error))}
-    return {**shown, **info, "fallbacks": list(map(str, fallbacks)) if isinstance(fallbacks, list) else []}
+        hide = Secrets.of(config.stores[name].config).hide
+        info = {"info": f"error: {hide(error.base_message)}", "error": hide(str(error))}
+    names = [mask_address(str(each)) for each in fallbacks] if isinstance(fallbacks, list) else []
+    return {**shown, **info, "fallbacks": names}

@@ -11,9 +11,9 @@ import polars as pl
 import sqlglot
 import sqlglot.expressions as exp
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.compiling import ibis_schema
+from metaxy.masking import mask_text
 from metaxy.storage.nested_types import with_leaves
 
 Transform = Callable[[exp.Expression], exp.Expression]

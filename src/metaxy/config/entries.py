@@ -10,8 +10,8 @@ from typing import Any, Final
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from metaxy.config.secrets import mask
 from metaxy.errors import StoreImportError, did_you_mean
+from metaxy.masking import mask
 
 ENTRY_KEYS: Final = ("type", "config")
 
@@ -35,7 +35,7 @@ class StoreConfig(BaseModel):
     def _nest_options(cls, entry: Any) -> Any:
         entry = nest_options(entry)
         if isinstance(entry, dict) and isinstance(entry.get("config"), dict):
-            for key in entry.keys() & entry["config"].keys():
+            for key in (entry.keys() - ENTRY_KEYS) & entry["config"].keys():  # a store may have a `config` of its own
                 raise ValueError(f"option {key!r} is given both next to type and in config; remove one of them")
         return entry
 

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from metaxy.config.files import locate
-from metaxy.config.secrets import is_secret, mask_text
 from metaxy.environment import variable_of
 from metaxy.errors import InvalidConfigError, did_you_mean
+from metaxy.masking import is_harmless, is_secret, mask_address, mask_text
 
 ErrorKind = TypeVar("ErrorKind", bound=InvalidConfigError)
 _QUOTED: Final = re.compile(r"'([^']+)'")
@@ -77,7 +77,7 @@ def _first_of(problems: Sequence[Any], known: Collection[str], prefix: Sequence[
 
 
 def _describe(problem: Any, name: str, known: Collection[str]) -> str:
-    message = problem["msg"].removeprefix("Value error, ")
+    message = mask_text(problem["msg"].removeprefix("Value error, "))
     if problem["type"] == "extra_forbidden":
         return f"unknown key {name!r}.{did_you_mean(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":
@@ -86,7 +86,13 @@ def _describe(problem: Any, name: str, known: Collection[str]) -> str:
         return f"{name}: {message}" if name else message
     given = problem["input"]
     expected = message.removeprefix("Input ")
-    if isinstance(given, (str, int, float)) and not any(is_secret(str(part)) for part in problem["loc"]):
-        shown = mask_text(given) if isinstance(given, str) else given
+    if isinstance(given, (str, int, float)) and _may_be_shown(name.split(".")):
+        shown = mask_address(given) if isinstance(given, str) else given
         return f"{name} {expected}, not {shown!r}.{did_you_mean(str(given), _QUOTED.findall(expected))}".rstrip(".")
     return f"{name} {expected}"
+
+
+def _may_be_shown(key: Sequence[str]) -> bool:
+    """Return whether the value of a key is no secret: what stores and integrations are given may be one."""
+    names = [part for part in key if not part.isdigit()]
+    return len(names) == 1 or (is_harmless(names[-1]) and not any(map(is_secret, names[:-1])))

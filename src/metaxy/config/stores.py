@@ -1,13 +1,14 @@
 """Build a store from its entry in the configuration."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from metaxy.config.problems import config_error, validation_error
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError, StoreImportError, did_you_mean
+from metaxy.masking import Secrets, hide_in, mask_address
 
 if TYPE_CHECKING:
     from metaxy.config.settings import MetaxyConfig
@@ -33,9 +34,9 @@ def build_store(config: "MetaxyConfig", name: str, expected_type: type[Any] | No
     store_class = _import(config, name, expected_type)
     model = store_class.config_model()
     settings = _validate(config, name, model, options)
-    store = _create(
-        config, name, store_class, settings, {k: v for k, v in options.items() if k not in model.model_fields}
-    )
+    arguments = {k: v for k, v in options.items() if k not in model.model_fields}
+    with _told(config, name, store_class, options):
+        store = store_class.from_config(settings, name=name, **arguments)
     if settings.hash_algorithm not in (None, store.hash_algorithm):
         raise _error(config, name, f"{store_class.__name__} ignores it", "config", "hash_algorithm")
     return store
@@ -51,7 +52,7 @@ def _problems_before(config: "MetaxyConfig", name: str) -> Iterator[str]:
         yield f"no store is configured, so there is no {name!r}; add one, such as: {EXAMPLE.format(name)}"
     elif name not in config.stores:
         known = ", ".join(sorted(config.stores))
-        yield f"there is no store {name!r}.{did_you_mean(name, config.stores)} Configured: {known}"
+        yield f"there is no store {mask_address(name)!r}.{did_you_mean(name, config.stores)} Configured: {known}"
     elif circle := _fallback_circle(config, (name,)):
         yield f"stores fall back to each other in a circle: {' → '.join(circle)}; remove one of these fallback_stores"
 
@@ -94,11 +95,14 @@ def _validate(config: "MetaxyConfig", name: str, model: Any, options: Mapping[st
         raise validation_error(error, known, ("stores", name, "config"), config.config_file) from None
 
 
-def _create(config: "MetaxyConfig", name: str, store_class: Any, settings: Any, arguments: dict[str, Any]) -> Any:
+@contextmanager
+def _told(config: "MetaxyConfig", name: str, store_class: Any, options: Mapping[str, Any]) -> Iterator[None]:
+    """Say which store cannot be created, without what is secret in its options."""
+    secrets = Secrets.of([config.stores[name].config, options])
     try:
         with config.use():
-            return store_class.from_config(settings, name=name, **arguments)
+            yield
     except Exception as error:
         text = error.base_message if isinstance(error, InvalidConfigError) else f"{type(error).__name__}: {error}"
-        message = f"cannot create {store_class.__name__}: {' '.join(mask_text(text).split())}"
-        raise _error(config, name, message) from error
+        message = f"cannot create {store_class.__name__}: {' '.join(secrets.hide(text).split())}"
+        raise _error(config, name, message) from hide_in(error, secrets.hide)

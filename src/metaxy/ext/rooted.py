@@ -4,8 +4,8 @@ import os
 import re
 from collections.abc import Mapping
 
-from metaxy.config.secrets import mask_text, mask_values
-from metaxy.errors import InvalidConfigError
+from metaxy.errors import InvalidConfigError, short_path
+from metaxy.masking import Secrets, mask_path
 from metaxy.storage.files import absolute
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 
@@ -36,7 +36,7 @@ def checked_root(given: str, client: str, *, misread: str = CONTROL, decodes: bo
     place = given if "://" in given else absolute(given)
     if sign := re.search(misread, place):
         raise InvalidConfigError(
-            f"{mask_text(place)!r}: {client} misreads {sign.group()!r}; give the name as it is, without escapes, or "
+            f"{mask_path(place)!r}: {client} misreads {sign.group()!r}; give the name as it is, without escapes, or "
             "choose another one"
         )
     return given
@@ -50,6 +50,7 @@ class Rooted:
     def __init__(self, root: str, storage_options: Mapping[str, str]) -> None:
         self.root = root
         self.storage_options = dict(storage_options)
+        self._hide = Secrets.of({"root": short_path(root), "options": self.storage_options}).hide
 
     def open(self, mode: AccessMode) -> None:
         """Nothing to connect: each operation opens the table that it needs."""
@@ -61,6 +62,3 @@ class Rooted:
     def is_local(self) -> bool:
         """Whether the root is a folder of this machine."""
         return "://" not in self.root
-
-    def _hide(self, text: str) -> str:
-        return mask_values(text, self.storage_options)

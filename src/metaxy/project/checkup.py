@@ -9,10 +9,10 @@ from importlib.metadata import version
 from typing import Final, Literal, NamedTuple
 
 from metaxy.config import MetaxyConfig
-from metaxy.config.secrets import mask_text
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency, short_path
+from metaxy.masking import Secrets
 from metaxy.project.loading import (
     CONFIG_VARIABLE,
     VARIABLE_PREFIX,
@@ -38,11 +38,17 @@ class Finding(NamedTuple):
 
 
 def examine(config: MetaxyConfig) -> Iterator[Finding]:
-    """Look at everything about a project, in a graph of its own, and say what is found.
+    """Look at everything about a project, in a graph of its own, and say what is found; secrets are hidden.
 
     Args:
         config: The configuration, the active one.
     """
+    hide = Secrets.of([store.config for store in config.stores.values()]).hide
+    for found in _findings(config):
+        yield found if found.state == "fine" else found._replace(text=hide(found.text))
+
+
+def _findings(config: MetaxyConfig) -> Iterator[Finding]:
     yield Finding("versions", "metaxy", "fine", version("metaxy"))
     yield Finding("versions", "python", "fine", platform.python_version())
     yield from _configuration(config)
@@ -174,4 +180,4 @@ def _problem(store: MetadataStore, key: FeatureKey) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return mask_text(" ".join(str(error).split()))
+    return " ".join(str(error).split())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import MetaxyError, StoreConnectionError
+from metaxy.masking import hide_in
 
 LONGEST_COMMIT = timedelta(hours=1)
 ADVICE = "check the path, and who may read and write there"
@@ -92,7 +93,7 @@ def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iter
         said = one_line(error)
         codes = said.replace("_", "").lower()  # some clients write NO_SUCH_BUCKET
         hints = [f"; {hint}" for code, hint in HINTS.items() if code.lower() in codes]
-        raise StoreConnectionError(hide(f"{where}: {said}{''.join(hints[:1])}")) from error
+        raise StoreConnectionError(hide(f"{where}: {said}{''.join(hints[:1])}")) from hide_in(error, hide)
 
 
 def one_line(error: BaseException) -> str:

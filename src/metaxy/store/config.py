@@ -1,10 +1,12 @@
 """Configuration keys that all stores share."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from metaxy.hashing import HashAlgorithm
+from metaxy.masking import mask
 from metaxy.storage.port import SchemaEvolution
 
 VersioningEngineOptions = Literal["auto", "native", "polars"]
@@ -13,12 +15,15 @@ VersioningEngineOptions = Literal["auto", "native", "polars"]
 class MetadataStoreConfig(BaseModel):
     """Keys of every store; each store adds its own. Plain data: no environment variable is read here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     fallback_stores: list[str] = Field(default_factory=list, description="stores to read from what is missing here")
     hash_algorithm: HashAlgorithm | None = Field(default=None, description="how samples are hashed; md5 if unset")
     versioning_engine: VersioningEngineOptions = Field(default="auto", description="where versions are computed")
     schema_evolution: SchemaEvolution | None = Field(default=None, description="add new columns, or refuse them")
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        return [(name, mask(value, name or "")) for name, value in super().__repr_args__()]
 
     def given(self) -> dict[str, Any]:
         """Return the keys that were set, without those of the store's surroundings."""

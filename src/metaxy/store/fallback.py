@@ -7,6 +7,7 @@ from typing_extensions import Self
 
 from metaxy.errors import InvalidConfigError
 from metaxy.hashing import HashAlgorithm
+from metaxy.masking import mask_address
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
@@ -63,7 +64,7 @@ class FallbackStoreList(Sequence["MetadataStore"]):
     __hash__ = None  # type: ignore[assignment] # a mutable list: its names turn into stores
 
     def __repr__(self) -> str:
-        return f"FallbackStoreList({self._entries!r})"
+        return f"FallbackStoreList({[mask_address(e) if isinstance(e, str) else e for e in self._entries]!r})"
 
     @property
     def all_resolved(self) -> bool:

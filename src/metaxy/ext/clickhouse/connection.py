@@ -16,7 +16,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from ibis.backends.clickhouse import Backend
 
 from metaxy.columns import BY_FIELD_COLUMNS
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.clickhouse.dialect import CLICKHOUSE
 from metaxy.ext.clickhouse.types import (
@@ -30,14 +29,16 @@ from metaxy.ext.clickhouse.types import (
     sql_type,
 )
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
+from metaxy.ext.ibis.connection import IbisConnection, Table
 from metaxy.ext.ibis.fetching import Fetching
+from metaxy.masking import hide_in
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.engine import TypesOf
 from metaxy.versioning.frames import Frame
 
 EMBEDDED = "chdb://"
+SAID = "DB::Exception: "
 EMBEDDED_HINTS = {
     "already initialized with path": "this process has another folder of chdb open; close that store first",
     "Error initializing EmbeddedServer": "another process has this folder open, or it cannot be written; chdb lets one "
@@ -104,7 +105,7 @@ class ClickHouseConnection(IbisConnection):
     def __init__(
         self, address: Address, statement_timeout: float | None = None, *, structs_as_maps: bool = True
     ) -> None:
-        super().__init__(CLICKHOUSE, str(address))
+        super().__init__(CLICKHOUSE, str(address), address.secrets)
         self.address = address
         self.statement_timeout = statement_timeout
         self.capabilities = replace(self.capabilities, structs_as_maps=structs_as_maps)
@@ -124,7 +125,7 @@ class ClickHouseConnection(IbisConnection):
                 client.set_client_setting(MEMORY_OF_CONDITIONS, "0")
         except ClickHouseError as error:
             hint = next((hint for sign, hint in EMBEDDED_HINTS.items() if sign in str(error)), None)
-            raise StoreConnectionError(f"cannot open {self.display}: {hint or _reason(error)}") from error
+            raise StoreConnectionError(f"cannot open {self.display}: {hint or self.reason(error)}") from error
         except ImportError as error:
             raise StoreConnectionError(f"{self.display} needs a package: pip install 'metaxy[chdb]'") from error
         backend = _Backend.from_connection(client)
@@ -141,6 +142,11 @@ class ClickHouseConnection(IbisConnection):
         """The client of the driver."""
         return self.ibis.con
 
+    def reason(self, error: Exception) -> str:
+        """Return what the server says, without what the driver says of the server."""
+        text = " ".join(str(hide_in(error, self.secrets.hide)).split())
+        return text[text.rfind(SAID) + len(SAID) if SAID in text else 0 :][:600]
+
     @contextmanager
     def complaining(self) -> Iterator[None]:
         """Turn errors of the driver into one line of ours."""
@@ -149,7 +155,7 @@ class ClickHouseConnection(IbisConnection):
         except ClickHouseError as error:
             lost = isinstance(error, OperationalError)
             kind = StoreConnectionError if lost else MetadataStoreError
-            raise kind(f"{self.display}: {_reason(error)}") from error
+            raise kind(f"{self.display}: {self.reason(error)}") from error
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
@@ -314,10 +320,3 @@ def _stream(table: Any) -> bytes:
         writer.write_table(table)
     written: bytes = sink.getvalue().to_pybytes()
     return written
-
-
-def _reason(error: ClickHouseError) -> str:
-    """Return what the server says, without what the driver says of the server."""
-    text = " ".join(first_line(Exception(line)) for line in str(error).splitlines() if line.strip())
-    start = text.rfind("DB::Exception: ")
-    return mask_text(text[start + len("DB::Exception: ") :] if start >= 0 else text)[:600]

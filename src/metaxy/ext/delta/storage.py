@@ -81,7 +81,7 @@ class DeltaStorage(Rooted):
                 yield
             except DeltaTableNotFoundError as error:
                 self._check_reachable(key)
-                raise TableNotFoundError(f"there is no Delta table at {self.uri(key)}") from error
+                raise TableNotFoundError(f"there is no Delta table at {self._hide(self.uri(key))}") from error
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current state, lazily."""
@@ -167,7 +167,7 @@ class DeltaStorage(Rooted):
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
-        return {"uri": self.uri(key)}
+        return {"uri": self._hide(self.uri(key))}
 
 
 def _conflicts(error: Exception) -> bool:

@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 from pydantic import Field
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.delta.storage import DeltaStorage, Layout
 from metaxy.ext.rooted import BACKSLASH, CONTROL, ESCAPE, checked_root
+from metaxy.masking import mask_path
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
@@ -74,4 +74,4 @@ class DeltaMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"DeltaMetadataStore(path={mask_text(self.root_path)})"
+        return f"DeltaMetadataStore(path={mask_path(self.root_path)})"

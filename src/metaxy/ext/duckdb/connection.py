@@ -14,7 +14,6 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import (
     MetadataSchemaError,
     MetadataStoreError,
@@ -26,6 +25,7 @@ from metaxy.ext.duckdb.columns import read_names_literally
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import add_hash_functions
+from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
 from metaxy.storage.nested_types import first_with
@@ -62,6 +62,8 @@ class DuckDBConnection:
         self.config = dict(config)
         self.extensions = list(extensions)
         self.lock_timeout = lock_timeout
+        statements = [each.init_sql for each in extensions]
+        self.secrets = Secrets.of({"database": database, "config": config, "init_sql": statements})
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._threads = threading.local()
         self._alone = threading.Lock()
@@ -71,11 +73,11 @@ class DuckDBConnection:
     @property
     def place(self) -> str:
         """Where the tables are, for messages."""
-        return mask_text(self.database)
+        return mask_address(self.database)
 
     def message(self, error: Exception) -> str:
-        """Say what an error says, in one line and without secrets."""
-        return first_line(error)
+        """Say what an error says, in one line; neither this nor the error shows secrets any more."""
+        return first_line(hide_in(error, self.secrets.hide))
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -304,5 +306,5 @@ def _here() -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error, without secrets."""
-    return mask_text(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
+    """Return the first line of an error."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class ExtensionSpec:
 
     name: str
     repository: str = "core"
-    init_sql: Sequence[str] = ()
+    init_sql: Sequence[str] = field(default=(), repr=False)  # which may create secrets
 
 
 def extension(given: str | ExtensionSpec) -> ExtensionSpec:

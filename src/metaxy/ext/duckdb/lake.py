@@ -20,6 +20,7 @@ from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_install
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckDBCatalogConfig
+from metaxy.masking import hide_in
 from metaxy.storage.files import partition_columns
 from metaxy.storage.port import Append
 from metaxy.storage.retrying import retried
@@ -62,7 +63,8 @@ class LakeConnection(DuckDBConnection):
 
     def message(self, error: Exception) -> str:
         """Say what an error says, in one line and without secrets."""
-        return self.lake.masked(_PREAMBLE.sub("", first_line(error)))
+        said = first_line(hide_in(error, lambda text: self.lake.secrets.hide(self.secrets.hide(text))))
+        return _PREAMBLE.sub("", said)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 

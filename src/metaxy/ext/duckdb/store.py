@@ -8,7 +8,6 @@ from pydantic import Field, ValidationError
 
 from metaxy._old_names import with_old_names
 from metaxy.config.problems import first_problem
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.extensions import ExtensionSpec, extension
@@ -16,6 +15,7 @@ from metaxy.ext.duckdb.lake import LakeConnection, LakeStorage
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckLakeConfig, database_path
+from metaxy.masking import mask_address
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.handle import creates_tables
 from metaxy.store.store import MetadataStore
@@ -87,7 +87,7 @@ class DuckDBMetadataStore(MetadataStore):
     def display(self) -> str:
         """Describe the store, without secrets."""
         lake = f", ducklake={self._lake.place}" if self._lake else ""
-        return f"DuckDBMetadataStore(database={mask_text(self.database.split('?', 1)[0])}{lake})"
+        return f"DuckDBMetadataStore(database={mask_address(self.database.split('?', 1)[0])}{lake})"
 
     @property
     def ducklake_attachment(self) -> DuckLakeAttachmentManager:

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from metaxy.config.secrets import HIDDEN, mask_text
 from metaxy.ext.ducklake.config import (
     DuckDBCatalogConfig,
     DuckLakeConfig,
@@ -13,6 +12,7 @@ from metaxy.ext.ducklake.config import (
     SQLiteCatalogConfig,
 )
 from metaxy.ext.ducklake.sql import format_attach_options, literal, quoted
+from metaxy.masking import Secrets, mask_address
 
 
 class DuckLakeAttachmentManager:
@@ -43,7 +43,7 @@ class DuckLakeAttachmentManager:
         """Where the catalog is, for displays and messages."""
         catalog = self.config.catalog
         if isinstance(catalog, (DuckDBCatalogConfig, SQLiteCatalogConfig)):
-            return f"{catalog.type}:{mask_text(catalog.uri)}"
+            return f"{catalog.type}:{mask_address(catalog.uri)}"
         if isinstance(catalog, PostgresCatalogConfig):
             return f"postgres:{catalog.host}/{catalog.database}" if catalog.host else f"postgres:{catalog.secret_name}"
         return f"md:{catalog.database}"
@@ -87,9 +87,12 @@ class DuckLakeAttachmentManager:
 
     def masked(self, text: str) -> str:
         """Hide the secrets of the configuration in a text."""
-        for secret in sorted(self.config.secrets(), key=len, reverse=True):
-            text = text.replace(literal(secret), literal(HIDDEN)).replace(secret, HIDDEN)
-        return text
+        return self.secrets.hide_values(text)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What must not be shown of the configuration."""
+        return Secrets((*self.config.secrets(), *Secrets.of(self.config.model_dump()).values))
 
     def configure(self, conn: Any) -> None:
         """Attach the lake to a connection whose extensions are loaded."""

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from metaxy.config.secrets import mask, mask_text
 from metaxy.errors import InvalidConfigError
+from metaxy.masking import Secrets, mask, mask_option
 
 # What URLs say, and what Ibis calls it.
 SCHEMES = {"postgresql": "postgres", "clickhouses": "clickhouse", "md": "duckdb", "mariadb": "mysql"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Address:
     """A database: the URL wins over backend and parameters."""
 
@@ -39,8 +39,16 @@ class Address:
             raise InvalidConfigError("connection_string must be a URL, such as postgresql://user@host/database")
         raise InvalidConfigError("give connection_string (a URL), or backend with connection_params")
 
+    @property
+    def secrets(self) -> Secrets:
+        """What must not be shown of it."""
+        return Secrets.of({"connection_string": self.url, **self.parameters})
+
+    def __repr__(self) -> str:
+        return f"Address({self})"
+
     def __str__(self) -> str:
         if self.url is not None:
-            return mask_text(self.url)
+            return mask_option("connection_string", self.url)
         shown = ", ".join(f"{name}={value}" for name, value in mask(dict(self.parameters)).items())
         return f"{self.name}({shown})"

@@ -35,7 +35,7 @@ class AnyConnection(IbisConnection):
     errors: tuple[type[Exception], ...] = (IbisError, OSError, ValueError, TypeError, RuntimeError)
 
     def __init__(self, address: Address, dialect: Dialect | None = None) -> None:
-        super().__init__(dialect or Dialect(address.name, {}), str(address))
+        super().__init__(dialect or Dialect(address.name, {}), str(address), address.secrets)
         self.address = address
 
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - Ibis has no modes

@@ -14,11 +14,11 @@ import polars as pl
 from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError, TableNotFound
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError
 from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, nesting, taught
 from metaxy.ext.ibis.hashing import templates
 from metaxy.hashing import HashAlgorithm
+from metaxy.masking import Secrets, hide_in
 from metaxy.storage.loading import Loaded
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
@@ -54,10 +54,11 @@ class IbisConnection:
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
     schema: str | None = None  # the one that all tables are in, if it has a name
 
-    def __init__(self, dialect: Dialect, display: str) -> None:
+    def __init__(self, dialect: Dialect, display: str, secrets: Secrets) -> None:
         self.dialect = dialect
         self.hash_functions: Callable[[], Mapping[HashAlgorithm, Callable[[Any], Any]]] = dict
         self.display = display
+        self.secrets = secrets
         self.lock = threading.RLock()
         self._ibis: Any = None
         self._loaded = Loaded()
@@ -80,7 +81,7 @@ class IbisConnection:
         except StoreConnectionError:
             raise
         except Exception as error:  # each driver has errors of its own
-            raise StoreConnectionError(f"cannot open {self.display}: {first_line(error)}") from error
+            raise StoreConnectionError(f"cannot open {self.display}: {self.reason(error)}") from error
         if not isinstance(backend, SQLBackend):
             raise InvalidConfigError(
                 f"{self.display}: the backend {backend.name!r} of Ibis runs no SQL, so it cannot keep features; name a "
@@ -112,13 +113,17 @@ class IbisConnection:
             raise StoreNotOpenError(f"{self.display} is closed; use `with store:`")
         return self._ibis
 
+    def reason(self, error: Exception) -> str:
+        """Return what an error of the driver says, in one line; neither this nor the error shows secrets any more."""
+        return first_line(hide_in(error, self.secrets.hide))
+
     @contextmanager
     def complaining(self) -> Iterator[None]:
         """Turn errors of the driver into one line of ours."""
         try:
             yield
         except self.errors as error:
-            raise MetadataStoreError(f"{self.display}: {first_line(error)}") from error
+            raise MetadataStoreError(f"{self.display}: {self.reason(error)}") from error
 
     # -- statements ----------------------------------------------------------------------------------------------------
 
@@ -294,6 +299,6 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error, without secrets."""
+    """Return the first line of an error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return mask_text(lines[0]) if lines else type(error).__name__
+    return lines[0] if lines else type(error).__name__

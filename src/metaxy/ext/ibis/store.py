@@ -7,13 +7,13 @@ from typing import Any
 from pydantic import Field
 
 from metaxy._old_names import with_old_names
-from metaxy.config.secrets import mask_text
 from metaxy.definitions.keys import FeatureKey
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.any import connection_to
 from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.storage import IbisStorage
 from metaxy.hashing import HashAlgorithm
+from metaxy.masking import mask_option
 from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.handle import creates_tables
 from metaxy.store.store import MetadataStore
@@ -129,4 +129,4 @@ class IbisMetadataStore(MetadataStore):
         kind = type(self).__name__
         if self.connection_string is None:
             return f"{kind}(backend={self.address.name})"
-        return f"{kind}(connection_string={mask_text(self.connection_string)})"
+        return f"{kind}(connection_string={mask_option('connection_string', self.connection_string)})"

@@ -30,11 +30,11 @@ from sqlalchemy import URL
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from metaxy.columns import METAXY_FEATURE_VERSION
-from metaxy.config.secrets import mask_values
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import StoreNotOpenError, TableNotFoundError
+from metaxy.errors import StoreNotOpenError, TableNotFoundError, short_path
 from metaxy.ext.iceberg.commits import sink_whole
 from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
+from metaxy.masking import Secrets, mask_path
 from metaxy.storage.casting import storable
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
 from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
@@ -122,11 +122,11 @@ class IcebergStorage:
     def catalog(self) -> Catalog:
         """The catalog of the open store."""
         if self._catalog is None:
-            raise StoreNotOpenError(f"the catalog of {self.warehouse} is closed; use `with store:`")
+            raise StoreNotOpenError(f"the catalog of {mask_path(self.warehouse)} is closed; use `with store:`")
         return self._catalog
 
     def _hide(self, text: str) -> str:
-        return mask_values(text, self.properties)
+        return Secrets.of({"warehouse": short_path(self.warehouse), "properties": self.properties}).hide(text)
 
     def identifier(self, key: FeatureKey) -> TableIdentifier:
         """Say where the catalog has a feature's table."""
@@ -134,7 +134,7 @@ class IcebergStorage:
 
     @contextmanager
     def _errors(self, key: FeatureKey, doing: str = "") -> Iterator[None]:
-        place = f"{doing}{'.'.join(self.identifier(key))} in {self.warehouse}"
+        place = f"{doing}{'.'.join(self.identifier(key))} in {mask_path(self.warehouse)}"
         with reported(place, self.failures, self._hide), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Delete operation did not match any records")
             try:
@@ -156,7 +156,7 @@ class IcebergStorage:
 
     def _table(self, key: FeatureKey) -> Table:
         if self._catalog is None:
-            raise TableNotFoundError(f"there is no Iceberg catalog in {self.warehouse} yet")
+            raise TableNotFoundError(f"there is no Iceberg catalog in {mask_path(self.warehouse)} yet")
         return self.catalog.load_table(self.identifier(key))
 
     def scan(self, key: FeatureKey) -> Scan:

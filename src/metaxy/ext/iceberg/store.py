@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import Field
 from pyiceberg.catalog import Catalog
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.iceberg.storage import IcebergStorage
 from metaxy.ext.rooted import checked_root
+from metaxy.masking import mask_path
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import PolarsEngine
@@ -64,7 +64,7 @@ class IcebergMetadataStore(MetadataStore):
         )
         if storage.own_database and "://" in self.warehouse:
             raise InvalidConfigError(
-                f"{mask_text(self.warehouse)} needs catalog_properties that say where its catalog is, such as "
+                f"{mask_path(self.warehouse)} needs catalog_properties that say where its catalog is, such as "
                 '{"type": "sql", "uri": "postgresql+psycopg://…"} or {"type": "rest", "uri": "https://…"}'
             )
         super().__init__(storage=storage, engine=PolarsEngine(), **options)
@@ -83,7 +83,7 @@ class IcebergMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"IcebergMetadataStore(warehouse={mask_text(self.warehouse)})"
+        return f"IcebergMetadataStore(warehouse={mask_path(self.warehouse)})"
 
 
 def _absolute(warehouse: str, properties: Mapping[str, str]) -> str:

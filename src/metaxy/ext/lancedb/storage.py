@@ -63,7 +63,7 @@ class LanceStorage(Rooted):
     def _table(self, key: FeatureKey) -> lance.LanceDataset:
         table = self._find(key)
         if table is None:
-            raise TableNotFoundError(f"there is no table of Lance at {self.uri(key)}")
+            raise TableNotFoundError(f"there is no table of Lance at {self._hide(self.uri(key))}")
         return table
 
     @contextmanager
@@ -153,7 +153,7 @@ class LanceStorage(Rooted):
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
-        return {"uri": self.uri(key)}
+        return {"uri": self._hide(self.uri(key))}
 
 
 def _conflicts(error: Exception) -> bool:

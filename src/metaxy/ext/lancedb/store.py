@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.lancedb.storage import LanceStorage
 from metaxy.ext.rooted import checked_root
+from metaxy.masking import mask_path
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
@@ -54,7 +54,7 @@ class LanceDBMetadataStore(MetadataStore):
     ) -> None:
         if str(uri).startswith("db://"):
             raise InvalidConfigError(
-                f"{mask_text(str(uri))} is a database of LanceDB Cloud, whose tables cannot be read lazily; give a "
+                f"{mask_path(str(uri))} is a database of LanceDB Cloud, whose tables cannot be read lazily; give a "
                 "folder or a bucket"
             )
         self.uri = absolute(checked_root(str(uri), "Lance"))
@@ -78,4 +78,4 @@ class LanceDBMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"LanceDBMetadataStore(path={mask_text(self.uri)})"
+        return f"LanceDBMetadataStore(path={mask_path(self.uri)})"

@@ -15,7 +15,7 @@ from psycopg.pq import ExecStatus, TransactionStatus
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
+from metaxy.ext.ibis.connection import IbisConnection, Table
 from metaxy.ext.ibis.notation import written_type
 from metaxy.ext.postgresql.columns import HOLDS, JSON_TYPES, is_text, narwhals_type, sql_type
 from metaxy.ext.postgresql.compiler import PostgreSQLBackend
@@ -45,7 +45,7 @@ class PostgreSQLConnection(IbisConnection):
     def __init__(
         self, address: Address, statement_timeout: float | None = None, *, nested_as_json: bool = True
     ) -> None:
-        super().__init__(POSTGRESQL, str(address))
+        super().__init__(POSTGRESQL, str(address), address.secrets)
         self.nested_as_json = nested_as_json
         self.address = address
         self.statement_timeout = statement_timeout
@@ -105,7 +105,7 @@ class PostgreSQLConnection(IbisConnection):
             lost = self._ibis is not None and self.session.closed
             kind = StoreConnectionError if lost else MetadataStoreError
             hint = "; the connection is lost, open the store again" if lost else ""
-            raise kind(f"{self.display}: {first_line(error)}{hint}") from error
+            raise kind(f"{self.display}: {self.reason(error)}{hint}") from error
         except BaseException:  # such as Ctrl-C in the middle of a statement
             if self._ibis is not None and self.session.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 _stop(self.session)

@@ -9,14 +9,14 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from metaxy.config.secrets import mask_text
 from metaxy.errors import MetadataSchemaError, MetadataStoreError, StoreConnectionError, StoreLockedError
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.connection import IbisConnection, Table, first_line
+from metaxy.ext.ibis.connection import IbisConnection, Table
 from metaxy.ext.sqlite.columns import narwhals_type, read, sql_type, written
 from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
+from metaxy.masking import mask_address
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.storage.retrying import retried
@@ -43,7 +43,7 @@ class SQLiteConnection(IbisConnection):
         self.file = _file_of(address)
         self.lock_timeout = lock_timeout
         self._stopped = False
-        super().__init__(SQLITE, mask_text(self.file))
+        super().__init__(SQLITE, mask_address(self.file), address.secrets)
 
     def connect(self, mode: AccessMode) -> Any:
         """Open the file; one that does not exist is created, also for reading."""
@@ -110,7 +110,7 @@ class SQLiteConnection(IbisConnection):
                     f"{self.display} is locked by another process that writes to it (waited {self.lock_timeout:g} s); "
                     "raise `lock_timeout`, or use a store for many writers, such as PostgreSQL or Delta"
                 ) from error
-            raise MetadataStoreError(f"{self.display}: {first_line(error)}") from error
+            raise MetadataStoreError(f"{self.display}: {self.reason(error)}") from error
         finally:
             self._stopped = False
 

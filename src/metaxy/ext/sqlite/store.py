@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import Field
 
-from metaxy.config.secrets import mask_text
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.store import IbisMetadataStore
 from metaxy.ext.sqlite.connection import SQLiteConnection
+from metaxy.masking import mask_address
 from metaxy.store.config import MetadataStoreConfig
 
 
@@ -52,7 +52,7 @@ class SQLiteMetadataStore(IbisMetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        return f"SQLiteMetadataStore(database={mask_text(self.database)})"
+        return f"SQLiteMetadataStore(database={mask_address(self.database)})"
 
     @property
     def sqlalchemy_url(self) -> str:
