@@ -11,11 +11,12 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
 from metaxy.store.given import given_frame
+from metaxy.store.request import UpdateRequest
+from metaxy.store.resolving import Resolution
 from metaxy.store.scope import Scope
 from metaxy.store.snapshots import recorded_graph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT
-from metaxy.store.updating import Update, UpdateRequest
 from metaxy.versioning.frames import to_polars_lazy
 
 if TYPE_CHECKING:
@@ -93,12 +94,8 @@ def _fresh(store: "MetadataStore", scope: Scope, plan: FeaturePlan) -> tuple[nw.
 
     Those are the feature's IDs or, where one row of a parent makes many of the feature, the parents'.
     """
-    request = UpdateRequest.build(
-        plan, samples=None, filters=None, skip_comparison=True, one_row_per_group=True,
-        versioning_engine=store.versioning_engine,
-    )  # fmt: skip
-    new = Update(store, scope, scope.definition(plan.feature.key), request).run(lazy=True).new
-    frame: nw.LazyFrame[Any] = new.lazy()
+    request = UpdateRequest.build(plan, one_row_per_group=True, versioning_engine=store.versioning_engine)
+    frame = Resolution.of(store, scope, scope.definition(plan.feature.key), request).expected()
     ids = list(plan.feature.id_columns)
     keys = ids if set(ids) <= set(frame.collect_schema()) else plan.input_id_columns
     return frame.select(*keys, *PROVENANCE), keys

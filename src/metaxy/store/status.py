@@ -15,7 +15,8 @@ from metaxy.errors import FeatureNotFoundError
 from metaxy.store.external import sync_before_use
 from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import count_lazy_rows
-from metaxy.store.updating import Update, UpdateRequest
+from metaxy.store.request import UpdateRequest
+from metaxy.store.resolving import Resolution
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, Tally
 
@@ -287,18 +288,17 @@ def _changes(
     scope = store._scope("r")
     request = UpdateRequest.build(
         plan,
-        samples=None,
-        filters=None,
-        global_filters=as_filters(options.global_filters),
-        target_filters=as_filters(options.target_filters),
-        staleness_predicates=as_filters(options.staleness_predicates),
+        global_filters=options.global_filters,
+        target_filters=options.target_filters,
+        staleness_predicates=options.staleness_predicates,
         versioning_engine=store.versioning_engine,
         allow_fallback=options.use_fallback,
     )
     try:
-        return Update(store, scope, scope.definition(plan.feature.key), request).count()
+        resolution = Resolution.of(store, scope, scope.definition(plan.feature.key), request)
     except FeatureNotFoundError:
         return None, None
+    return resolution.tally(), resolution.lazy()
 
 
 def _progress(

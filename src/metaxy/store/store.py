@@ -16,15 +16,16 @@ from metaxy.store.copying import CopyRequest, copy_features
 from metaxy.store.deleting import Deletion, delete_rows
 from metaxy.store.external import sync_before_use
 from metaxy.store.filters import Filters, as_filters
+from metaxy.store.given import given_frame
 from metaxy.store.information import StoreInformation
 from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.options import UpdateOptions, ignore_old_options
-from metaxy.store.provenance import compute_provenance
 from metaxy.store.reading import checked_moment, find, read_rows
 from metaxy.store.rebasing import rebase, target_scope
+from metaxy.store.request import UpdateRequest
+from metaxy.store.resolving import Resolution
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key, refuse_system_key
-from metaxy.store.updating import Update, UpdateRequest
 from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
 from metaxy.versioning.increment import Increment, LazyIncrement
 from metaxy.versioning.recipe import Latest
@@ -366,15 +367,16 @@ class MetadataStore(StoreInformation):
             scope.graph.get_feature_plan(definition.key),
             samples=samples,
             filters=filters,
-            global_filters=as_filters(global_filters),
-            target_filters=as_filters(target_filters),
+            global_filters=global_filters,
+            target_filters=target_filters,
             versioning_engine=versioning_engine or self.versioning_engine,
             skip_comparison=skip_comparison,
-            staleness_predicates=as_filters(staleness_predicates),
+            staleness_predicates=staleness_predicates,
             one_row_per_group=one_row_per_group,
             as_of=checked_moment(as_of),
         )
-        return Update(self, scope, definition, request).run(lazy=lazy)
+        resolution = Resolution.of(self, scope, definition, request)
+        return resolution.lazy() if lazy else resolution.changes()
 
     def compute_provenance(self, feature: Any, df: Any) -> Any:
         """Add the version columns to rows that the user joined from the parents.
@@ -386,4 +388,9 @@ class MetadataStore(StoreInformation):
         Raises:
             MetadataSchemaError: if a parent's data versions are missing or NULL.
         """
-        return compute_provenance(self, self._scope("r"), feature, df)
+        scope = self._scope("r")
+        plan = scope.graph.get_feature_plan(scope.definition(feature).key)
+        frame = given_frame(df, f"the frame for feature {plan.feature.key}")
+        resolution = Resolution.of_joined(self.engine, scope, plan, frame)
+        computed = resolution.changes().new if isinstance(frame, nw.DataFrame) else resolution.lazy().new
+        return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()

@@ -30,10 +30,14 @@ from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Lates
 
 @dataclass(frozen=True)
 class Known:
-    """What is known about a table before its rows are read: the feature version that counts, and the columns."""
+    """What is known about a table before its rows are read: the feature version that counts, and the columns.
 
-    feature_version: str
+    Of rows that are not stored, all count, and one of each sample only where they say that several are the same.
+    """
+
+    feature_version: str | None
     schema: nw.Schema
+    one_per_sample: bool = True
 
 
 @dataclass
@@ -154,6 +158,40 @@ def _current(spec: FeatureSpec, known: Known, keys: Sequence[str], names: _Names
     return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns))
 
 
+def build_joined_recipe(plan: FeaturePlan, schema: nw.Schema, settings: HashSettings) -> Recipe:
+    """Build the recipe for rows that the user joined from the parents, with the data versions of each.
+
+    Raises:
+        DefinitionError: if the feature is a root.
+        MetadataSchemaError: if the data versions of a parent are missing.
+    """
+    if not plan.feature_deps:
+        raise DefinitionError(f"feature {plan.feature.key} is a root: its provenance is given, not computed")
+    versions: dict[tuple[FeatureKey, str], Version] = {}
+    dropped = {METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD, METAXY_DATA_VERSION, METAXY_DATA_VERSION_BY_FIELD}
+    for dep in plan.feature_deps:
+        suffix = dep.feature.to_column_suffix()
+        column = METAXY_DATA_VERSION_BY_FIELD + suffix
+        if column not in schema:
+            raise MetadataSchemaError(
+                f"feature {plan.feature.key}: the frame lacks {column}, the data versions of its parent {dep.feature}; "
+                f"rename {METAXY_DATA_VERSION_BY_FIELD} to it before the parents are joined"
+            )
+        dropped |= {column, METAXY_PROVENANCE + suffix, METAXY_PROVENANCE_BY_FIELD + suffix}
+        for member, label in needed_members(plan, dep.feature):
+            short = f"d0_{len(versions)}"
+            versions[dep.feature, label] = Version(member, short, f"{dep.feature}.{label}", column)
+    kept = [name for name in schema if name not in dropped and not is_system_column(name)]
+    columns = tuple(Column(name, f"k{n}", name) for n, name in enumerate(kept))
+    given = Input("", Latest((), None, one_per_sample=False, include_deleted=True), columns, tuple(versions.values()))
+    optional = {dep.feature for dep in plan.feature_deps if dep.optional}
+    nullable = frozenset(v.short for (key, _), v in versions.items() if key in optional)
+    formulas = field_formulas(plan, versions)
+    return Recipe(
+        str(plan.feature.key), (given,), formulas, (), columns, settings, compare=False, optional_versions=nullable
+    )
+
+
 class _Builder:
     def __init__(
         self,
@@ -268,7 +306,7 @@ class _Builder:
             columns[n] = Column(columns[n].stored, f"{columns[n].short}_{index}", n)
         step = Input(
             feature=str(dep.feature),
-            latest=Latest(tuple(parent.id_columns), known.feature_version),
+            latest=Latest(tuple(parent.id_columns), known.feature_version, known.one_per_sample),
             columns=tuple(columns.values()),
             versions=self._input_versions(index, dep.feature),
             join=tuple(columns[k].short for k in shared),

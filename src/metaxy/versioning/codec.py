@@ -4,7 +4,7 @@ The physical type of a table decides how a column is read and written; the ``ena
 what new tables get and what users see. Each direction exists for SQL, Polars and Arrow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,9 +37,11 @@ def form_of(dtype: nw.dtypes.DType | None) -> ByField | None:
     return ByField("json") if isinstance(dtype, nw.String) else None
 
 
-def by_field_forms(schema: Mapping[str, nw.dtypes.DType]) -> dict[str, ByField]:
+def by_field_forms(
+    schema: Mapping[str, nw.dtypes.DType], columns: Iterable[str] = BY_FIELD_COLUMNS
+) -> dict[str, ByField]:
     """Say in which form a table keeps its by-field columns."""
-    forms = {column: form_of(schema.get(column)) for column in BY_FIELD_COLUMNS}
+    forms = {column: form_of(schema.get(column)) for column in columns}
     return {column: form for column, form in forms.items() if form}
 
 

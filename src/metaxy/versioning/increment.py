@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import narwhals as nw
 import polars as pl
@@ -156,20 +156,54 @@ class PolarsLazyIncrement:
         return PolarsIncrement(*pl.collect_all([self.new, self.stale, self.orphaned], **kwargs))
 
 
-@dataclass(kw_only=True, repr=False)
+View: TypeAlias = nw.LazyFrame[Any] | Callable[[], nw.LazyFrame[Any]]
+
+
 class LazyIncrement:
     """New, stale and orphaned samples, not computed yet.
 
-    The frames are views, not a snapshot: each is computed from what the tables hold when it is collected. `collect`
-    computes all three at once from one snapshot. ``input`` is the joined parents with provenance, before the
-    comparison; None for samples that the user gave.
+    The frames are views, not a snapshot: each is built when it is asked for, and computed from what the tables hold
+    when it is collected. `collect` computes all three at once from one snapshot.
     """
 
-    new: nw.LazyFrame[Any]
-    stale: nw.LazyFrame[Any]
-    orphaned: nw.LazyFrame[Any]
-    input: nw.LazyFrame[Any] | None = None
-    compute: Callable[[], Increment] | None = field(default=None)
+    def __init__(
+        self,
+        *,
+        new: View,
+        stale: View,
+        orphaned: View,
+        input: View | None = None,  # noqa: A002 - the name that metaxy 0.1 gave it
+        compute: Callable[[], Increment] | None = None,
+    ) -> None:
+        self._views: dict[str, View | None] = {"new": new, "stale": stale, "orphaned": orphaned, "input": input}
+        self.compute = compute
+
+    @property
+    def new(self) -> nw.LazyFrame[Any]:
+        """Samples to compute."""
+        return self._built("new")
+
+    @property
+    def stale(self) -> nw.LazyFrame[Any]:
+        """Samples to compute again."""
+        return self._built("stale")
+
+    @property
+    def orphaned(self) -> nw.LazyFrame[Any]:
+        """Samples to remove."""
+        return self._built("orphaned")
+
+    @property
+    def input(self) -> nw.LazyFrame[Any] | None:
+        """The joined parents with provenance, before the comparison; None for samples that the user gave."""
+        return None if self._views["input"] is None else self._built("input")
+
+    def _built(self, name: str) -> nw.LazyFrame[Any]:
+        view: Any = self._views[name]
+        if callable(view):
+            view = self._views[name] = view()
+        frame: nw.LazyFrame[Any] = view
+        return frame
 
     def __repr__(self) -> str:
         return f"LazyIncrement({self.new.implementation.name.lower()}, not computed yet: call collect())"

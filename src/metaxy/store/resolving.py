@@ -1,0 +1,268 @@
+"""One resolution: a recipe, the rows that go into it, and the engine that runs it; computed when it is asked.
+
+    tables → recipe → engine, from which come `changes` (at once), `lazy` (views), `tally` (counts) and `expected`
+
+`resolve_update`, status, `rebase` and `compute_provenance` are this line, entered or left at another step.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy import columns as c
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import MetadataSchemaError
+from metaxy.storage.port import Scan
+from metaxy.store.repeats import without_repeats
+from metaxy.store.request import UpdateRequest
+from metaxy.store.scope import Scope
+from metaxy.store.tables import ExpectedRows, Tables
+from metaxy.store.untyped import without_placeholders
+from metaxy.versioning.build import build_joined_recipe
+from metaxy.versioning.codec import ByField, Form, by_field_forms
+from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
+from metaxy.versioning.frames import Frame, as_lazy
+from metaxy.versioning.increment import Increment, LazyIncrement, Tally
+from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, Recipe
+from metaxy.versioning.show import Packed, Repacked, Shown, show_arrow, show_polars
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A recipe with the rows it runs on; shows what comes out.
+
+    ``by_field`` is the form in which users see versions by field. ``in_polars`` shows Polars frames even where the
+    engine answers in Arrow. ``untyped`` are columns of samples that something else stands in for. ``tables`` is where
+    the rows come from, None for rows that the user joined.
+    """
+
+    engine: Engine
+    recipe: Recipe
+    inputs: Sequence[Rows]
+    current: Rows | None
+    by_field: Form
+    in_polars: bool
+    untyped: Mapping[str, pl.DataType] = field(default_factory=dict)
+    tables: Tables | None = None
+
+    @classmethod
+    def of(
+        cls,
+        store: "MetadataStore",
+        scope: Scope,
+        definition: FeatureDefinition,
+        request: UpdateRequest,
+        expected: Mapping[FeatureKey, ExpectedRows] = MappingProxyType({}),
+    ) -> "Resolution":
+        """Find the tables, build the recipe, and choose the engine; ``expected`` stand in for tables of parents.
+
+        Raises:
+            FeatureNotFoundError: if a required parent has no table.
+        """
+        tables = Tables.find(store, scope, definition, request, expected)
+        given, engine = tables.inputs(), tables.engine()
+        in_polars = _shows_polars(engine, request.samples)
+        return cls(
+            engine, given.recipe, given.rows, tables.current_rows(), scope.shape, in_polars, given.untyped, tables
+        )
+
+    @classmethod
+    def of_joined(cls, engine: Engine, scope: Scope, plan: FeaturePlan, frame: Frame) -> "Resolution":
+        """Build the recipe for rows that the user joined: the field formulas alone, without comparison."""
+        in_database = isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars()
+        engine = engine.hashing(scope.algorithm) if in_database else PolarsEngine()
+        rows = engine.take(frame) if in_database else as_lazy(frame)
+        schema = rows.collect_schema()
+        recipe = build_joined_recipe(plan, schema, scope.hash)
+        needed = {version.column for version in recipe.inputs[0].versions}
+        forms = by_field_forms(schema, needed)
+        inputs = [Rows(rows, by_field=forms, schema=schema)]
+        return cls(engine, recipe, inputs, None, scope.shape, _shows_polars(engine, frame))
+
+    # -- what can be asked ---------------------------------------------------------------------------------------------
+
+    def changes(self) -> Increment:
+        """Run the recipe as one statement or plan, and split what comes out; tables without effect are looked at again.
+
+        Raises:
+            MetadataSchemaError: if an ID or a version that is needed is NULL.
+            HashSettingsMismatchError: if a table has rows, but under other hash settings.
+        """
+        changes = self.engine.changes(self.recipe, self.inputs, self.current)
+        increment = self._split(changes)
+        if self.tables:
+            self.tables.refuse_where_nothing_counts(increment.counts["new"], changes.expected)
+        return increment
+
+    def lazy(self) -> LazyIncrement:
+        """Return views, each built and computed when it is asked for; or all at once, where views could not last.
+
+        Views of a database end when its store is closed, but samples at hand do not.
+
+        Raises:
+            HashSettingsMismatchError: if a table has rows, but under other hash settings.
+        """
+        tables = self.tables
+        if tables is None:
+            return self._views()
+        if tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine):
+            increment = self.changes()
+            new, stale, orphaned = map(as_lazy, increment)
+            return LazyIncrement(new=new, stale=stale, orphaned=orphaned, compute=lambda: increment)
+        tables.refuse_other_settings()
+        return (self._without_repeats() if tables.repeats_samples() else self)._views()
+
+    def tally(self) -> Tally:
+        """Count the samples of each kind in one statement or plan; none is fetched.
+
+        Raises:
+            MetadataSchemaError: if an ID or a version that is needed is NULL.
+            HashSettingsMismatchError: if a table has rows, but under other hash settings.
+        """
+        counts = self.engine.count(self.recipe, self.inputs, self.current)
+        if counts.get(BROKEN):
+            self.changes()  # says which and why
+        tally = Tally(counts.get(NEW, 0), counts.get(STALE, 0), counts.get(ORPHANED, 0), counts[COUNTS])
+        if self.tables:
+            self.tables.refuse_where_nothing_counts(tally.new, tally.expected)
+        return tally
+
+    def expected(self) -> nw.LazyFrame[Any]:
+        """Return the rows that the feature should have, as a view: the columns of new samples, and their versions."""
+        flat = self.engine.lazy(self.recipe.without_comparison(), self.inputs, None)
+        return self.engine.show(flat, [NEW, BROKEN], self._expected_columns)
+
+    def as_parent(self) -> ExpectedRows:
+        """Return the expected rows as what goes into the resolution of a child, as if they had been stored."""
+        frame = self.expected()
+        schema = frame.collect_schema()
+        scan = Scan(frame, schema, by_field=by_field_forms(schema))
+        return ExpectedRows(self.engine, scan, self.recipe.repeats)
+
+    # -- columns -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _expected_columns(self) -> Shown:
+        """The columns of new and stale samples: those of the parents or samples, and the four versions."""
+        members = tuple(f.member for f in self.recipe.fields)
+        packed = Packed(ByField(self.by_field, members), {f.member: f.short for f in self.recipe.fields})
+        own: dict[str, Any] = {column.name: column.short for column in self.recipe.output}
+        versions: dict[str, Any] = {c.METAXY_PROVENANCE_BY_FIELD: packed, c.METAXY_PROVENANCE: "p"}
+        if c.METAXY_DATA_VERSION_BY_FIELD not in own:
+            versions |= {c.METAXY_DATA_VERSION: "p", c.METAXY_DATA_VERSION_BY_FIELD: packed}
+        return own | versions
+
+    @cached_property
+    def _orphaned_columns(self) -> Shown:
+        """The columns of orphaned samples: those that are stored, or those of new ones where nothing is compared."""
+        current = self.recipe.current
+        if current is None or self.current is None or not self.recipe.compare:
+            return self._expected_columns
+        shown: dict[str, Any] = {column.name: column.short for column in current.columns}
+        for name, form in self.current.by_field.items():
+            if form.form != self.by_field:
+                members = tuple(f.member for f in self.recipe.fields)
+                shown[name] = Repacked(shown[name], form, ByField(self.by_field, members))
+        return shown
+
+    def _sample_columns(self) -> list[str]:
+        """Name the columns by which samples are counted, none where every row is one."""
+        if not self.recipe.inputs or not self.recipe.repeats:
+            return []
+        names = {column.short: column.name for column in self.recipe.output}
+        return [names[short] for short in self.recipe.match]
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _split(self, changes: Changes) -> Increment:
+        """Split flat rows by status."""
+        table = changes.table
+        if self.in_polars and not isinstance(table, pl.DataFrame):
+            table = pl.DataFrame(table)
+        self._refuse_broken(table)
+        if changes.repeated:
+            return self._without_repeats().changes()
+
+        def show(status: int, shown: Shown) -> nw.DataFrame[Any]:
+            if isinstance(table, pl.DataFrame):
+                return nw.from_native(show_polars(table.lazy(), [status], shown).collect())
+            return nw.from_native(show_arrow(table, [status], shown), eager_only=True)
+
+        new, stale = (without_placeholders(show(s, self._expected_columns), self.untyped) for s in (NEW, STALE))
+        increment = Increment(new, stale, show(ORPHANED, self._orphaned_columns))
+        return increment.with_expected(changes.expected, self._sample_columns())
+
+    def _views(self) -> LazyIncrement:
+        def view(statuses: Sequence[int]) -> nw.LazyFrame[Any]:
+            shown: nw.LazyFrame[Any] = without_placeholders(
+                self.engine.show(self._flat, statuses, self._expected_columns), self.untyped
+            )
+            return shown
+
+        return LazyIncrement(
+            new=lambda: view([NEW, BROKEN]),  # a broken row stays visible, with NULL versions: writing it is refused
+            stale=lambda: view([STALE]),
+            orphaned=lambda: self.engine.show(self._flat, [ORPHANED], self._orphaned_columns),
+            input=self.expected if self.recipe.inputs else None,
+            compute=self.changes,
+        )
+
+    @cached_property
+    def _flat(self) -> nw.LazyFrame[Any]:
+        return self.engine.lazy(self.recipe, self.inputs, self.current)
+
+    def _without_repeats(self) -> "Resolution":
+        """Return the same of rows that the user gave, one of each sample.
+
+        Raises:
+            MetadataSchemaError: if rows of one sample differ.
+        """
+        given = self.inputs[0]
+        frame = given.frame.filter(*given.filters) if given.filters else given.frame
+        where, advice = f"the samples for feature {self.recipe.feature}", "pass each sample once"
+        frame = without_repeats(frame, given.ids, where, advice)
+        return replace(self, inputs=[replace(given, frame=frame, filters=())])
+
+    # -- what must not be NULL -----------------------------------------------------------------------------------------
+
+    def _refuse_broken(self, table: Any) -> None:
+        if isinstance(table, pl.DataFrame):
+            broken = table.filter(pl.col("status") == BROKEN)
+        elif (table["status"].to_numpy() == BROKEN).any():
+            broken = pl.DataFrame(table).filter(pl.col("status") == BROKEN)
+        else:
+            return
+        if broken.height:
+            raise MetadataSchemaError(f"feature {self.recipe.feature}: {self._explain(broken)}")
+
+    def _explain(self, broken: pl.DataFrame) -> str:
+        names = {column.short: column.name for column in self.recipe.output}
+        for short in self.recipe.match:
+            count = broken[short].null_count()
+            if count:
+                name = names.get(short, short)
+                return f"ID column {name!r} is NULL in {count} expected samples; filter these rows out, or delete them"
+        for field_ in self.recipe.fields:
+            count = broken[field_.short].null_count()
+            if count:
+                labels = [v.label for i in self.recipe.inputs for v in i.versions if v.short in field_.versions]
+                source = f"{' or '.join(labels)} has no data version" if labels else "no version was given"
+                return (
+                    f"field {field_.member!r} cannot be versioned in {count} samples: {source}; write these rows again"
+                )
+        return f"{broken.height} samples have no version"
+
+
+def _shows_polars(engine: Engine, samples: Any) -> bool:
+    """Return whether frames are shown as Polars: where Polars computes, and for samples that are Polars."""
+    return isinstance(engine, PolarsEngine) or (samples is not None and samples.implementation.is_polars())

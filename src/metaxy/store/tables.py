@@ -1,0 +1,268 @@
+"""What an update looks at: the tables of a feature and its parents, or samples; and the recipe that fits them."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.errors import (
+    FeatureNotFoundError,
+    MetadataSchemaError,
+    PolarsMaterializationWarning,
+    VersioningEngineMismatchError,
+    warn_user,
+)
+from metaxy.storage.port import Scan
+from metaxy.store.mismatch import refuse_other_hash_settings
+from metaxy.store.reading import Found, find, read_rows
+from metaxy.store.request import UpdateRequest
+from metaxy.store.scope import Scope
+from metaxy.store.untyped import says_nothing, with_placeholders
+from metaxy.versioning.build import Known, build_given_recipe, build_recipe
+from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.conditions import checked_conditions
+from metaxy.versioning.engine import Engine, PolarsEngine, Rows
+from metaxy.versioning.frames import as_lazy, collect_to_polars
+from metaxy.versioning.polars import rows_that_may_repeat
+from metaxy.versioning.recipe import Latest, Recipe
+
+if TYPE_CHECKING:
+    from metaxy.store.store import MetadataStore
+
+
+@dataclass(frozen=True)
+class ExpectedRows:
+    """Rows that a parent should have, in place of its table: so a change is followed before anything is computed.
+
+    ``repeats``: several of them may be one sample.
+    """
+
+    engine: Engine
+    scan: Scan
+    repeats: bool
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What goes into a recipe. ``untyped`` are columns of samples that something else stands in for."""
+
+    recipe: Recipe
+    rows: Sequence[Rows]
+    untyped: Mapping[str, pl.DataType]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that were found for one request. They are looked up once, and their rows are not read."""
+
+    store: "MetadataStore"
+    scope: Scope
+    definition: FeatureDefinition
+    request: UpdateRequest
+    current: Found | None
+    parents: Mapping[FeatureKey, Found]
+    expected: Mapping[FeatureKey, ExpectedRows]
+
+    @classmethod
+    def find(
+        cls,
+        store: "MetadataStore",
+        scope: Scope,
+        definition: FeatureDefinition,
+        request: UpdateRequest,
+        expected: Mapping[FeatureKey, ExpectedRows],
+    ) -> "Tables":
+        """Look up the table of a feature, and those of its parents unless samples or expected rows were given.
+
+        Raises:
+            FeatureNotFoundError: if a required parent has no table.
+        """
+        plan = scope.graph.get_feature_plan(definition.key)
+        current = _find(store, definition.key, request, allow_fallback=False)
+        parents = {} if request.samples is not None else dict(_find_parents(store, plan, request, expected))
+        parents |= {key: Found(store, key, given.scan) for key, given in expected.items()}
+        return cls(store, scope, definition, request, current, parents, expected)
+
+    @property
+    def plan(self) -> FeaturePlan:
+        """The feature with its parents."""
+        return self.scope.graph.get_feature_plan(self.definition.key)
+
+    @cached_property
+    def no_samples(self) -> bool:
+        """Whether nothing is expected, as samples say nothing, or no parent has a table."""
+        samples = self.request.samples
+        return not self.parents and (samples is None or says_nothing(samples, self.definition))
+
+    @property
+    def samples_at_hand(self) -> bool:
+        """Whether the samples live in this process, where they stay when the store is closed."""
+        samples = self.request.samples
+        return samples is not None and (isinstance(samples, nw.DataFrame) or samples.implementation.is_polars())
+
+    def repeats_samples(self) -> bool:
+        """Return whether samples that are at hand may occur twice; those of a database are counted by their update."""
+        samples = self.request.samples
+        if self.no_samples or not isinstance(samples, nw.DataFrame):
+            return False
+        return rows_that_may_repeat(collect_to_polars(samples.select(self.definition.spec.id_columns))) is not None
+
+    # -- recipe and rows -----------------------------------------------------------------------------------------------
+
+    def inputs(self) -> Inputs:
+        """Build the recipe, and name the rows that go into it."""
+        if self.request.samples is not None or not self.parents:
+            return self._inputs_of_samples()
+        tables = {key: self._known(key, found) for key, found in self.parents.items()}
+        recipe = build_recipe(
+            self.plan,
+            tables,
+            self.scope.hash,
+            current=self._known_current,
+            compare=not self.request.skip_comparison,
+            one_row_per_group=self.request.one_row_per_group,
+        )
+        return Inputs(recipe, [self._parent_rows(coerce_to_feature_key(step.feature)) for step in recipe.inputs], {})
+
+    def _inputs_of_samples(self) -> Inputs:
+        spec = self.definition.spec
+        samples, untyped = self._samples()
+        schema = samples.collect_schema()
+        own = checked_conditions(f"the samples for feature {spec.key}", self.own_filters, schema)
+        compare = not self.request.skip_comparison
+        recipe = build_given_recipe(spec, schema, self.scope.hash, current=self._known_current, compare=compare)
+        ids = tuple(spec.id_columns)
+        rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema)
+        return Inputs(recipe, [rows], untyped)
+
+    def current_rows(self) -> Rows | None:
+        """Name the rows that the feature has, None if it has no table."""
+        if self.current is None:
+            return None
+        stale = tuple(self.request.staleness_predicates)
+        return self.current.rows(self.definition.spec.id_columns, filters=self.own_filters, stale=stale)
+
+    @property
+    def own_filters(self) -> tuple[nw.Expr, ...]:
+        """The conditions on the rows of the feature itself, or on its samples."""
+        return (*self.request.filters_of(self.definition.key), *self.request.target_filters)
+
+    @property
+    def _known_current(self) -> Known | None:
+        return self._known(self.definition.key, self.current) if self.current else None
+
+    def _known(self, key: FeatureKey, found: Found) -> Known:
+        if key in self.expected:
+            return Known(None, found.scan.schema, one_per_sample=self.expected[key].repeats)
+        return Known(self.scope.version(key), found.scan.schema)
+
+    def _parent_rows(self, key: FeatureKey) -> Rows:
+        dep = next(dep for dep in self.plan.feature_deps if dep.feature == key)
+        return self.parents[key].rows(
+            self.plan.parent_features_by_key[key].id_columns,
+            filters=self.request.filters_of(key),
+            renamed_filters=tuple(dep.filters),
+            rename=dict(dep.rename or {}),
+        )
+
+    def _samples(self) -> tuple[nw.LazyFrame[Any], Mapping[str, pl.DataType]]:
+        """Return the samples where they are computed, and the types of columns that something stands in for."""
+        if self.no_samples or self.request.samples is None:
+            return self._nothing(), {}
+        samples, untyped = with_placeholders(self.request.samples, self.definition)
+        if METAXY_PROVENANCE_BY_FIELD not in samples.collect_schema():
+            fields = ", ".join(f.key.to_struct_key() for f in self.definition.spec.fields)
+            raise MetadataSchemaError(
+                f"feature {self.definition.key}: the samples lack {METAXY_PROVENANCE_BY_FIELD}, a struct with one "
+                f"version (text) per field: {fields}"
+            )
+        if self.request.versioning_engine == "polars":
+            return as_lazy(samples), untyped
+        return self.store.engine.take(samples), untyped
+
+    def _nothing(self) -> nw.LazyFrame[Any]:
+        """Return no expected rows, as there are no samples, or all parents are optional and none has a table yet.
+
+        Where the feature has no table either, nothing says which types the IDs have.
+        """
+        spec = self.definition.spec
+        if self.current:
+            every = Latest(tuple(spec.id_columns), None, one_per_sample=False, include_deleted=True)
+            return read_rows(self.current, spec, self.scope, every, [], None).head(0)
+        members = {f.key.to_struct_key(): pl.String for f in spec.fields}
+        columns = dict.fromkeys(spec.id_columns, pl.Null) | {METAXY_PROVENANCE_BY_FIELD: pl.Struct(members)}
+        return nw.from_native(pl.LazyFrame(schema=columns))
+
+    # -- placement -----------------------------------------------------------------------------------------------------
+
+    def engine(self) -> Engine:
+        """Choose the database where all rows are in it, else Polars, saying why."""
+        if self.request.versioning_engine == "polars" or (self.no_samples and not self.current):
+            return PolarsEngine()
+        reason = self._reason_to_leave()
+        if reason is None:
+            return self.store.engine
+        message = f"feature {self.definition.key}: {reason}"
+        if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
+            raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
+        warn_user(f"{message}; versions are computed with Polars", PolarsMaterializationWarning)
+        return PolarsEngine()
+
+    def _reason_to_leave(self) -> str | None:
+        """Say why the database of the store cannot compute this, None if it can, or if Polars computes anyway."""
+        engine = self.store.engine
+        if isinstance(engine, PolarsEngine):
+            return None
+        foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
+        if foreign:
+            return f"{', '.join(foreign)} comes from a fallback store, outside {self.store!r}"
+        if elsewhere := sorted(str(key) for key, given in self.expected.items() if given.engine is not engine):
+            return f"the expected rows of {', '.join(elsewhere)} are computed with Polars"
+        if engine.hashing(self.scope.algorithm) is not engine:
+            return f"{self.store!r} has no {self.scope.algorithm.value}"
+        return None
+
+    # -- other hash settings -------------------------------------------------------------------------------------------
+
+    def refuse_other_settings(self) -> None:
+        """Raise if a table has rows of this version, but under other hash settings."""
+        self._refuse_other_settings(self.definition.key, *self.parents)
+
+    def refuse_where_nothing_counts(self, new: int, expected: int) -> None:
+        """Raise the same, looking again only at tables none of whose rows counted."""
+        if expected == 0:
+            self._refuse_other_settings(*self.parents)
+        if new >= expected:
+            self._refuse_other_settings(self.definition.key)
+
+    def _refuse_other_settings(self, *keys: FeatureKey) -> None:
+        tables = {**self.parents, **({self.definition.key: self.current} if self.current else {})}
+        for key in keys:
+            if key in tables and key not in self.expected:
+                refuse_other_hash_settings(tables[key], self.scope.definition(key), self.scope)
+
+
+def _find(store: "MetadataStore", key: FeatureKey, request: UpdateRequest, *, allow_fallback: bool) -> Found | None:
+    try:
+        return find(store, key, allow_fallback=allow_fallback).checked().as_of(request.as_of)
+    except FeatureNotFoundError:
+        return None
+
+
+def _find_parents(
+    store: "MetadataStore", plan: FeaturePlan, request: UpdateRequest, expected: Collection[FeatureKey]
+) -> Iterator[tuple[FeatureKey, Found]]:
+    for dep in (dep for dep in plan.feature_deps if dep.feature not in expected):
+        try:
+            found = find(store, dep.feature, allow_fallback=request.allow_fallback)
+            yield dep.feature, found.checked().as_of(request.as_of)
+        except FeatureNotFoundError:
+            if not dep.optional:
+                raise
