@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.factory import define, rows
-from tests.stores import CONFORMING
+from tests.stores import STORES
 
 from metaxy.errors import MetadataSchemaError
 from metaxy.versioning.frames import collect_to_polars
@@ -93,7 +93,7 @@ def written(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else repr(value)
 
 
-@pytest.mark.parametrize("name", CONFORMING)
+@pytest.mark.parametrize("name", STORES)
 def test_values_are_kept_at_any_depth_or_refused(name: str, tmp_path: Path) -> None:
     define("video")
     wanted = {column: series for what, column, series in columns() if is_kept(name, what, column)}
@@ -102,7 +102,7 @@ def test_values_are_kept_at_any_depth_or_refused(name: str, tmp_path: Path) -> N
         column: series for column, series in others.items() if column.startswith(("struct of maps", "list of s"))
     }
     names = ["a", "b", "c", "d"]
-    with CONFORMING[name](tmp_path).open("w") as store:
+    with STORES[name](tmp_path).open("w") as store:
         for column, series in refused.items():
             with pytest.raises(MetadataSchemaError) as caught:
                 store.write("video", rows(id=names, **{column: series}))

@@ -12,9 +12,10 @@ from uuid import UUID
 import narwhals as nw
 import polars as pl
 
-from metaxy.columns import INTERNAL_PREFIX, is_system_column
+from metaxy.columns import is_system_column
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.nested_types import parts_of
+from metaxy.store.given_names import refuse_names
 from metaxy.versioning.frames import Frame, as_narwhals, with_durations, wrapped_frame
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def given_frame(frame: Any, what: str) -> Frame:
         MetadataSchemaError: if it is no dataframe, or naming the first column of another type, or with a name of ours.
     """
     given = wrapped_frame(frame, what)
-    _refuse_internal_names(given.collect_schema(), what)
+    refuse_names(given.collect_schema(), what)
     if given.implementation.is_polars():
         return _from_polars(given, what)
     if isinstance(given, nw.LazyFrame):
@@ -40,15 +41,6 @@ def given_frame(frame: Any, what: str) -> Frame:
     if given.implementation.is_pyarrow():
         return nw.from_native(_from_arrow(given.to_native(), what), eager_only=True)
     return _from_polars(_from_pandas(given, what), what, 'frame["{}"].astype(str)')
-
-
-def _refuse_internal_names(columns: Iterable[str], what: str) -> None:
-    """Refuse columns that would be taken for ours while something is computed."""
-    for column in columns:
-        if column.lower().startswith(INTERNAL_PREFIX):
-            raise MetadataSchemaError(
-                f"{what}: column {column!r} begins with {INTERNAL_PREFIX!r}, as only ours may; rename it"
-            )
 
 
 def _refused(what: str, column: str, kind: object, cast: str) -> MetadataSchemaError:

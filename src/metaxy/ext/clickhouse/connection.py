@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
 import ibis.backends.sql.compilers as compilers
+import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import narwhals as nw
 import polars as pl
@@ -86,7 +87,9 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
             return super().visit_StructField(op, arg=arg, field=field)
         if op.dtype.is_nested():
             return self.f.JSONExtractRaw(arg, field)
-        return self.f.JSONExtract(arg, field, str(self.type_mapper.to_string(op.dtype.copy(nullable=True))))
+        dtype = dt.string if op.dtype.is_time() or op.dtype.is_binary() else op.dtype  # as which they are kept
+        member = self.f.JSONExtract(arg, field, str(self.type_mapper.to_string(dtype.copy(nullable=True))))
+        return self.f.base64Decode(member) if op.dtype.is_binary() else member
 
 
 class _Backend(Fetching, Backend):  # type: ignore[misc] # Ibis has no types

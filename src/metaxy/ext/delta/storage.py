@@ -14,7 +14,13 @@ from deltalake._internal import DeltaFileSystemHandler  # the public class aroun
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 
-from metaxy.columns import METAXY_CREATED_AT, METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
+from metaxy.columns import (
+    INTERNAL_PREFIX,
+    METAXY_CREATED_AT,
+    METAXY_DELETED_AT,
+    METAXY_FEATURE_VERSION,
+    METAXY_UPDATED_AT,
+)
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, TableNotFoundError
 from metaxy.ext.delta.files import Place, as_files
@@ -31,6 +37,7 @@ from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 Layout = Literal["nested", "flat"]
 FAILURES = (DeltaError, OSError)
 CREATED_MEANWHILE = "table already exists"
+FOUND = f"{INTERNAL_PREFIX}found"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
 
@@ -132,7 +139,7 @@ class DeltaStorage(Rooted):
         schema = rows.collect_schema()
         identity = [name for name in schema if not name.startswith("metaxy_") or name in ROW_IDENTITY]
         simple = [name for name in identity if not schema[name].is_nested()]
-        found = collect_to_polars(rows.filter(condition).select(simple)).unique()
+        found = collect_to_polars(_those_with(condition, rows, schema).select(simple)).unique()
         if found.height:
             pairs = (f't."{_doubled(name)}" IS NOT DISTINCT FROM s."{_doubled(name)}"' for name in simple)
             same = " AND ".join(f"({pair})" for pair in pairs)
@@ -177,6 +184,14 @@ def _conflicts(error: Exception) -> bool:
 
 def _doubled(name: str) -> str:
     return name.replace('"', '""')
+
+
+def _those_with(condition: nw.Expr, rows: nw.LazyFrame[Any], schema: nw.Schema) -> nw.LazyFrame[Any]:
+    """Filter rows, not while they are read if structs are deep: there Polars fails on members of such structs."""
+    structs = [dtype for dtype in schema.values() if isinstance(dtype, nw.Struct)]
+    if any(isinstance(member.dtype, nw.Struct) for struct in structs for member in struct.fields):
+        return rows.with_columns(condition.alias(FOUND)).filter(nw.col(FOUND))
+    return rows.filter(condition)
 
 
 def _storable(write: Append) -> pl.LazyFrame:

@@ -4,9 +4,13 @@ from typing import Any
 
 import ibis.backends.sql.compilers as compilers
 import ibis.expr.datatypes as dt
+import ibis.expr.schema as sch
+import sqlglot.expressions as sge
 from ibis.backends.postgres import Backend
 
+from metaxy.ext.ibis.compiling import narwhals_types
 from metaxy.ext.ibis.fetching import Fetching
+from metaxy.ext.postgresql.columns import sql_type
 
 
 class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no types
@@ -17,8 +21,17 @@ class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no
             arg = self.cast(arg, dt.int32)  # the only integers that it casts truth to
         return super().visit_Cast(op, arg=arg, to=to)
 
-    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802, ARG002
-        return self.f.jsonb_extract_path_text(arg, field)
+    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802
+        """Read a member of a struct that is JSON."""
+        if op.dtype.is_nested():
+            return self.f.jsonb_extract_path(arg, field)
+        text = self.f.jsonb_extract_path_text(arg, field)
+        if op.dtype.is_string():
+            return text
+        if op.dtype.is_binary():
+            return self.f.decode(text, "base64")
+        kind = sql_type(narwhals_types(sch.Schema({"c": op.dtype}))["c"])
+        return sge.Cast(this=text, to=sge.DataType.build(kind, dialect="postgres"))
 
 
 class PostgreSQLBackend(Fetching, Backend):  # type: ignore[misc] # Ibis has no types

@@ -9,8 +9,8 @@ from ibis.backends.sqlite import Backend
 
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.fetching import Fetching
-from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import micros
+from metaxy.ext.sqlite.members import read_member
 
 MICROS = 1_000_000
 
@@ -68,7 +68,7 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
         return sge.Mul(this=right, expression=sge.convert(size))
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802, ARG002
-        return self.f.anon.json_extract(arg, SQLITE.json_path.format(field))
+        return read_member(arg, field)
 
 
 class SQLiteBackend(Fetching, Backend):  # type: ignore[misc] # Ibis has no types
