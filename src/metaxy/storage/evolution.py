@@ -6,6 +6,7 @@ from typing import Any
 
 import narwhals as nw
 
+from metaxy.columns import is_system_column
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import SchemaEvolution
 from metaxy.versioning.codec import ByField
@@ -75,6 +76,13 @@ def may_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     return isinstance(source, nw.Datetime) and isinstance(target, nw.Datetime) and _is_same_kind_of_time(source, target)
 
 
+def _as_moments(name: str, source: nw.dtypes.DType, target: nw.dtypes.DType) -> Types:
+    """Return the types of a column such that times of ours compare: they are UTC, whatever their table says."""
+    if is_system_column(name) and isinstance(source, nw.Datetime) and isinstance(target, nw.Datetime):
+        return nw.Datetime(source.time_unit, target.time_zone), target
+    return source, target
+
+
 def _is_same_kind_of_time(source: Any, target: Any) -> bool:
     """Return whether both types have a time zone, or none: what has none may be any moment of 26 hours."""
     return isinstance(source, nw.Duration) or (source.time_zone is None) == (target.time_zone is None)
@@ -134,9 +142,9 @@ def fit_columns(
     doubtful = {
         name: types
         for name, types in different.items()
-        if not is_lossless(*types) and not (structs_as_maps and is_map_of(*types))
+        if not is_lossless(*_as_moments(name, *types)) and not (structs_as_maps and is_map_of(*types))
     }
-    tried = {name: types for name, types in doubtful.items() if may_fit(*types)}
+    tried = {name: types for name, types in doubtful.items() if may_fit(*_as_moments(name, *types))}
     refused = {name: types for name, types in doubtful.items() if name not in tried}
     new_columns = tuple(name for name in frame if name not in table)
     wanted = list(members)
