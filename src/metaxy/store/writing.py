@@ -30,11 +30,11 @@ from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.repeats import without_repeats
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
-from metaxy.versioning.build import type_family
 from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, collect_to_polars
+from metaxy.versioning.key_types import type_family
 from metaxy.versioning.stamp import Stamp
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
 from metaxy.hashing import HashSettings
 from metaxy.versioning.fields import field_formulas, needed_members
+from metaxy.versioning.key_types import check_same_type
 from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Latest, Recipe, Version
 
 
@@ -58,37 +59,6 @@ class _Names:
             self.shorts[name] = f"k{len(self.shorts)}"
             self.types[name] = dtype
         return self.shorts[name]
-
-
-def type_family(dtype: nw.dtypes.DType) -> str:
-    """Name the family of types that may stand on two sides of a join.
-
-    >>> type_family(nw.Int32()), type_family(nw.String())
-    ('integer', 'text')
-    """
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_float():
-        return "float"
-    if isinstance(dtype, (nw.String, nw.Categorical, nw.Enum)):
-        return "text"
-    if isinstance(dtype, nw.Datetime):
-        return "timestamp" if dtype.time_zone is None else "timestamp with time zone"
-    return str(dtype).lower()
-
-
-def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.dtypes.DType) -> None:
-    """Refuse to compare IDs of different types: a database would convert one of them silently.
-
-    Raises:
-        MetadataSchemaError: if the types belong to different families.
-    """
-    if isinstance(left, nw.Unknown) or isinstance(right, nw.Unknown):
-        return
-    if type_family(left) != type_family(right):
-        raise MetadataSchemaError(
-            f"{feature}: ID column {column!r} is {left} on one side and {right} on the other; cast one of them"
-        )
 
 
 def build_recipe(

@@ -34,4 +34,6 @@ def _wider(known: nw.dtypes.DType | None, other: nw.dtypes.DType) -> nw.dtypes.D
     """Return a type for IDs of two parents, which are of one family."""
     if known is None or known == other:
         return other
+    if isinstance(other, nw.Decimal):  # as which integers are kept that have no other type
+        return other
     return nw.Int64() if known.is_integer() else known

@@ -6,6 +6,7 @@ An eager update also looks at the order of its tables: samples that stand in the
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 import polars_hash  # noqa: F401 - registers the `nchash` and `chash` namespaces
@@ -18,6 +19,7 @@ from metaxy.columns import (
 )
 from metaxy.hashing import ESCAPE, SEPARATOR, HashAlgorithm, HashSettings
 from metaxy.versioning.codec import member_polars
+from metaxy.versioning.key_types import alike
 from metaxy.versioning.latest import TEXT_ORDER, TIME_ORDER
 from metaxy.versioning.recipe import BROKEN, NEW, ORPHANED, STALE, Column, Current, Field, Input, Latest, Recipe
 
@@ -173,8 +175,18 @@ def join_at_once(recipe: Recipe, parents: Sequence[pl.DataFrame]) -> pl.DataFram
 
 
 def _join(rows: pl.LazyFrame, frame: pl.LazyFrame, step: Input) -> pl.LazyFrame:
-    how = "full" if step.outer else "left" if step.optional else "inner"
-    return rows.join(frame, on=list(step.join), how=how, coalesce=True)  # type: ignore[arg-type] # a literal
+    how: Any = "full" if step.outer else "left" if step.optional else "inner"
+    left, right = rows.collect_schema(), frame.collect_schema()
+    if all(left[key] == right[key] for key in step.join):
+        return rows.join(frame, on=list(step.join), how=how, coalesce=True)
+    left_on, right_on = alike(left, right, [(key, key) for key in step.join])
+    joined = rows.join(frame, left_on=left_on, right_on=right_on, how=how, coalesce=False)
+    others = [f"{key}_right" for key in step.join]
+    if step.outer:
+        schema = joined.collect_schema()
+        both = alike(schema, schema, zip(step.join, others, strict=True))
+        joined = joined.with_columns(map(pl.coalesce, *both))
+    return joined.drop(others)
 
 
 def _stand_beside(left: pl.Series, right: pl.Series) -> bool:
@@ -276,7 +288,9 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
     keys = list(recipe.match)
     stored = stored.with_columns(mx_stored=pl.lit(value=True))
     expected = expected.with_columns(mx_expected=pl.lit(value=True))
-    rows = expected.join(stored, left_on=keys, right_on=[f"c{n}" for n in range(len(keys))], how="full", coalesce=False)
+    pairs = [(key, f"c{n}") for n, key in enumerate(keys)]
+    left_on, right_on = alike(expected.collect_schema(), stored.collect_schema(), pairs)
+    rows = expected.join(stored, left_on=left_on, right_on=right_on, how="full", coalesce=False)
     differs = pl.col("stale") | pl.col("low").ne_missing(pl.col("p")) | pl.col("high").ne_missing(pl.col("p"))
     status = (
         pl.when(pl.col("mx_expected").is_null())
