@@ -167,7 +167,9 @@ LOSSY: dict[str, tuple[pl.Series, pl.Series]] = {
     "list of text to list of integers": (pl.Series([[1]]), pl.Series([["7"]])),
     "list of reals to list of integers": (pl.Series([[1]]), pl.Series([[2.6]])),
     "struct of reals to struct of integers": (pl.Series([{"q": 1}]), pl.Series([{"q": 2.6}])),
-    "struct with a new member": (pl.Series([{"q": 1}]), pl.Series([{"q": 2, "r": 3}])),
+    "struct with a new member": (pl.Series([{"q": 1}]), pl.Series([{"q": 2.6, "r": 3}])),
+    "list of large integers": (pl.Series([[1]], dtype=pl.List(pl.Int32)), pl.Series([[2**40]])),
+    "struct of lists of text": (pl.Series([{"q": [1]}]), pl.Series([{"q": ["7"]}])),
     "decimal to integer": (pl.Series([1]), pl.Series([Decimal("2.6")])),
     "decimal with fewer digits": (
         pl.Series([Decimal("1.0")], dtype=pl.Decimal(10, 1)),
@@ -268,6 +270,17 @@ LOSSLESS: dict[str, tuple[pl.Series, pl.Series, Any]] = {
         pl.Series([Decimal("1.50")], dtype=pl.Decimal(20, 2)),
         pl.Series([Decimal("2.5")], dtype=pl.Decimal(10, 1)),
         Decimal("2.50"),
+    ),
+    "list of integers that fit": (pl.Series([[1]], dtype=pl.List(pl.Int16)), pl.Series([[300]]), [300]),
+    "struct of integers that fit": (
+        pl.Series([{"q": [{"r": 1}]}], dtype=pl.Struct({"q": pl.List(pl.Struct({"r": pl.Int16}))})),
+        pl.Series([{"q": [{"r": 300}]}]),
+        {"q": [{"r": 300}]},
+    ),
+    "list of days to list of moments": (
+        pl.Series([[datetime(2020, 1, 1)]]),
+        pl.Series([[date(2020, 1, 2)]]),
+        [datetime(2020, 1, 2)],
     ),
     "nothing to text": (pl.Series(["a"]), pl.Series([None]), None),
     "nothing to list": (pl.Series([[1]]), pl.Series([None]), None),

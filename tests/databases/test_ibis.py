@@ -14,6 +14,7 @@ from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
     InvalidConfigError,
+    MetadataSchemaError,
     PolarsMaterializationWarning,
     StoreConnectionError,
     StoreLockedError,
@@ -127,6 +128,23 @@ def test_a_database_without_a_dialect_keeps_rows_and_polars_computes(duckdb_url:
 
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
+def test_structs_gain_members_where_the_sql_is_known(duckdb_url: str) -> None:
+    define("video", fields=["x"])
+    first = rows({"x": "1"}, id=["a"], boxes=[[{"w": 1}]])
+    with IbisMetadataStore(connection_string=duckdb_url, auto_create_tables=True).open("w") as store:
+        store.write("video", first)
+        define("video", fields=["x", "y"])
+        store.write("video", rows({"x": "1", "y": "2"}, id=["b"], boxes=[[{"h": "x", "w": 2}]]))
+        store.write("video", store.read("video"))
+        assert values(store.read("video"), "id", "boxes") == [("b", [{"w": 2, "h": "x"}])]
+    refused = pytest.raises(
+        MetadataSchemaError, match=r"lacks 'boxes\.element\.d', and .* cannot add members to structs"
+    )
+    with Unknown(connection_string=duckdb_url, auto_create_tables=True).open("w") as store, refused:
+        store.write("video", rows({"x": "1", "y": "2"}, id=["c"], boxes=[[{"d": 1}]]))
+
+
 def test_what_runs_no_sql_is_refused_in_one_line() -> None:
     store = IbisMetadataStore(backend="polars")
     with pytest.raises(InvalidConfigError, match="'polars' of Ibis runs no SQL") as caught, store.open("w"):

@@ -1,6 +1,6 @@
 """How the columns of a frame fit the columns of its table: equal, cast without loss, new, or refused."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,8 @@ import narwhals as nw
 
 from metaxy.columns import is_system_column
 from metaxy.errors import MetadataSchemaError
-from metaxy.storage.port import SchemaEvolution
+from metaxy.storage.nested_types import grown, new_members
+from metaxy.storage.port import NewMember, SchemaEvolution
 from metaxy.versioning.codec import ByField
 
 Schema = Mapping[str, nw.dtypes.DType]
@@ -24,15 +25,21 @@ LONGEST_EXAMPLE = 80
 class Fit:
     """What has to happen so that rows fit a table: columns to cast, columns and struct members to add.
 
-    ``tried`` are those of the casts that lose nothing only if the values are small or round enough, ``refused`` those
-    that lose something whatever the values are: from, to.
+    ``casts`` are the types that columns get. ``tried`` are those of the casts that lose nothing only if the values are
+    small or round enough, ``refused`` those that lose something whatever the values are: the types of the rows, and
+    those of the table.
     """
 
-    casts: frozenset[str] = frozenset()
+    casts: Schema = field(default_factory=dict)
     tried: Mapping[str, Types] = field(default_factory=dict)
     refused: Mapping[str, Types] = field(default_factory=dict)
     new_columns: tuple[str, ...] = ()
-    new_members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    new_members: tuple[NewMember, ...] = ()
+
+    @property
+    def growing(self) -> frozenset[str]:
+        """Columns whose type in the table is not yet the one that rows get."""
+        return frozenset(member.path[0] for member in self.new_members)
 
 
 def is_lossless(source: Any, target: Any) -> bool:
@@ -51,7 +58,9 @@ def is_lossless(source: Any, target: Any) -> bool:
         return isinstance(target, nw.Datetime) and target.time_zone is None
     if isinstance(source, (nw.Datetime, nw.Duration)) and type(source) is type(target):
         return _is_same_kind_of_time(source, target) and UNITS.index(source.time_unit) <= UNITS.index(target.time_unit)
-    return _members_fit(source, target)
+    if isinstance(target, nw.Array) and getattr(source, "size", None) != target.size:
+        return False
+    return _members_fit(source, target, is_lossless)
 
 
 def is_map_of(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
@@ -73,7 +82,9 @@ def may_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     """
     if source.is_integer():
         return target.is_integer() or isinstance(target, (nw.Float64, nw.Decimal))
-    return isinstance(source, nw.Datetime) and isinstance(target, nw.Datetime) and _is_same_kind_of_time(source, target)
+    if isinstance(source, nw.Datetime):
+        return isinstance(target, nw.Datetime) and _is_same_kind_of_time(source, target)
+    return _members_fit(source, target, lambda *types: is_lossless(*types) or may_fit(*types))
 
 
 def _as_moments(name: str, source: nw.dtypes.DType, target: nw.dtypes.DType) -> Types:
@@ -107,14 +118,14 @@ def _digits(dtype: nw.dtypes.DType) -> tuple[int, int]:
     return len(str(2**bits)), 0
 
 
-def _members_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
+def _members_fit(source: Any, target: Any, fits: Callable[[Any, Any], bool]) -> bool:
     if isinstance(source, nw.Struct) and isinstance(target, nw.Struct):
         known = {member.name: member.dtype for member in target.fields}
-        return all(m.name in known and is_lossless(m.dtype, known[m.name]) for m in source.fields)
+        return all(m.name in known and fits(m.dtype, known[m.name]) for m in source.fields)
     if isinstance(source, nw.Map) and isinstance(target, nw.Map):
-        return is_lossless(source.key, target.key) and is_lossless(source.value, target.value)
+        return fits(source.key, target.key) and fits(source.value, target.value)
     arrays = (nw.List, nw.Array)
-    return isinstance(source, arrays) and isinstance(target, arrays) and is_lossless(source.inner, target.inner)
+    return isinstance(source, arrays) and isinstance(target, arrays) and fits(source.inner, target.inner)
 
 
 def fit_columns(
@@ -139,23 +150,35 @@ def fit_columns(
                 f"{feature}: column {name!r} differs only by case from {lower[name.lower()]!r} of its table; rename it"
             )
     different = {name: (dtype, table[name]) for name, dtype in frame.items() if name in table and dtype != table[name]}
+    casts = {name: grown(known, given) for name, (given, known) in different.items()}
     doubtful = {
         name: types
         for name, types in different.items()
-        if not is_lossless(*_as_moments(name, *types)) and not (structs_as_maps and is_map_of(*types))
+        if not is_lossless(*_as_moments(name, types[0], casts[name])) and not (structs_as_maps and is_map_of(*types))
     }
-    tried = {name: types for name, types in doubtful.items() if may_fit(*_as_moments(name, *types))}
+    tried = {name: types for name, types in doubtful.items() if may_fit(*_as_moments(name, types[0], casts[name]))}
     refused = {name: types for name, types in doubtful.items() if name not in tried}
     new_columns = tuple(name for name in frame if name not in table)
-    wanted = list(members)
-    new_members = {
-        column: tuple(m for m in wanted if m not in form.members)
-        for column, form in by_field.items()
-        if form.form == "struct" and not set(wanted) <= set(form.members)
-    }
-    if evolution == "strict" and (new_columns or new_members):
-        _refuse(feature, frame, new_columns, new_members)
-    return Fit(frozenset(different), tried, refused, new_columns, new_members)
+    added = tuple(_added(feature, different, by_field, list(members)))
+    if evolution == "strict" and (new_columns or added):
+        _refuse(feature, frame, new_columns, added)
+    return Fit(casts, tried, refused, new_columns, added)
+
+
+def _added(
+    feature: str, different: Mapping[str, Types], by_field: Mapping[str, ByField], members: Sequence[str]
+) -> Iterator[NewMember]:
+    for column, form in by_field.items():
+        lacking = [m for m in members if form.form == "struct" and m not in form.members]
+        yield from (NewMember((column, member), nw.String()) for member in lacking)
+    for name, (given, known) in different.items():
+        for path, dtype, siblings in new_members((name,), known, given):
+            twin = next((sibling for sibling in siblings if sibling.lower() == path[-1].lower()), None)
+            if twin is not None:
+                raise MetadataSchemaError(
+                    f"{feature}: {'.'.join(path)!r} differs only by case from {twin!r} of its table; rename it"
+                )
+            yield NewMember(path, dtype)
 
 
 def lossy(
@@ -170,10 +193,12 @@ def lossy(
     )
 
 
-def _refuse(feature: str, frame: Schema, columns: tuple[str, ...], members: Mapping[str, tuple[str, ...]]) -> None:
+def _refuse(feature: str, frame: Schema, columns: tuple[str, ...], members: tuple[NewMember, ...]) -> None:
+    lacking = [*columns, *(".".join(member.path) for member in members)]
     added = [f'ADD COLUMN "{name}" {frame[name]}' for name in columns]
-    added += [f'ADD COLUMN "{column}"."{member}" String' for column, names in members.items() for member in names]
+    quoted = (".".join(f'"{part}"' for part in member.path) for member in members)
+    added += [f"ADD COLUMN {path} {member.dtype}" for path, member in zip(quoted, members, strict=True)]
     raise MetadataSchemaError(
-        f"{feature}: its table lacks {', '.join(repr(n) for n in (*columns, *sum(members.values(), ())))}; "
+        f"{feature}: its table lacks {', '.join(map(repr, lacking))}; "
         f'set schema_evolution = "add", or run: ALTER TABLE … {", ".join(added)}'
     )

@@ -6,6 +6,8 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
+Path = tuple[str, ...]  # from a column inwards
+ELEMENT, VALUE = "element", "value"  # in paths, what is inside of a list or a map
 NOTHING = "metaxy_nothing"  # the member of a struct that stands in for one without members
 
 
@@ -98,7 +100,60 @@ def with_leaves(dtype: Any, stored: Callable[[pl.DataType], pl.DataType]) -> pl.
     return stored(dtype() if isinstance(dtype, type) else dtype)
 
 
-# -- types that say nothing, for engines that have none -------------------------------------------------------------
+# -- types that gain members -------------------------------------------------------------------------------------------
+
+
+def grown(known: Any, given: Any) -> Any:
+    """Return a known type with the members that another one has besides; all else stays.
+
+    >>> grown(nw.List(nw.Struct({"a": nw.Int8()})), nw.List(nw.Struct({"b": nw.String()})))
+    List(Struct({'a': Int8, 'b': String}))
+    """
+    if isinstance(known, nw.Struct) and isinstance(given, nw.Struct):
+        own = {member.name: member.dtype for member in known.fields}
+        others = {m.name: grown(own[m.name], m.dtype) if m.name in own else m.dtype for m in given.fields}
+        return nw.Struct(own | others)
+    if isinstance(known, nw.List) and isinstance(given, (nw.List, nw.Array)):
+        return nw.List(grown(known.inner, given.inner))
+    if isinstance(known, nw.Map) and isinstance(given, nw.Map):
+        return nw.Map(known.key, grown(known.value, given.value))
+    return known
+
+
+def grows_inside(known: Any, given: Any) -> bool:
+    """Return whether a known type gains members inside of lists or maps, where formats of files cannot add any.
+
+    >>> one, two = nw.Struct({"a": nw.Int8()}), nw.Struct({"a": nw.Int8(), "b": nw.Int8()})
+    >>> grows_inside(one, two), grows_inside(nw.List(one), nw.List(two))
+    (False, True)
+    """
+    if isinstance(known, nw.Struct) and isinstance(given, nw.Struct):
+        own = {member.name: member.dtype for member in known.fields}
+        return any(grows_inside(own[member.name], member.dtype) for member in given.fields if member.name in own)
+    return bool(grown(known, given) != known)
+
+
+def new_members(path: Path, known: Any, given: Any) -> Iterator[tuple[Path, Any, tuple[str, ...]]]:
+    """Yield the members with which a known type grows: the way to each, its type, and the members beside it.
+
+    >>> [*new_members(("boxes",), nw.List(nw.Struct({"x": nw.Int8()})), nw.List(nw.Struct({"y": nw.Int8()})))]
+    [(('boxes', 'element', 'y'), Int8, ('x',))]
+    """
+    if isinstance(known, nw.Struct) and isinstance(given, nw.Struct):
+        own = {member.name: member.dtype for member in known.fields}
+        for member in given.fields:
+            place = (*path, member.name)
+            if member.name in own:
+                yield from new_members(place, own[member.name], member.dtype)
+            else:
+                yield place, member.dtype, tuple(own)
+    elif isinstance(known, nw.List) and isinstance(given, (nw.List, nw.Array)):
+        yield from new_members((*path, ELEMENT), known.inner, given.inner)
+    elif isinstance(known, nw.Map) and isinstance(given, nw.Map):
+        yield from new_members((*path, VALUE), known.value, given.value)
+
+
+# -- types that say nothing, for engines that have none ----------------------------------------------------------------
 
 
 def placeholder(dtype: Any) -> pl.DataType:

@@ -27,7 +27,7 @@ class Capabilities:
     has_decimal: bool = True
     transactions: bool = False
     creates_tables: bool = False
-    adds_columns: bool = True
+    adds_members: bool = True  # to structs of tables, also in lists and maps
     structs_as_maps: bool = False  # whether structs of users may go into columns that are maps
     lacks: tuple[type[nw.dtypes.DType], ...] = ()  # types that no column can have
 
@@ -49,18 +49,30 @@ class Scan:
 
 
 @dataclass(frozen=True)
+class NewMember:
+    """A member that the structs of a column lack.
+
+    ``path`` leads to it from the column inwards; what is inside of a list is called ``element``, of a map ``value``.
+    """
+
+    path: tuple[str, ...]
+    dtype: nw.dtypes.DType
+
+
+@dataclass(frozen=True)
 class Append:
     """Rows to add to one table, with the physical types that the table has or will have.
 
     ``create``: the table does not exist yet. ``new_columns``: columns to add to it first; ``new_members``: members
-    to add to its struct columns. ``ids``: the columns that say of which sample a row is, for tables that sort.
+    to add to its structs, whose types the rows have. ``ids``: the columns that say of which sample a row is, for
+    tables that sort.
     """
 
     key: FeatureKey
     frame: nw.LazyFrame[Any]
     create: bool = False
     new_columns: tuple[str, ...] = ()
-    new_members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    new_members: tuple[NewMember, ...] = ()
     ids: tuple[str, ...] = ()
 
 

@@ -1,10 +1,13 @@
 """Casts to the types of a table: those that would change a value are refused, and such a value is shown."""
 
+from contextlib import suppress
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 
-from metaxy.storage.evolution import Fit, Types, lossy
+from metaxy.storage.evolution import Fit, lossy
+from metaxy.versioning.casting import recast
 from metaxy.versioning.frames import collect_to_polars
 
 
@@ -14,33 +17,42 @@ def refuse_lossy_casts(rows: nw.LazyFrame[Any], fit: Fit, where: str) -> None:
     Raises:
         MetadataSchemaError: naming the first column, both types, and a value that storing it would change.
     """
-    for name, types in fit.refused.items():
-        raise lossy(where, name, *types, _first(rows, name, ~nw.col(name).is_null()))
-    for name, types in fit.tried.items():
-        changed = _changed(rows, name, types)
+    for name, (source, target) in fit.refused.items():
+        raise lossy(where, name, source, target, _first(rows, name, ~nw.col(name).is_null()))
+    for name, (source, target) in fit.tried.items():
+        changed = _changed(rows, name, source, fit.casts[name])
         if changed is not None:
-            raise lossy(where, name, *types, changed)
+            raise lossy(where, name, source, target, changed)
 
 
-def _changed(rows: nw.LazyFrame[Any], name: str, types: Types) -> Any:
+def _changed(rows: nw.LazyFrame[Any], name: str, source: Any, target: Any) -> Any:
     """Return a value that is another one after a cast there and back, None if there is none."""
-    source, target = types
-    differs = nw.col(name).cast(target).cast(source) != nw.col(name)
-    try:
-        return _first(rows, name, differs)
-    except Exception:  # each library has its own error for values out of range
-        extremes = collect_to_polars(rows.select(low=nw.col(name).min(), high=nw.col(name).max())).row(0)
-        return next((value for value in extremes if value is not None and not _fits(value, types)), extremes[0])
+    if not source.is_nested():
+        differs = nw.col(name).cast(target).cast(source) != nw.col(name)
+        with suppress(Exception):  # each library has its own error for values out of range
+            return _first(rows, name, differs)
+    column = collect_to_polars(rows.select(name)).to_series()
+    return _first_changed(column, nw.Schema({name: target}).to_polars()[name])
 
 
-def _fits(value: Any, types: Types) -> bool:
-    """Return whether one value is still the same after a cast there and back."""
-    source, target = types
-    one = nw.from_dict({"value": [value]}, schema={"value": source}, backend="polars")["value"]
+def _first_changed(column: pl.Series, target: pl.DataType) -> Any:
+    """Look for such a value by halves, as an error does not say which value it is about."""
+    if _keeps(column, target):
+        return None
+    if len(column) == 1:
+        return column.to_list()[0]
+    half = len(column) // 2
+    found = _first_changed(column[:half], target)
+    return _first_changed(column[half:], target) if found is None else found
+
+
+def _keeps(column: pl.Series, target: pl.DataType) -> bool:
+    there, back = recast(pl.col("c"), column.dtype, target), recast(pl.col("c"), target, column.dtype)
     try:
-        return bool((one.cast(target).cast(source) == one).all())
-    except Exception:  # out of range
+        kept = column.to_frame("c").select(there.alias("c")).select(back.alias("c")).to_series()
+    except pl.exceptions.PolarsError:  # out of range
         return False
+    return kept.equals(column)
 
 
 def _first(rows: nw.LazyFrame[Any], name: str, condition: nw.Expr) -> Any:

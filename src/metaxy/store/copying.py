@@ -19,9 +19,9 @@ from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import count_lazy_rows
 from metaxy.store.reading import Found, find
 from metaxy.store.scope import Scope
-from metaxy.store.writing import existing_table, feature_table, fit_to_table, forms_of_table, user_columns
+from metaxy.store.writing import existing_table, feature_table, fit_to_table, fitted, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
-from metaxy.versioning.engine import Target, View
+from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 from metaxy.versioning.recipe import Latest
 from metaxy.versioning.stamp import Stamp
@@ -164,10 +164,7 @@ class _Copy:
         schema = rows.collect_schema()
         stamp = self._stamp(schema, table)
         fit = fit_to_table(self.store, self.definition, schema, stamp, table)
-        target = Target(fit.casts, table.types, table.schema) if table else Target()
-        stamped = engine.stamp(rows, stamp, target)
-        ids = tuple(self.definition.spec.id_columns)
-        return Append(self.definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids)
+        return fitted(engine, rows, stamp, fit, table, self.definition)
 
     def _stamp(self, schema: nw.Schema, table: Scan | None) -> Stamp:
         """Keep all that the rows have; fields that only other versions of the feature have, too."""

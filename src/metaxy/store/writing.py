@@ -98,21 +98,36 @@ def _prepared(
 ) -> Append | None:
     if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition)):
         return None
-    given = with_known_types(given, definition, table.schema if table else {})
+    known = table.schema if table else {}
+    given = with_known_types(given, definition, known)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
     given = last_rows(given, definition) if options.on_duplicate == "last" else given
     rows = engine.take(given, reread=True)
     schema = rows.collect_schema()
     stamp = build_stamp(store, scope, definition, schema, table, options)
-    refuse_types(store, definition, {name: schema[name] for name in stamp.user_columns}, table)
+    refuse_types(store, definition, {name: schema[name] for name in stamp.user_columns if name not in known})
     rows = checked(engine, given, rows, build_checks(definition, schema, stamp), definition)
     fit = fit_to_table(store, definition, schema, stamp, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
         stamp = after_faster_clocks(store, stamp, table, rows, definition)
-    target = Target(fit.casts, table.types, table.schema) if table else Target()
-    stamped = engine.stamp(rows, stamp, target)
+    return fitted(engine, rows, stamp, fit, table, definition)
+
+
+def fitted(
+    engine: Engine,
+    rows: nw.LazyFrame[Any],
+    stamp: Stamp,
+    fit: Fit,
+    table: Scan | None,
+    definition: FeatureDefinition,
+) -> Append:
+    """Version rows, and give them the types of their table, None for a new one."""
+    casting = engine.casting(fit.casts)
+    rows = rows if casting is engine else casting.take(rows)
+    types = {name: kind for name, kind in table.types.items() if name not in fit.growing} if table else {}
+    stamped = casting.stamp(rows, stamp, Target(fit.casts, types))
     ids = tuple(definition.spec.id_columns)
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids)
 
@@ -169,11 +184,8 @@ def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.
             raise MetadataSchemaError(f"{where}: columns {lower[column.lower()]!r} and {column!r} differ only by case")
 
 
-def refuse_types(
-    store: "MetadataStore", definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], table: Scan | None
-) -> None:
-    """Refuse new columns of types that the storage lacks."""
-    new = {name: dtype for name, dtype in schema.items() if table is None or name not in table.schema}
+def refuse_types(store: "MetadataStore", definition: FeatureDefinition, new: Mapping[str, nw.dtypes.DType]) -> None:
+    """Refuse new columns and members of types that the storage lacks."""
     if lacking := first_with(new, store.storage.capabilities.lacks):
         name, dtype = lacking
         raise MetadataSchemaError(
@@ -357,7 +369,7 @@ def fit_to_table(
     frame = {name: schema[name] for name in stamp.user_columns if name not in documents} | present
     missing = {name: dtype for name, dtype in system.items() if name not in known}
     absent = {name: nw.Struct([]) for name in c.BY_FIELD_COLUMNS if name not in known}
-    return fit_columns(
+    fit = fit_columns(
         f"feature {definition.key}",
         frame | missing | absent,
         known,
@@ -366,6 +378,14 @@ def fit_to_table(
         store.schema_evolution,
         structs_as_maps=store.storage.capabilities.structs_as_maps,
     )
+    members = {".".join(member.path): member.dtype for member in fit.new_members}
+    refuse_types(store, definition, members)
+    if members and not store.storage.capabilities.adds_members:
+        raise MetadataSchemaError(
+            f"feature {definition.key}: its table lacks {', '.join(map(repr, members))}, and {store!r} cannot add "
+            "members to structs; write a column of its own instead"
+        )
+    return fit
 
 
 def _system_type(kind: str) -> nw.dtypes.DType:

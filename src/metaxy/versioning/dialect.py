@@ -32,6 +32,9 @@ class Dialect:
     ordered_join: str = "string_agg({0}, {1} ORDER BY {2})"
     same: str = "{0} IS NOT DISTINCT FROM {1}"
     json_only: bool = False  # structs and maps of versions are kept as JSON
+    nested_as_text: bool = (
+        False  # lists and structs of users are, at least in part, so that casts do not reach into them
+    )
     struct_member: str = "{0}.{1}"
     map_member: str = "{0}[{1}]"
     given_map_member: str | None = None  # of a query, where a map that may be NULL is something else

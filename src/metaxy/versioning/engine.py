@@ -82,16 +82,13 @@ class Changes:
 
 @dataclass(frozen=True)
 class Target:
-    """The table that rows are written to: which columns must be cast to its types, and the types, also as SQL."""
+    """The table that rows are written to: the types that columns are cast to, and those of the table, as SQL.
 
-    casts: frozenset[str] = frozenset()
+    A column whose SQL type is not there is cast by its storage, which changes that type.
+    """
+
+    casts: Types = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
-    schema: Types = field(default_factory=dict)
-
-    @property
-    def casted(self) -> Types:
-        """The types that columns are cast to."""
-        return {name: self.schema[name] for name in self.casts}
 
 
 class Database(Protocol):
@@ -183,6 +180,9 @@ class Engine(Protocol):
 
     def for_writing(self, frame: Frame, algorithm: HashAlgorithm) -> "Engine":
         """Return the engine that checks and versions a frame of the user before it is stored."""
+
+    def casting(self, casts: Types) -> "Engine":
+        """Return this engine or, for casts inside of what its database keeps as text, Polars."""
 
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count what may be wrong with rows before they are stored."""
@@ -276,6 +276,11 @@ class SqlEngine:
         here = isinstance(frame, nw.LazyFrame) and self.database.owns(frame)
         return self.hashing(algorithm) if here or self.database.reads_frames else PolarsEngine()
 
+    def casting(self, casts: Types) -> "Engine":
+        """Leave to Polars what a cast of a text would not change."""
+        texts = self.database.dialect.nested_as_text and any(dtype.is_nested() for dtype in casts.values())
+        return PolarsEngine() if texts else self
+
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count in the database what is in it; Polars counts its own rows with half of the work."""
         if frame.implementation.is_polars():
@@ -288,10 +293,10 @@ class SqlEngine:
 
     def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
         """Version rows in the database."""
-        casts = {name: target.types[name] for name in target.casts}
+        casts = {name: target.types[name] for name in target.casts if name in target.types}
         source = f"({self.database.query_of(frame)})"
         query = stamp_sql(stamp, source, self.database.dialect, casts)
-        return self.database.relation(query, lambda: stamped_types(stamp, frame.collect_schema(), target.casted))
+        return self.database.relation(query, lambda: stamped_types(stamp, frame.collect_schema(), target.casts))
 
     def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
         """Write the statement of a recipe."""
@@ -414,13 +419,17 @@ class PolarsEngine:
         """Return this engine: Polars takes every frame."""
         return self
 
+    def casting(self, casts: Types) -> "Engine":  # noqa: ARG002 - Polars reaches into everything
+        """Return this engine."""
+        return self
+
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count with Polars."""
         return check_polars(checks, collect_to_polars(frame))
 
     def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
         """Version rows with Polars."""
-        casts = nw.Schema(target.casted).to_polars()
+        casts = nw.Schema(target.casts).to_polars()
         return nw.from_native(stamp_polars(stamp, to_polars_lazy(frame), casts))
 
     def source(self, rows: Rows) -> plan.PolarsSource:

@@ -262,6 +262,19 @@ class ClickHouseConnection(IbisConnection):
         if notes:
             self.execute(f"ALTER TABLE {self.qualified(name)} {', '.join(comments)}")
 
+    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:
+        """Remember the new members.
+
+        Raises:
+            MetadataSchemaError: if it is not one of our columns of JSON.
+        """
+        if "String" not in kind or kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
+            raise MetadataSchemaError(
+                f"{self.display}: column {column!r} is {kind}, to which Metaxy adds no members; run ALTER TABLE … "
+                "MODIFY COLUMN, or write a column of its own"
+            )
+        self.describe_columns(table, {column: dtype})
+
 
 def parameters(address: Address) -> dict[str, Any]:
     """Return what the driver takes; parameters win over the URL.

@@ -13,6 +13,7 @@ CLICKHOUSE = Dialect(
         HashAlgorithm.XXH3_64: "toString(xxh3({0}))",
     },
     text_type="Nullable(String)",
+    nested_as_text=True,
     name_escapes={"\\": "\\\\"},
     literal_escapes={"\\": "\\\\", "'": "\\'"},
     contains="(position({0}, {1}) > 0)",

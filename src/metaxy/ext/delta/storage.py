@@ -24,6 +24,7 @@ from metaxy.columns import (
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, TableNotFoundError
 from metaxy.ext.delta.files import Place, as_files
+from metaxy.ext.delta.growth import fitting
 from metaxy.ext.delta.scan import OpenTable, scan_table
 from metaxy.ext.rooted import Rooted
 from metaxy.storage.casting import storable
@@ -110,6 +111,8 @@ class DeltaStorage(Rooted):
         options: dict[str, Any] = {"schema_mode": "merge", **self.write_options}
         partitions = options.pop("partition_by", None) or partition_columns(rows.collect_schema().names())
         table = self._existing(place)
+        if table is not None:
+            table, rows = fitting(table, rows)
         files = None if self.write_options else as_files(rows, table, partitions)
         if files is not None:
             files.commit(place, table)
@@ -118,9 +121,9 @@ class DeltaStorage(Rooted):
             options["partition_by"] = list(partitions)
         rows.sink_delta(place.uri, mode="append", storage_options=place.storage_options, delta_write_options=options)
 
-    def _existing(self, place: Place) -> DeltaTable | None:
+    def _existing(self, place: Place) -> OpenTable | None:
         try:
-            return DeltaTable(place.uri, storage_options=place.storage_options)
+            return OpenTable(place.uri, storage_options=place.storage_options)
         except DeltaTableNotFoundError:
             return None
 

@@ -3,7 +3,7 @@
 import re
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,8 +105,9 @@ class DuckDBStorage:
             write = _fitted(write, existing)
         self._grow(table, write)
         names = DUCKDB.names(write.frame.columns)
+        values = ", ".join(self._values(write))
         try:
-            self.connection.execute(f"INSERT INTO {table} ({names}) {query}")
+            self.connection.execute(f"INSERT INTO {table} ({names}) SELECT {values} FROM ({query})")
         except MetadataStoreError as error:
             raise MetadataSchemaError(f"feature {write.key}: {self.connection.message(error)}") from error.__cause__
 
@@ -119,10 +120,19 @@ class DuckDBStorage:
         for column in write.new_columns:
             name = DUCKDB.quote(column)
             self.connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {types[column]}")
-        for column, members in write.new_members.items():
-            for member in members:
-                path = f"{DUCKDB.quote(column)}.{DUCKDB.quote(member)}"
-                self.connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {path} VARCHAR")
+        for member in write.new_members:
+            path = ".".join(map(DUCKDB.quote, member.path))
+            kind = _type_at(types[member.path[0]], member.path[1:])
+            self.connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {path} {kind}")
+
+    def _values(self, write: Append) -> Iterator[str]:
+        """Write the columns of rows as they go into their table; where that has just grown, it says the types."""
+        growing = {member.path[0] for member in write.new_members}
+        grown = self._select(write.key, "*") if growing else None
+        types = dict(zip(grown.columns, grown.types, strict=True)) if grown else {}
+        for column in write.frame.columns:
+            name = DUCKDB.quote(column)
+            yield f"CAST({name} AS {types[column]})" if column in growing else name
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
@@ -163,6 +173,14 @@ class DuckDBStorage:
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"table_name": self.table_name(key)}
+
+
+def _type_at(kind: Any, path: Sequence[str]) -> Any:
+    """Return the type of a part of a column."""
+    for name in path:
+        children = dict(kind.children)
+        kind = children["child"] if kind.id in ("list", "array") else children[name]
+    return kind
 
 
 def _fitted(write: Append, table: duckdb.DuckDBPyRelation) -> Append:

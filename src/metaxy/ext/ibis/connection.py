@@ -46,7 +46,7 @@ class IbisConnection:
 
     implementation = nw.Implementation.IBIS
     computes = False  # versions: Polars does, unless a database says otherwise
-    capabilities = Capabilities()
+    capabilities = Capabilities(adds_members=False)
     longest_name = 63
     reads_frames = False
     deepest: int | None = None  # how far queries of users may nest; those that nest deeper are stored first
@@ -276,6 +276,10 @@ class IbisConnection:
 
     def describe_columns(self, name: str, columns: Types) -> None:
         """Remember what new columns hold, where their types do not say so."""
+
+    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:
+        """Let a column, whose type is ``kind``, hold structs with more members than before."""
+        raise NotImplementedError
 
     def created(self, name: str) -> None:
         """Do what a new table needs once it has rows."""

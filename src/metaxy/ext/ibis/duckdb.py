@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import duckdb
+import narwhals as nw
 from ibis.common.exceptions import IbisError
 
 from metaxy.ext.duckdb.dialect import DUCKDB
@@ -38,3 +39,12 @@ class IbisDuckDBConnection(AnyConnection):
                 self.execute("ROLLBACK")
                 raise
             self.execute("COMMIT")
+
+    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:  # noqa: ARG002
+        """Change the type of the column; members that rows lack are NULL."""
+        name = self.dialect.quote(column)
+        self.execute(f"ALTER TABLE {self.qualified(table)} ALTER COLUMN {name} TYPE {self.sql_type(dtype)}")
+
+    def fitted(self, value: str, kind: str) -> str:
+        """Write a value of a query as it goes into a column of a table: structs are cast by the names of members."""
+        return f"CAST({value} AS {kind})" if kind.startswith("STRUCT") else value

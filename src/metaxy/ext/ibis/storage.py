@@ -12,6 +12,7 @@ from metaxy.columns import BY_FIELD_COLUMNS, METAXY_FEATURE_VERSION, METAXY_UPDA
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.ibis.connection import IbisConnection, Table, first_line, storable
+from metaxy.storage.nested_types import grown
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
@@ -110,7 +111,7 @@ class IbisStorage:
         name = self.table_name(write.key)
         write = replace(write, frame=self._hooks.transform_before_write(write.frame, write.key, name))
         self._refuse_long_columns(write)
-        self.connection.serialise(name, write.create or bool(write.new_columns))
+        self.connection.serialise(name, write.create or bool(write.new_columns or write.new_members))
         table = self.connection.find(name)
         types = self._types(write)
         new_table = False
@@ -125,7 +126,7 @@ class IbisStorage:
             new_table = types.keys() <= table.sql_types.keys()
         if write.create and not new_table:
             write = _fitted(write, types, table)
-        self._grow(name, write, types, table)
+        table = self._grown(name, write, types, table)
         try:
             self._insert(name, write.frame, replace(table, sql_types={**types, **table.sql_types}))
         except MetadataStoreError as error:
@@ -172,11 +173,17 @@ class IbisStorage:
             for name, dtype in schema.items()
         }
 
-    def _grow(self, name: str, write: Append, types: Mapping[str, str], table: Table) -> None:
+    def _grown(self, name: str, write: Append, types: Mapping[str, str], table: Table) -> Table:
         new = [column for column in write.new_columns if column not in table.sql_types]
         for column in new:
             self.connection.add_column(name, column, types[column])
         self._describe(name, write, new)
+        schema = write.frame.collect_schema()
+        for column in dict.fromkeys(member.path[0] for member in write.new_members):
+            dtype = grown(table.schema[column], schema[column])
+            if dtype != table.schema[column]:  # no other writer was first
+                self.connection.retype(name, column, dtype, table.sql_types[column])
+        return (self.connection.find(name) if write.new_members else None) or table
 
     def _describe(self, name: str, write: Append, columns: Sequence[str]) -> None:
         schema = write.frame.collect_schema()

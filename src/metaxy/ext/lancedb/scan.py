@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import lance
+import narwhals as nw
 import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
@@ -17,6 +18,11 @@ def readable_schema(table: lance.LanceDataset) -> pa.Schema:
     """Return a table's columns as they are read: blobs are bytes, wherever Lance keeps them."""
     schema: pa.Schema = table.scanner(blob_handling="all_binary").projected_schema
     return schema
+
+
+def readable_types(table: lance.LanceDataset) -> nw.Schema:
+    """Return the types of a table's columns, as they are read."""
+    return nw.from_native(pl.DataFrame(readable_schema(table).empty_table())).schema
 
 
 def scan_table(table: lance.LanceDataset, *, with_row_id: bool = False) -> pl.LazyFrame:

@@ -18,12 +18,14 @@ from lance.fragment import write_fragments
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
 from metaxy.ext.lancedb.names import shown_name, stored_name
-from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, scan_table
+from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, readable_types, scan_table
 from metaxy.ext.rooted import Rooted
 from metaxy.storage.evolution import is_lossless, lossy
 from metaxy.storage.files import check_reachable, kept_for, remove_folder, reported
+from metaxy.storage.nested_types import grown
 from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
+from metaxy.versioning.casting import recast
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
 
@@ -91,10 +93,30 @@ class LanceStorage(Rooted):
         if table is None:
             self._create(self.uri(key), rows.to_arrow())
             return
+        table = self._grown(table, rows)
+        lance.write_dataset(_aligned(rows, table, key), table, mode="append")
+
+    def _grown(self, table: lance.LanceDataset, rows: pl.DataFrame) -> lance.LanceDataset:
+        """Add the columns and members of rows that a table lacks; inside of lists and maps, Lance cannot add any."""
         added = _missing(rows.to_arrow().schema, table.schema)
         if added:
             table.add_columns(pa.schema(added))
-        lance.write_dataset(_aligned(rows, table, key), table, mode="append")
+        known, given = readable_types(table), nw.from_native(rows).schema
+        wanted = nw.Schema({name: grown(dtype, given.get(name, dtype)) for name, dtype in known.items()})
+        return table if wanted == known else self._rewritten(table, wanted)
+
+    def _rewritten(self, table: lance.LanceDataset, types: nw.Schema) -> lance.LanceDataset:
+        """Write a table anew with other types of columns; another writer in between is a conflict."""
+        options = self.storage_options or None
+        schema = _writable_schema(table, types)
+        batches = (
+            part for batch in table.scanner(blob_handling="all_binary").to_batches() for part in _recast(batch, schema)
+        )
+        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        new = write_fragments(reader, table.uri, mode="overwrite", return_transaction=True, storage_options=options)
+        return lance.LanceDataset.commit(
+            table.uri, new.operation, read_version=table.version, storage_options=options, max_retries=0
+        )
 
     def _create(self, uri: str, rows: pa.Table) -> None:
         """Make a table with its first rows; never in place of one that another writer makes at this moment.
@@ -183,17 +205,32 @@ def _missing(wanted: pa.Schema | pa.StructType, known: pa.Schema | pa.StructType
 
 def _aligned(rows: pl.DataFrame, table: lance.LanceDataset, key: FeatureKey) -> pa.Table:
     """Give rows the columns of a table; types differ only if another writer made the table just now."""
-    schema = readable_schema(table)
-    target = pl.DataFrame(schema.empty_table())
-    have, want = nw.from_native(rows).schema, nw.from_native(target).schema
+    have, want = nw.from_native(rows).schema, readable_types(table)
     for name, dtype in have.items():
         if not is_lossless(dtype, want[name]):
             raise lossy(
                 f"feature {key}", shown_name(name), dtype, want[name], *rows[name].drop_nulls().head(1).to_list()
             )
-    columns = [(pl.col(name) if name in have else pl.lit(None)).cast(target[name].dtype).alias(name) for name in want]
-    fields = [_marked(field) if table.schema.field(field.name).type != field.type else field for field in schema]
-    return rows.select(columns).to_arrow().cast(pa.schema(fields))
+    target = want.to_polars()
+    columns = [(pl.col(name) if name in have else pl.lit(None)).cast(target[name]).alias(name) for name in want]
+    return rows.select(columns).to_arrow().cast(_writable_schema(table, want))
+
+
+def _writable_schema(table: lance.LanceDataset, types: nw.Schema) -> pa.Schema:
+    """Return the schema with which rows are written to a table, as it is or with other types."""
+    schema, known = readable_schema(table), readable_types(table)
+    other = {name: dtype for name, dtype in types.items() if known[name] != dtype}
+    changed = pl.DataFrame(schema=nw.Schema(other).to_polars()).to_arrow().schema
+    fields = (changed.field(field.name) if field.name in other else field for field in schema)
+    return pa.schema(
+        _marked(f) if f.type != table.schema.field(f.name).type and f.name not in other else f for f in fields
+    )
+
+
+def _recast(batch: pa.RecordBatch, schema: pa.Schema) -> "list[pa.RecordBatch]":
+    rows, target = pl.DataFrame(batch), pl.DataFrame(schema.empty_table()).schema
+    columns = [recast(pl.col(name), dtype, target[name]).alias(name) for name, dtype in rows.schema.items()]
+    return rows.select(columns).to_arrow().cast(schema).to_batches()
 
 
 def _marked(blob: "pa.Field[Any]") -> "pa.Field[Any]":

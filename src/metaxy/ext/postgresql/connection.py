@@ -206,6 +206,10 @@ class PostgreSQLConnection(IbisConnection):
         if documents:
             self.execute("; ".join(f"COMMENT ON COLUMN {table}.{column} IS {note}" for column, note in notes))
 
+    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:  # noqa: ARG002 - it is JSON
+        """Remember the new members."""
+        self.describe_columns(table, {column: dtype})
+
     def created(self, name: str) -> None:
         """Collect rough statistics of a new table at once, as the server plans by them, and let times be found.
 

@@ -13,6 +13,7 @@ POSTGRESQL = Dialect(
     byte_order='{0} COLLATE "C"',
     same="ARRAY[{0}] = ARRAY[{1}]",  # what IS NOT DISTINCT FROM means, but it can be hashed
     json_only=True,
+    nested_as_text=True,
     json_member="(CAST({0} AS jsonb) ->> {1})",
     json_path="{0}",
     pack_json="jsonb_object(CAST(ARRAY[{1}] AS text[]), CAST(ARRAY[{2}] AS text[]))",

@@ -173,6 +173,17 @@ class SQLiteConnection(IbisConnection):
         """Write the type of a new column."""
         return sql_type(dtype)
 
+    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:  # noqa: ARG002 - it is JSON
+        """Put a column with another type in its place: SQLite changes no types."""
+        place, old, new = (SQLITE.quote(name) for name in (table, column, "metaxy_retyped"))
+        for statement in (
+            f"ALTER TABLE {place} ADD COLUMN {new} {self.sql_type(dtype)}",
+            f"UPDATE {place} SET {new} = {old} WHERE {old} IS NOT NULL",
+            f"ALTER TABLE {place} DROP COLUMN {old}",
+            f"ALTER TABLE {place} RENAME COLUMN {new} TO {old}",
+        ):
+            self.execute(statement)
+
 
 def _file_of(address: Address) -> str:
     if address.url is not None:

@@ -14,6 +14,7 @@ SQLITE = Dialect(
     ordered_join="mx_ordered_join({0}, {1}, {2})",
     text_type="TEXT",
     json_only=True,
+    nested_as_text=True,
     json_member="json_extract({0}, {1})",
     timestamp_type="TIMESTAMPTZ",
     timestamp_value="{1}",
