@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 from tests.factory import everything, rows, values
+from tests.services import s3
 
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.store.store import MetadataStore
@@ -125,3 +126,16 @@ def test_whoever_creates_a_table_later_adds_to_it(tmp_path: Path, monkeypatch: p
             ("a", 1, None),
             ("b", None, 1),
         ]
+
+
+def test_other_threads_go_on_while_a_bucket_is_asked(tmp_path: Path) -> None:
+    """One that answers in this very process could not, if whoever asks held Python's lock."""
+    with s3.server(tmp_path) as served:
+        endpoint = served["endpoint"]
+        s3.client(endpoint).create_bucket(Bucket="features")
+        with DeltaMetadataStore("s3://features/root", storage_options=s3.options(endpoint)).open("w") as store:
+            for name in ("a", "b"):
+                store.write("video", rows(id=[name]))
+            store.write("video", rows(id=["c"], tags=[["x"]]))  # delta-rs writes these
+            store.delete("video", nw.col("id") == "a", soft=False)
+            assert values(store.read("video")) == ["b", "c"]

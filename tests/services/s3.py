@@ -38,11 +38,11 @@ def iceberg_properties(known: Mapping[str, str] | None = None) -> dict[str, str]
     }
 
 
-def client() -> Any:
-    """Return a client of the server."""
+def client(at: str = "") -> Any:
+    """Return a client of the server, or of one like it."""
     return boto3.client(
         "s3",
-        endpoint_url=endpoint(),
+        endpoint_url=at or endpoint(),
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         region_name=CREDENTIALS["AWS_REGION"],

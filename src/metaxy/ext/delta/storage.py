@@ -36,7 +36,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 
 Layout = Literal["nested", "flat"]
-FAILURES = (DeltaError, OSError)
+FAILURES = (DeltaError, OSError, pl.exceptions.ComputeError)
 CREATED_MEANWHILE = "table already exists"
 FOUND = f"{INTERNAL_PREFIX}found"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
