@@ -17,6 +17,15 @@ from metaxy.hashing import DEFAULT_TRUNCATION_LENGTH, MIN_TRUNCATION_LENGTH
 _PROJECT: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
+def is_project_name(text: str) -> bool:
+    """Return whether a project can be called like this.
+
+    >>> is_project_name("my-project_2"), is_project_name("../x"), is_project_name("a__b")
+    (True, False, False)
+    """
+    return "__" not in text and bool(_PROJECT.fullmatch(text))
+
+
 class Settings(BaseModel):
     """How features are versioned, stored and synced.
 
@@ -41,7 +50,7 @@ class Settings(BaseModel):
     @field_validator("project")
     @classmethod
     def _check_project(cls, project: str | None) -> str | None:
-        if project is not None and ("__" in project or not _PROJECT.fullmatch(project)):
+        if project is not None and not is_project_name(project):
             raise ValueError(f"{project!r} is not a name of letters, digits, - and single _")
         return project
 

@@ -153,3 +153,18 @@ def test_a_place_that_cannot_be_written(
     result = run_in(tmp_path, capsys, monkeypatch, "init", "file/project")
     assert result.returncode == 1
     assert "cannot write the project to" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["../x", 'a"b', "a\nb", "a__b", "größe", "a b", "{name}"])
+def test_a_project_that_nothing_could_load_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "new", "--project", name]) == 2
+    said = capsys.readouterr().err
+    assert "is not a name of letters, digits, - and single _; try '" in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert main(["init", "new", "--project", said.rpartition("try '")[2].rstrip("'\n")]) == 0
+    monkeypatch.chdir(tmp_path / "new")
+    assert main(["list", "stores"]) == 0

@@ -85,6 +85,8 @@ def test_a_dry_run_counts_and_deletes_nothing(filled: TempMetaxyProject) -> None
     assert result.stdout == "video/raw: 2 row(s) would be deleted\nvideo/crop: 2 row(s) would be deleted\n"
     assert "Dry run of a soft delete" in result.stderr
     assert "id <> 'a'" in result.stderr
+    assert result.stderr.endswith("Dry run complete (soft delete): 2 feature(s), 4 row(s) would go\n")
+    assert "✓" not in result.stderr
     assert counts(filled) == before
 
 
@@ -174,6 +176,16 @@ def test_copy_leaves_out_what_is_not_there(filled: TempMetaxyProject) -> None:
     assert "Left out" in result.stderr
     assert "video/crop" in result.stderr
     assert "NO_FEATURES" not in refused(filled, "copy", "video/crop", "--from", "dev", "--to", "prod").stdout
+
+
+def test_copy_leaves_out_what_is_not_known(filled: TempMetaxyProject) -> None:
+    command = ["metadata", "copy", "video/corp", "video/raw", "nope", "--from", "dev", "--to", "prod"]
+    result = filled.run_cli(command)
+    assert "feature 'video/corp' is not in the graph and is left out. Did you mean 'video/crop'?" in result.stderr
+    assert "'nope' is not in the graph" in result.stderr
+    assert result.stderr.endswith("✓ Copy complete: 1 feature(s), 3 row(s) copied\n")
+    nothing = refused(filled, "copy", "video/corp", "nope", "--from", "dev", "--to", "prod").stderr
+    assert "has none of the features: video/corp, nope" in nothing
 
 
 def test_copy_needs_two_stores(filled: TempMetaxyProject) -> None:

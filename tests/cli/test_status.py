@@ -58,6 +58,7 @@ def test_nothing_is_written_yet(project: TempMetaxyProject) -> None:
         ["✗", "video/raw", "-", "-", "-", "-"],
         ["✗ (no input)", "video/crop", "-", "-", "-", "-"],
     ]
+    assert text.endswith("\nvideo/crop: no input from video/raw\n")
 
 
 def test_what_waits_for_its_parents_is_not_in_sync(filled: TempMetaxyProject) -> None:

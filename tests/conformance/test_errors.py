@@ -141,11 +141,6 @@ MISTAKES: dict[str, tuple[Action, type[MetaxyError], list[str]]] = {
         MetadataSchemaError,
         ["feature clip", "cannot be versioned in 1 samples"],
     ),
-    "provenance of a root": (
-        lambda s: s.compute_provenance("video", pl.DataFrame({"id": ["a"]})),
-        DefinitionError,
-        ["feature video is a root"],
-    ),
 }
 
 

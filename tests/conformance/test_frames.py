@@ -13,8 +13,11 @@ from tests.factory import define, ids, rows, values
 from tests.stores import StoreFactory, duckdb_store
 
 from metaxy import columns as c
+from metaxy.config import MetaxyConfig
 from metaxy.errors import MetadataSchemaError
+from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.hashing import HashAlgorithm
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
@@ -93,6 +96,32 @@ def every_verb(store: MetadataStore, convert: Convert) -> None:
     store.write("clip", computed)
     assert not store.resolve_update("clip")
     assert values(store.read("clip"), "id", "n") == [("a", 1), ("b", 2), ("c", 3)]
+
+
+def test_the_provenance_of_a_root_tells_its_code(store: MetadataStore) -> None:
+    """All rows get the versions that metaxy 0.1.11 gives them, whatever versions they have."""
+    define("video", fields=["a", "b"])
+    plain = pl.DataFrame({"id": ["x", "y"], "n": [1, None]})
+    given = plain.with_columns(metaxy_provenance_by_field=pl.struct(a=pl.lit("1"), b=pl.lit(None, pl.String)))
+    store.write("video", given.with_columns(metaxy_provenance_by_field=pl.struct(a=pl.lit("1"), b=pl.lit("2"))))
+    expected = [(name, n, "d86f215f2cd59c8a") for name, n in (("x", 1), ("y", None))]
+    for frame in (plain, given, plain.lazy(), nw.from_native(plain), store.read("video")):
+        computed = store.compute_provenance("video", frame)
+        assert isinstance(computed, type(frame))
+        assert values(computed, "id", "n", c.METAXY_PROVENANCE) == expected
+        assert len(set(values(computed, c.METAXY_DATA_VERSION))) == 1
+        store.write("video", computed)
+
+
+def test_the_provenance_of_a_root_is_that_of_old(tmp_path: Path) -> None:
+    define("v", fields=["a", "b"])
+    frame = rows({"a": "1", "b": "2"}, id=["x"])
+    with MetaxyConfig(hash_truncation_length=8).use():
+        store = DeltaMetadataStore(tmp_path, hash_algorithm=HashAlgorithm.XXHASH32)
+        with store:
+            (found,) = store.compute_provenance("v", frame).to_dicts()
+    assert found[c.METAXY_PROVENANCE_BY_FIELD] == {"a": "15666608", "b": "36513363"}  # as metaxy 0.1.11 has it
+    assert found[c.METAXY_PROVENANCE] == found[c.METAXY_DATA_VERSION] == "13010141"
 
 
 def test_db14_frames_of_another_store_are_copied(make: StoreFactory) -> None:

@@ -85,7 +85,8 @@ def test_what_has_no_table_is_missing(store: MetadataStore) -> None:
     assert get_feature_metadata_status("video", store).status_category == "missing"
     nothing = get_feature_metadata_status("clip", store, compute_progress=True)
     assert (counts(nothing), nothing.status_category, nothing.status.has_input) == ((0, 0, 0, 0), "missing", False)
-    assert nothing.status.format_status_line() == "✗ clip: 0 rows, 0 missing, 0 stale, 0 orphaned (no input)"
+    assert nothing.status.format_status_line() == "✗ clip: 0 rows, 0 missing, 0 stale, 0 orphaned (no input from video)"
+    assert nothing.to_representation().missing_input == ["video"]
     store.write("video", rows(id=["a"]))
     found = get_feature_metadata_status("clip", store, compute_progress=True)
     assert (counts(found), found.status_category, found.status.needs_update) == ((0, 1, 0, 0), "missing", True)
@@ -187,3 +188,24 @@ def test_many_features_at_a_time_in_order_and_errors_beside_them(store: Metadata
     ]
     assert counts(found[0]) == (3, 1, 1, 1)
     assert {counts(each)[1] for each in found[1:9]} == {3}
+
+
+@pytest.mark.three_stores
+def test_parents_without_rows_are_named(store: MetadataStore) -> None:
+    for key in ("left", "right"):
+        define(key)
+    define("both", "left", "right")
+
+    def missing() -> tuple[str, ...]:
+        status = get_feature_metadata_status("both", store).status
+        return tuple(map(str, status.missing_input))
+
+    assert missing() == ("left", "right")
+    store.write("left", rows(id=["a"]))
+    assert missing() == ("right",)
+    store.write("right", rows(id=["b"]))
+    assert missing() == ("left", "right")  # they have no sample together
+    store.write("right", rows(id=["a"]))
+    assert missing() == ()
+    store.delete("right", None)
+    assert missing() == ("right",)

@@ -93,3 +93,14 @@ def test_a_spec_takes_dependencies_in_every_form() -> None:
     spec = FeatureSpec(key="z", id_columns=["id"], deps=given)
     assert [str(dep.feature) for dep in spec.deps] == ["a", "b/c", "d/e", "f", "g"]
     assert [dep.optional for dep in spec.deps] == [False, False, False, True, False]
+
+
+def test_a_dump_by_alias_has_the_names_that_are_passed() -> None:
+    dep = FeatureDep(feature="video", filters=["height > 1"], select=["path"])
+    dumped = dep.model_dump(by_alias=True)
+    assert dumped["filters"] == ("height > 1",)
+    assert "sql_filters" not in dumped
+    assert FeatureDep.model_validate(dumped) == dep
+    assert dep.model_dump()["sql_filters"] == ("height > 1",)  # what versions are made of
+    spec = FeatureSpec(key="crop", id_columns=["id"], deps=[dep])
+    assert spec.model_dump(by_alias=True, mode="json")["deps"][0]["filters"] == ["height > 1"]

@@ -37,7 +37,9 @@ class FeatureDep(BaseModel):
     select: ColumnNames | None = None
     rename: dict[str, str] | None = None
     fields_mapping: FieldsMapping = FieldsMapping.default()
-    sql_filters: ColumnNames | None = Field(default=None, validation_alias=AliasChoices("filters", "sql_filters"))
+    sql_filters: ColumnNames | None = Field(
+        default=None, validation_alias=AliasChoices("filters", "sql_filters"), serialization_alias="filters"
+    )
     lineage: LineageRelationship = LineageRelationship.identity()
     optional: bool = False
 

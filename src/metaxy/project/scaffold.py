@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from metaxy.config.files import CONFIG_FILE
-from metaxy.errors import MetaxyError, short_path
+from metaxy.errors import InvalidConfigError, MetaxyError, short_path
+from metaxy.settings import is_project_name
 
 CONFIG: Final = """\
 # The configuration of this project; `mx config print` shows all of it, `mx doctor` checks it.
@@ -151,8 +152,13 @@ def write_project(folder: Path, name: str | None = None) -> list[Path]:
         name: Name of the project; that of the folder by default.
 
     Raises:
+        InvalidConfigError: if a project cannot have that name.
         MetaxyError: if a file of that name exists, or the folder cannot be written.
     """
+    if name is not None and not is_project_name(name):
+        raise InvalidConfigError(
+            f"{name!r} of --project is not a name of letters, digits, - and single _; try {project_name(name)!r}"
+        )
     existing = [file for file in FILES if (folder / file).exists()]
     if taken := [file for file in existing if file not in KEPT]:
         where = short_path(folder.resolve()) if folder.resolve() != Path.cwd() else "this folder"

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.external import sync_before_use
 from metaxy.store.filters import Filters, as_filters
@@ -34,13 +35,15 @@ ICONS: Final[dict[StatusCategory, str]] = {
 }
 WORKERS: Final = 4
 PREVIEW_ROWS: Final = 5
+NAMED: Final = 3  # parents that are named
 
 
 class FeatureMetadataStatus(BaseModel):
     """How many rows a feature has, and how many samples it lacks, has in an old version, or should not have.
 
     ``store_row_count`` counts rows of the current version; ``has_input`` is false where nothing can be said, because
-    no parent has rows. The progress is the part of the expected samples that were computed at least once, in per cent.
+    the parents in ``missing_input`` have no rows. The progress is the part of the expected samples that were computed
+    at least once, in per cent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +58,7 @@ class FeatureMetadataStatus(BaseModel):
     needs_update: bool
     is_root_feature: bool = False
     has_input: bool = True
+    missing_input: tuple[FeatureKey, ...] = ()
     store_metadata: dict[str, Any] = {}
     progress_percentage: float | None = None
 
@@ -73,7 +77,7 @@ class FeatureMetadataStatus(BaseModel):
         if self.is_root_feature:
             return f"{start} (root)"
         counts = f"{self.missing_count} missing, {self.stale_count} stale, {self.orphaned_count} orphaned"
-        return f"{start}, {counts}" + ("" if self.has_input else " (no input)")
+        return f"{start}, {counts}" + ("" if self.has_input else f" ({no_input(self.missing_input)})")
 
 
 class FullFeatureMetadataRepresentation(BaseModel):
@@ -84,6 +88,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     needs_update: bool
     metadata_exists: bool
     store_rows: int
+    missing_input: list[str] | None = None
     missing: int | None = None
     stale: int | None = None
     orphaned: int | None = None
@@ -140,6 +145,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             needs_update=status.needs_update,
             metadata_exists=status.metadata_exists,
             store_rows=status.store_row_count,
+            missing_input=list(map(str, status.missing_input)) or None,
             missing=status.missing_count if known else None,
             stale=status.stale_count if known else None,
             orphaned=status.orphaned_count if known else None,
@@ -149,6 +155,12 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             store_metadata=status.store_metadata or None,
             progress_percentage=status.progress_percentage,
         )
+
+
+def no_input(parents: Sequence[object]) -> str:
+    """Say that nothing can be computed, as these parents have no rows."""
+    shown = ", ".join(map(str, parents[:NAMED])) + (f" and {len(parents) - NAMED} more" if len(parents) > NAMED else "")
+    return f"no input from {shown}"
 
 
 def format_sample_previews(
@@ -248,8 +260,9 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
     scope = store._scope("r")
     sync_before_use(store, scope)
     plan = scope.graph.get_feature_plan(key)
-    rows = _stored_rows(store, plan, options)
+    rows = _stored_rows(store, plan.feature, options.own_filters, options)
     tally, increment = (None, None) if not plan.feature_deps else _changes(store, plan, options)
+    has_input = not plan.feature_deps or bool(tally and (tally.expected or tally.orphaned))
     status = FeatureMetadataStatus(
         feature_key=key,
         target_version=scope.version(key),
@@ -260,25 +273,31 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
         orphaned_count=tally.orphaned if tally else 0,
         needs_update=any(tally[:3]) if tally else False,
         is_root_feature=not plan.feature_deps,
-        has_input=not plan.feature_deps or bool(tally and (tally.expected or tally.orphaned)),
+        has_input=has_input,
+        missing_input=() if has_input else _parents_without_rows(store, plan, options),
         store_metadata=store.get_store_metadata(key, check_fallback=options.use_fallback),
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 
 
-def _stored_rows(store: "MetadataStore", plan: FeaturePlan, options: StatusOptions) -> int | None:
+def _stored_rows(
+    store: "MetadataStore", spec: FeatureSpec, filters: Sequence[nw.Expr], options: StatusOptions
+) -> int | None:
     """Count the current rows; None where there is no table."""
     try:
-        rows = store.read(
-            plan.feature.key,
-            filters=options.own_filters,
-            columns=plan.feature.id_columns,
-            allow_fallback=options.use_fallback,
-        )
+        rows = store.read(spec.key, filters=filters, columns=spec.id_columns, allow_fallback=options.use_fallback)
     except FeatureNotFoundError:
         return None
     return count_lazy_rows(rows)
+
+
+def _parents_without_rows(store: "MetadataStore", plan: FeaturePlan, options: StatusOptions) -> tuple[FeatureKey, ...]:
+    """Return the parents that have no rows; all of them where only what they have together is nothing."""
+    filters = as_filters(options.global_filters)
+    specs = list(plan.parent_features_by_key.values())
+    empty = [spec.key for spec in specs if not _stored_rows(store, spec, filters, options)]
+    return tuple(empty or (spec.key for spec in specs))
 
 
 def _changes(

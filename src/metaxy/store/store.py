@@ -383,7 +383,7 @@ class MetadataStore(StoreInformation):
 
         Frames: any columns, and ``metaxy_data_version_by_field__<parent key, joined by _>`` for each parent → the same
         columns without those of the parents' versions, and the four version columns. Eager in, eager out; lazy in, lazy
-        out.
+        out. A root has no parents: all its rows get the same versions, made of code versions, in place of their own.
 
         Raises:
             MetadataSchemaError: if a parent's data versions are missing or NULL.

@@ -131,12 +131,11 @@ def _current(spec: FeatureSpec, known: Known, keys: Sequence[str], names: _Names
 def build_joined_recipe(plan: FeaturePlan, schema: nw.Schema, settings: HashSettings) -> Recipe:
     """Build the recipe for rows that the user joined from the parents, with the data versions of each.
 
+    A root has no parents: its formulas know only code versions.
+
     Raises:
-        DefinitionError: if the feature is a root.
         MetadataSchemaError: if the data versions of a parent are missing.
     """
-    if not plan.feature_deps:
-        raise DefinitionError(f"feature {plan.feature.key} is a root: its provenance is given, not computed")
     versions: dict[tuple[FeatureKey, str], Version] = {}
     dropped = {METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD, METAXY_DATA_VERSION, METAXY_DATA_VERSION_BY_FIELD}
     for dep in plan.feature_deps:

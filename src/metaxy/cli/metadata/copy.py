@@ -1,7 +1,7 @@
 """`mx metadata copy`: features from one store to another."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -30,7 +30,7 @@ def copy(
     """Copy the rows of features as they are; rows that are there already are not copied again.
 
     Args:
-        features: Keys of features.
+        features: Keys of features; those that are not known are left out, with a warning.
         all_features: All features of the project.
         source: Name of the store to copy from.
         target: Name of the store to copy to.
@@ -43,12 +43,12 @@ def copy(
     if source == target:
         raise CommandError("CONFLICTING_FLAGS", f"--from and --to name the same store, {source!r}", exit_code=USAGE)
     conditions = parsed_filters(filter)
-    keys = selected_features(place, features, all_features)
+    keys = selected_features(place, features, all_features, strict=False)
     to, from_ = place.store(target), place.store(source)
     with from_, to.open("r" if dry_run else "w"):
         counts = to.copy_metadata(
             from_,
-            _present(from_, keys),
+            _present(from_, keys, features or map(str, keys)),
             global_filters=conditions,
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
@@ -59,15 +59,20 @@ def copy(
     say(f"Dry run: would copy {what}") if dry_run else done(f"Copy complete: {what} copied")
 
 
-def _present(source: "MetadataStore", keys: Sequence[FeatureKey]) -> list[FeatureKey]:
+def _present(source: "MetadataStore", keys: Sequence[FeatureKey], asked: Iterable[str]) -> list[FeatureKey]:
     """Return the features that a store has, and name the others.
+
+    Args:
+        source: The store.
+        keys: The features.
+        asked: What the user named.
 
     Raises:
         CommandError: if it has none of them.
     """
     present = [key for key in keys if source.has_feature(key)]
     if not present:
-        raise CommandError("NO_FEATURES", f"{source!r} has none of the features: {', '.join(map(str, keys))}")
+        raise CommandError("NO_FEATURES", f"{source!r} has none of the features: {', '.join(asked)}")
     if missing := [str(key) for key in keys if key not in present]:
         say(f"Left out, because they have no table in {source!r}: {', '.join(missing)}")
     return present

@@ -1,6 +1,7 @@
 """`mx metadata delete` and `drop`: rows and tables that should go."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import narwhals as nw
@@ -58,11 +59,12 @@ def delete(
         present = _present(opened, keys, skip=all_features)
         if dry_run:
             say(f"Dry run of a {kind} delete from {opened!r}" + (f" where {' and '.join(filter)}" if filter else ""))
-        return _each(present, "delete", lambda key: _delete(opened, key, conditions, options, dry_run=dry_run), kind)
+        work = partial(_delete, opened, conditions=conditions, options=options, dry_run=dry_run)
+        return _each(present, "delete", work, kind, dry_run=dry_run)
 
 
 def _delete(
-    store: "MetadataStore", key: FeatureKey, conditions: Sequence[nw.Expr], options: dict[str, Any], *, dry_run: bool
+    store: "MetadataStore", key: FeatureKey, *, conditions: Sequence[nw.Expr], options: dict[str, Any], dry_run: bool
 ) -> int:
     count = store.count_rows_to_delete(key, conditions, **options)
     if not dry_run:
@@ -83,7 +85,9 @@ def _present(store: "MetadataStore", keys: Sequence[FeatureKey], *, skip: bool) 
     return present
 
 
-def _each(keys: Sequence[FeatureKey], verb: str, work: Callable[[FeatureKey], int], kind: str) -> int:
+def _each(
+    keys: Sequence[FeatureKey], verb: str, work: Callable[[FeatureKey], int], kind: str, *, dry_run: bool = False
+) -> int:
     """Do something to each feature, report those where it failed, and return the exit code."""
     total, failed = 0, 0
     with progress("features") as bar:
@@ -96,7 +100,8 @@ def _each(keys: Sequence[FeatureKey], verb: str, work: Callable[[FeatureKey], in
     if failed:
         say(f"{failed} of {len(keys)} feature(s) failed; {total} row(s) ({kind} {verb})")
         return FAILURE
-    done(f"{verb.capitalize()} complete ({kind} {verb}): {len(keys)} feature(s), {total} row(s)")
+    what = f"({kind} {verb}): {len(keys)} feature(s), {total} row(s)"
+    say(f"Dry run complete {what} would go") if dry_run else done(f"{verb.capitalize()} complete {what}")
     return 0
 
 

@@ -19,6 +19,7 @@ from metaxy.store.status import (
     FullFeatureMetadataRepresentation,
     StatusOptions,
     feature_statuses,
+    no_input,
 )
 
 COUNTS = ("missing", "stale", "orphaned")
@@ -150,6 +151,8 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
                 if each.feature_key in each.error_message
                 else f"{each.feature_key}: {each.error_message}"
             )
+        if each.missing_input:
+            print_text(f"{each.feature_key}: {no_input(each.missing_input)}")
         for text in each.sample_details or ():
             print_text(f"{each.feature_key}: {text}")
 

@@ -25,9 +25,9 @@ SNAPSHOT_COLUMNS = pl.Schema(
     }
 )
 IDENTITY = (COL_PROJECT, METAXY_PROJECT_VERSION, COL_FEATURE_KEY)
-# A feature is recorded again when one of these changes. The version of a project does not tell: classes may move, and
-# a feature gets another version when its parent in another project does.
-STATE: Final = (METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, "feature_class_path")
+# A feature is recorded again when one of these changes. The version of a project does not tell: a feature gets another
+# version when its parent in another project does.
+STATE: Final = (METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class SystemTableStorage:
         """Record the features of a project as they are in the active graph.
 
         If the project was pushed last with the same definitions, only this is added: features whose version changed
-        through a parent in another project, or whose class moved; and new tags, which add to those that are there.
+        through a parent in another project; and new tags, which add to those that are there.
 
         Args:
             project: the project to record; that of the graph's features by default.
