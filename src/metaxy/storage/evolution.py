@@ -149,7 +149,8 @@ def fit_columns(
             raise MetadataSchemaError(
                 f"{feature}: column {name!r} differs only by case from {lower[name.lower()]!r} of its table; rename it"
             )
-    different = {name: (dtype, table[name]) for name, dtype in frame.items() if name in table and dtype != table[name]}
+    typed = {name: dtype for name, dtype in table.items() if not isinstance(dtype, nw.Unknown)}
+    different = {name: (dtype, typed[name]) for name, dtype in frame.items() if name in typed and dtype != typed[name]}
     casts = {name: grown(known, given) for name, (given, known) in different.items()}
     doubtful = {
         name: types

@@ -65,10 +65,13 @@ class DuckDBStorage:
         relation = self._select(key, "*")
         if relation is None:
             raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
-        frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(relation)
         types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+        columns = _as_seen(types)
+        frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(
+            relation if columns == "*" else relation.project(columns)
+        )
         schema = self._schema(frame, tuple(types.items()))
-        table = DUCKDB.quote(self.table_name(key)) if self._has_row_ids(key) else None
+        table = DUCKDB.quote(self.table_name(key)) if columns == "*" and self._has_row_ids(key) else None
         return Scan(frame, schema, table, types, by_field_forms(schema))
 
     def _schema(self, frame: nw.LazyFrame[Any], types: tuple[tuple[str, str], ...]) -> nw.Schema:
@@ -136,20 +139,21 @@ class DuckDBStorage:
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
-        table = DUCKDB.quote(self.table_name(key))
+        table, types = DUCKDB.quote(self.table_name(key)), self.scan(key).types
         if condition is None:
             self._change(f"DELETE FROM {table}")
-        elif any(column.lower() == "rowid" for column in self.scan(key).types):  # it hides what tells rows apart
-            self._keep(table, ~condition.fill_null(value=False))
+        elif any(column.lower() == "rowid" for column in types):  # it hides what tells rows apart
+            self._keep(table, _as_seen(types), ~condition.fill_null(value=False))
         else:
-            rows = self.connection.relation(f"SELECT rowid AS __metaxy_row, * FROM {table}").filter(condition)
+            query = f"SELECT rowid AS __metaxy_row, {_as_seen(types)} FROM {table}"
+            rows = self.connection.relation(query).filter(condition)
             query = self.connection.query_of(rows.select("__metaxy_row"))
             self._change(f"DELETE FROM {table} WHERE rowid IN ({query})")
 
-    def _keep(self, table: str, condition: nw.Expr) -> None:
+    def _keep(self, table: str, columns: str, condition: nw.Expr) -> None:
         """Write the rows anew that fulfil a condition, and only them."""
         kept = f"__metaxy_kept_{uuid.uuid4().hex}"
-        rows = self.connection.query_of(self.connection.relation(f"SELECT * FROM {table}").filter(condition))
+        rows = self.connection.query_of(self.connection.relation(f"SELECT {columns} FROM {table}").filter(condition))
         self._change(
             f"CREATE TEMP TABLE {kept} AS {rows}",
             f"DELETE FROM {table}",
@@ -181,6 +185,13 @@ def _type_at(kind: Any, path: Sequence[str]) -> Any:
         children = dict(kind.children)
         kind = children["child"] if kind.id in ("list", "array") else children[name]
     return kind
+
+
+def _as_seen(types: Mapping[str, str]) -> str:
+    """Write all columns of a table; UUIDs, which others may have put there, are text as everywhere."""
+    names = [DUCKDB.quote(name) for name, kind in types.items() if kind == "UUID"]
+    texts = ", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name in names)
+    return f"* REPLACE ({texts})" if texts else "*"
 
 
 def _fitted(write: Append, table: duckdb.DuckDBPyRelation) -> Append:

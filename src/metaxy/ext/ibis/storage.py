@@ -98,8 +98,21 @@ class IbisStorage:
             changed = nw.from_native(seen)
             schema = changed.collect_schema()
             return Scan(changed, schema, None, table.sql_types, by_field_forms(schema))
-        place, forms = self.connection.qualified(name), by_field_forms(table.schema)
+        forms = by_field_forms(table.schema)
+        if any("uuid" in kind.lower() for kind in table.sql_types.values()):
+            frame = self.connection.relation(self._with_texts(name, table), lambda: table.schema)
+            return Scan(frame, table.schema, None, table.sql_types, forms, table.documents)
+        place = self.connection.qualified(name)
         return Scan(frame, table.schema, place, table.sql_types, forms, table.documents)
+
+    def _with_texts(self, name: str, table: Table) -> str:
+        """Write a query over a table; UUIDs, which others may have put there, are text as everywhere."""
+        dialect = self.connection.dialect
+        columns = {column: dialect.quote(column) for column in table.schema}
+        uuids = {column for column, kind in table.sql_types.items() if "uuid" in kind.lower()}
+        texts = {column: dialect.text.format(columns[column], dialect.text_type) for column in uuids}
+        select = ", ".join(f"{texts.get(column, quoted)} AS {quoted}" for column, quoted in columns.items())
+        return f"SELECT {select} FROM {self.connection.qualified(name)}"
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, in one transaction where the database has them."""

@@ -150,7 +150,7 @@ class PostgreSQLConnection(IbisConnection):
 
     def fitted(self, value: str, kind: str) -> str:
         """Write a value of a query as it goes into a column of a table."""
-        return f"CAST({value} AS {kind})" if kind in JSON_TYPES else value
+        return f"CAST({value} AS {kind})" if kind in (*JSON_TYPES, "uuid") else value
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
