@@ -12,6 +12,7 @@ from tests.golden.features import stored_definition
 
 from metaxy.dag.graph import FeatureGraph
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.store.status import get_feature_metadata_status
 
 FEATURES = (
     {"key": "video", "id_columns": ["id"], "fields": ["audio", "frames"]},
@@ -121,3 +122,27 @@ def test_only_samples_with_equally_late_rows_are_sorted(
             sorted_rows.append(node["operator_cardinality"])
     assert sorted_rows
     assert sum(sorted_rows) == 0  # `b` was written twice, at two times
+
+
+def test_status_is_one_statement_that_looks_at_each_table_once(
+    store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    scanned: list[str] = []
+    watch(store.connection, "fetch", fetched, monkeypatch)
+    watch(store.storage, "scan", scanned, monkeypatch)
+    found = get_feature_metadata_status("crop", store).status
+    assert (found.store_row_count, found.missing_count, found.stale_count, found.orphaned_count) == (3, 1, 1, 1)
+    assert len(fetched) == 1
+    assert sorted(scanned) == ["crop", "video"]
+
+
+def watch(part: Any, name: str, seen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note the first argument of each call of a method."""
+    method = getattr(part, name)
+
+    def watched(first: Any, *rest: Any) -> Any:
+        seen.append(str(first))
+        return method(first, *rest)
+
+    monkeypatch.setattr(part, name, watched)

@@ -30,7 +30,7 @@ from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
 from metaxy.versioning.frames import Frame, as_lazy
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
-from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, Recipe
+from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, STORED, Recipe
 from metaxy.versioning.show import Packed, Repacked, Shown, show_arrow, show_polars
 
 if TYPE_CHECKING:
@@ -114,13 +114,13 @@ class Resolution:
         """
         tables = self.tables
         if tables is None:
-            return self._views()
+            return self.views()
         if tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine):
             increment = self.changes()
             new, stale, orphaned = map(as_lazy, increment)
             return LazyIncrement(new=new, stale=stale, orphaned=orphaned, compute=lambda: increment)
         tables.refuse_other_settings()
-        return (self._without_repeats() if tables.repeats_samples() else self)._views()
+        return (self._without_repeats() if tables.repeats_samples() else self).views()
 
     def tally(self) -> Tally:
         """Count the samples of each kind in one statement or plan; none is fetched.
@@ -132,7 +132,7 @@ class Resolution:
         counts = self.engine.count(self.recipe, self.inputs, self.current)
         if counts.get(BROKEN):
             self.changes()  # says which and why
-        tally = Tally(counts.get(NEW, 0), counts.get(STALE, 0), counts.get(ORPHANED, 0), counts[COUNTS])
+        tally = Tally(*(counts.get(status, 0) for status in (NEW, STALE, ORPHANED, COUNTS, STORED)))
         if self.tables:
             self.tables.refuse_where_nothing_counts(tally.new, tally.expected)
         return tally
@@ -202,7 +202,9 @@ class Resolution:
         increment = Increment(new, stale, show(ORPHANED, self._orphaned_columns))
         return increment.with_expected(changes.expected, self._sample_columns())
 
-    def _views(self) -> LazyIncrement:
+    def views(self) -> LazyIncrement:
+        """Return views as `lazy` does, of tables that were looked at already."""
+
         def view(statuses: Sequence[int]) -> nw.LazyFrame[Any]:
             shown: nw.LazyFrame[Any] = without_placeholders(
                 self.engine.show(self._flat, statuses, self._expected_columns), self.untyped

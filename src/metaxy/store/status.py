@@ -18,6 +18,7 @@ from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import count_lazy_rows
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
+from metaxy.store.scope import Scope
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, Tally
 
@@ -209,7 +210,7 @@ def get_feature_metadata_status(
     staleness_predicates: Filters = None,
     compute_progress: bool = False,
 ) -> FeatureMetadataStatusWithIncrement:
-    """Count what a feature of the active graph has and what it needs, in two statements.
+    """Count what a feature of the active graph has and what it needs, in one statement.
 
     Args:
         feature_key: Anything that names a feature.
@@ -260,8 +261,11 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
     scope = store._scope("r")
     sync_before_use(store, scope)
     plan = scope.graph.get_feature_plan(key)
-    rows = _stored_rows(store, plan.feature, options.own_filters, options)
-    tally, increment = (None, None) if not plan.feature_deps else _changes(store, plan, options)
+    resolution = _resolution(store, scope, plan, options) if plan.feature_deps else None
+    tally = resolution.tally() if resolution else None
+    here = tally is not None and resolution is not None and resolution.current is not None
+    rows = tally.stored if tally and here else _stored_rows(store, plan.feature, options.own_filters, options)
+    increment = resolution.views() if resolution else None
     has_input = not plan.feature_deps or bool(tally and (tally.expected or tally.orphaned))
     status = FeatureMetadataStatus(
         feature_key=key,
@@ -275,7 +279,9 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
         is_root_feature=not plan.feature_deps,
         has_input=has_input,
         missing_input=() if has_input else _parents_without_rows(store, plan, options),
-        store_metadata=store.get_store_metadata(key, check_fallback=options.use_fallback),
+        store_metadata=store.metadata_of(store, key)
+        if here
+        else store.get_store_metadata(key, check_fallback=options.use_fallback),
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
@@ -300,11 +306,8 @@ def _parents_without_rows(store: "MetadataStore", plan: FeaturePlan, options: St
     return tuple(empty or (spec.key for spec in specs))
 
 
-def _changes(
-    store: "MetadataStore", plan: FeaturePlan, options: StatusOptions
-) -> tuple[Tally | None, LazyIncrement | None]:
-    """Count what must be computed; nothing where a required parent has no table."""
-    scope = store._scope("r")
+def _resolution(store: "MetadataStore", scope: Scope, plan: FeaturePlan, options: StatusOptions) -> Resolution | None:
+    """Resolve what must be computed; None where a required parent has no table."""
     request = UpdateRequest.build(
         plan,
         global_filters=options.global_filters,
@@ -314,10 +317,9 @@ def _changes(
         allow_fallback=options.use_fallback,
     )
     try:
-        resolution = Resolution.of(store, scope, scope.definition(plan.feature.key), request)
+        return Resolution.of(store, scope, scope.definition(plan.feature.key), request)
     except FeatureNotFoundError:
-        return None, None
-    return resolution.tally(), resolution.lazy()
+        return None
 
 
 def _progress(

@@ -4,7 +4,7 @@ Both engines take rows as storages give them and return flat columns with the sh
 for the user is not their job.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -19,16 +19,14 @@ from metaxy.versioning import sql
 from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
 from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql, type_of
 from metaxy.versioning.column_types import Types, flat_types, text_columns
-from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.database import Database, TypesOf
 from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.latest import pick
-from metaxy.versioning.recipe import COUNTS, Column, Latest, Recipe
+from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.show import Shown, show_polars, show_sql, shown_types
 from metaxy.versioning.sources import Source
 from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql, stamped_types
-
-TypesOf = Callable[[], Types]
 
 
 @dataclass(frozen=True)
@@ -89,55 +87,6 @@ class Target:
 
     casts: Types = field(default_factory=dict)
     types: Mapping[str, str] = field(default_factory=dict)
-
-
-class Database(Protocol):
-    """What the SQL engine needs of a database, for the calling thread.
-
-    ``types`` returns the types of a query's columns, for databases that cannot say so themselves without work.
-    """
-
-    @property
-    def dialect(self) -> Dialect:
-        """How this database writes SQL."""
-
-    @property
-    def implementation(self) -> nw.Implementation:
-        """Library of its lazy frames."""
-
-    @property
-    def reads_frames(self) -> bool:
-        """Whether frames of this process are read where they lie, so that checking them in SQL costs no copy."""
-
-    def is_deep(self, table: str, keys: Sequence[str]) -> bool:
-        """Say whether a table seems to have several rows for most values of its keys, if that is known at no cost."""
-
-    def relation(self, query: str, types: TypesOf) -> nw.LazyFrame[Any]:
-        """Return a query as a lazy frame."""
-
-    def fetch(self, query: str, types: TypesOf) -> Any:
-        """Run a query and return an Arrow table."""
-
-    def query_of(self, frame: nw.LazyFrame[Any]) -> str:
-        """Return the SQL of a lazy frame of this database."""
-
-    def owns(self, frame: Frame) -> bool:
-        """Return whether a frame lives in this very database."""
-
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
-        """Return a frame over tables that another connection opened as one of this, None if they are elsewhere."""
-
-    def load(self, frame: Frame) -> nw.LazyFrame[Any]:
-        """Put a frame from elsewhere beside the tables."""
-
-    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
-        """Return a frame of this database as statements can hold it: where they must not nest, beside the tables.
-
-        ``reread``: several statements will read it, so that it is computed here and now if that is cheaper.
-        """
-
-    def temporary(self) -> AbstractContextManager[None]:
-        """Return a block; what this thread loads in it is let go when it ends."""
 
 
 class Engine(Protocol):
@@ -231,12 +180,13 @@ class SqlEngine:
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in the database."""
-        query = sql.count(recipe, self.statement(recipe, inputs, current))
+        query = sql.count(recipe, *self._written(recipe, inputs, current), self.database.dialect)
         types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String()}
         rows = self.database.fetch(query, lambda: types).to_pylist()
-        total = {row["status"]: row["total"].partition(SEPARATOR)[0] for row in rows if row["status"] == COUNTS}
-        counts = {row["status"]: int(total.get(row["status"], row["n"])) for row in rows}
-        return {COUNTS: sum(counts.values()), **counts}
+        totals = {row["status"]: row["total"] for row in rows if row["status"] in (COUNTS, STORED)}
+        total = {status: int(text.partition(SEPARATOR)[0]) for status, text in totals.items()}
+        counts = {row["status"]: row["n"] for row in rows if row["status"] not in total}
+        return {COUNTS: sum(counts.values()), STORED: 0, **counts, **total}
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""
@@ -300,9 +250,14 @@ class SqlEngine:
 
     def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
         """Write the statement of a recipe."""
+        return sql.render(recipe, *self._written(recipe, inputs, current), self.database.dialect)
+
+    def _written(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
+    ) -> tuple[list[Source], Source | None]:
+        """Write what follows FROM for each input, and for the rows that are there, where they are compared."""
         sources = [self.source(rows) for rows in inputs]
-        stored = self.source(current) if current and recipe.current and recipe.compare else None
-        return sql.render(recipe, sources, stored, self.database.dialect)
+        return sources, self.source(current) if current and recipe.current and recipe.compare else None
 
     def source(self, rows: Rows) -> Source:
         """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""
@@ -365,13 +320,16 @@ class PolarsEngine:
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
         stored = recipe.current.columns if recipe.current else ()
-        return nw.from_native(self._plan(recipe, inputs, current, stored)[1])
+        return nw.from_native(self._plan(recipe, inputs, current, stored)[-1])
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in one plan."""
-        expected, compared = self._plan(recipe, inputs, current)
-        found, total = pl.collect_all([plan.count(recipe, compared), plan.count_samples(recipe, expected)])
-        return {**dict(found.iter_rows()), COUNTS: int(total.item())}
+        expected, stored, compared = self._plan(recipe, inputs, current, counted=True)
+        counted = [plan.count(recipe, compared), plan.count_samples(recipe, expected)]
+        if stored is not None:
+            counted.append(stored.select(pl.col("rows").sum()))
+        found, total, *rows = pl.collect_all(counted)
+        return {**dict(found.iter_rows()), COUNTS: int(total.item()), STORED: int(rows[0].item()) if rows else 0}
 
     def _sources(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
@@ -381,13 +339,20 @@ class PolarsEngine:
         return parents, self.source(current) if current and recipe.compare else None
 
     def _plan(
-        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, columns: Sequence[Column] = ()
-    ) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-        """Return the plans of the expected rows and of those that changed."""
+        self,
+        recipe: Recipe,
+        inputs: Sequence[Rows],
+        current: Rows | None,
+        columns: Sequence[Column] = (),
+        *,
+        counted: bool = False,
+    ) -> tuple[pl.LazyFrame, pl.LazyFrame | None, pl.LazyFrame]:
+        """Return the plans of the expected rows, of those that are compared with them, and of those that changed."""
         parents, source = self._sources(recipe, inputs, current)
         expected = plan.expected_rows(recipe, plan.join_lazily(recipe, parents))
-        stored = plan.stored_rows(recipe.current, source, columns) if source and recipe.current else None
-        return expected, plan.compare(recipe, expected, stored)
+        rows = (recipe.current, source, columns) if source and recipe.current else None
+        stored = plan.stored_rows(*rows, counted=counted) if rows else None
+        return expected, stored, plan.compare(recipe, expected, stored)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a Polars lazy frame."""

@@ -15,12 +15,13 @@ PREVIEW_ROWS = 5
 
 
 class Tally(NamedTuple):
-    """How many samples are new, stale and orphaned, and how many there should be."""
+    """How many samples are new, stale and orphaned, how many there should be, and how many rows there are."""
 
     new: int
     stale: int
     orphaned: int
     expected: int
+    stored: int
 
 
 class PolarsIncrement(NamedTuple):

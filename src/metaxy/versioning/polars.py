@@ -256,27 +256,32 @@ def _group_value(short: str, step: Input, settings: HashSettings) -> pl.Expr:
     return value if step.optional else pl.when(pl.col(short).null_count() == 0).then(value)
 
 
-def stored_rows(current: Current, source: PolarsSource, columns: Sequence[Column]) -> pl.LazyFrame:
-    """Reduce the current rows to what is compared: keys (``c…``), provenance, flag; and ``columns`` (``o…``)."""
+def stored_rows(
+    current: Current, source: PolarsSource, columns: Sequence[Column], *, counted: bool = False
+) -> pl.LazyFrame:
+    """Reduce the current rows to what is compared: keys (``c…``), provenance, flag; and ``columns`` (``o…``).
+
+    ``counted`` adds ``rows``, the number of stored rows that each of them is.
+    """
     rows = latest_rows(source, current.latest, [*current.keys, *(c.stored for c in columns), METAXY_PROVENANCE])
     stale = pl.col(source.stale).fill_null(value=False) if source.stale else pl.lit(value=False)
     keys = [pl.col(key).alias(f"c{n}") for n, key in enumerate(current.keys)]
     payload = [pl.col(c.stored).alias(c.short) for c in columns]
     provenance = pl.col(METAXY_PROVENANCE)
     if not current.collapse:
-        return rows.select(*keys, *payload, low=provenance, high=provenance, stale=stale)
-    names = list(current.keys)
+        one = {"rows": pl.lit(1)} if counted else {}
+        return rows.select(*keys, *payload, low=provenance, high=provenance, stale=stale, **one)
+    names, kept = list(current.keys), ["low", "high", "stale", *(["rows"] if counted else [])]
     return (
         rows.sort(list(current.latest.ids))
         .with_columns(
             __metaxy_low=provenance.min().over(names),
             __metaxy_high=provenance.max().over(names),
             __metaxy_stale=(stale | provenance.is_null()).any().over(names),
+            __metaxy_rows=pl.len().over(names),
         )
         .unique(names, keep="first", maintain_order=True)
-        .select(
-            *keys, *payload, low=pl.col("__metaxy_low"), high=pl.col("__metaxy_high"), stale=pl.col("__metaxy_stale")
-        )
+        .select(*keys, *payload, **{name: pl.col(f"__metaxy_{name}") for name in kept})
     )
 
 

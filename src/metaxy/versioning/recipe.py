@@ -21,6 +21,7 @@ STALE: Final = 2
 ORPHANED: Final = 3
 BROKEN: Final = 4  # an ID or a data version that must not be NULL is NULL
 COUNTS: Final = 5  # the one extra row that carries the number of expected rows
+STORED: Final = 6  # another one, where samples are only counted: the number of stored rows
 
 
 @dataclass(frozen=True)

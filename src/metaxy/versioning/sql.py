@@ -7,13 +7,26 @@ the sample's provenance (``p``), and for orphaned samples the stored row (``o…
 expected samples, unless they are the rows themselves; of rows that the user gives, their own number too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from metaxy.columns import METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD
 from metaxy.versioning.dialect import Dialect, as_cte, as_recomputed_cte
 from metaxy.versioning.latest import pick
-from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, Column, Current, Field, Group, Input, Recipe
+from metaxy.versioning.recipe import (
+    BROKEN,
+    COUNTS,
+    NEW,
+    ORPHANED,
+    STALE,
+    STORED,
+    Column,
+    Current,
+    Field,
+    Group,
+    Input,
+    Recipe,
+)
 from metaxy.versioning.sources import Source
 
 
@@ -25,11 +38,12 @@ def render(recipe: Recipe, sources: Sequence[Source], current: Source | None, di
     return _Statement(recipe, list(sources), current, dialect).write()
 
 
-def count(recipe: Recipe, statement: str) -> str:
-    """Write the query that counts the samples of each status in a statement; for COUNTS, ``total`` holds the number."""
+def count(recipe: Recipe, sources: Sequence[Source], current: Source | None, dialect: Dialect) -> str:
+    """Write the query that counts the samples of each status; for COUNTS and STORED, ``total`` holds the number."""
+    statement = _Statement(recipe, list(sources), current, dialect, only_counts=True).write()
     if not recipe.repeats:
         return f"SELECT status, count(*) AS n, min(p) AS total FROM ({statement}) AS counted GROUP BY status"
-    expected = f"CASE WHEN status = {COUNTS} THEN p END AS p"
+    expected = f"CASE WHEN status IN ({COUNTS}, {STORED}) THEN p END AS p"
     samples = f"SELECT DISTINCT status, {expected}, {', '.join(recipe.match)} FROM counted WHERE status <> {ORPHANED}"
     # Stored rows are one per sample, and have no expected columns.
     orphaned = f"SELECT status, NULL AS p{', NULL' * len(recipe.match)} FROM counted WHERE status = {ORPHANED}"
@@ -62,6 +76,7 @@ class _Statement:
     sources: list[Source]
     current: Source | None
     dialect: Dialect
+    only_counts: bool = False
     ctes: list[str] = field(default_factory=list)
 
     def write(self) -> str:
@@ -296,15 +311,24 @@ class _Statement:
                     ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)], changed, joins
                 )
             ]
-        return "\nUNION ALL ".join([*branches, *([self._counted(changed, stored)] if self._counts else [])])
+        numbers = [self._counted(status, number, changed, stored) for status, number in self._numbers()]
+        return "\nUNION ALL ".join([*branches, *numbers])
 
-    def _counted(self, changed: str, stored: Sequence[Column]) -> str:
-        """Write the row with the count, which has nothing in the columns of samples."""
+    def _numbers(self) -> Iterator[tuple[int, str]]:
+        """Yield what is counted beside the samples that changed, with the status of its row."""
+        if self._counts:
+            yield COUNTS, self._count()
+        if self._compared and self.only_counts:
+            rows = "stored_rows" if self._compared[0].collapse else "stored"
+            yield STORED, f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM {rows})"
+
+    def _counted(self, status: int, number: str, changed: str, stored: Sequence[Column]) -> str:
+        """Write a row with a number, which has nothing in the columns of samples."""
         samples = [c.short for c in self.recipe.output] + [f.short for f in self.recipe.fields]
         none = [self.dialect.nothing.format(f"mx_ch.{short}") for short in samples]
         lost = [self.dialect.nothing.format(f"mx_ch.{column.short}") for column in stored]
         from_ = f" FROM {changed} AS mx_ch WHERE FALSE" if "{0}" in self.dialect.nothing else ""
-        return f"SELECT {', '.join([str(COUNTS), *none, self._count(), *lost])}{from_}"
+        return f"SELECT {', '.join([str(status), *none, number, *lost])}{from_}"
 
     def _count(self) -> str:
         """Count the expected samples, as text; rows are only compared where several may be one sample."""

@@ -35,7 +35,7 @@ from metaxy.ext.ibis.fetching import Fetching
 from metaxy.masking import hide_in
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.engine import TypesOf
+from metaxy.versioning.database import TypesOf
 from metaxy.versioning.frames import Frame
 
 EMBEDDED = "chdb://"

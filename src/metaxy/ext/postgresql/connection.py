@@ -23,7 +23,7 @@ from metaxy.ext.postgresql.copying import arrow, incoming, outgoing
 from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.engine import TypesOf
+from metaxy.versioning.database import TypesOf
 
 COPY_ROWS = 10_000
 STOP_SECONDS = 5.0

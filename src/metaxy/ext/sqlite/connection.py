@@ -20,7 +20,7 @@ from metaxy.masking import mask_address
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.storage.retrying import retried
-from metaxy.versioning.engine import TypesOf
+from metaxy.versioning.database import TypesOf
 
 OLDEST = (3, 39, 0)  # the first with FULL JOIN
 WAL_ATTEMPTS = 10
