@@ -32,7 +32,7 @@ test-slow: .venv/.dev  ## Run the slow tests: other type checkers, kills, many w
 	$(PYTEST) -n 2 --dist worksteal --durations=20 -m slow
 
 agree: .venv/.test  ## Compare engines with the plain-Python reference on N generated cases (N=20000), or stores (ON=postgresql, ON=stores)
-	METAXY_AGREE=$(N) $(PYTEST) -n 2 tests/agreement -k "$(ON)"
+	METAXY_AGREE=$(N) METAXY_AGREE_ON=$(ON) $(PYTEST) -n 2 tests/agreement
 
 check: .venv/.dev  ## Check format, lint, types, the lock file and the workflow
 	$(RUN) ruff format --check

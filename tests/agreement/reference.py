@@ -156,15 +156,17 @@ class Reference:
 
     def _stamp(self, key: FeatureKey, row: Row, now: datetime) -> Row:
         versions = self.versions(self.spec(key), row[c.METAXY_PROVENANCE_BY_FIELD])
-        overrides = c.METAXY_DATA_VERSION_BY_FIELD in row
-        if overrides:  # whole rows may be NULL, and fields may be left out
-            data = row[c.METAXY_DATA_VERSION_BY_FIELD] or {}
+        data = row.get(c.METAXY_DATA_VERSION_BY_FIELD)
+        if data is not None:  # fields may be left out
             own = {name: data.get(name, value) for name, value in versions[c.METAXY_PROVENANCE_BY_FIELD].items()}
             versions[c.METAXY_DATA_VERSION_BY_FIELD] = own
         provenance = first(row.get(c.METAXY_PROVENANCE), versions[c.METAXY_PROVENANCE])
-        computed = self.sample_hash(versions[c.METAXY_DATA_VERSION_BY_FIELD]) if overrides else provenance
-        if c.METAXY_DATA_VERSION in row:
-            computed = first(row[c.METAXY_DATA_VERSION], provenance)
+        computed = provenance if data is None else self.sample_hash(versions[c.METAXY_DATA_VERSION_BY_FIELD])
+        if row.get(c.METAXY_DATA_VERSION) not in (
+            None,
+            provenance,
+        ):  # one that repeats it says nothing
+            computed = row[c.METAXY_DATA_VERSION]
         return versions | {
             c.METAXY_PROVENANCE: provenance,
             c.METAXY_DATA_VERSION: computed,

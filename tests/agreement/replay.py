@@ -84,8 +84,9 @@ class Replay:
 
     def _write(self, key: FeatureKey, given: Given) -> None:
         self.reference.write(key, given, self.clock.moment)
+        frame = self._frame(key, given)
         for store in self.stores.values():
-            store.write(key, self._frame(key, given))
+            store.write(key, frame)
 
     def _delete(self, key: FeatureKey, condition: Condition, *, soft: bool = True) -> None:
         if not self._fits(key, condition):

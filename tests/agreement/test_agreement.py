@@ -1,11 +1,14 @@
-"""Every engine gives the versions and increments of the plain-Python reference, for generated graphs and rows.
+"""Every engine and every store gives the versions and increments of the plain-Python reference, for generated cases.
 
-`make test` runs 200 cases on engines alone and 40 on each store. `make agree N=20000` runs as many on the engines as
-you like, new ones each time; `make agree N=2000 ON=postgresql` on a store of `tests/stores.py`, `ON=stores` on each.
+A case is generated once, and replayed side by side on all stores of a group. `make test` runs 200 cases on the engines
+alone and 40 on stores that are quick, `make test-slow` 40 on the others. `make agree N=20000` runs as many on the
+engines as you like, new ones each time; `make agree N=2000 ON=postgresql` on a store of `tests/stores.py`, `ON=stores`
+on all of them at once.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, reject, seed, settings
@@ -14,7 +17,7 @@ from tests.agreement.memory import memory_store
 from tests.agreement.reference import Ambiguous
 from tests.agreement.replay import Replay, graph_of
 from tests.agreement.strategies import cases
-from tests.stores import STORES
+from tests.stores import IN_DEPTH, STORES
 
 from metaxy.errors import DefinitionError
 from metaxy.ext.duckdb import DuckDBMetadataStore
@@ -22,10 +25,35 @@ from metaxy.hashing import HashAlgorithm
 from metaxy.store.store import MetadataStore
 
 WANTED = int(os.environ.get("METAXY_AGREE", "0"))
+ON = os.environ.get("METAXY_AGREE_ON", "engines")
 SHARD = 250  # cases per test when many are wanted, so that processes share them
-MANY = [min(SHARD, WANTED - done) for done in range(0, WANTED, SHARD)]
-ENGINES = [*enumerate(MANY or [50] * 4)]
-ON_STORES = [*enumerate(MANY or [40])]
+SLOW = IN_DEPTH["agreement"]
+GROUPS = {
+    "quick stores": [name for name in STORES if name not in SLOW | {"duckdb"}],  # which is among the engines
+    "other stores": [name for name in STORES if name in SLOW],
+    "stores": [*STORES],
+}
+
+
+def runs() -> Iterator[object]:
+    """Return the groups of stores, the shards of their cases, and how many each has."""
+    if WANTED:
+        for shard, done in enumerate(range(0, WANTED, SHARD)):
+            yield ON, shard, min(SHARD, WANTED - done)
+        return
+    for shard in range(4):
+        yield "engines", shard, 50
+    for shard in range(2):
+        yield "quick stores", shard, 20
+        yield pytest.param("other stores", shard, 20, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("group", "shard", "examples"), [*runs()])
+def test_all_agree(group: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def check(case: Case) -> None:
+        replay(case, stores(group, HashAlgorithm(case.algorithm), tmp_path_factory.mktemp("case")))
+
+    check_cases(examples, shard, check)
 
 
 def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> None:
@@ -44,26 +72,15 @@ def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> Non
     (seed(shard)(test) if in_ci else test)()
 
 
-@pytest.mark.parametrize(("shard", "examples"), ENGINES)
-def test_engines_agree(shard: int, examples: int) -> None:
-    def check(case: Case) -> None:
-        algorithm = HashAlgorithm(case.algorithm)
-        stores: dict[str, MetadataStore] = {"polars": memory_store(hash_algorithm=algorithm)}
-        for name, is_deep in {"duckdb": False, "duckdb for deep histories": True}.items():
-            stores[name] = duckdb_in_memory(algorithm, is_deep=is_deep)
-        replay(case, stores)
-
-    check_cases(examples, shard, check)
-
-
-@pytest.mark.parametrize("name", STORES)
-@pytest.mark.parametrize(("shard", "examples"), ON_STORES)
-def test_stores_agree(name: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
-    def check(case: Case) -> None:
-        store = STORES[name](tmp_path_factory.mktemp(name), hash_algorithm=HashAlgorithm(case.algorithm))
-        replay(case, {name: store})
-
-    check_cases(examples, shard, check)
+def stores(group: str, algorithm: HashAlgorithm, folder: Path) -> dict[str, MetadataStore]:
+    """Make the stores of a group, or the one of that name."""
+    if group == "engines":
+        return {
+            "polars": memory_store(hash_algorithm=algorithm),
+            "duckdb": duckdb_in_memory(algorithm, is_deep=False),
+            "duckdb for deep histories": duckdb_in_memory(algorithm, is_deep=True),
+        }
+    return {name: STORES[name](folder, hash_algorithm=algorithm) for name in GROUPS.get(group, [group])}
 
 
 def duckdb_in_memory(algorithm: HashAlgorithm, *, is_deep: bool) -> MetadataStore:

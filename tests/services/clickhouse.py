@@ -99,8 +99,8 @@ class Query:
         for name, (structure, form, data) in self.tables.items():
             handle.query(f"CREATE TEMPORARY TABLE `{name}` ({structure}) ENGINE = Memory")
             _insert(handle, f"INSERT INTO `{name}`".encode(), form, data, {})
-        for name, value in sorted(self.settings.items(), key=lambda item: item[0] == "readonly"):
-            handle.query(f"SET {name} = {_literal(value)}")
+        if self.settings:
+            handle.query("SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in self.settings.items()))
         match = INSERT.match(self.text)
         if match and self.text[match.end() :]:
             head = self.text[: self.text.upper().rindex(b"FORMAT", 0, match.end())]
