@@ -15,6 +15,7 @@ from metaxy.storage.port import Scan
 from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Rows, View
 from metaxy.versioning.recipe import Latest
@@ -48,16 +49,17 @@ class Found:
             rows,
             filters=self.conditions(rows.filters),
             stale=self.conditions(rows.stale),
-            renamed_filters=checked_conditions(f"feature {self.key}", rows.renamed_filters, renamed),
+            renamed_filters=self.conditions(rows.renamed_filters, renamed),
         )
 
-    def conditions(self, given: Iterable[nw.Expr]) -> tuple[nw.Expr, ...]:
-        """Return conditions of the user on this table as every engine understands them.
+    def conditions(self, given: Iterable[nw.Expr], types: Types | None = None) -> tuple[nw.Expr, ...]:
+        """Return conditions of the user on this table, or on columns of these types, as every engine understands them.
 
         Raises:
             MetadataSchemaError: if they name a column that does not exist, or values that no store knows.
         """
-        return checked_conditions(f"feature {self.key}", given, self.scan.schema)
+        orders_nan = self.store.storage.capabilities.orders_nan
+        return checked_conditions(f"feature {self.key}", given, types or self.scan.schema, orders_nan=orders_nan)
 
     def checked(self) -> "Found":
         """Return the same, once it is clear that the table is one of a feature.

@@ -135,7 +135,8 @@ class Tables:
         spec = self.definition.spec
         samples, untyped = self._samples()
         schema = samples.collect_schema()
-        own = checked_conditions(f"the samples for feature {spec.key}", self.own_filters, schema)
+        where, orders_nan = f"the samples for feature {spec.key}", self.store.storage.capabilities.orders_nan
+        own = checked_conditions(where, self.own_filters, schema, orders_nan=orders_nan)
         compare = not self.request.skip_comparison
         recipe = build_given_recipe(spec, schema, self.scope.hash, current=self._known_current, compare=compare)
         ids = tuple(spec.id_columns)

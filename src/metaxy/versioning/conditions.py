@@ -1,39 +1,45 @@
-"""Conditions of users before an engine runs them: the columns that they name, and what they compare with these.
-
-Narwhals shows the steps of an expression in no public way. Steps that are not understood here are left to the engine.
-"""
+"""Conditions of users before an engine runs them: the columns that they name, and what they compare with these."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
-from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError, did_you_mean
+from metaxy.versioning.expressions import built, steps
+from metaxy.versioning.rewriting import Rewriting
+from metaxy.versioning.values import zone_of
 
 COMPARISONS: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "is_in", "is_between"})
 Schema = Mapping[str, nw.dtypes.DType]
 
 
-def checked_conditions(where: str, conditions: Iterable[nw.Expr], schema: Schema) -> tuple[nw.Expr, ...]:
+def checked_conditions(
+    where: str, conditions: Iterable[nw.Expr], schema: Schema, *, orders_nan: bool = True
+) -> tuple[nw.Expr, ...]:
     """Return conditions that every engine understands alike, for columns of these types.
 
-    UUIDs are text in them, as they are in columns; times with a zone are in that of their column.
+    ``orders_nan``: the engine takes NaN for a number that equals itself and is greater than all others, as Polars does.
 
     Raises:
         MetadataSchemaError: naming a column that does not exist, a value that no store knows, or a column where times
-            with and without a zone are compared.
+            with and without a zone are compared; or if conditions nest too deep.
     """
-    reader = _Reader(where, schema)
-    return tuple(map(reader.checked, conditions))
+    reader, rewriting = _Reader(where, schema), Rewriting(nw.Schema(schema), orders_nan)
+    try:
+        written = tuple(map(rewriting.rewritten, conditions))
+        for condition in written:
+            reader.check(condition)
+    except RecursionError:
+        raise MetadataSchemaError(
+            f"{where}: a filter nests too deep; join conditions side by side with | and &, and list values with is_in"
+        ) from None
+    return written
 
 
 def reads_only(expression: nw.Expr, schema: Mapping[str, Any], columns: Sequence[str]) -> bool:
@@ -64,25 +70,21 @@ class _Comparison:
     @property
     def columns(self) -> str:
         """The columns that are compared, as text."""
-        names = (name for operand in self.operands for step in _steps(operand) for name in step.kwargs.get("names", ()))
+        names = (name for operand in self.operands for step in steps(operand) for name in step.kwargs.get("names", ()))
         return ", ".join(dict.fromkeys(map(repr, names))) or "of a selector"
-
-
-def _steps(expression: nw.Expr) -> Sequence[Any]:
-    return getattr(expression, "_nodes", ())
 
 
 def _comparisons(condition: nw.Expr) -> Iterator[_Comparison]:
     waiting = [condition]
     while waiting:
-        steps = _steps(waiting.pop())
-        for n, step in enumerate(steps):
+        whole = waiting.pop()
+        for n, step in enumerate(steps(whole)):
             inner = [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
             waiting += inner
             if step.name in COMPARISONS or step.name == "lit":
                 values = [argument for argument in step.exprs if not isinstance(argument, nw.Expr)]
                 values += [*_listed(step.kwargs.get("other")), step.kwargs.get("value")]
-                yield _Comparison((*([nw.Expr(*steps[:n])] if n else ()), *inner), tuple(values))
+                yield _Comparison((*([built(type(whole), steps(whole)[:n])] if n else ()), *inner), tuple(values))
 
 
 def _listed(values: Any) -> list[Any]:
@@ -99,26 +101,22 @@ class _Reader:
     where: str
     schema: Schema
 
-    def checked(self, condition: nw.Expr) -> nw.Expr:
-        """Return a condition as every engine understands it."""
+    def check(self, condition: nw.Expr) -> None:
+        """Refuse a condition that engines would understand in ways of their own."""
         unknown = _unknown_column(condition, list(self.schema))
         if unknown is not None:
             raise MetadataSchemaError(
                 f"{self.where}: a filter names column {unknown!r}, which it does not have."
                 f"{did_you_mean(unknown, self.schema)} It has: {', '.join(self.schema)}"
             )
-        written_anew = False
         for comparison in _comparisons(condition):
-            kinds = {type(value): value for value in comparison.values}
-            self._refuse_objects(comparison, kinds.values())
+            self._refuse_objects(comparison)
             self._refuse_two_kinds_of_time(comparison)
-            written_anew |= any(issubclass(kind, (UUID, datetime)) for kind in kinds)
-        return self._plain(condition, timezone.utc) if written_anew else condition
 
-    def _refuse_objects(self, comparison: _Comparison, values: Iterable[Any]) -> None:
-        for value in values:
+    def _refuse_objects(self, comparison: _Comparison) -> None:
+        for value in {type(value): value for value in comparison.values}.values():
             try:
-                pl.lit(str(value) if isinstance(value, UUID) else value)
+                pl.lit(value)
             except TypeError as error:
                 raise MetadataSchemaError(
                     f"{self.where}: a filter on column {comparison.columns} looks for a Python object of type "
@@ -149,38 +147,8 @@ class _Reader:
     @cached_property
     def _empty(self) -> nw.DataFrame[Any]:
         types = {name: pl.Null() for name in self.schema} | {
-            name: pl.Datetime("us", dtype.time_zone and str(_zone(dtype.time_zone)))
+            name: pl.Datetime("us", dtype.time_zone and str(zone_of(dtype.time_zone)))
             for name, dtype in self.schema.items()
             if isinstance(dtype, nw.Datetime)
         }
         return nw.from_native(pl.DataFrame(schema=types))
-
-    # -- the same in values that every engine knows --------------------------------------------------------------------
-
-    def _plain(self, expression: nw.Expr, zone: tzinfo) -> nw.Expr:
-        steps = _steps(expression)
-        plain = []
-        for n, step in enumerate(map(copy, steps)):
-            zones = self._zones(nw.Expr(*steps[:n])) if n and step.name in COMPARISONS else []
-            here = _zone(zones[0]) if zones and zones[0] else zone
-            step.exprs = tuple(self._plain_value(argument, here) for argument in step.exprs)
-            step.kwargs = {name: self._plain_value(value, here) for name, value in step.kwargs.items()}
-            plain.append(step)
-        return type(expression)(*plain)
-
-    def _plain_value(self, value: Any, zone: tzinfo) -> Any:
-        if isinstance(value, nw.Expr):
-            return self._plain(value, zone)
-        if isinstance(value, UUID):
-            return str(value)
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return value.astimezone(zone)
-        listed = _listed(value)
-        return [self._plain_value(item, zone) for item in listed] if listed else value
-
-
-def _zone(name: str) -> tzinfo:
-    """Return a time zone, UTC for one that this machine does not know."""
-    with suppress(Exception):
-        return ZoneInfo(name) if name not in {"UTC", "Etc/UTC"} else timezone.utc
-    return timezone.utc

@@ -28,6 +28,7 @@ from metaxy.ext.clickhouse.types import (
     outgoing,
     refuse_dates_beyond,
     sql_type,
+    text_of_time,
 )
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
@@ -80,6 +81,10 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
             return self.f[SUBSECONDS[dtype.unit.short]](value)
         if dtype.is_date():  # Ibis writes one of 1970 to 2149
             return self.f.toDate32(value.isoformat())
+        if dtype.is_time():  # which is kept as text
+            return sge.convert(text_of_time(value))
+        if dtype.is_binary():
+            return self.f.unhex(value.hex())
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802 - as Ibis calls it
@@ -101,7 +106,7 @@ class ClickHouseConnection(IbisConnection):
 
     errors = (ClickHouseError,)
     computes = True
-    capabilities = Capabilities(by_field="map", lacks=(*HUGE, nw.Duration))
+    capabilities = Capabilities(by_field="map", lacks=(*HUGE, nw.Duration), orders_nan=False)
     by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
 from typing import Any
 
 import ibis
@@ -26,6 +26,7 @@ NAMES = {nw.Boolean: "Bool", nw.Date: "Date32", nw.Enum: "String", nw.Categorica
 # What ClickHouse has no type for that may be NULL; what such a column holds is remembered in its comment.
 AS_TEXT = (nw.Map, nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
 HOLDS = "metaxy: "
+TIME = "%H:%M:%S%.f"  # of times of the day as text, which is in the same order
 DATES = (date(1900, 1, 1), date(2299, 12, 31))
 _LOW_CARDINALITY = re.compile(r"LowCardinality\(([^()]*(?:\([^()]*\))?)\)")
 
@@ -65,6 +66,16 @@ def narwhals_type(kind: str, comment: str) -> nw.dtypes.DType:
     return nw.Datetime("us", found.time_zone) if isinstance(found, nw.Datetime) else found
 
 
+def text_of_time(value: time) -> str:
+    """Return a time of the day as columns keep it.
+
+    >>> text_of_time(time(1, 2, 3)), text_of_time(time(1, 2, 3, 4))
+    ('01:02:03', '01:02:03.000004')
+    """
+    text: str = pl.Series([value]).dt.to_string(TIME)[0]
+    return text
+
+
 def outgoing(value: str, dtype: nw.dtypes.DType) -> str:
     """Write a value as it is fetched: what is seen as text may be JSON, an enumeration, an address."""
     if isinstance(dtype, (nw.String, nw.Unknown)):
@@ -87,7 +98,7 @@ def _fetched(column: Any, dtype: nw.dtypes.DType) -> Any:
     if text and dtype.is_nested():
         return from_json(pl.Series("c", column), dtype).to_arrow()
     if text and isinstance(dtype, nw.Time):
-        return pl.Series("c", column).str.to_time("%H:%M:%S%.f").to_arrow()
+        return pl.Series("c", column).str.to_time(TIME).to_arrow()
     if isinstance(dtype, (nw.Unknown, nw.Object, nw.Enum, nw.Categorical)):
         return column
     wanted = nw.Schema({"c": dtype}).to_arrow().field("c").type
@@ -120,7 +131,7 @@ def _incoming(name: str, dtype: pl.DataType, kind: str) -> pl.Expr:
         utc = value.dt.convert_time_zone("UTC") if dtype.time_zone else value.dt.replace_time_zone("UTC")
         return utc.cast(pl.Datetime("us", "UTC"))
     if dtype == pl.Time:
-        return value.dt.to_string("%H:%M:%S%.f")
+        return value.dt.to_string(TIME)
     if dtype.is_nested() and "String" in kind and not kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
         return to_json(value, dtype).alias(name)
     if kind.startswith("Map(") and isinstance(dtype, (pl.Map, pl.Struct)):

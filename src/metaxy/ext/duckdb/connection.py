@@ -21,10 +21,11 @@ from metaxy.errors import (
     StoreLockedError,
     StoreNotOpenError,
 )
-from metaxy.ext.duckdb.columns import read_names_literally
 from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import add_hash_functions
+from metaxy.ext.duckdb.times import with_microseconds
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
@@ -133,7 +134,7 @@ class DuckDBConnection:
                 raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
-        read_names_literally()
+        correct_narwhals()
         for statement in SESSION:
             connection.execute(statement)
         for extension in self.extensions:
@@ -260,7 +261,7 @@ class DuckDBConnection:
             column, dtype = huge
             raise MetadataSchemaError(f"column {column!r} of {dtype} cannot be given to DuckDB; cast it to a decimal")
         name = f"mx_given_{uuid.uuid4().hex}"
-        table = collect_to_arrow(frame)
+        table = with_microseconds(collect_to_arrow(frame))
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
         sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
         self.cursor.register(name, sliced)

@@ -141,6 +141,7 @@ class LakeStorage(DuckDBStorage):
 
     connection: LakeConnection
     lacks = (nw.Duration,)  # Parquet files would keep its milliseconds
+    orders_nan = False  # DuckLake leaves out what has no other value than the one that `!=` names, apart from NaN
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, all in one transaction."""

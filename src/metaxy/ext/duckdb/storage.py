@@ -24,6 +24,7 @@ class DuckDBStorage:
     """Implements the storage port; `DuckDBConnection` is what it talks to."""
 
     lacks: tuple[type[nw.dtypes.DType], ...] = ()
+    orders_nan = True
 
     def __init__(self, connection: DuckDBConnection, *, table_prefix: str = "", creates_tables: bool = False) -> None:
         if table_prefix and not _PREFIX.fullmatch(table_prefix):
@@ -33,7 +34,9 @@ class DuckDBStorage:
             )
         self.connection = connection
         self.table_prefix = table_prefix
-        self.capabilities = Capabilities(transactions=True, creates_tables=creates_tables, lacks=self.lacks)
+        self.capabilities = Capabilities(
+            transactions=True, creates_tables=creates_tables, lacks=self.lacks, orders_nan=self.orders_nan
+        )
         self._writing = threading.Lock()
         self._schemas: dict[tuple[tuple[str, str], ...], nw.Schema] = {}
 

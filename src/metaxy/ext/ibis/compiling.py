@@ -13,11 +13,13 @@ import narwhals as nw
 import sqlglot as sg
 import sqlglot.expressions as sge
 
+from metaxy.ext.ibis.listing import visit_listed
+
 BRACKETS = re.compile(r"""'[^']*'|"[^"]*"|[()]""")  # those in texts and names do not count
 
 
 def taught(compiler: Any) -> Any:
-    """Return a compiler like this one that does not parse our queries: they may hold what sqlglot does not know."""
+    """Return a compiler like this one that knows lists, and that takes queries of ours as they are, without parsing."""
     kind: Any = type(compiler)
     return _taught(kind)()
 
@@ -28,7 +30,8 @@ def _taught(kind: Any) -> type:
         raw = sge.Subquery(this=sge.Var(this=query), alias=sge.TableAlias(this=sg.to_identifier("mx_query")))
         return sg.select(sge.Star()).from_(raw).subquery(copy=False)
 
-    return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), "visit_SQLQueryResult": visit_query})
+    more = {"visit_SQLQueryResult": visit_query, "visit_Listed": visit_listed}
+    return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), **more})
 
 
 def nesting(query: str) -> int:

@@ -17,6 +17,7 @@ from ibis.common.exceptions import IbisError, TableNotFound
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError
 from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types, nesting, taught
 from metaxy.ext.ibis.hashing import templates
+from metaxy.ext.ibis.listing import correct_narwhals
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import Secrets, hide_in
 from metaxy.storage.loading import Loaded
@@ -87,6 +88,7 @@ class IbisConnection:
                 f"{self.display}: the backend {backend.name!r} of Ibis runs no SQL, so it cannot keep features; name a "
                 "database, or use a store of files, such as DeltaMetadataStore"
             )
+        correct_narwhals()
         self._ibis = backend
         self._ibis.owner = self
         self._ibis.compiler = taught(self._ibis.compiler)

@@ -8,6 +8,7 @@ import ibis.expr.schema as sch
 import sqlglot.expressions as sge
 from ibis.backends.postgres import Backend
 
+from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.compiling import narwhals_types
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.ext.postgresql.columns import sql_type
@@ -20,6 +21,13 @@ class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no
         if op.arg.dtype.is_boolean() and to.is_integer():
             arg = self.cast(arg, dt.int32)  # the only integers that it casts truth to
         return super().visit_Cast(op, arg=arg, to=to)
+
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
+        if dtype.is_binary():
+            return self.f.decode(value.hex(), "hex")
+        if dtype.is_string() and "\0" in value:
+            raise MetadataSchemaError(f"a filter looks for {value!r}, but no text of PostgreSQL holds a NUL character")
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802
         """Read a member of a struct that is JSON."""

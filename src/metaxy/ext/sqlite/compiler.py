@@ -32,6 +32,8 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
         if dtype.is_timestamp():
             return sge.convert(micros(value))
+        if dtype.is_string() and "\0" in value:  # where the text of a query would end
+            return self.cast(sge.HexString(this=value.encode().hex()), dtype)
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802

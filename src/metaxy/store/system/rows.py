@@ -10,6 +10,7 @@ from metaxy.errors import SystemDataNotFoundError, TableNotFoundError
 from metaxy.storage.port import Append
 from metaxy.store.system.tables import SYSTEM_TABLES, SystemTable
 from metaxy.store.writing import existing_table
+from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.frames import collect_to_polars
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ def read_system_rows(
         SystemDataNotFoundError: if this store does not have the table yet.
     """
     try:
-        rows = store.storage.scan(key).frame
+        scan = store.storage.scan(key)
     except TableNotFoundError as error:
         hint = f"; it is written by {SYSTEM_TABLES[key].written_by}" if key in SYSTEM_TABLES else ""
         raise SystemDataNotFoundError(f"{store!r} has no system table {key} yet{hint}") from error
-    rows = rows.filter(*filters) if filters else rows
+    capabilities = store.storage.capabilities
+    conditions = checked_conditions(f"system table {key}", filters, scan.schema, orders_nan=capabilities.orders_nan)
+    rows = scan.frame.filter(*conditions) if conditions else scan.frame
     return rows if columns is None else rows.select(*columns)
 
 

@@ -1,0 +1,163 @@
+"""Conditions of users, written so that every engine selects the rows that Polars selects.
+
+Engines differ in what they make of a value that is not quite of the type of the column beside it: an integer that is
+too large, a decimal number beside 32 bits, a time of another zone, NaN. So each value takes the type of its column
+before an engine sees it. Chains of AND and OR become trees.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf, isnan
+from typing import Any, Final
+
+import narwhals as nw
+
+from metaxy.versioning.expressions import (
+    Join,
+    balanced,
+    both,
+    built,
+    either,
+    is_plain,
+    operands,
+    steps,
+    type_of,
+    value_of,
+    with_arguments,
+)
+from metaxy.versioning.values import FLOATS, fitted, listed, literal, plain
+
+JOINS: Final[Mapping[str, Join]] = {"__and__": both, "__or__": either}
+HORIZONTAL: Final = {"all_horizontal": nw.all_horizontal, "any_horizontal": nw.any_horizontal}
+COMPARISONS: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+MIRRORED: Final = {"__lt__": "__gt__", "__le__": "__ge__", "__gt__": "__lt__", "__ge__": "__le__"}
+CLOSED: Final = {
+    "both": ("__ge__", "__le__"),
+    "left": ("__ge__", "__lt__"),
+    "right": ("__gt__", "__le__"),
+    "none": ("__gt__", "__lt__"),
+}
+GREATER: Final = frozenset({"__ne__", "__gt__", "__ge__"})  # what NaN is, compared with any number
+# What a comparison asks where the column has no value that is equal: the next smaller one, or its smallest, may be.
+BELOW_GIVEN: Final = {"__lt__": "__le__", "__ge__": "__gt__"}
+ABOVE_GIVEN: Final = {"__eq__": "__lt__", "__le__": "__lt__", "__ne__": "__ge__", "__gt__": "__ge__"}
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """Rewrites expressions over columns of these types.
+
+    ``orders_nan``: the engine takes NaN for a number that equals itself and is greater than all others.
+    """
+
+    types: nw.Schema
+    orders_nan: bool = True
+
+    def rewritten(self, given: nw.Expr) -> nw.Expr:
+        """Rewrite an expression, step by step."""
+        last = steps(given)[-1].name
+        if last in JOINS:
+            return balanced(JOINS[last], [self.rewritten(part) for part in operands(given, last)])
+        first, *more = steps(given)
+        done = self._begun(type(given), first)
+        for step in more:
+            done = self._with(done, step)
+        return done
+
+    def _begun(self, kind: type[nw.Expr], step: Any) -> nw.Expr:
+        arguments = self._arguments(step)
+        if step.name not in HORIZONTAL:
+            return built(kind, [_with_plain_options(step, arguments)])
+        conditions = [nw.col(part) if isinstance(part, str) else part for part in arguments]
+        return balanced(partial(HORIZONTAL[step.name], **step.kwargs), conditions)
+
+    def _arguments(self, step: Any) -> list[Any]:
+        return [self.rewritten(part) if isinstance(part, nw.Expr) else plain(part) for part in step.exprs]
+
+    def _with(self, done: nw.Expr, step: Any) -> nw.Expr:
+        """Add a step to what is rewritten already."""
+        if step.name == "is_in":
+            return self._membership(done, step)
+        arguments = self._arguments(step)
+        if step.name in COMPARISONS:
+            return self._comparison(done, step.name, arguments[0])
+        if step.name == "is_between":
+            bounds = zip(CLOSED[step.kwargs["closed"]], arguments, strict=True)
+            return both(*(self._comparison(done, symbol, bound) for symbol, bound in bounds))
+        return built(type(done), [*steps(done), _with_plain_options(step, arguments)])
+
+    # -- comparisons -------------------------------------------------------------------------------------------------
+
+    def _comparison(self, left: nw.Expr, symbol: str, right: Any) -> nw.Expr:
+        if is_plain(left) and not is_plain(right):
+            left, symbol, right = right, MIRRORED.get(symbol, symbol), left
+        if not is_plain(right):
+            return self._of_columns(left, symbol, right)
+        dtype, value = type_of(left, self.types), value_of(right)
+        if self.orders_nan or not isinstance(dtype, FLOATS) or not isinstance(value, (int, float)):
+            return _compared(left, symbol, value, dtype)
+        return _of_nan(left, symbol) if isnan(value) else self._of_float(left, symbol, fitted(value, dtype).value)
+
+    def _of_float(self, left: nw.Expr, symbol: str, number: float) -> nw.Expr:
+        """Compare with a number, and say what holds of NaN: an engine may forget that it is there."""
+        found = _applied(left, symbol, number)
+        return found | left.is_nan() if symbol in GREATER else found & ~left.is_nan()
+
+    def _of_columns(self, left: nw.Expr, symbol: str, right: nw.Expr) -> nw.Expr:
+        found = _applied(left, symbol, right)
+        if self.orders_nan or not all(isinstance(type_of(side, self.types), FLOATS) for side in (left, right)):
+            return found
+        one, other = left.is_nan(), right.is_nan()
+        # Of two answers that are true, false or missing, this compares as the numbers do.
+        return (found & ~one & ~other) | (_applied(one, symbol, other) & (one | other))
+
+    # -- lists -------------------------------------------------------------------------------------------------------
+
+    def _membership(self, left: nw.Expr, step: Any) -> nw.Expr:
+        dtype = type_of(left, self.types)
+        values = listed(step.kwargs["other"], dtype)
+        if values is None:
+            return built(type(left), [*steps(left), step])
+        if isinstance(dtype, FLOATS) and not self.orders_nan:
+            return _float_in(left, values)
+        return left.is_in(values) if values else _never(left)
+
+
+def _with_plain_options(step: Any, arguments: Sequence[Any]) -> Any:
+    return with_arguments(step, arguments, {name: plain(value) for name, value in step.kwargs.items()})
+
+
+def _applied(left: nw.Expr, symbol: str, right: Any) -> nw.Expr:
+    compared: nw.Expr = getattr(left, symbol)(right)
+    return compared
+
+
+def _never(left: nw.Expr) -> nw.Expr:
+    """Write what is false for every value, and missing where there is none."""
+    return left != left
+
+
+def _compared(left: nw.Expr, symbol: str, value: Any, dtype: Any) -> nw.Expr:
+    """Compare with a value of the column's type or, where none is equal, with the one that is nearest."""
+    nearest = fitted(value, dtype)
+    right = literal(nearest.value, dtype)
+    if nearest.given < 0:
+        return _applied(left, ABOVE_GIVEN.get(symbol, symbol), right)
+    if nearest.given == 0 or symbol not in ("__eq__", "__ne__"):
+        return _applied(left, BELOW_GIVEN.get(symbol, symbol) if nearest.given else symbol, right)
+    return _never(left) if symbol == "__eq__" else left == left
+
+
+def _of_nan(left: nw.Expr, symbol: str) -> nw.Expr:
+    """Compare with NaN, which is equal to itself and greater than all other numbers."""
+    nan = left.is_nan()
+    answers = {"__eq__": nan, "__ge__": nan, "__gt__": nan & ~nan, "__le__": nan | ~nan}
+    return answers.get(symbol, ~nan)
+
+
+def _float_in(left: nw.Expr, values: list[float]) -> nw.Expr:
+    numbers = [value for value in values if not isnan(value)]
+    zeros = [0.0, -0.0] if 0.0 in numbers else []  # some engines list values by their bits
+    found = left.is_in([*numbers, *zeros]) if numbers else left < -inf
+    return found | left.is_nan() if len(numbers) < len(values) else found & ~left.is_nan()
