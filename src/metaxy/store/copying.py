@@ -17,7 +17,7 @@ from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.filters import Filters, as_filters
 from metaxy.store.information import count_lazy_rows
-from metaxy.store.reading import Found, find
+from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
 from metaxy.store.writing import existing_table, feature_table, fit_to_table, fitted, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
@@ -80,7 +80,8 @@ def copy_features(
             except FeatureNotFoundError:
                 logger.warning("feature %s has no table in %r and was not copied", key, source)
                 continue
-            copied = _Copy(store, found, scope, scope.definition(key), request, bar).run()
+            with readable(f"feature {key}"):
+                copied = _Copy(store, found, scope, scope.definition(key), request, bar).run()
             logger.info("feature %s: %d rows copied", key, copied)
             counts["features_copied"] += 1
             counts["rows_copied"] += copied

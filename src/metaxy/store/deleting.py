@@ -9,7 +9,7 @@ import narwhals as nw
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT, STRAY_COLUMNS
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Append
-from metaxy.store.reading import Found, find
+from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars
@@ -37,9 +37,10 @@ def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, sof
         FeatureNotFoundError: if the feature has no table in this store.
     """
     found = find(store, deletion.definition.key, allow_fallback=False).checked()
-    if soft:
-        _append_tombstones(store, found, scope, deletion)
-    else:
+    with readable(f"feature {found.key}"):
+        if soft:
+            _append_tombstones(store, found, scope, deletion)
+            return
         deletion = replace(deletion, filters=found.conditions(deletion.filters))
         store.storage.delete(deletion.definition.key, _condition(scope, deletion))
 
@@ -56,7 +57,8 @@ def count_rows_to_delete(store: "StoreHandle", scope: Scope, deletion: Deletion,
     else:
         condition = _condition(scope, replace(deletion, filters=found.conditions(deletion.filters)))
         rows = found.scan.frame if condition is None else found.scan.frame.filter(condition)
-    return int(collect_to_polars(rows.select(nw.len())).item())
+    with readable(f"feature {found.key}"):
+        return int(collect_to_polars(rows.select(nw.len())).item())
 
 
 def _rows_to_hide(found: Found, scope: Scope, deletion: Deletion) -> nw.LazyFrame[Any]:

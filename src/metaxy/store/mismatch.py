@@ -9,7 +9,7 @@ from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE, METAXY_PRO
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import HashSettingsMismatchError
 from metaxy.hashing import HashAlgorithm, HashSettings
-from metaxy.store.reading import Found
+from metaxy.store.reading import Found, readable
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import member_polars
 from metaxy.versioning.frames import collect_to_polars
@@ -28,10 +28,16 @@ def refuse_other_hash_settings(found: Found, definition: FeatureDefinition, scop
     seen = (definition.key, current)
     if seen in found.store.seen_versions:
         return
+    with readable(f"feature {definition.key}"):
+        _compare(found, definition, scope)
+
+
+def _compare(found: Found, definition: FeatureDefinition, scope: Scope) -> None:
+    current = scope.version(definition.key)
     frame = found.scan.frame
     version = nw.col(METAXY_FEATURE_VERSION)
     if collect_to_polars(frame.filter(version == current).select(METAXY_FEATURE_VERSION).head(1)).height:
-        found.store.seen_versions.add(seen)
+        found.store.seen_versions.add((definition.key, current))
         return
     stored = collect_to_polars(frame.select(METAXY_FEATURE_VERSION).unique()).get_column(METAXY_FEATURE_VERSION)
     for other in stored.drop_nulls():

@@ -1,16 +1,27 @@
 """Reading: which store has a feature, which rows of it count, and what the user sees of them."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
+import polars as pl
 
 from metaxy.columns import BY_FIELD_COLUMNS, METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import FeatureNotFoundError, MetadataSchemaError, TableNotFoundError, did_you_mean
+from metaxy.errors import (
+    FeatureNotFoundError,
+    MetadataSchemaError,
+    MetaxyError,
+    StoreConnectionError,
+    TableNotFoundError,
+    did_you_mean,
+)
+from metaxy.storage.files import one_line
 from metaxy.storage.port import Scan
 from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.scope import Scope
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
 
 
 MOMENT = nw.Datetime("us", "UTC")
+# How Polars and DuckDB begin to say that a file is broken; they have no classes of errors for it.
+BROKEN = re.compile(r"^(?:parquet: |polars_iceberg failed)|^IO Error: |No magic bytes|too small to be a Parquet file")
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,28 @@ class Found:
         event = event_time(self.scan)
         counts = event.is_null() | (event <= nw.lit(moment).cast(MOMENT))
         return replace(self, scan=replace(self.scan, frame=self.scan.frame.filter(counts), table=None))
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Turn what libraries raise when files of a table are broken into one line that says whose table it is.
+
+    Raises:
+        StoreConnectionError: instead of theirs.
+
+    >>> with readable("feature video"):
+    ...     raise OSError("no such file")
+    Traceback (most recent call last):
+    metaxy.errors.StoreConnectionError: feature video: a table cannot be read: no such file
+    """
+    try:
+        yield
+    except MetaxyError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as error:
+        if not isinstance(error, (OSError, pl.exceptions.PanicException)) and not BROKEN.search(str(error)):
+            raise
+        raise StoreConnectionError(f"{what}: a table cannot be read: {one_line(error)}") from error
 
 
 def event_time(scan: Scan) -> nw.Expr:

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import Scan
+from metaxy.store.reading import readable
 from metaxy.store.repeats import without_repeats
 from metaxy.store.request import UpdateRequest
 from metaxy.store.scope import Scope
@@ -98,7 +100,8 @@ class Resolution:
             MetadataSchemaError: if an ID or a version that is needed is NULL.
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
         """
-        changes = self.engine.changes(self.recipe, self.inputs, self.current)
+        with self._readable():
+            changes = self.engine.changes(self.recipe, self.inputs, self.current)
         increment = self._split(changes)
         if self.tables:
             self.tables.refuse_where_nothing_counts(increment.counts["new"], changes.expected)
@@ -129,7 +132,8 @@ class Resolution:
             MetadataSchemaError: if an ID or a version that is needed is NULL.
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
         """
-        counts = self.engine.count(self.recipe, self.inputs, self.current)
+        with self._readable():
+            counts = self.engine.count(self.recipe, self.inputs, self.current)
         if counts.get(BROKEN):
             self.changes()  # says which and why
         tally = Tally(*(counts.get(status, 0) for status in (NEW, STALE, ORPHANED, COUNTS, STORED)))
@@ -148,6 +152,9 @@ class Resolution:
         schema = frame.collect_schema()
         scan = Scan(frame, schema, by_field=by_field_forms(schema))
         return ExpectedRows(self.engine, scan, self.recipe.repeats)
+
+    def _readable(self) -> AbstractContextManager[None]:
+        return readable(f"feature {self.recipe.feature}")
 
     # -- columns -------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
+from metaxy.storage.port import Scan
 from metaxy.store.information import count_lazy_rows
-from metaxy.store.reading import find
+from metaxy.store.reading import find, readable
 from metaxy.versioning.frames import collect_to_polars
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def feature_statistics(store: "MetadataStore", feature: CoercibleToFeatureKey) -
         scan = find(store, key, allow_fallback=False).scan
     except FeatureNotFoundError:
         return FeatureStatistics(feature_key=key)
+    with readable(f"feature {key}"):
+        return _counted(store, key, scan)
+
+
+def _counted(store: "MetadataStore", key: FeatureKey, scan: Scan) -> FeatureStatistics:
     deleted = nw.col(METAXY_DELETED_AT).count() if METAXY_DELETED_AT in scan.schema else nw.lit(0)
     counts = collect_to_polars(
         scan.frame.select(

@@ -1,7 +1,7 @@
 """Rows of features in Delta tables, one per feature below a root folder or bucket."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,13 @@ from metaxy.columns import (
 )
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, TableNotFoundError
+from metaxy.ext.delta.damage import COMMITS, DATA, LOG, refuse_empty_commits, refuse_short_data
 from metaxy.ext.delta.files import Place, as_files
 from metaxy.ext.delta.growth import fitting
 from metaxy.ext.delta.scan import OpenTable, scan_table
 from metaxy.ext.rooted import Rooted
 from metaxy.storage.casting import storable
+from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
 from metaxy.storage.nested_types import parts_of
 from metaxy.storage.port import HUGE, Append, Capabilities, Scan
@@ -72,15 +74,28 @@ class DeltaStorage(Rooted):
         """Return whether there is a Delta table."""
         self._check_reachable(key)
         with self._errors(key):
-            return DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
+            found = DeltaTable.is_deltatable(self.uri(key), self.storage_options or None)
+        if not found:
+            self._refuse_what_is_left(key)
+        return found
 
     def _check_reachable(self, key: FeatureKey) -> None:
         if self.is_local:
-            check_reachable(Path(self.uri(key), "_delta_log"))
+            check_reachable(Path(self.uri(key), LOG))
+
+    def _refuse_what_is_left(self, key: FeatureKey) -> None:
+        if self.is_local:
+            refuse_lost_log(Path(self.uri(key)), LOG, DATA)
+
+    def _open(self, key: FeatureKey) -> OpenTable:
+        table = OpenTable(self.uri(key), storage_options=self.storage_options or None)
+        if self.is_local:
+            refuse_empty_commits(Path(self.uri(key)))
+        return table
 
     def _table(self, key: FeatureKey) -> OpenTable:
         with self._errors(key):
-            return OpenTable(self.uri(key), storage_options=self.storage_options or None)
+            return self._open(key)
 
     @contextmanager
     def _errors(self, key: FeatureKey) -> Iterator[None]:
@@ -89,12 +104,16 @@ class DeltaStorage(Rooted):
                 yield
             except DeltaTableNotFoundError as error:
                 self._check_reachable(key)
+                self._refuse_what_is_left(key)
                 raise TableNotFoundError(f"there is no Delta table at {self._hide(self.uri(key))}") from error
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current state, lazily."""
         with self._errors(key):
-            frame = nw.from_native(scan_table(self._table(key)))
+            table = self._table(key)
+            if self.is_local:
+                refuse_short_data(table, Path(self.uri(key)))
+            frame = nw.from_native(scan_table(table))
             schema = frame.collect_schema()
             return Scan(frame, schema, by_field=by_field_forms(schema))
 
@@ -107,10 +126,14 @@ class DeltaStorage(Rooted):
 
     def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
         """Append to one table, which another writer may create or change in between."""
-        place = Place(self.uri(key), self.storage_options or None)
+        table = self._existing(key)
+        begins = table is None and self.is_local
+        with first_write(Path(self.uri(key)), COMMITS) if begins else nullcontext():
+            self._append_to(table, Place(self.uri(key), self.storage_options or None), rows)
+
+    def _append_to(self, table: OpenTable | None, place: Place, rows: pl.LazyFrame) -> None:
         options: dict[str, Any] = {"schema_mode": "merge", **self.write_options}
         partitions = options.pop("partition_by", None) or partition_columns(rows.collect_schema().names())
-        table = self._existing(place)
         if table is not None:
             table, rows = fitting(table, rows)
         files = None if self.write_options else as_files(rows, table, partitions)
@@ -121,10 +144,11 @@ class DeltaStorage(Rooted):
             options["partition_by"] = list(partitions)
         rows.sink_delta(place.uri, mode="append", storage_options=place.storage_options, delta_write_options=options)
 
-    def _existing(self, place: Place) -> OpenTable | None:
+    def _existing(self, key: FeatureKey) -> OpenTable | None:
         try:
-            return OpenTable(place.uri, storage_options=place.storage_options)
+            return self._open(key)
         except DeltaTableNotFoundError:
+            self._refuse_what_is_left(key)
             return None
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
@@ -150,19 +174,20 @@ class DeltaStorage(Rooted):
 
     def drop(self, key: FeatureKey) -> None:
         """Remove the table and its files."""
-        if not self.has_table(key):
-            return
+        folder = Path(self.uri(key))
+        self._check_reachable(key)
         with self._errors(key):
-            if self.is_local:
-                remove_folder(Path(self.uri(key)))
-            else:
-                self._remove_objects(key)
+            if not self.is_local:
+                if self.has_table(key):
+                    self._remove_objects(key)
+            elif (folder / LOG).is_dir() or lost_its_log(folder, DATA):
+                remove_folder(folder)
 
     def _remove_objects(self, key: FeatureKey) -> None:
         """Remove a table from an object store: its rows first, so that what a crash leaves is an empty table."""
         self._table(key).delete()
         files = DeltaFileSystemHandler(self.uri(key), self.storage_options or None)
-        files.delete_dir("_delta_log")
+        files.delete_dir(LOG)
         files.delete_dir("")
 
     def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes

@@ -21,6 +21,7 @@ from metaxy.errors import (
     StoreLockedError,
     StoreNotOpenError,
 )
+from metaxy.ext.duckdb.damage import refuse_short_file, seems_short
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
@@ -93,9 +94,12 @@ class DuckDBConnection:
         exists = self.is_remote or (not in_memory and _is_there(self.database))
         if not exists and not in_memory:
             _create(Path(self.database), self.config)
+        short = exists and not self.is_remote and seems_short(Path(self.database))
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
         self._threads = threading.local()
         try:
+            if short:
+                refuse_short_file(Path(self.database), self._connection)
             self._prepare(self._connection)
         except BaseException as error:
             self.close()

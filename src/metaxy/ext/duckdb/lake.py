@@ -19,8 +19,9 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
-from metaxy.ext.ducklake.config import DuckDBCatalogConfig
+from metaxy.ext.ducklake.config import DuckDBCatalogConfig, LocalStorageConfig, SQLiteCatalogConfig
 from metaxy.masking import hide_in
+from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.files import partition_columns
 from metaxy.storage.port import Append
 from metaxy.storage.retrying import retried
@@ -89,6 +90,7 @@ class LakeConnection(DuckDBConnection):
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Attach the lake; while another process creates its catalog, or has it locked, this fails."""
+        self._refuse_damage()
         known = self._attached(connection)
         self.lake.configure(connection)
         if known and self._lakes(connection)[self.lake.secret_name.lower()] not in known:
@@ -96,6 +98,16 @@ class LakeConnection(DuckDBConnection):
                 f"{self.place}: another DuckLake is attached to {self.database} as {self.lake.config.alias!r} in this "
                 "process; choose another `alias`"
             )
+
+    def _refuse_damage(self) -> None:
+        """Refuse a catalog on disk that is cut, or that is new beside the files of another one."""
+        catalog, files = self.lake.config.catalog, self.lake.config.storage
+        if not isinstance(catalog, (DuckDBCatalogConfig, SQLiteCatalogConfig)):
+            return
+        if isinstance(files, LocalStorageConfig):
+            refuse_lost_catalog(Path(catalog.uri), Path(files.path), "**/ducklake-*.parquet")
+        if isinstance(catalog, SQLiteCatalogConfig):
+            refuse_short_sqlite(Path(catalog.uri))
 
     def _attached(self, connection: duckdb.DuckDBPyConnection) -> set[str]:
         """Return which lakes may bear our alias in this database, by the path of its catalog; none if it is free."""

@@ -22,6 +22,7 @@ from pyiceberg.exceptions import (
     NotInstalledError,
     RESTError,
     TableAlreadyExistsError,
+    ValidationError,
     ValidationException,
 )
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
@@ -36,6 +37,7 @@ from metaxy.ext.iceberg.commits import sink_whole
 from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
 from metaxy.masking import Secrets, mask_path
 from metaxy.storage.casting import storable
+from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
 from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
@@ -53,7 +55,17 @@ CONFLICTS = (
     ValidationException,
     IntegrityError,
 )
-FAILURES: Failures = (OSError, SQLAlchemyError, ValueError, KeyError, RESTError, NotInstalledError, *CONFLICTS)
+BROKEN = (
+    ValidationError,
+    EOFError,
+    ValueError,
+    SystemError,
+    FileNotFoundError,
+)  # what PyIceberg makes of damaged files
+FAILURES: Failures = (
+    *(OSError, SQLAlchemyError, KeyError, RESTError, NotInstalledError),
+    *(pl.exceptions.ComputeError, *BROKEN, *CONFLICTS),
+)
 CLIENTS = {"glue": "botocore.exceptions:BotoCoreError,ClientError", "hive": "thrift.Thrift:TException"}
 TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",  # else each write leaves a file with the whole history
@@ -103,6 +115,8 @@ class IcebergStorage:
         database = self.own_database
         if database:
             check_reachable(database)
+            refuse_lost_catalog(database, database.parent, "*/*/metadata/*.metadata.json")
+            refuse_short_sqlite(database)
             if mode == "r" and not database.exists():
                 return
         with reported(self.warehouse, self.failures, self._hide):
@@ -234,7 +248,7 @@ class IcebergStorage:
         with self._errors(key, "cannot drop "):
             try:
                 retried(lambda: self._table(key).delete(AlwaysTrue()), _conflicts)
-            except FileNotFoundError:  # half deleted: what is left cannot be found
+            except BROKEN:  # half deleted: what is left cannot be found
                 self.catalog.drop_table(self.identifier(key))
             except (TableNotFoundError, NoSuchTableError, NoSuchNamespaceError):
                 return

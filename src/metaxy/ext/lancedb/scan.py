@@ -1,6 +1,7 @@
 """Reading tables of Lance: lazily, only the columns and, as far as Lance can tell, the rows that are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import lance
 import narwhals as nw
@@ -25,10 +26,17 @@ def readable_types(table: lance.LanceDataset) -> nw.Schema:
     return nw.from_native(pl.DataFrame(readable_schema(table).empty_table())).schema
 
 
-def scan_table(table: lance.LanceDataset, *, with_row_id: bool = False) -> pl.LazyFrame:
+def scan_table(
+    table: lance.LanceDataset, errors: Callable[[str], AbstractContextManager[None]], *, with_row_id: bool = False
+) -> pl.LazyFrame:
     """Return all rows of one version of a table, lazily.
 
     Columns out: those of the table, and ``_rowid`` if asked for.
+
+    Args:
+        table: the version of the table.
+        errors: reports what goes wrong at an address.
+        with_row_id: whether the numbers of rows are asked for.
     """
     stored = pl.DataFrame(readable_schema(table).empty_table()).schema
     schema = {shown_name(name): dtype for name, dtype in stored.items()}
@@ -45,11 +53,12 @@ def scan_table(table: lance.LanceDataset, *, with_row_id: bool = False) -> pl.La
             with_row_id=with_row_id,
             blob_handling="all_binary",
         )
-        for batch in read.to_batches():
-            found = pl.DataFrame(batch)
-            found = found.rename(dict(zip(found.columns, map(shown_name, found.columns), strict=True)))
-            found = found if condition is None else found.filter(condition)
-            yield found if columns is None else found.select(columns)
+        with errors(table.uri):
+            for batch in read.to_batches():
+                found = pl.DataFrame(batch)
+                found = found.rename(dict(zip(found.columns, map(shown_name, found.columns), strict=True)))
+                found = found if condition is None else found.filter(condition)
+                yield found if columns is None else found.select(columns)
 
     shown = {**schema, ROW_ID: pl.UInt64()} if with_row_id else schema
     return register_io_source(batches, schema=shown, is_pure=True)

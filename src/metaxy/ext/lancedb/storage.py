@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from metaxy.errors import TableNotFoundError
 from metaxy.ext.lancedb.names import shown_name, stored_name
 from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, readable_types, scan_table
 from metaxy.ext.rooted import Rooted
+from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.evolution import is_lossless, lossy
 from metaxy.storage.files import check_reachable, kept_for, remove_folder, reported
 from metaxy.storage.nested_types import grown
@@ -29,6 +30,7 @@ from metaxy.versioning.casting import recast
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
 
+LOG, DATA = "_versions", "data/*.lance"
 FAILURES = (OSError, ValueError, RuntimeError)
 NOT_FOUND = re.compile(r"Dataset at path .* was not found")
 # Lance has no class for these; each means that another writer came first, and that nothing was stored.
@@ -54,13 +56,15 @@ class LanceStorage(Rooted):
     def _find(self, key: FeatureKey) -> lance.LanceDataset | None:
         """Open the newest version of a table, None if there is no table."""
         if self.is_local:
-            check_reachable(Path(self.uri(key), "_versions"))
+            check_reachable(Path(self.uri(key), LOG))
         try:
             return lance.dataset(self.uri(key), storage_options=self.storage_options or None)
         except ValueError as error:
-            if NOT_FOUND.search(str(error)):
-                return None
-            raise
+            if not NOT_FOUND.search(str(error)):
+                raise
+            if self.is_local:
+                refuse_lost_log(Path(self.uri(key)), LOG, DATA)
+            return None
 
     def _table(self, key: FeatureKey) -> lance.LanceDataset:
         table = self._find(key)
@@ -76,7 +80,7 @@ class LanceStorage(Rooted):
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current version, lazily."""
         with self._errors(self.uri(key)):
-            frame = nw.from_native(scan_table(self._table(key)))
+            frame = nw.from_native(scan_table(self._table(key), self._errors))
         schema = frame.collect_schema()
         return Scan(frame, schema, by_field=by_field_forms(schema))
 
@@ -124,8 +128,9 @@ class LanceStorage(Rooted):
         `lance.write_dataset` would replace that one, with its rows, as it tries again by itself.
         """
         options = self.storage_options or None
-        first = write_fragments(rows, uri, mode="create", return_transaction=True, storage_options=options)
-        lance.LanceDataset.commit(uri, first, storage_options=options, max_retries=0)
+        with first_write(Path(uri), f"{LOG}/*") if self.is_local else nullcontext():
+            first = write_fragments(rows, uri, mode="create", return_transaction=True, storage_options=options)
+            lance.LanceDataset.commit(uri, first, storage_options=options, max_retries=0)
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
@@ -138,7 +143,7 @@ class LanceStorage(Rooted):
         if condition is None:
             table.delete("true")
             return
-        found = nw.from_native(scan_table(table, with_row_id=True)).filter(condition).select(ROW_ID)
+        found = nw.from_native(scan_table(table, self._errors, with_row_id=True)).filter(condition).select(ROW_ID)
         numbers = collect_to_polars(found)[ROW_ID]
         if len(numbers):
             # Without retries of Lance's own: these numbers are of the version that was read.
@@ -147,14 +152,19 @@ class LanceStorage(Rooted):
     def drop(self, key: FeatureKey) -> None:
         """Remove the table and its files."""
         with self._errors(self.uri(key)):
+            if self.is_local:
+                self._remove_folder(Path(self.uri(key)))
+                return
             table = self._find(key)
             if table is None:
                 return
-            if self.is_local:
-                remove_folder(Path(self.uri(key)))
-                return
             table.delete("true")  # so that what a crash leaves is an empty table
             lance.LanceDataset.drop(self.uri(key), storage_options=self.storage_options or None)
+
+    def _remove_folder(self, table: Path) -> None:
+        check_reachable(table / LOG)
+        if (table / LOG).is_dir() or lost_its_log(table, DATA):
+            remove_folder(table)
 
     def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:
         """Merge small files, bring an index of each ID up to date, and remove what was replaced long enough ago."""

@@ -17,6 +17,7 @@ from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
 from metaxy.masking import mask_address
+from metaxy.storage.damage import refuse_short_sqlite
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.storage.retrying import retried
@@ -63,6 +64,7 @@ class SQLiteConnection(IbisConnection):
         if self.file == ":memory:":
             return self._session(self.file, uri=False)
         path = Path(self.file)
+        refuse_short_sqlite(path)
         address = path.absolute().as_uri()
         if mode == "r" and path.exists():
             try:

@@ -1,0 +1,143 @@
+"""Files that were cut short, emptied or lost: found before anybody writes to what is left of a table."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from metaxy.errors import StoreConnectionError
+
+FIRST_WRITE = "_first_write"  # formats of tables take such names for no files of theirs
+RESTORE = "restore it from a copy"
+SQLITE = b"SQLite format 3\x00"
+
+
+def damaged(what: str) -> StoreConnectionError:
+    """Build the error for something that is damaged; it says what, and where."""
+    return StoreConnectionError(f"{what}; {RESTORE}")
+
+
+# -- tables that have lost what leads to their files -------------------------------------------------------------------
+
+
+@contextmanager
+def first_write(table: Path, log: str) -> Iterator[None]:
+    """Mark the folder of a table until its log begins, so that what a kill leaves is told from a log that got lost.
+
+    Args:
+        table: the folder.
+        log: a pattern of the files that lead to all others.
+    """
+    table.mkdir(parents=True, exist_ok=True)
+    mark = table / FIRST_WRITE
+    mark.touch()
+    try:
+        yield
+    finally:
+        if next(table.glob(log), None):
+            with suppress(OSError):
+                mark.unlink()
+
+
+def lost_its_log(table: Path, data: str) -> bool:
+    """Return whether a folder without a log has files of a table, which no first write left there.
+
+    Args:
+        table: the folder.
+        data: a pattern of the files that hold rows.
+    """
+    return next(table.glob(data), None) is not None and not (table / FIRST_WRITE).exists()
+
+
+def refuse_lost_log(table: Path, log: str, data: str) -> None:
+    """Refuse a folder whose files are of a table, which would begin anew without them.
+
+    Args:
+        table: the folder.
+        log: what leads to the files, for the message.
+        data: a pattern of the files that hold rows.
+
+    Raises:
+        StoreConnectionError: if it has files, and no log.
+    """
+    if lost_its_log(table, data):
+        raise StoreConnectionError(
+            f"{table} has files of a table, but no {log}; {RESTORE}, or drop the feature to begin anew"
+        )
+
+
+def refuse_lost_catalog(catalog: Path, folder: Path, data: str) -> None:
+    """Refuse to begin a new catalog beside the tables of one that got lost.
+
+    Args:
+        catalog: the file, which is made before any table is.
+        folder: where the tables are.
+        data: a pattern of files that only tables have.
+
+    Raises:
+        StoreConnectionError: if there are tables, and no catalog.
+    """
+    # Looked at twice, as somebody may just have begun both.
+    if _is_empty(catalog) and next(folder.glob(data), None) and _is_empty(catalog):
+        state = "empty" if catalog.exists() else "missing"
+        raise StoreConnectionError(
+            f"{catalog} is {state}, but {folder} has tables; {RESTORE}, or begin anew in another folder"
+        )
+
+
+def _is_empty(file: Path) -> bool:
+    """Return whether a database is missing, or has nothing in it; what is new may still be in the log of SQLite."""
+    return not _size(file) and not _size(Path(f"{file}-wal"))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+# -- files that are too short ------------------------------------------------------------------------------------------
+
+
+def refuse_short_files(folder: str, sizes: Mapping[str, int]) -> None:
+    """Refuse a table some of whose files do not have the sizes that they were written with.
+
+    Files that are gone are left to whoever needs them: those of old versions may be missed by nobody.
+
+    Args:
+        folder: where they are, with what separates it from their names.
+        sizes: the files, by names below the folder.
+
+    Raises:
+        StoreConnectionError: naming the first of them.
+    """
+    for name, size in sizes.items():
+        try:
+            found = os.stat(folder + name).st_size  # noqa: PTH116 - there may be thousands, and a path costs more
+        except FileNotFoundError:
+            continue
+        if found != size:
+            raise damaged(f"{folder}{name} has {found} bytes, but {size} were written")
+
+
+def refuse_short_sqlite(file: Path) -> None:
+    """Refuse a file of SQLite that ends before its last page, which SQLite takes for a page of zeros.
+
+    Raises:
+        StoreConnectionError: if it does.
+    """
+    if _size(Path(f"{file}-wal")):
+        return  # which has pages that the file does not have yet
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(100)
+            length = opened.seek(0, os.SEEK_END)
+    except OSError:  # there is none, or who opens it says more
+        return
+    if not header.startswith(SQLITE) or header[24:28] != header[92:96]:
+        return  # something else, or of a version that counts no pages
+    page = int.from_bytes(header[16:18], "big")
+    expected = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    if length < expected:
+        raise damaged(f"{file} ends after {length} of {expected} bytes")

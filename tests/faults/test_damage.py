@@ -1,0 +1,181 @@
+"""Files that are cut, empty or lost: every verb says so in one line, and nothing is written to what cannot be read."""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import narwhals as nw
+import pytest
+from tests.factory import define, rows, values
+from tests.stores import STORES
+
+from metaxy.errors import FeatureNotFoundError, MetadataStoreError
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.storage.damage import FIRST_WRITE
+from metaxy.store.store import MetadataStore
+
+
+def cut(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def shorten(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def scramble(file: Path) -> None:
+    file.write_bytes(b"?" * file.stat().st_size)
+
+
+def lose(place: Path) -> None:
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+
+
+Damage = Callable[[Path], None]
+LOG = "delta/video.delta/_delta_log"
+METADATA = "iceberg/metaxy/video/metadata"
+# What is done to the newest file of a pattern.
+DAMAGES: dict[str, list[tuple[str, Damage]]] = {
+    "delta": [
+        *(("delta/video.delta/*/*.parquet", how) for how in (cut, shorten, empty, scramble)),
+        *((f"{LOG}/*.json", how) for how in (cut, empty)),
+        (LOG, lose),
+    ],
+    "iceberg": [
+        *(("iceberg/metaxy/video/data/**/*.parquet", how) for how in (cut, empty)),
+        *((f"{METADATA}/*.metadata.json", how) for how in (cut, empty)),
+        *((f"{METADATA}/snap-*.avro", how) for how in (shorten, empty)),
+        *(("iceberg/catalog.db", how) for how in (shorten, empty, lose)),
+    ],
+    "lancedb": [
+        *(("lancedb/video.lance/data/*.lance", how) for how in (cut, empty, scramble)),
+        *(("lancedb/video.lance/_versions/*.manifest", how) for how in (cut, empty)),
+        ("lancedb/video.lance/_versions", lose),
+    ],
+    "duckdb": [("store.duckdb", how) for how in (cut, shorten, empty, scramble)],
+    "sqlite": [("store.sqlite", how) for how in (cut, shorten, scramble)],  # an empty file is an empty database
+    "ducklake": [
+        ("lake/main/video/**/*.parquet", cut),
+        *(("catalog.sqlite", how) for how in (shorten, empty, lose)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_one_line_and_what_is_left_is_not_touched(name: str, tmp_path: Path) -> None:
+    for number, (pattern, damage) in enumerate(DAMAGES[name]):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        fill(STORES[name](folder))
+        whole = contents(folder)
+        damage(max(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns))
+        left = contents(folder)
+        for verb in (read, update, write, delete):
+            with pytest.raises(MetadataStoreError) as caught:
+                verb(STORES[name](folder))
+            message = str(caught.value)
+            assert not isinstance(caught.value, FeatureNotFoundError), (pattern, verb)
+            assert len(message.splitlines()) == 1, message
+            assert 20 < len(message) < 1000
+            assert contents(folder).items() >= left.items(), (pattern, verb)
+        restore(folder, whole)
+        if ".avro" not in pattern:  # which Polars remembers, as nobody writes such a file twice
+            read(STORES[name](folder))
+
+
+def fill(store: MetadataStore) -> None:
+    with store.open("w"):
+        for start in (0, 500):
+            store.write("video", rows(id=range(start, start + 500), text=[f"{n}" * 9 for n in range(500)]))
+
+
+def read(store: MetadataStore) -> None:
+    with store:
+        assert len(values(store.read("video"))) == 1000
+
+
+def update(store: MetadataStore) -> None:
+    with store:
+        store.resolve_update("clip")
+
+
+def write(store: MetadataStore) -> None:
+    with store.open("w"):
+        store.write("video", rows(id=[-1], text=["late"]))
+
+
+def delete(store: MetadataStore) -> None:
+    with store.open("w"):
+        store.delete("video", nw.col("text") == "0" * 9)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Read all files but the locks and logs that databases make to be opened."""
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix not in (".wal", ".sqlite-wal")}
+
+
+def restore(folder: Path, whole: dict[Path, bytes]) -> None:
+    for path in contents(folder):
+        path.unlink()
+    for path, content in whole.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+HEADLESS = {
+    "delta": ("delta/video.delta", "_delta_log", "part-0.parquet"),
+    "lancedb": ("lancedb/video.lance", "_versions", "data/0.lance"),
+}
+
+
+@pytest.mark.parametrize("name", HEADLESS)
+def test_what_a_killed_first_write_leaves_is_no_damage(name: str, tmp_path: Path) -> None:
+    place, log, file = HEADLESS[name]
+    orphan = tmp_path / place / file
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"half of a file")
+    mark = tmp_path / place / FIRST_WRITE
+    with STORES[name](tmp_path).open("w") as store:
+        with pytest.raises(MetadataStoreError, match=f"no {log}; restore it"):
+            store.has_feature("video")
+        mark.touch()
+        assert not store.has_feature("video")
+        fill(store)
+        read(store)
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", HEADLESS)
+def test_a_table_without_its_log_can_be_dropped(name: str, tmp_path: Path) -> None:
+    place, log, _ = HEADLESS[name]
+    store = STORES[name](tmp_path)
+    fill(store)
+    lose(tmp_path / place / log)
+    with store.open("w"):
+        store.drop_feature_metadata("video")
+        assert not store.has_feature("video")
+        fill(store)
+        read(store)
+
+
+def test_a_file_that_duckdb_made_shorter_is_not_damaged(tmp_path: Path) -> None:
+    """It gives back what it no longer uses, and still counts it in the header of the file."""
+    define("large")
+    path = tmp_path / "store.duckdb"
+    make = partial(DuckDBMetadataStore, path, auto_create_tables=True)
+    fill(make())
+    with make().open("w") as store:
+        store.write("large", rows(id=range(100_000), text=[f"{n}" * 5 for n in range(100_000)]))
+    long = path.stat().st_size
+    with make().open("w") as store:
+        store.drop_feature_metadata("large")
+    assert path.stat().st_size < long
+    read(make())
+    fill(make(table_prefix="other_"))
+    read(make())
