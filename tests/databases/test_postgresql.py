@@ -84,6 +84,11 @@ def test_bytes_decide_the_order_of_text_in_every_locale() -> None:
         store.write("part", parts)
         native = values(store.resolve_update("whole").new, c.METAXY_PROVENANCE)
         assert native == values(store.resolve_update("whole", versioning_engine="polars").new, c.METAXY_PROVENANCE)
+        assert values(store.read("part", filters="n < 'a'"), "n") == ["B", "_"]
+        assert values(store.read("part", filters="lower(n) > 'a' AND upper(n) > '_'"), "n") == ["ä"]
+        store.connection.ibis.compiler.of_unicode = None  # as on a server before 18 that has no ICU
+        with pytest.raises(MetadataSchemaError, match="cannot lower text as other stores do"):
+            store.read("part", filters="lower(n) = 'a'").collect()
 
 
 def test_large_joins_are_hashed_even_without_statistics(database: Address) -> None:

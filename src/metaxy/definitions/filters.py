@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from metaxy.definitions import filter_tree as tree
 from metaxy.definitions.filter_syntax import COMPARE, parse_filter
+from metaxy.definitions.letters import in_all_cases
 from metaxy.errors import FilterParseError
 
 if TYPE_CHECKING:
@@ -223,12 +224,16 @@ def _is_like(text: "nw.Expr", pattern: str, ignore_case: bool) -> "nw.Expr":
             return text.str.contains(literal, literal=True)
         return text.str.ends_with(literal) if starts else text.str.starts_with(literal)
     wildcards = {"%": ".*", "_": "."}
-    regex = "".join(wildcards.get(wild) or _escaped(plain) for plain, wild in parts)
-    return text.str.contains(f"(?{'i' * ignore_case}s)^{regex}$")
+    regex = "".join(wildcards.get(wild) or _escaped(plain, ignore_case) for plain, wild in parts)
+    return text.str.contains(f"(?s)^{regex}$")
 
 
-def _escaped(character: str) -> str:
-    return f"\\{character}" if character in _SPECIAL else character
+def _escaped(character: str, ignore_case: bool) -> str:
+    """Write a character of a pattern; engines disagree about which letters differ by case only."""
+    if character in _SPECIAL:
+        return f"\\{character}"
+    letters = in_all_cases(character) if ignore_case else character
+    return f"[{letters}]" if len(letters) > 1 else letters
 
 
 class NarwhalsFilter(BaseModel):

@@ -66,8 +66,20 @@ WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('ALIA
 ORDER BY position"""
 
 
+# Ibis counts the bytes of texts and knows the case of ASCII only, and takes days as those of 1970 to 2149.
+FUNCTIONS = {
+    ops.Date: "toDate32",
+    ops.Lowercase: "lowerUTF8",
+    ops.Reverse: "reverseUTF8",
+    ops.StrRight: "rightUTF8",
+    ops.StringLength: "lengthUTF8",
+    ops.Uppercase: "upperUTF8",
+}
+
+
 class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has no types
     __slots__ = ()
+    SIMPLE_OPS = FUNCTIONS
 
     def to_sqlglot(self, expr: Any, **options: Any) -> Any:
         """Escape what names may hold; the generator only looks after their quotes."""
@@ -76,7 +88,14 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
             name.set("this", name.this.replace("\\", "\\\\"))
         return query
 
-    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
+    def visit_Substring(self, _: Any, *, arg: Any, start: Any, length: Any) -> Any:  # noqa: N802 - as Ibis calls it
+        first = self.if_(start >= 0, start + 1, start + 1 + self.f.lengthUTF8(arg))
+        return self.f.substringUTF8(arg, first, *([] if length is None else [length]))
+
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
+        return self.f.toDate32(arg) if to.is_date() else super().visit_Cast(op, arg=arg, to=to)
+
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
         if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
             return self.f[SUBSECONDS[dtype.unit.short]](value)
         if dtype.is_date():  # Ibis writes one of 1970 to 2149

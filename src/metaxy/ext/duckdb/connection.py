@@ -25,7 +25,7 @@ from metaxy.ext.duckdb.damage import refuse_short_file, seems_short
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
-from metaxy.ext.duckdb.functions import add_hash_functions
+from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
 from metaxy.ext.duckdb.times import with_microseconds
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
@@ -42,7 +42,7 @@ DEEP_ROWS = 50_000  # in smaller tables, planning takes longer than finding the 
 DEEP = 2.5  # rows to a sample; what DuckDB takes for distinct is often too little by half
 ROWS = re.compile(r'"Estimated Cardinality": "~?(\d+)')
 UNIQUE = re.compile(r"\[Approx Unique: (\d+)\]")
-SESSION = ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false")  # of each cursor
+SESSION = ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false", *CASE_MACROS)  # of each cursor
 
 
 class DuckDBConnection:
@@ -139,11 +139,11 @@ class DuckDBConnection:
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         correct_narwhals()
+        add_functions(connection)
         for statement in SESSION:
             connection.execute(statement)
         for extension in self.extensions:
             load(connection, extension)
-        add_hash_functions(connection)
         connection.create_function(self._marker, _here, [], "VARCHAR")
 
     def close(self) -> None:

@@ -1,4 +1,8 @@
-"""Hash functions that DuckDB lacks, as vectorised Arrow functions: no extension, no download."""
+"""Functions that DuckDB lacks, as vectorised Arrow functions: no extension, no download.
+
+They are hash functions, and the case of letters: DuckDB turns one letter into one, so that ``ß`` and others would not
+become what they become elsewhere.
+"""
 
 from contextlib import suppress
 from functools import cache
@@ -19,26 +23,42 @@ def function_name(algorithm: HashAlgorithm) -> str:
     return f"mx_{algorithm.value}"
 
 
-def add_hash_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register the added algorithms; all connections of this process to the same database see them."""
-    for algorithm in ADDED:
-        compute = _hasher(algorithm)
+CASES = {"lower": "to_lowercase", "upper": "to_uppercase"}  # names of DuckDB's functions and of Polars'
+# Put before those of DuckDB; only texts that are not ASCII need ours. Each cursor has macros of its own.
+CASE_MACROS = tuple(
+    f"CREATE OR REPLACE TEMP MACRO {name}(x) AS"
+    f" CASE WHEN strlen(x) = length(x) THEN system.main.{name}(x) ELSE mx_{name}(x) END"
+    for name in CASES
+)
+
+
+def add_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Register the functions; all connections of this process to the same database see them."""
+    functions = {function_name(algorithm): _hasher(algorithm) for algorithm in ADDED}
+    functions |= {f"mx_{name}": _cased(method) for name, method in CASES.items()}
+    for name, compute in functions.items():
         with suppress(duckdb.CatalogException):  # another store of this process was first
             connection.create_function(
-                function_name(algorithm), compute, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW, side_effects=False
+                name, compute, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW, side_effects=False
             )
 
 
 @cache  # only the connection that registers a function keeps it alive, but others of the process use it, too
 def _hasher(algorithm: HashAlgorithm) -> Any:
+    namespace, function = HASHES[algorithm]
+    return _of_texts(getattr(getattr(pl.col("text"), namespace), function)().cast(pl.String))
+
+
+@cache
+def _cased(method: str) -> Any:
+    return _of_texts(getattr(pl.col("text").str, method)())
+
+
+def _of_texts(value: pl.Expr) -> Any:
     import pyarrow as pa
 
-    namespace, function = HASHES[algorithm]
-    text = pl.col("text")
-    digest = getattr(getattr(text, namespace), function)().cast(pl.String)
-
     def compute(texts: Any) -> Any:
-        hashed = pl.DataFrame({"text": pl.Series(texts)}).select(digest).to_series()
-        return hashed.to_arrow().cast(pa.string())
+        found = pl.DataFrame({"text": pl.Series(texts)}).select(value).to_series()
+        return found.to_arrow().cast(pa.string())
 
     return compute

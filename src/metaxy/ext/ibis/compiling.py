@@ -30,7 +30,8 @@ def _taught(kind: Any) -> type:
         raw = sge.Subquery(this=sge.Var(this=query), alias=sge.TableAlias(this=sg.to_identifier("mx_query")))
         return sg.select(sge.Star()).from_(raw).subquery(copy=False)
 
-    more = {"visit_SQLQueryResult": visit_query, "visit_Listed": visit_listed}
+    # Ibis gives each new class the methods that the first two name, and would put them before those of ours.
+    more = {"SIMPLE_OPS": {}, "UNSUPPORTED_OPS": (), "visit_SQLQueryResult": visit_query, "visit_Listed": visit_listed}
     return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), **more})
 
 

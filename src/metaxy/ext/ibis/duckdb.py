@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 import narwhals as nw
 from ibis.common.exceptions import IbisError
 
 from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.any import AnyConnection
 from metaxy.hashing import HashAlgorithm
-from metaxy.storage.port import Capabilities
+from metaxy.storage.port import AccessMode, Capabilities
 
 NATIVE = {HashAlgorithm.MD5, HashAlgorithm.SHA256}
 
@@ -27,6 +29,14 @@ class IbisDuckDBConnection(AnyConnection):
     def __init__(self, address: Address) -> None:
         hashes = {algorithm: text for algorithm, text in DUCKDB.hashes.items() if algorithm in NATIVE}
         super().__init__(address, replace(DUCKDB, hashes=hashes, row_id=None))
+
+    def connect(self, mode: AccessMode) -> Any:
+        """Connect with Ibis, and add functions of ours."""
+        backend = super().connect(mode)
+        add_functions(backend.con)
+        for macro in CASE_MACROS:
+            backend.con.execute(macro)
+        return backend
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,9 +1,10 @@
-"""What Ibis is taught about PostgreSQL."""
+"""What Ibis is taught about PostgreSQL: texts do not depend on the locale of the database."""
 
 from typing import Any
 
 import ibis.backends.sql.compilers as compilers
 import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
 import ibis.expr.schema as sch
 import sqlglot.expressions as sge
 from ibis.backends.postgres import Backend
@@ -13,11 +14,40 @@ from metaxy.ext.ibis.compiling import narwhals_types
 from metaxy.ext.ibis.fetching import Fetching
 from metaxy.ext.postgresql.columns import sql_type
 
+BY_BYTES = "C"
+# Those that know the case of all letters: of servers from version 18 on, and of those that were built with ICU.
+OF_UNICODE = ("pg_unicode_fast", "und-x-icu")
+ORDERING = (ops.Between, ops.Greater, ops.GreaterEqual, ops.Greatest, ops.Least, ops.Less, ops.LessEqual)
+
 
 class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no types
-    __slots__ = ()
+    __slots__ = ("of_unicode",)
 
-    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802 - as Ibis calls it
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_unicode: str | None = None  # one of OF_UNICODE, which the server must have
+
+    def visit_node(self, op: Any, **kwargs: Any) -> Any:
+        """Write an operation; text is ordered by bytes."""
+        if isinstance(op, ORDERING):
+            kwargs = {name: _by_bytes(getattr(op, name), written) for name, written in kwargs.items()}
+        return super().visit_node(op, **kwargs)
+
+    def visit_Lowercase(self, op: Any, *, arg: Any) -> Any:  # noqa: N802, ARG002 - as Ibis calls it
+        return self._cased("lower", arg)
+
+    def visit_Uppercase(self, op: Any, *, arg: Any) -> Any:  # noqa: N802, ARG002
+        return self._cased("upper", arg)
+
+    def _cased(self, function: str, text: Any) -> Any:
+        if self.of_unicode is None:
+            raise MetadataSchemaError(
+                f"this server cannot {function} text as other stores do, as it has none of the collations "
+                f"{', '.join(OF_UNICODE)}; use PostgreSQL 18, or one built with ICU"
+            )
+        return _collated(self.f[function](_collated(text, self.of_unicode)), BY_BYTES)
+
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
         if op.arg.dtype.is_boolean() and to.is_integer():
             arg = self.cast(arg, dt.int32)  # the only integers that it casts truth to
         return super().visit_Cast(op, arg=arg, to=to)
@@ -46,3 +76,13 @@ class PostgreSQLBackend(Fetching, Backend):  # type: ignore[misc] # Ibis has no 
     """The Ibis backend of a store."""
 
     compiler = _Compiler()
+
+
+def _by_bytes(given: Any, written: Any) -> Any:
+    if isinstance(given, tuple):
+        return tuple(_by_bytes(*pair) for pair in zip(given, written, strict=True))
+    return _collated(written, BY_BYTES) if given.dtype.is_string() else written
+
+
+def _collated(text: Any, collation: str) -> Any:
+    return sge.paren(sge.Collate(this=text, expression=sge.to_identifier(collation, quoted=True)))

@@ -18,7 +18,7 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
 from metaxy.ext.ibis.notation import written_type
 from metaxy.ext.postgresql.columns import HOLDS, JSON_TYPES, is_text, narwhals_type, sql_type
-from metaxy.ext.postgresql.compiler import PostgreSQLBackend
+from metaxy.ext.postgresql.compiler import OF_UNICODE, PostgreSQLBackend
 from metaxy.ext.postgresql.copying import arrow, incoming, outgoing
 from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
@@ -27,6 +27,8 @@ from metaxy.versioning.database import TypesOf
 
 COPY_ROWS = 10_000
 STOP_SECONDS = 5.0
+SURROUNDINGS = """SELECT current_schemas(false), ARRAY(SELECT collname::text FROM pg_collation
+WHERE collname = ANY(%s) AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding())))"""
 CATALOG = """SELECT attname, format_type(atttypid, atttypmod),
     CASE WHEN atttypid IN ('json'::regtype, 'jsonb'::regtype) THEN col_description(attrelid, attnum) END
 FROM pg_attribute
@@ -49,6 +51,7 @@ class PostgreSQLConnection(IbisConnection):
         self.nested_as_json = nested_as_json
         self.address = address
         self.statement_timeout = statement_timeout
+        self._collations: list[str] = []
 
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - what is read may need a temporary table
         """Connect, and settle what must not depend on the server's configuration."""
@@ -60,13 +63,18 @@ class PostgreSQLConnection(IbisConnection):
         try:
             for setting in self._settings(schema):
                 session.execute(setting)
-            [[schemas]] = session.execute("SELECT current_schemas(false)").fetchall()
+            [[schemas, self._collations]] = session.execute(SURROUNDINGS, [list(OF_UNICODE)]).fetchall()
             self.schema = schema or (schemas[0] if len(schemas) == 1 else None)
             backend = PostgreSQLBackend.from_connection(session)
         except BaseException:
             session.close()
             raise
         return backend
+
+    def open(self, mode: AccessMode) -> None:
+        """Connect, and remember which collation knows the case of all letters."""
+        super().open(mode)
+        self.ibis.compiler.of_unicode = next((name for name in OF_UNICODE if name in self._collations), None)
 
     def _settings(self, schema: str | None) -> Iterator[str]:
         yield "SET TimeZone = 'UTC'"

@@ -1,6 +1,10 @@
-"""Types and values of columns: times are microseconds, dates text, lists and structs JSON."""
+"""Types and values of columns: times are microseconds, dates text, lists and structs JSON.
 
-from collections.abc import Sequence
+SQLite keeps NaN as NULL and no integers of more than 63 bits, so both are refused; and a query calls a column `true` or
+`false` by another name, so there is none of these names.
+"""
+
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -45,6 +49,8 @@ AFFINITIES: dict[str, nw.dtypes.DType] = {
     "NUM": nw.Float64(),
     "DEC": nw.Float64(),
 }
+LARGEST = 2**63 - 1
+NAN = "nan"  # what NaN is in a query: as text it is greater than each number, as elsewhere
 NESTED = "JSON "  # before the type of a list or struct
 
 
@@ -74,7 +80,6 @@ def sql_type(dtype: nw.dtypes.DType) -> str:
 
 def read(name: str, dtype: Any, values: Sequence[Any]) -> pl.Series:
     """Turn the values of a column into what it is."""
-    wanted = nw.Schema({name: dtype}).to_polars()[name] if not isinstance(dtype, nw.Unknown) else pl.String()
     if isinstance(dtype, nw.Datetime):
         return pl.Series(name, values, pl.Int64).cast(pl.Datetime("us")).dt.replace_time_zone(dtype.time_zone)
     if isinstance(dtype, nw.Date):
@@ -83,6 +88,9 @@ def read(name: str, dtype: Any, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, values, pl.Int64).cast(pl.Boolean)
     if dtype.is_nested():
         return from_json(pl.Series(name, values, pl.String), dtype)
+    wanted = nw.Schema({name: dtype}).to_polars()[name] if not isinstance(dtype, nw.Unknown) else pl.String()
+    if dtype.is_float() and NAN in values:  # computed by the query
+        values = [float(value) if value == NAN else value for value in values]
     return pl.Series(name, values, wanted)
 
 
@@ -96,3 +104,33 @@ def written(column: pl.Series) -> Any:
     if column.dtype.is_nested():
         return column.to_frame().select(to_json(pl.col(column.name), column.dtype)).to_series().to_list()
     return column.to_list()
+
+
+def refuse_lost_values(frame: pl.DataFrame) -> None:
+    """Refuse numbers that SQLite would change.
+
+    Raises:
+        MetadataSchemaError: naming the first column that has one.
+    """
+    for column in frame.select(pl.col(pl.UInt64)):
+        largest = column.max()
+        if isinstance(largest, int) and largest > LARGEST:
+            raise MetadataSchemaError(
+                f"column {column.name!r} holds {largest}, but integers of SQLite end at {LARGEST}; cast it to text"
+            )
+    for column in frame.select(pl.col(pl.Float32, pl.Float64)):
+        if column.is_nan().any():
+            raise MetadataSchemaError(
+                f"column {column.name!r} holds NaN, which SQLite would keep as NULL; fill it with a number or with NULL"
+            )
+
+
+def refuse_lost_names(columns: Iterable[str]) -> None:
+    """Refuse names that a query of SQLite would forget.
+
+    Raises:
+        MetadataSchemaError: naming the first column of such a name.
+    """
+    for column in columns:
+        if column.lower() in ("true", "false"):
+            raise MetadataSchemaError(f"column {column!r}: queries of SQLite take this name for a value; rename it")

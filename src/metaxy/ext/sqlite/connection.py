@@ -1,7 +1,7 @@
 """One SQLite file: opened, asked and written to."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,17 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from metaxy.errors import MetadataSchemaError, MetadataStoreError, StoreConnectionError, StoreLockedError
+from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
-from metaxy.ext.sqlite.columns import narwhals_type, read, sql_type, written
+from metaxy.ext.sqlite.columns import (
+    narwhals_type,
+    read,
+    refuse_lost_names,
+    refuse_lost_values,
+    sql_type,
+    written,
+)
 from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
@@ -26,7 +33,6 @@ from metaxy.versioning.database import TypesOf
 OLDEST = (3, 39, 0)  # the first with FULL JOIN
 WAL_ATTEMPTS = 10
 STEPS = 1000  # of SQLite between two looks for Ctrl-C
-LARGEST = 2**63 - 1
 
 
 class SQLiteConnection(IbisConnection):
@@ -149,20 +155,12 @@ class SQLiteConnection(IbisConnection):
 
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:  # noqa: ARG002 - SQLite takes any
         """Add rows with one prepared statement."""
-        self._refuse_large_integers(frame)
+        refuse_lost_values(frame)
         values = [written(frame[name]) for name in frame.columns]
         places = ", ".join("?" * len(values))
         statement = f"INSERT INTO {SQLITE.quote(table)} ({SQLITE.names(frame.columns)}) VALUES ({places})"
         with self.lock, self.complaining():
             self.session.executemany(statement, zip(*values, strict=True))
-
-    def _refuse_large_integers(self, frame: pl.DataFrame) -> None:
-        for column in frame.select(pl.col(pl.UInt64)):
-            largest = column.max()
-            if isinstance(largest, int) and largest > LARGEST:
-                raise MetadataSchemaError(
-                    f"column {column.name!r} holds {largest}, but integers of SQLite end at {LARGEST}; cast it to text"
-                )
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
@@ -170,6 +168,18 @@ class SQLiteConnection(IbisConnection):
             rows = self.session.execute("SELECT name, type FROM pragma_table_info(?)", [name]).fetchall()
         types = dict(rows)
         return Table(types, nw.Schema({c: narwhals_type(kind) for c, kind in types.items()})) if types else None
+
+    def create(
+        self, name: str, types: Mapping[str, str], *, order: Sequence[str] = (), temporary: bool = False
+    ) -> None:
+        """Create a table."""
+        refuse_lost_names(types)
+        super().create(name, types, order=order, temporary=temporary)
+
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        """Add a column to a table."""
+        refuse_lost_names([column])
+        super().add_column(table, column, kind)
 
     def sql_type(self, dtype: nw.dtypes.DType) -> str:
         """Write the type of a new column."""

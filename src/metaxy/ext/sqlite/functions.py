@@ -1,42 +1,71 @@
-"""Functions that SQLite lacks, in Python: hashes, aggregation in an order, times as text."""
+"""Functions that SQLite lacks, or has for ASCII only, in Python: hashes, texts, times, aggregation in an order."""
 
 import hashlib
 import sqlite3
-from collections.abc import Callable
-from datetime import timedelta, timezone
+from base64 import b64decode
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
 
+from metaxy.ext.sqlite.columns import NAN
 from metaxy.ext.sqlite.dialect import HASHLIB
+from metaxy.ext.sqlite.times import moment_of_text, part, text_of_moment, truncated, written
 from metaxy.hashing import HashAlgorithm
-from metaxy.versioning.dialect import EPOCH
 from metaxy.versioning.polars import HASHES
+
+# What Polars takes for white space; Python takes some control characters, too.
+WHITE_SPACE = "".join(map(chr, (*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)))
+WHITE_SPACE += "\u202f\u205f\u3000"
+
+# With as many arguments as the number says, none of which is NULL: then the answer is NULL, too.
+FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
+    "mx_length": (1, len),
+    "mx_lower": (1, str.lower),
+    "mx_upper": (1, str.upper),
+    "mx_strip": (1, lambda text: text.strip(WHITE_SPACE)),
+    "mx_strip_start": (1, lambda text: text.lstrip(WHITE_SPACE)),
+    "mx_strip_end": (1, lambda text: text.rstrip(WHITE_SPACE)),
+    "mx_starts_with": (2, str.startswith),
+    "mx_ends_with": (2, str.endswith),
+    "mx_matches": (2, lambda text, pattern: _one(text).str.contains(pattern)[0]),
+    "mx_replaced": (3, lambda text, pattern, new: _one(text).str.replace_all(pattern, new)[0]),
+    "mx_bytes": (1, b64decode),
+    "mx_real": (1, lambda number: NAN if number == "NaN" else float(number)),
+    "mx_moment": (1, moment_of_text),
+    "mx_moment_text": (1, text_of_moment),
+    "mx_moment_part": (2, part),
+    "mx_moment_written": (2, written),
+    "mx_moment_truncated": (2, truncated),
+}
 
 
 def add_functions(session: sqlite3.Connection) -> None:
     """Give a session the functions that statements of ours use."""
-    functions: dict[str, Callable[[Any], Any]] = {
-        **{f"mx_{algorithm.value}": _hasher(algorithm) for algorithm in (*HASHLIB, *HASHES)},
-        "mx_time_text": _time_text,
-        "mx_micros": _micros_of_text,
-    }
-    for name, function in functions.items():
-        session.create_function(name, 1, function, deterministic=True)
+    for algorithm in (*HASHLIB, *HASHES):
+        session.create_function(f"mx_{algorithm.value}", 1, _hasher(algorithm), deterministic=True)
+    for name, (arguments, function) in FUNCTIONS.items():
+        session.create_function(name, arguments, _unless_null(function), deterministic=True)
     joining: Any = _OrderedJoin
     session.create_aggregate("mx_ordered_join", -1, joining)
+
+
+def _one(text: str) -> pl.Series:
+    return pl.Series("", (text,), pl.String)
+
+
+def _unless_null(function: Callable[..., Any]) -> Callable[..., Any]:
+    def compute(*values: Any) -> Any:
+        return None if None in values else function(*values)
+
+    return compute
 
 
 def _hasher(algorithm: HashAlgorithm) -> Callable[[str | None], str | None]:
     """Return a function for one text. Only md5 and sha256 are fast for single texts."""
     if algorithm in HASHLIB:
-
-        def digest(text: str | None) -> str | None:
-            return (
-                None if text is None else hashlib.new(algorithm.value, text.encode(), usedforsecurity=False).hexdigest()
-            )
-
-        return digest
+        digest = getattr(hashlib, algorithm.value)  # `hashlib.new` takes twice as long
+        return lambda text: None if text is None else digest(text.encode(), usedforsecurity=False).hexdigest()
     namespace, function = HASHES[algorithm]
     hashed = getattr(getattr(pl.col("text"), namespace), function)().cast(pl.String)
 
@@ -63,21 +92,3 @@ class _OrderedJoin:
     def finalize(self) -> str | None:
         """Return the text, None if no row has a value."""
         return self.glue.join(value for _, value in sorted(self.values)) if self.values else None
-
-
-def micros(moment: Any) -> int:
-    """Return a time as microseconds since 1970."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return int((aware - EPOCH) // timedelta(microseconds=1))
-
-
-def _time_text(moment: int | None) -> str | None:
-    return (
-        None if moment is None else pl.Series([moment]).cast(pl.Datetime("us")).dt.to_string("%Y-%m-%d %H:%M:%S%.6f")[0]
-    )
-
-
-def _micros_of_text(text: Any) -> int | None:
-    if text is None:
-        return None
-    return micros(pl.Series([str(text)]).str.to_datetime(time_unit="us")[0])
