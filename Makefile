@@ -65,7 +65,8 @@ peers: .venv/.dev  ## Measure the same work with DataChain and Pixeltable
 budgets: .venv/.dev  ## Measure the CPU time of import, help and versions against their limits
 	$(RUN) python benchmarks/budgets.py
 
-# One file marks each state of .venv; a changed lock file makes all of them old. --inexact keeps what others installed.
+# One file marks each state of .venv; a changed lock file makes all of them old. --inexact keeps what others installed;
+# what is for development has everything.
 
 .venv/.demo: pyproject.toml uv.lock | $(UV_INSTALLED)
 	$(UV) sync --frozen --inexact --no-default-groups --extra demo
@@ -81,7 +82,7 @@ budgets: .venv/.dev  ## Measure the CPU time of import, help and versions agains
 
 .venv/.dev: pyproject.toml uv.lock | $(UV_INSTALLED)
 	$(UV) sync --frozen --all-groups --all-extras --compile-bytecode
-	@touch $@
+	@touch .venv/.demo .venv/.test .venv/.docs $@
 
 .venv-tools/.installed:
 	$(PYTHON) -m venv .venv-tools

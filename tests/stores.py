@@ -33,7 +33,8 @@ def ducklake_store(folder: Path, **options: Any) -> MetadataStore:
         "catalog": {"type": "sqlite", "uri": str(folder / "catalog.sqlite")},
         "storage": {"type": "local", "path": str(folder / "lake")},
     }
-    return DuckDBMetadataStore(":memory:", ducklake=lake, **{"auto_create_tables": True, **options})
+    config = {"threads": "1"}  # few rows: threads only cost
+    return DuckDBMetadataStore(":memory:", ducklake=lake, **{"auto_create_tables": True, "config": config, **options})
 
 
 def delta_store(folder: Path, **options: Any) -> MetadataStore:

@@ -94,23 +94,26 @@ def test_fields_whose_names_begin_alike_are_told_apart(store: MetadataStore) -> 
     assert ids(store.resolve_update("clip")) == ([], ["a"], [])
 
 
-@pytest.mark.parametrize(
-    "day",
-    [date(1, 1, 1), date(1899, 12, 31), date(1900, 1, 1), date(1969, 12, 31), date(2299, 12, 31), date(9999, 12, 31)],
-)
-def test_dates_are_kept_or_refused(store: MetadataStore, day: date) -> None:
+DAYS = [
+    *(date(1, 1, 1), date(1899, 12, 31), date(1900, 1, 1), date(1969, 12, 31)),
+    *(date(2299, 12, 31), date(9999, 12, 31)),
+]
+
+
+def test_dates_are_kept_or_refused(store: MetadataStore) -> None:
     define("video", ids=["day"])
     store.write("video", rows(day=[date(2024, 2, 29)]))
-    message = ""
-    try:
-        store.write("video", rows(day=[day]))
-    except MetadataStoreError as error:
-        message = str(error)
-    assert not message or str(day) in message
-    expected = [] if message else [day]
-    assert values(store.read("video", filters=[nw.col("day") == day]), "day") == expected
-    store.delete("video", nw.col("day") == day)
-    assert values(store.read("video"), "day") == [date(2024, 2, 29)]
+    for day in DAYS:
+        message = ""
+        try:
+            store.write("video", rows(day=[day]))
+        except MetadataStoreError as error:
+            message = str(error)
+        assert not message or str(day) in message
+        expected = [] if message else [day]
+        assert values(store.read("video", filters=[nw.col("day") == day]), "day") == expected
+        store.delete("video", nw.col("day") == day)
+        assert values(store.read("video"), "day") == [date(2024, 2, 29)]
 
 
 # Of tables, of their columns, and of steps in our statements, and in those that Ibis writes.

@@ -150,13 +150,13 @@ def test_unknown_columns_are_refused_with_a_near_match(store: MetadataStore) -> 
         store.read("video", columns=["hieght"])
 
 
-@pytest.mark.parametrize("filters", [[nw.col("hieght") == 1], [nw.col("id") == "a", nw.col("id") == nw.col("hieght")]])
-def test_filters_on_unknown_columns_are_refused_in_one_line(store: MetadataStore, filters: Any) -> None:
+def test_filters_on_unknown_columns_are_refused_in_one_line(store: MetadataStore) -> None:
     define("video")
     store.write("video", rows(id=["a"], height=[1]))
-    with pytest.raises(MetadataSchemaError, match="hieght") as caught:
-        store.read("video", filters=filters)
-    assert "\n" not in str(caught.value)
+    for filters in ([nw.col("hieght") == 1], [nw.col("id") == "a", nw.col("id") == nw.col("hieght")]):
+        with pytest.raises(MetadataSchemaError, match="hieght") as caught:
+            store.read("video", filters=filters)
+        assert "\n" not in str(caught.value)
 
 
 def test_system_columns_have_the_same_types_everywhere(store: MetadataStore) -> None:

@@ -40,19 +40,23 @@ COLUMNS = [
 VALUES = ["'; DROP TABLE video; --", '"', "\\", "\\'", "😀", "", " ", "NULL", "%", "a|b", "\n", "{}"]
 
 
-def test_db17_keys_that_are_words_of_sql(make: Make) -> None:
+def test_db17_keys_that_are_words_of_sql(make: Make, subtests: pytest.Subtests) -> None:
     with make().open("w") as store:
         for number, key in enumerate(KEYS):
-            child = f"child{number}"
-            define(key, fields=["from"])
-            define(child, FeatureDep(feature=key), fields=["where"])
-            store.write(key, rows({"from": "1"}, id=["a", "b"]))
-            store.write(child, store.resolve_update(child).new)
-            store.delete(key, nw.col("id") == "a")
-            assert values(store.read(key)) == ["b"]
-            assert values(store.resolve_update(child).orphaned) == ["a"]
-            store.delete(key, None, soft=False)
-            assert everything(store, key).is_empty()
+            with subtests.test(key):
+                check_key(store, key, f"child{number}")
+
+
+def check_key(store: MetadataStore, key: str, child: str) -> None:
+    define(key, fields=["from"])
+    define(child, FeatureDep(feature=key), fields=["where"])
+    store.write(key, rows({"from": "1"}, id=["a", "b"]))
+    store.write(child, store.resolve_update(child).new)
+    store.delete(key, nw.col("id") == "a")
+    assert values(store.read(key)) == ["b"]
+    assert values(store.resolve_update(child).orphaned) == ["a"]
+    store.delete(key, None, soft=False)
+    assert everything(store, key).is_empty()
 
 
 @pytest.mark.parametrize("key", REFUSED)
@@ -76,19 +80,23 @@ def test_columns_of_any_name(make: Make) -> None:
         assert values(store.read("video")) == ["b"]
 
 
-def test_id_columns_of_any_name(make: Make) -> None:
+def test_id_columns_of_any_name(make: Make, subtests: pytest.Subtests) -> None:
     with make().open("w") as store:
         for number, column in enumerate(COLUMNS):
-            odd, heir = f"odd{number}", f"heir{number}"
-            define(odd, ids=[column])
-            define(heir, odd, ids=[column])
-            store.write(odd, rows(**{column: VALUES}))
-            store.write(heir, store.resolve_update(heir).new)
-            assert values(store.read(heir), column) == sorted(VALUES, key=repr), column
-            assert not store.resolve_update(heir)
-            store.delete(odd, nw.col(column) == VALUES[0])
-            store.delete(odd, nw.col(column) == VALUES[1], soft=False)
-            assert values(store.read(odd), column) == sorted(VALUES[2:], key=repr), column
+            with subtests.test(column):
+                check_id_column(store, f"odd{number}", f"heir{number}", column)
+
+
+def check_id_column(store: MetadataStore, odd: str, heir: str, column: str) -> None:
+    define(odd, ids=[column])
+    define(heir, odd, ids=[column])
+    store.write(odd, rows(**{column: VALUES}))
+    store.write(heir, store.resolve_update(heir).new)
+    assert values(store.read(heir), column) == sorted(VALUES, key=repr)
+    assert not store.resolve_update(heir)
+    store.delete(odd, nw.col(column) == VALUES[0])
+    store.delete(odd, nw.col(column) == VALUES[1], soft=False)
+    assert values(store.read(odd), column) == sorted(VALUES[2:], key=repr)
 
 
 def test_values_in_filters_stay_values(make: Make) -> None:
