@@ -10,6 +10,8 @@ from metaxy.config import InvalidConfigError, MetaxyConfig, PluginConfig, StoreC
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import IncompleteStoreConfigWarning
+from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.ext.duckdb import DuckDBMetadataStore
 
 DELTA = "metaxy.ext.delta.DeltaMetadataStore"
 
@@ -137,9 +139,21 @@ def test_a_store_without_type_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "hunter2" not in str(seen[0].message)
 
 
+class Own(DeltaMetadataStore):
+    """A store of a user."""
+
+
 def test_a_class_stands_for_its_path() -> None:
-    given: Any = StoreConfig
-    assert StoreConfig(type=given).type == "metaxy.config.entries.StoreConfig"
+    """The one that the documentation shows, wherever the class is kept."""
+    stores: dict[Any, str] = {
+        DeltaMetadataStore: "metaxy.ext.delta.DeltaMetadataStore",
+        DuckDBMetadataStore: "metaxy.ext.duckdb.DuckDBMetadataStore",
+        StoreConfig: "metaxy.config.StoreConfig",
+        Own: f"{__name__}.Own",
+    }
+    for given, path in stores.items():
+        assert StoreConfig(type=given).type == path
+        assert StoreConfig(type=given).type_cls is given
 
 
 @pytest.mark.parametrize("project", ["a/b", "a__b", "", "a b", "é", "a\n"])

@@ -238,3 +238,11 @@ def test_a_failed_insert_keeps_its_cause_by_which_writers_try_again(tmp_path: Pa
         with pytest.raises(MetadataSchemaError, match=r"feature video: .*Duplicate key") as caught:
             store.write("video", rows(id=["a"]))
         assert isinstance(caught.value.__cause__, duckdb.Error)
+
+
+def test_attach_options_without_a_value_are_left_out(tmp_path: Path) -> None:
+    given = {"read_only": None, "encrypted": True, "data_inlining_row_limit": None}
+    [attach] = [
+        s for s in store_on({**on_duckdb(tmp_path), "attach_options": given}).preview_ducklake_sql() if "ATTACH" in s
+    ]
+    assert attach.endswith(' AS "ducklake" (DATA_INLINING_ROW_LIMIT 0, ENCRYPTED true)')

@@ -18,7 +18,7 @@ from tests.factory import define, everything, ids, rows, values
 from metaxy import columns as c
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError
+from metaxy.errors import InvalidConfigError, StoreNotOpenError
 from metaxy.ext.lancedb import LanceDBMetadataStore, LanceDBMetadataStoreConfig
 from metaxy.ext.lancedb.predicates import predicate_sql
 from metaxy.store.store import MetadataStore
@@ -254,3 +254,13 @@ def test_no_secret_is_shown() -> None:
     with store:
         assert store.get_store_info("video")["uri"] == "s3://place/features/video.lance"
     assert "c2VjcmV0" not in f"{store!r} {store.storage!r} {config!r}"
+
+
+def test_a_closed_store_has_no_connection(tmp_path: Path) -> None:
+    store = LanceDBMetadataStore(tmp_path)
+    with pytest.raises(StoreNotOpenError):
+        _ = store.conn
+    with store.open("w"):
+        assert store.conn.list_tables().tables == []
+    with pytest.raises(StoreNotOpenError):
+        _ = store.conn

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from importlib import metadata
@@ -14,6 +15,17 @@ from metaxy.errors import StoreImportError, did_you_mean
 from metaxy.masking import mask
 
 ENTRY_KEYS: Final = ("type", "config")
+
+
+def canonical_path(cls: type) -> str:
+    """Return the path by which a class is imported: from the package around its module, where that shows it.
+
+    >>> canonical_path(StoreConfig)
+    'metaxy.config.StoreConfig'
+    """
+    package = cls.__module__.rpartition(".")[0]
+    shown = getattr(sys.modules.get(package), cls.__qualname__, None)
+    return f"{package if shown is cls else cls.__module__}.{cls.__qualname__}"
 
 
 class StoreConfig(BaseModel):
@@ -42,7 +54,7 @@ class StoreConfig(BaseModel):
     @field_validator("type", mode="before")
     @classmethod
     def _path_of_class(cls, value: Any) -> Any:
-        return f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else value
+        return canonical_path(value) if isinstance(value, type) else value
 
     @property
     def type_cls(self) -> Any:

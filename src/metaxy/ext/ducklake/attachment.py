@@ -119,7 +119,7 @@ class DuckLakeAttachmentManager:
         """
         limit = self.config.data_inlining_row_limit or 0
         journal = {"META_JOURNAL_MODE": "WAL"} if isinstance(self.config.catalog, SQLiteCatalogConfig) else {}
-        given = {name.upper(): value for name, value in self.config.attach_options.items()}
+        given = {name.upper(): value for name, value in self.config.attach_options.items() if value is not None}
         return format_attach_options({"DATA_INLINING_ROW_LIMIT": limit, **journal, **given})
 
     def _motherduck(self, catalog: MotherDuckCatalogConfig) -> list[str]:

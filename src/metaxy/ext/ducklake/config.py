@@ -241,7 +241,9 @@ class DuckLakeConfig(_Part):
     catalog: Annotated[Catalog, Field(discriminator="type")] = Field(description="the database that knows the files")
     storage: Annotated[Storage, Field(discriminator="type")] | None = Field(default=None, description="the files")
     alias: Annotated[Name, BeforeValidator(_alias)] = Field(default=DEFAULT_ALIAS, description="name in DuckDB")
-    attach_options: dict[Name, Option] = Field(default_factory=dict, description="further options of ATTACH")
+    attach_options: dict[Name, Option | None] = Field(
+        default_factory=dict, description="further options of ATTACH; those without a value are left out"
+    )
     data_inlining_row_limit: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="writes of up to this many rows are kept in the catalog; none by default"
     )

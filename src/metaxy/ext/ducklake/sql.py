@@ -54,13 +54,14 @@ def build_secret_sql(secret_name: str, secret_type: str, parameters: Mapping[str
 
 
 def format_attach_options(options: Mapping[str, Any]) -> str:
-    """Write options of ATTACH, sorted; nothing if there are none.
+    """Write options of ATTACH, sorted, without those that are None; nothing if there are none.
 
     Raises:
         InvalidConfigError: if a name has other characters than letters, digits and underscores.
 
-    >>> format_attach_options({"data_inlining_row_limit": 0, "encrypted": True})
+    >>> format_attach_options({"data_inlining_row_limit": 0, "encrypted": True, "read_only": None})
     ' (DATA_INLINING_ROW_LIMIT 0, ENCRYPTED true)'
     """
-    given = sorted((_checked(name, "attach option").upper(), value) for name, value in options.items())
-    return f" ({', '.join(f'{name} {literal(value)}' for name, value in given)})" if given else ""
+    checked = {_checked(name, "attach option").upper(): value for name, value in options.items()}
+    given = [f"{name} {literal(value)}" for name, value in sorted(checked.items()) if value is not None]
+    return f" ({', '.join(given)})" if given else ""

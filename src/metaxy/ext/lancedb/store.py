@@ -70,7 +70,12 @@ class LanceDBMetadataStore(MetadataStore):
 
     @property
     def conn(self) -> "DBConnection":
-        """A new connection of LanceDB to the same tables, for what Metaxy does not do, such as vector search."""
+        """A new connection of LanceDB to the same tables, for what Metaxy does not do, such as vector search.
+
+        Raises:
+            StoreNotOpenError: while the store is closed.
+        """
+        self._session.require("r")
         import lancedb  # loads much that nothing else here needs
 
         storage: Any = self.storage
