@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -350,3 +352,44 @@ def test_the_engine_may_be_embedded(tmp_path: Path) -> None:
         f"{place}/one: {busy}",
         "['z']",
     ]
+
+
+# -- what the server computes ------------------------------------------------------------------------------------------
+
+NESTED = {
+    "counts": ("Map(String, Int64)", "map('a', 1, 'b', 9223372036854775807)", {"a": 1, "b": 2**63 - 1}),
+    "names": ("Map(Int64, String)", "map(-1, 'it''s \"x\"')", {-1: 'it\'s "x"'}),
+    "days": ("Map(Date, Decimal(10, 2))", "map(toDate('2026-01-01'), 1.5)", {date(2026, 1, 1): Decimal("1.50")}),
+    "sizes": ("Map(String, Float64)", "map('a', inf, 'b', 1e50)", {"a": float("inf"), "b": 1e50}),
+    "deep": ("Map(String, Map(String, UInt64))", "map('a', map('b', 18446744073709551615))", {"a": {"b": 2**64 - 1}}),
+    "tags": ("Array(Nullable(String))", "['it''s', '\"x\"', NULL]", ["it's", '"x"', None]),
+    "box": (
+        "Tuple(left Int64, `in side` Array(Date32))",
+        "(1, ['2026-01-01'])",
+        {"left": 1, "in side": [date(2026, 1, 1)]},
+    ),
+}
+
+
+def test_nested_columns_of_the_server_become_what_they_hold(database: Address) -> None:
+    define("video")
+    columns = ", ".join(f"{name} {kind}" for name, (kind, _, _) in NESTED.items())
+    given = ", ".join(value for _, value, _ in NESTED.values())
+    with store_in(database).open("w") as store:
+        store.connection.execute(f"CREATE TABLE source (id String, {columns}, p Map(String, String)) ENGINE = Memory")
+        store.connection.execute(f"INSERT INTO source SELECT 'a', {given}, map('default', '1')")
+        source = store.connection.ibis.table("source")
+        frame = source.rename({c.METAXY_PROVENANCE_BY_FIELD: "p"})
+        store.write("video", frame)
+        store.write("video", frame.mutate(id=frame["id"].upper()))  # this one meets a table
+        seen = collect_to_polars(store.read("video")).select(*NESTED).to_dicts()
+    assert seen == [{name: value for name, (_, _, value) in NESTED.items()}] * 2
+
+
+def test_a_query_that_fails_in_the_server_leaves_no_table(database: Address) -> None:
+    define("video")
+    with store_in(database).open("w") as store:
+        failing = "SELECT 'a' AS id, throwIf(1, 'out of luck') AS n, map('default', '1') AS metaxy_provenance_by_field"
+        assert "out of luck" in complaint(lambda: store.write("video", store.connection.ibis.sql(failing)))
+        assert not store.has_feature("video")
+    assert asked(database, "SELECT count() FROM system.tables WHERE database = currentDatabase()") == [(0,)]

@@ -1,7 +1,7 @@
 """One client of a ClickHouse server, or of the engine embedded in this process; versions are computed there."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,18 +21,22 @@ from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStore
 from metaxy.ext.clickhouse.dialect import CLICKHOUSE
 from metaxy.ext.clickhouse.types import (
     MOMENT,
+    TEXTS,
     fetched,
     incoming,
+    is_text,
     narwhals_type,
     note,
     outgoing,
     refuse_dates_beyond,
+    refuse_nulls,
     sql_type,
     text_of_time,
 )
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
 from metaxy.ext.ibis.fetching import Fetching
+from metaxy.ext.ibis.values import refuse_finer_times
 from metaxy.masking import hide_in
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
@@ -58,6 +62,13 @@ SETTINGS = {
     "async_insert": 0,
     "mutations_sync": 1,
     "lightweight_deletes_sync": 2,
+}
+# What JSON of values is such that nothing is lost.
+JSON_SETTINGS = {
+    "date_time_output_format": "'iso'",
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_decimals": 1,
+    "output_format_json_quote_denormals": 1,  # NaN and infinities
 }
 # What newer servers remember of the blocks that a condition left empty is wrong where `LIMIT 1 BY` stands behind it.
 MEMORY_OF_CONDITIONS = "use_query_condition_cache"
@@ -203,11 +214,18 @@ class ClickHouseConnection(IbisConnection):
             table = self.client.query_arrow(f"SELECT {columns} FROM ({query}) AS mx_q", use_strings=True)
         return fetched(table.rename_columns(list(wanted)), wanted)
 
+    def refuse_values(self, table: str, rows: pl.DataFrame, *, new: bool) -> None:
+        """Refuse dates and times that ClickHouse would change, and NULL for columns that cannot hold it."""
+        refuse_dates_beyond(rows)
+        refuse_finer_times(rows, "ClickHouse")
+        found = None if new else self.find(table)
+        if found is not None:
+            refuse_nulls(rows, found.sql_types)
+
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:
         """Add rows as Arrow, in one block: all of them are seen, or none."""
         if frame.is_empty():
             return
-        refuse_dates_beyond(frame, self.display)
         rows = incoming(frame, columns.sql_types).to_arrow()
         name = f"{self.qualified(table)} ({CLICKHOUSE.names(frame.columns)})"
         with self.lock, self.complaining():
@@ -215,13 +233,16 @@ class ClickHouseConnection(IbisConnection):
 
     def insert_query(self, table: str, columns: str, query: str) -> None:
         """Add the rows of a query, in one block."""
-        settings = ", ".join(f"{name} = {value}" for name, value in _one_block(1 << 40).items())
+        settings = ", ".join(f"{name} = {value}" for name, value in {**_one_block(1 << 40), **JSON_SETTINGS}.items())
         self.execute(f"INSERT INTO {self.qualified(table)} ({columns}) {query} SETTINGS {settings}")
 
-    def fitted(self, value: str, kind: str) -> str:
-        """Write a value of a query as it goes into a column of a table."""
+    def fitted(self, value: str, kind: str, dtype: nw.dtypes.DType) -> str:
+        """Write a value of a query, which is of a type here, as it goes into a column of a table."""
         if kind.startswith("Map(") and "Nullable(" not in kind:
             value = f"mapFilter((k, v) -> v IS NOT NULL, {value})"
+        if dtype.is_nested() and is_text(kind):  # the value is JSON as well, or an array, a tuple or a map
+            texts = ", ".join(map(CLICKHOUSE.literal, TEXTS))
+            value = f"if(toTypeName({value}) IN ({texts}), CAST({value} AS Nullable(String)), toJSONString({value}))"
         return f"CAST({value} AS {kind})"
 
     # -- tables --------------------------------------------------------------------------------------------------------
@@ -279,6 +300,11 @@ class ClickHouseConnection(IbisConnection):
         """Add a column, if another writer was not first."""
         self.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {CLICKHOUSE.quote(column)} {kind}")
 
+    def discard(self, name: str) -> None:
+        """Remove a new table, unless another writer has rows in it by now."""
+        with suppress(MetadataStoreError):  # servers before 23.12 cannot; what is left there is an empty table
+            self.execute(f"DROP TABLE IF EMPTY {self.qualified(name)}")
+
     def describe_columns(self, name: str, columns: Types) -> None:
         """Remember what new columns hold, where their types do not say so."""
         notes = {column: text for column, dtype in columns.items() if (text := note(dtype))}
@@ -292,7 +318,7 @@ class ClickHouseConnection(IbisConnection):
         Raises:
             MetadataSchemaError: if it is not one of our columns of JSON.
         """
-        if "String" not in kind or kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
+        if not is_text(kind):
             raise MetadataSchemaError(
                 f"{self.display}: column {column!r} is {kind}, to which Metaxy adds no members; run ALTER TABLE … "
                 "MODIFY COLUMN, or write a column of its own"

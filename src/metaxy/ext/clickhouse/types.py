@@ -27,6 +27,8 @@ NAMES = {nw.Boolean: "Bool", nw.Date: "Date32", nw.Enum: "String", nw.Categorica
 AS_TEXT = (nw.Map, nw.List, nw.Array, nw.Struct, nw.Binary, nw.Time)
 HOLDS = "metaxy: "
 TIME = "%H:%M:%S%.f"  # of times of the day as text, which is in the same order
+TEXTS = ("String", "Nullable(String)", "LowCardinality(String)", "LowCardinality(Nullable(String))")
+NEVER_NULL = ("String", "FixedString", "Int", "UInt", "Float", "Decimal", "Bool", "Date", "Enum", "UUID", "IPv")
 DATES = (date(1900, 1, 1), date(2299, 12, 31))
 _LOW_CARDINALITY = re.compile(r"LowCardinality\(([^()]*(?:\([^()]*\))?)\)")
 
@@ -105,7 +107,30 @@ def _fetched(column: Any, dtype: nw.dtypes.DType) -> Any:
     return column if column.type == wanted else column.cast(wanted)
 
 
-def refuse_dates_beyond(frame: pl.DataFrame, where: str) -> None:
+def is_text(kind: str) -> bool:
+    """Return whether a column of a type holds text, which may be JSON.
+
+    >>> is_text("Nullable(String)"), is_text("Map(String, String)")
+    (True, False)
+    """
+    return "String" in kind and not kind.startswith(("Array(", "Tuple(", "Map(", "Nested("))
+
+
+def refuse_nulls(frame: pl.DataFrame, kinds: Mapping[str, str]) -> None:
+    """Refuse NULL for columns of a table that cannot hold it, before the table gains others.
+
+    Raises:
+        MetadataSchemaError: naming the column and its type.
+    """
+    for column in frame:
+        kind = kinds.get(column.name)
+        if kind and kind.startswith(NEVER_NULL) and column.null_count():
+            raise MetadataSchemaError(
+                f"column {column.name!r} holds NULL, which its type {kind} cannot; fill it, or make the column Nullable"
+            )
+
+
+def refuse_dates_beyond(frame: pl.DataFrame) -> None:
     """Refuse dates that ClickHouse would take for its first or last one as soon as they are compared.
 
     Raises:
@@ -115,7 +140,7 @@ def refuse_dates_beyond(frame: pl.DataFrame, where: str) -> None:
         beyond = frame[name].filter(~frame[name].is_between(*DATES))
         if beyond.len():
             raise MetadataSchemaError(
-                f"{where}: column {name!r} holds {beyond[0]}, and dates of ClickHouse lie between {DATES[0]} and "
+                f"column {name!r} holds {beyond[0]}, and dates of ClickHouse lie between {DATES[0]} and "
                 f"{DATES[1]}; write it as a timestamp or as text"
             )
 
@@ -132,7 +157,7 @@ def _incoming(name: str, dtype: pl.DataType, kind: str) -> pl.Expr:
         return utc.cast(pl.Datetime("us", "UTC"))
     if dtype == pl.Time:
         return value.dt.to_string(TIME)
-    if dtype.is_nested() and "String" in kind and not kind.startswith(("Array(", "Tuple(", "Map(", "Nested(")):
+    if dtype.is_nested() and is_text(kind):
         return to_json(value, dtype).alias(name)
     if kind.startswith("Map(") and isinstance(dtype, (pl.Map, pl.Struct)):
         return _as_map(value, dtype, keeps_nulls="Nullable(" in kind).alias(name)

@@ -156,9 +156,16 @@ class IbisConnection:
         """Add the rows of a query to a table."""
         self.execute(f"INSERT INTO {self.qualified(table)} ({columns}) {query}")
 
-    def fitted(self, value: str, kind: str) -> str:  # noqa: ARG002 - others cast to the type of the column
-        """Write a value of a query as it goes into a column of a table."""
+    def fitted(self, value: str, kind: str, dtype: nw.dtypes.DType) -> str:  # noqa: ARG002 - others cast
+        """Write a value of a query, which is of a type here, as it goes into a column of a table."""
         return value
+
+    def refuse_values(self, table: str, rows: pl.DataFrame, *, new: bool) -> None:
+        """Refuse rows with values that a table, which may be a new one, would keep as others.
+
+        Raises:
+            MetadataSchemaError: naming the column and a value.
+        """
 
     # -- tables and frames ---------------------------------------------------------------------------------------------
 
@@ -282,6 +289,9 @@ class IbisConnection:
     def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:
         """Let a column, whose type is ``kind``, hold structs with more members than before."""
         raise NotImplementedError
+
+    def discard(self, name: str) -> None:
+        """Remove a table that was created for rows which were refused then; transactions do so by themselves."""
 
     def created(self, name: str) -> None:
         """Do what a new table needs once it has rows."""

@@ -55,6 +55,6 @@ class IbisDuckDBConnection(AnyConnection):
         name = self.dialect.quote(column)
         self.execute(f"ALTER TABLE {self.qualified(table)} ALTER COLUMN {name} TYPE {self.sql_type(dtype)}")
 
-    def fitted(self, value: str, kind: str) -> str:
+    def fitted(self, value: str, kind: str, dtype: nw.dtypes.DType) -> str:  # noqa: ARG002
         """Write a value of a query as it goes into a column of a table: structs are cast by the names of members."""
         return f"CAST({value} AS {kind})" if kind.startswith("STRUCT") else value

@@ -115,15 +115,29 @@ class IbisStorage:
         return f"SELECT {select} FROM {self.connection.qualified(name)}"
 
     def append(self, writes: Sequence[Append]) -> None:
-        """Add rows to tables, in one transaction where the database has them."""
+        """Add rows to tables, in one transaction where the database has them; first all of them are looked at."""
+        fitting = [self._fitting(write) for write in writes]
         with self.connection.transaction():
-            for write in writes:
+            for write in fitting:
                 self._append(write)
+
+    def _fitting(self, write: Append) -> Append:
+        """Collect rows from elsewhere, and refuse what the database cannot keep before anything is stored."""
+        name = self.table_name(write.key)
+        write = replace(write, frame=self._hooks.transform_before_write(write.frame, write.key, name))
+        if not self.connection.owns(write.frame):
+            write = replace(write, frame=nw.from_native(storable(collect_to_polars(write.frame)).lazy()))
+        self._refuse_long_columns(write)
+        self._types(write)
+        if write.frame.implementation.is_polars():
+            try:
+                self.connection.refuse_values(name, write.frame.collect().to_native(), new=write.create)
+            except MetadataSchemaError as error:
+                raise MetadataSchemaError(f"feature {write.key}: {error}") from error
+        return write
 
     def _append(self, write: Append) -> None:
         name = self.table_name(write.key)
-        write = replace(write, frame=self._hooks.transform_before_write(write.frame, write.key, name))
-        self._refuse_long_columns(write)
         self.connection.serialise(name, write.create or bool(write.new_columns or write.new_members))
         table = self.connection.find(name)
         types = self._types(write)
@@ -143,18 +157,22 @@ class IbisStorage:
         try:
             self._insert(name, write.frame, replace(table, sql_types={**types, **table.sql_types}))
         except MetadataStoreError as error:
+            if new_table:
+                self.connection.discard(name)
             raise MetadataSchemaError(f"feature {write.key}: {first_line(error)}") from error
         if new_table:
             self.connection.created(name)
 
     def _insert(self, name: str, frame: nw.LazyFrame[Any], table: Table) -> None:
         if not self.connection.owns(frame):
-            self.connection.insert(name, storable(collect_to_polars(frame)), table)
+            self.connection.insert(name, collect_to_polars(frame), table)
             return
         quoted = self.connection.dialect.quote
-        names = frame.collect_schema().names()
-        values = ", ".join(self.connection.fitted(f"mx_r.{quoted(n)}", table.sql_types[n]) for n in names)
-        columns, query = ", ".join(map(quoted, names)), self.connection.query_of(frame)
+        schema = frame.collect_schema()
+        values = ", ".join(
+            self.connection.fitted(f"mx_r.{quoted(n)}", table.sql_types[n], dtype) for n, dtype in schema.items()
+        )
+        columns, query = ", ".join(map(quoted, schema)), self.connection.query_of(frame)
         self.connection.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS mx_r")
 
     def _type(self, write: Append, column: str, dtype: nw.dtypes.DType) -> str:

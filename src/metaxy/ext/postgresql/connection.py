@@ -17,6 +17,7 @@ from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStore
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
 from metaxy.ext.ibis.notation import written_type
+from metaxy.ext.ibis.values import refuse_finer_times
 from metaxy.ext.postgresql.columns import HOLDS, JSON_TYPES, is_text, narwhals_type, sql_type
 from metaxy.ext.postgresql.compiler import OF_UNICODE, PostgreSQLBackend
 from metaxy.ext.postgresql.copying import arrow, incoming, outgoing
@@ -156,9 +157,15 @@ class PostgreSQLConnection(IbisConnection):
                     written = part.write_csv(include_header=False, quote_style="non_numeric", null_value="\\N")
                     copy.write(written.encode())
 
-    def fitted(self, value: str, kind: str) -> str:
-        """Write a value of a query as it goes into a column of a table."""
-        return f"CAST({value} AS {kind})" if kind in (*JSON_TYPES, "uuid") else value
+    def fitted(self, value: str, kind: str, dtype: nw.dtypes.DType) -> str:
+        """Write a value of a query, which is of a type here, as it goes into a column of a table."""
+        if kind not in (*JSON_TYPES, "uuid"):
+            return value
+        return f"CAST({f'to_jsonb({value})' if isinstance(dtype, nw.List) else value} AS {kind})"
+
+    def refuse_values(self, table: str, rows: pl.DataFrame, *, new: bool) -> None:  # noqa: ARG002
+        """Refuse times that are finer than those of PostgreSQL."""
+        refuse_finer_times(rows, "PostgreSQL", pl.Time)
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""

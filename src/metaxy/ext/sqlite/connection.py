@@ -12,6 +12,7 @@ import polars as pl
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
+from metaxy.ext.ibis.values import refuse_finer_times
 from metaxy.ext.sqlite.columns import (
     narwhals_type,
     read,
@@ -152,6 +153,10 @@ class SQLiteConnection(IbisConnection):
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(wanted)
         series = [read(name, dtype, values) for (name, dtype), values in zip(wanted.items(), columns, strict=True)]
         return pl.DataFrame(series).to_arrow()
+
+    def refuse_values(self, table: str, rows: pl.DataFrame, *, new: bool) -> None:  # noqa: ARG002
+        """Refuse times that are finer than those of ours."""
+        refuse_finer_times(rows, "SQLite")
 
     def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:  # noqa: ARG002 - SQLite takes any
         """Add rows with one prepared statement."""
