@@ -145,6 +145,7 @@ def test_structs_gain_members_where_the_sql_is_known(duckdb_url: str) -> None:
         store.write("video", rows({"x": "1", "y": "2"}, id=["c"], boxes=[[{"d": 1}]]))
 
 
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
 def test_what_runs_no_sql_is_refused_in_one_line() -> None:
     store = IbisMetadataStore(backend="polars")
     with pytest.raises(InvalidConfigError, match="'polars' of Ibis runs no SQL") as caught, store.open("w"):
@@ -152,6 +153,7 @@ def test_what_runs_no_sql_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
 def test_what_cannot_be_reached_is_said_in_one_line(tmp_path: Path) -> None:
     for store, kind in (
         (IbisMetadataStore(backend="no_such_database"), InvalidConfigError),
