@@ -109,3 +109,22 @@ def test_optional_parents_and_those_of_other_stores_meet_too(make: StoreFactory,
             assert len(versions) == 1, family
             if kept(far, "far", last, 1, 2):
                 assert len(store.resolve_update("apart", versioning_engine="polars").new) == 1, family
+
+
+@pytest.mark.three_stores
+def test_ids_of_several_values_are_refused(store: MetadataStore) -> None:
+    define("thing", ids=["k"])
+    columns = {
+        "List": pl.Series([[1], [2]]),
+        "Struct": pl.Series([{"a": 1}, {"a": 2}]),
+        "Map": pl.Series([{"a": 1}, {"a": 2}], dtype=pl.Map(pl.String, pl.Int64)),
+        "Array": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int64, 2)),
+    }
+    for kind, column in columns.items():
+        with pytest.raises(
+            MetadataSchemaError, match=f"feature thing: ID column 'k' is {kind}.*but an ID is one value"
+        ):
+            store.write("thing", rows(k=column))
+        with pytest.raises(MetadataSchemaError, match=f"the samples for feature thing: ID column 'k' is {kind}"):
+            store.resolve_update("thing", samples=rows(k=column))
+    assert not store.has_feature("thing")

@@ -17,6 +17,7 @@ Types = tuple[nw.dtypes.DType, nw.dtypes.DType]
 
 
 TEXT = (nw.String, nw.Enum, nw.Categorical)
+FLOATS = (nw.Float16, nw.Float32, nw.Float64)
 UNITS = ("s", "ms", "us", "ns")
 LONGEST_EXAMPLE = 80
 
@@ -101,7 +102,7 @@ def _is_same_kind_of_time(source: Any, target: Any) -> bool:
 
 def _number_fits(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     if source.is_float():
-        return isinstance(target, nw.Float64)
+        return type(target) in FLOATS[FLOATS.index(type(source)) :]
     whole, fraction = _digits(source)
     if target.is_float():
         return isinstance(target, nw.Float64) and whole + fraction <= 15 and not fraction

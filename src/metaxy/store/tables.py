@@ -30,6 +30,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
 from metaxy.versioning.frames import as_lazy, collect_to_polars
+from metaxy.versioning.key_types import refuse_nested_ids
 from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.recipe import Latest, Recipe
 
@@ -178,7 +179,9 @@ class Tables:
         if self.no_samples or self.request.samples is None:
             return self._nothing(), {}
         samples, untyped = with_placeholders(self.request.samples, self.definition)
-        if METAXY_PROVENANCE_BY_FIELD not in samples.collect_schema():
+        schema, where = samples.collect_schema(), f"the samples for feature {self.definition.key}"
+        refuse_nested_ids(where, self.definition.spec.id_columns, schema)
+        if METAXY_PROVENANCE_BY_FIELD not in schema:
             fields = ", ".join(f.key.to_struct_key() for f in self.definition.spec.fields)
             raise MetadataSchemaError(
                 f"feature {self.definition.key}: the samples lack {METAXY_PROVENANCE_BY_FIELD}, a struct with one "

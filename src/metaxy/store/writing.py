@@ -34,7 +34,7 @@ from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, collect_to_polars
-from metaxy.versioning.key_types import type_family
+from metaxy.versioning.key_types import refuse_nested_ids, type_family
 from metaxy.versioning.stamp import Stamp
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.
                 f"{where}: the frame lacks ID column {column!r}.{did_you_mean(column, schema)} "
                 f"It has: {', '.join(schema)}"
             )
+    refuse_nested_ids(where, spec.id_columns, schema)
     if c.METAXY_PROVENANCE_BY_FIELD not in schema:
         fields = ", ".join(repr(f.key.to_struct_key()) for f in spec.fields)
         raise MetadataSchemaError(

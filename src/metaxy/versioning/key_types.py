@@ -1,6 +1,6 @@
 """Types of IDs: which of them may meet in a join, and in which type Polars compares them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import narwhals as nw
@@ -43,6 +43,20 @@ def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.
         raise MetadataSchemaError(
             f"{feature}: ID column {column!r} is {left} on one side and {right} on the other; cast one of them"
         )
+
+
+def refuse_nested_ids(where: str, ids: Iterable[str], schema: Mapping[str, nw.dtypes.DType]) -> None:
+    """Refuse IDs that hold several values: engines neither order them alike nor compare them alike.
+
+    Raises:
+        MetadataSchemaError: naming the column and its type.
+    """
+    for name in ids:
+        if name in schema and schema[name].is_nested():
+            raise MetadataSchemaError(
+                f"{where}: ID column {name!r} is {schema[name]}, but an ID is one value; give each part a column of "
+                "its own, or write them as text"
+            )
 
 
 def meeting_type(left: pl.DataType, right: pl.DataType) -> pl.DataType:

@@ -50,6 +50,7 @@ TYPES: Mapping[type[pl.DataType], pl.DataType] = {
     pl.UInt8: pl.Int16(),
     pl.UInt16: pl.Int32(),
     **dict.fromkeys((pl.UInt32, pl.UInt64), pl.Int64()),
+    pl.Float16: pl.Float32(),
 }
 
 
