@@ -26,7 +26,7 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
-from metaxy.ext.duckdb.times import with_microseconds
+from metaxy.ext.duckdb.types import with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
@@ -265,7 +265,7 @@ class DuckDBConnection:
             column, dtype = huge
             raise MetadataSchemaError(f"column {column!r} of {dtype} cannot be given to DuckDB; cast it to a decimal")
         name = f"mx_given_{uuid.uuid4().hex}"
-        table = with_microseconds(collect_to_arrow(frame))
+        table = with_known_types(collect_to_arrow(frame))
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
         sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
         self.cursor.register(name, sliced)

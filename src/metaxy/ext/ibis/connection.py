@@ -311,7 +311,7 @@ def _temporary_name() -> str:
 
 def storable(frame: pl.DataFrame) -> pl.DataFrame:
     """Turn types that databases do not have into those they have."""
-    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String))
+    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String), pl.col(pl.Float16).cast(pl.Float32))
 
 
 def first_line(error: Exception) -> str:

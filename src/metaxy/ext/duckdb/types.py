@@ -1,0 +1,50 @@
+"""Types of Arrow that DuckDB lacks, as the nearest that it has: times of the day and durations in microseconds.
+
+Polars has times of the day in nanoseconds, which Narwhals does not know in DuckDB, and which DuckDB does not compare.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from metaxy.errors import MetadataSchemaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def with_known_types(table: "pa.Table") -> "pa.Table":
+    """Cast columns of such types, also inside of lists and structs. Columns in: any. Columns out: the same ones.
+
+    Raises:
+        MetadataSchemaError: naming the column, if one holds a part of a microsecond.
+    """
+    import pyarrow as pa
+
+    if not any(kind in str(table.schema) for kind in ("time64[ns]", "duration[ns]", "halffloat")):
+        return table
+    for index, column in enumerate(table.schema):
+        dtype = _nearest(column.type)
+        if dtype == column.type:
+            continue
+        try:
+            table = table.set_column(index, column.name, table.column(index).cast(dtype))
+        except pa.ArrowInvalid as error:
+            raise MetadataSchemaError(
+                f"column {column.name!r} holds parts of a microsecond, and DuckDB keeps microseconds of {column.type}; "
+                "round them, or cast the column to text"
+            ) from error
+    return table
+
+
+def _nearest(dtype: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(dtype, pa.StructType):
+        return pa.struct([member.with_type(_nearest(member.type)) for member in dtype])
+    if isinstance(dtype, pa.MapType):
+        return pa.map_(_nearest(dtype.key_type), _nearest(dtype.item_type))
+    if isinstance(dtype, pa.FixedSizeListType):
+        return pa.list_(_nearest(dtype.value_type), dtype.list_size)
+    if isinstance(dtype, (pa.ListType, pa.LargeListType)):
+        return pa.large_list(_nearest(dtype.value_type))
+    known = {pa.time64("ns"): pa.time64("us"), pa.duration("ns"): pa.duration("us"), pa.float16(): pa.float32()}
+    return known.get(dtype, dtype)
