@@ -8,6 +8,7 @@ import pytest
 from tests.cli.conftest import FEATURES
 from tests.factory import everything
 
+from metaxy.store.system.storage import SystemTableStorage
 from metaxy.testing import CliResult, TempMetaxyProject
 
 TYPE = "metaxy.ext.duckdb.DuckDBMetadataStore"
@@ -216,6 +217,49 @@ def test_rebase(filled: TempMetaxyProject) -> None:
     assert filled.run_cli([*command[:4], new, "--to", old]).stderr == done
     with filled.use(), filled.store() as store:
         assert everything(store, "video/crop").height == 6
+
+
+OTHERS = """
+import metaxy as mx
+
+
+def feature(key, project, deps=(), code="1"):
+    fields = [mx.FieldSpec(key="default", code_version=code)]
+    spec = mx.FeatureSpec(key=key, id_columns=["id"], deps=list(deps), fields=fields)
+    body = {"__metaxy_project__": project, "__module__": __name__, "__annotations__": {"id": str}}
+    return type(mx.BaseFeature)(key.title(), (mx.BaseFeature,), body, spec=spec)
+
+
+far = feature("far", "far")
+near = feature("near", "near", [far])
+mine = feature("mine", "vision", [near, "far"], code="1")
+"""
+
+
+def test_rebase_to_a_pushed_version_whose_parents_are_of_other_projects(tmp_path: Path) -> None:
+    project = TempMetaxyProject(tmp_path, OTHERS, project="vision")
+    with project.use() as graph, project.store().open("w") as store:
+        for name in ("far", "near", "vision"):
+            SystemTableStorage(store).push_graph_snapshot(project=name)
+        old = graph.get_feature_version("mine")
+    project.with_features(OTHERS.replace('code="1")\n', 'code="2")\n'))
+    with project.use() as graph, project.store().open("w") as store:
+        new = graph.get_feature_version("mine")
+        store.write("far", pl.DataFrame({"id": ["a", "b"], "metaxy_provenance_by_field": [{"default": "1"}] * 2}))
+        for key in ("near", "mine"):
+            store.write(key, store.resolve_update(key).new)
+    command = ["metadata", "rebase", "mine", "--from", new, "--to", old]
+    assert project.run_cli(command).stderr == "✓ Rebased 2 row(s)\n"
+    project.with_features(OTHERS)
+    with project.use() as graph, project.store() as store:
+        assert list(map(len, store.resolve_update("mine"))) == [0, 0, 0]
+
+    project.with_features(OTHERS.replace('"far", "far")', '"far", "far", code="3")'))
+    with project.use(), project.store().open("w") as store:
+        SystemTableStorage(store).push_graph_snapshot(project="far")
+    gone = refused(project, "rebase", "mine", "--from", new, "--to", old).stderr
+    assert "its parents in other projects or the hash settings have changed since" in gone
+    assert gone.count("\n") == 1
 
 
 def test_rebase_refuses_what_makes_no_sense(filled: TempMetaxyProject) -> None:

@@ -11,7 +11,6 @@ from metaxy.cli.output import done, progress, say
 from metaxy.cli.selection import known_feature
 from metaxy.cli.workspace import workspace
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE
-from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import did_you_mean
 from metaxy.store.information import count_lazy_rows
@@ -52,8 +51,9 @@ def rebase(
         if not found:
             raise _unknown_version(opened, key, from_version)
         task = bar.add_task(f"rebase {key}", total=found)
-        graph = None if target == current else _graph_of(opened, key, target)
-        every = collect_to_polars(opened.rebase(key, rows, to_feature_version=target, graph=graph))
+        if target != current:
+            _refuse_unpushed(opened, key, target)
+        every = collect_to_polars(opened.rebase(key, rows, to_feature_version=target))
         rebased = _not_there_yet(opened, key, target, every, place.graph.get_feature_definition(key).spec.id_columns)
         if not dry_run and rebased.height:
             opened.write(key, rebased, preserve_feature_version=True)
@@ -84,13 +84,13 @@ def _unknown_version(store: "MetadataStore", key: FeatureKey, version: str) -> C
     return CommandError("VERSION_NOT_FOUND", message, hint=hint, versions=known)
 
 
-def _graph_of(store: "MetadataStore", key: FeatureKey, version: str) -> FeatureGraph:
-    """Load the graph that was pushed when a feature had some version."""
-    system = SystemTableStorage(store)
-    recorded = system.read_feature_versions(key)
-    for row in recorded.iter_rows(named=True):
-        if row[METAXY_FEATURE_VERSION] == version:
-            return system.load_graph_from_snapshot(row["metaxy_project_version"], project=row["project"])
-    known = recorded[METAXY_FEATURE_VERSION].to_list()
-    message = f"no version {version!r} of feature {key} was pushed to {store!r}.{did_you_mean(version, known)}"
-    raise CommandError("VERSION_NOT_FOUND", message, hint="push the graph that has it first", versions=known)
+def _refuse_unpushed(store: "MetadataStore", key: FeatureKey, version: str) -> None:
+    """Refuse a version of a feature that no graph has: neither the one in memory nor one that was pushed.
+
+    Raises:
+        CommandError: with the versions that were pushed.
+    """
+    known = SystemTableStorage(store).read_feature_versions(key)[METAXY_FEATURE_VERSION].to_list()
+    if version not in known:
+        message = f"no version {version!r} of feature {key} was pushed to {store!r}.{did_you_mean(version, known)}"
+        raise CommandError("VERSION_NOT_FOUND", message, hint="push the graph that has it first", versions=known)
