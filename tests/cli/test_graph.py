@@ -227,7 +227,7 @@ def test_json_of_a_comparison(project: TempMetaxyProject) -> None:
     project.run_cli(["push"])
     project.with_features(CHANGED)
     data = json.loads(out(project, "graph-diff", "render", "latest", "-f", "json"))
-    assert data["summary"] == {"added": 0, "removed": 1, "changed": 1, "affected": 0}
+    assert data["summary"] == {"added": 0, "removed": 1, "changed": 1, "affected": 0, "described": 0}
     crop = data["nodes"]["video/crop"]
     assert (crop["status"], len(crop["old_version"]), crop["dependencies"]) == ("changed", 16, ["video/raw"])
     [change] = crop["field_changes"]
@@ -260,6 +260,22 @@ def test_exit_code_says_whether_anything_differs(project: TempMetaxyProject) -> 
     project.with_features(CHANGED + LEAF)
     assert project.run_cli(["graph-diff", "render", "latest"]).returncode == 0
     assert project.run_cli(["graph-diff", "render", "latest", "--exit-code"], check=False).returncode == 1
+
+
+def test_what_is_only_described_differently_needs_strictness(project: TempMetaxyProject) -> None:
+    project.run_cli(["push"])
+    project.with_features((FEATURES + LEAF).replace("    id: str", "    id: str\n    n: int", 1))
+    diff = ["graph-diff", "render", "latest", "--only-changes"]
+    assert out(project, *diff, "--exit-code", "--minimal").splitlines() == [
+        "📊 Graph changes",
+        "└── video/raw (project: vision) [✎]",
+        "    └── ✎ changes",
+        "        └── columns: +n",
+        "✎1",
+    ]
+    assert project.run_cli([*diff, "--exit-code", "--strict"], check=False).returncode == 1
+    assert "--strict says what --exit-code counts" in error(project, *diff, "--strict", code=2)
+    assert "columns: +n" not in out(project, *diff, "--no-show-changes")
 
 
 def test_two_pushes_are_compared_and_a_report_is_saved(project: TempMetaxyProject) -> None:
@@ -308,7 +324,8 @@ def test_everything_that_a_feature_may_have(project: TempMetaxyProject) -> None:
             path: str
 
         class B(mx.BaseFeature, spec=mx.FeatureSpec(key="b", id_columns=["id"], deps=[
-            mx.FeatureDep(feature=A, select=["id", "where"], rename={"path": "where"}, optional=True)
+            mx.FeatureDep(feature=A, select=["id", "where"], rename={"path": "where"}, optional=True,
+                lineage=mx.LineageRelationship.aggregation(on=["id"]), filters=["where > 'a'"])
         ])):
             id: str
         """
@@ -316,10 +333,17 @@ def test_everything_that_a_feature_may_have(project: TempMetaxyProject) -> None:
     text = out(project, "describe", "features", "--all-features")
     assert "  What A is.\n\n  More of it.\n" in text
     assert "Metadata:\n  owner: me\n" in text
-    assert "  a | select: id, where | optional | rename: path → where" in text
+    assert "  a | select: id, where | N:1 | optional | where where > 'a' | rename: path → where" in text
     data = json.loads(out(project, "describe", "features", "--all-features", "--format", "json"))["features"]
     assert data[1]["dependencies"] == [
-        {"feature": "a", "select": ["id", "where"], "rename": {"path": "where"}, "optional": True}
+        {
+            "feature": "a",
+            "select": ["id", "where"],
+            "rename": {"path": "where"},
+            "filters": ["where > 'a'"],
+            "lineage": "N:1",
+            "optional": True,
+        }
     ]
     assert data[0]["metadata"] == {"owner": "me"}
 

@@ -66,9 +66,10 @@ def test_what_is_the_same_is_unchanged_and_nothing_else() -> None:
     assert only_changes(merged).is_diff
 
 
-def test_another_project_is_a_change() -> None:
+def test_another_project_describes_a_feature_differently() -> None:
     merged = merge(view(stored("a")), view(stored("a", project="q")))
-    assert statuses(merged) == {"a": "changed"}
+    assert statuses(merged) == {"a": "described"}
+    assert merged.nodes["a"].changes == ("project: p → q",)
 
 
 def test_missing_parents_are_no_part_of_a_comparison() -> None:
@@ -90,7 +91,7 @@ def test_only_changes_leaves_out_what_is_the_same() -> None:
 def test_plain_data_of_a_comparison_comes_back_as_a_view() -> None:
     merged = merge(view(*video()), view(*video("2")[:3], stored("new")))
     struct = json.loads(json.dumps(merged_struct(merged)))
-    assert struct["summary"] == {"added": 1, "removed": 1, "changed": 1, "affected": 2}
+    assert struct["summary"] == {"added": 1, "removed": 1, "changed": 1, "affected": 2, "described": 0}
     assert set(struct["nodes"]["video/crop"]) >= {"status", "old_version", "new_version", "dependencies"}
     (change,) = struct["nodes"]["video/crop"]["field_changes"]
     assert change["field_key"] == "frames"

@@ -1,3 +1,4 @@
+import html
 import importlib
 import json
 import re
@@ -19,6 +20,8 @@ from metaxy.dag.render.labels import sanitize_mermaid_id
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.terminal import TerminalRenderer
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
 
 PLAIN = RenderConfig.minimal(show_projects=False)
 DIFF = merge(view(*video()), view(*video("2")[:3], stored("new", ["faces"])))
@@ -159,7 +162,8 @@ def test_markdown_is_a_table_with_a_small_picture() -> None:
     assert "**+1 -1 ~1 ↻2**" in shown
     table = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 5
-    assert all(line.count("|") == 6 for line in table)
+    assert all(line.count("|") == 7 for line in table)
+    assert all(line.count("|") == 6 for line in text(DIFF, "markdown", show_changes=False).splitlines() if "|" in line)
     assert "```mermaid\n---\ntitle:" in shown
     assert "mermaid" not in text(view(*chain(61)), "markdown")
 
@@ -298,3 +302,82 @@ def test_pictures_need_no_heavy_package() -> None:
         "assert not {'rich', 'narwhals', 'polars', 'cyclopts'} & set(sys.modules), 'loaded too much'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- how rows belong together -----------------------------------------------------------------------------------------
+
+
+def related() -> GraphData:
+    """View an aggregation, an expansion, an optional parent, one that is both, and a usual one."""
+    many, more = LineageRelationship.aggregation(on=["id"]), LineageRelationship.expansion(on=["id"])
+    deps: dict[str, dict[str, Any]] = {
+        "many": {"lineage": many},
+        "more": {"lineage": more},
+        "maybe": {"optional": True},
+        "both": {"lineage": many, "optional": True},
+        "usual": {},
+    }
+    child = stored("child", [FeatureDep(feature=key, **options) for key, options in deps.items()])
+    return view(*(stored(key) for key in deps), child)
+
+
+RELATIONS = {
+    "terminal": ("many (N:1)", "more (1:N)", "maybe (optional)", "both (N:1, optional)", "└── usual"),
+    "cards": ("many → child (N:1)", "more → child (1:N)", "maybe → child (optional)", "both → child (N:1, optional)"),
+    "mermaid": ("many -->|N:1| child", "more -->|1:N| child", "maybe -.->|optional| child", "usual --> child"),
+    "graphviz": (
+        '"many" -> "child" [label="N:1", fontsize="10"];',
+        '"maybe" -> "child" [label="optional", fontsize="10", style="dotted"];',
+        '"usual" -> "child";',
+    ),
+    "markdown": ("many (N:1)<br>more (1:N)<br>maybe (optional)<br>both (N:1, optional)<br>usual",),
+    "html": ("many (N:1)<br>more (1:N)<br>maybe (optional)<br>both (N:1, optional)<br>usual",),
+    "json": ('"to": "child",\n      "lineage": "N:1",\n      "optional": true',),
+    "yaml": ('"to": "child"\n    "lineage": "1:N"\n    "optional": false',),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_shows_how_rows_belong_together(name: str) -> None:
+    shown = text(related(), name)
+    assert [each for each in RELATIONS[name] if each not in shown] == [], shown
+    compared = text(merge(related(), related()), name)
+    assert [each for each in RELATIONS[name] if each not in compared] == [], compared
+
+
+def test_fields_show_how_rows_belong_together() -> None:
+    lines = FieldsRenderer(graph_data=related(), config=PLAIN).render()
+    assert (
+        "← both.default (N:1, optional), many.default (N:1), maybe.default (optional), more.default (1:N), usual"
+        in lines
+    )
+    shown = FieldsMermaidRenderer(graph_data=related(), config=PLAIN).render()
+    assert "many_ddefault -->|N:1| child_ddefault" in shown
+    assert "maybe_ddefault -.->|optional| child_ddefault" in shown
+    assert "usual_ddefault --> child_ddefault" in shown
+
+
+def test_relations_come_back_from_plain_data() -> None:
+    data = related()
+    assert GraphData.from_struct(json.loads(json.dumps(data.as_plain()))) == data
+    merged = merge(data, data)
+    again = GraphData.from_merged_diff(json.loads(json.dumps(merged_struct(merged))))
+    assert again.nodes["child"].relations == merged.nodes["child"].relations
+    old = {"nodes": [], "edges": [{"from": "a", "to": "b"}]}  # as older releases wrote it
+    assert GraphData.from_struct(old).edges[0].relation.text == ""
+
+
+# --- what changed, in words -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_says_what_changed(name: str) -> None:
+    wordy = [FeatureDep(feature="video/crop", filters=["size > 1"])]
+    new = [*video("2")[:2], stored("faces", wordy, fields=["frames"]), video("2")[3]]
+    new[3] = stored("audio/transcript", ["video/raw"], fields=["audio"], description="Words")
+    data = merge(view(*video()), view(*new))
+    shown = html.unescape(text(data, name))
+    for words in ("code version 1 → 2", "filters of video/crop: none → size > 1", "through video/raw", "description"):
+        plain = re.sub("<[^>]*>", "", shown) if name == "mermaid" else shown
+        assert words in plain, shown
+    assert "size > 1" not in html.unescape(text(data, name, show_changes=False))

@@ -60,8 +60,12 @@ def _dependency(dep: dict[str, Any]) -> str:
     parts = [dep["feature"]]
     if "select" in dep:
         parts.append(f"select: {', '.join(dep['select'])}")
+    if "lineage" in dep:
+        parts.append(dep["lineage"])
     if dep.get("optional"):
         parts.append("optional")
+    if "filters" in dep:
+        parts.append(f"where {' and '.join(dep['filters'])}")
     if "rename" in dep:
         parts.append("rename: " + ", ".join(f"{old} → {new}" for old, new in dep["rename"].items()))
     return " | ".join(parts)

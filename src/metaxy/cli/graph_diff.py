@@ -7,7 +7,7 @@ from metaxy.cli.listing import no_features
 from metaxy.cli.output import warn
 from metaxy.cli.pictures import Flag, Output, PictureFormat, PictureOptions, conflict, deliver, wants_color
 from metaxy.cli.workspace import Workspace, workspace
-from metaxy.dag.diff import merge
+from metaxy.dag.diff import TO_COMPUTE, merge
 from metaxy.dag.diff import only_changes as without_the_same
 from metaxy.dag.render.formats import render as rendered
 from metaxy.dag.view import GraphData
@@ -27,12 +27,15 @@ def render(
     output: Output = None,
     only_changes: Flag = False,
     exit_code: Flag = False,
+    strict: Flag = False,
     options: PictureOptions = PictureOptions(),  # noqa: B008 - frozen
 ) -> int:
-    """Draw two versions of the project as one graph that shows what was added, removed, changed and affected.
+    """Draw two versions of the project as one graph that shows what was added, removed, changed and affected, and how.
 
-    A feature is affected if only its version changes, because of something upstream. Versions are `latest` for what
-    was pushed last, `current` for the code as it is, and the hashes that `mx history` shows, or how they start.
+    A feature is changed if its own definition gives it other versions or samples, affected if something upstream does:
+    then there is something to compute. It is only described differently if all its rows are still right. Versions are
+    `latest` for what was pushed last, `current` for the code as it is, and the hashes that `mx history` shows, or how
+    they start.
 
     Args:
         from_version: The older version.
@@ -41,9 +44,13 @@ def render(
         format: What to draw it as.
         output: Write the picture into this file.
         only_changes: Leave out what is the same.
-        exit_code: Return 1 if anything differs, as for a check in CI.
+        exit_code: Return 1 if there is something to compute, as for a check in CI.
+        strict: With --exit-code, return 1 also if features are only described differently.
         options: What to show of the graph.
     """
+    if strict and not exit_code:
+        message, flags = "--strict says what --exit-code counts", ["--exit-code"]
+        raise CommandError("MISSING_REQUIRED_FLAG", message, exit_code=USAGE, required_flags=flags)
     place = workspace()
     project = one_project(place)
     config = options.config(format)
@@ -53,7 +60,8 @@ def render(
     painted = wants_color(format, output)
     text = rendered(changes if only_changes else view, format, config, color=painted)
     deliver(text, output, "Diff rendered to", painted=painted)
-    return FAILURE if exit_code and changes.nodes else 0
+    counted = changes.nodes.values() if strict else [n for n in changes.nodes.values() if n.status in TO_COMPUTE]
+    return FAILURE if exit_code and counted else 0
 
 
 def one_project(place: Workspace) -> str:

@@ -38,6 +38,7 @@ class PictureOptions:
         show_code_versions: Show code versions.
         show_project_version: Show the version of the project.
         show_projects: Show the project of each feature.
+        show_changes: Say in comparisons what changed.
         hash_length: How many characters of hashes to show, 0 for all; 8 by default, all in JSON and YAML.
         direction: Whether Mermaid and Graphviz draw to the bottom or to the right.
         feature: Show only what is around this feature.
@@ -54,6 +55,7 @@ class PictureOptions:
     show_code_versions: bool = False
     show_project_version: bool = True
     show_projects: bool = True
+    show_changes: bool = True
     hash_length: Count = None
     direction: Direction = "TB"
     feature: str | None = None
@@ -86,6 +88,7 @@ class PictureOptions:
             show_code_versions=self.show_code_versions,
             show_project_version=self.show_project_version,
             show_projects=self.show_projects,
+            show_changes=self.show_changes,
             hash_length=length,
             direction=self.direction,
             feature=self.feature,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metaxy.dag.focus import GraphWalker
-from metaxy.dag.view import FeatureGraph, GraphData, NodeStatus
+from metaxy.dag.view import FeatureGraph, GraphData, NodeStatus, Relation
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey, coerce_to_feature_key
@@ -92,6 +92,11 @@ def _dependency(dep: FeatureDep) -> dict[str, Any]:
         described["select"] = list(dep.select)
     if dep.rename:
         described["rename"] = dict(dep.rename)
+    if dep.sql_filters:
+        described["filters"] = list(dep.sql_filters)
+    relation = Relation.of(dep)
+    if not relation.is_one_to_one:
+        described["lineage"] = relation.lineage
     return {**described, "optional": True} if dep.optional else described
 
 

@@ -1,15 +1,18 @@
-"""What changed between two graphs: one view of both, with a status for each feature and field.
+"""What changed between two graphs: one view of both, with a status for each feature and field, and in words.
 
-A feature is ``changed`` if its own definition or its project is another one, and ``affected`` if only its version is:
-something upstream changed. The same goes for its fields.
+A feature is ``changed`` if its own definition gives it other versions or other samples, ``affected`` if something
+upstream does: both mean that there is something to compute. It is ``described`` if only words, columns or its project
+differ, so that all its rows are still right. Fields are ``changed`` or ``affected`` in their versions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Self
 
+from metaxy.dag.changes import Concern, Difference, IdsOf, differences, field_differences, wiring
+from metaxy.dag.focus import GraphWalker
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
 from metaxy.definitions.keys import FeatureKey, FieldKey
 from metaxy.errors import MetaxyEmptyCodeVersionError
@@ -20,7 +23,11 @@ SYMBOLS: Final = {
     NodeStatus.REMOVED: "-",
     NodeStatus.CHANGED: "~",
     NodeStatus.AFFECTED: "↻",
+    NodeStatus.DESCRIBED: "✎",
 }
+BOTH: Final = (NodeStatus.CHANGED, NodeStatus.AFFECTED, NodeStatus.DESCRIBED)  # of features that both graphs have
+SAME: Final = (NodeStatus.UNCHANGED, NodeStatus.DESCRIBED)  # in versions
+TO_COMPUTE: Final = frozenset(SYMBOLS) - {NodeStatus.DESCRIBED}
 
 
 def merge(old: GraphData, new: GraphData) -> GraphData:
@@ -34,22 +41,70 @@ def merge(old: GraphData, new: GraphData) -> GraphData:
     """
     before, after = ({k: n for k, n in view.nodes.items() if n.status is not NodeStatus.MISSING} for view in (old, new))
     keys = sorted({*before, *after}, key=lambda key: (key.lower(), key))
-    return GraphData.of(
-        [_merged(before.get(key), after.get(key)) for key in keys],
+    found = {
+        key: differences(before[key], after[key], _ids_in(after)) for key in keys if key in before and key in after
+    }
+    view = GraphData.of(
+        [_merged(before.get(key), after.get(key), found.get(key, [])) for key in keys],
         project_version=new.project_version,
         old_project_version=old.project_version,
     )
+    resampled = {key for key, those in found.items() if any(each.concern is Concern.SAMPLES for each in those)}
+    nodes = _with_consequences(view, resampled)
+    return view.model_copy(update={"nodes": {key: nodes[key] for key in keys}})
 
 
-def _merged(old: GraphNode | None, new: GraphNode | None) -> GraphNode:
+def _ids_in(nodes: Mapping[str, GraphNode]) -> IdsOf:
+    def ids_of(key: FeatureKey) -> tuple[str, ...] | None:
+        node = nodes.get(str(key))
+        return node.spec.id_columns if node and node.spec else None
+
+    return ids_of
+
+
+def _with_consequences(view: GraphData, resampled: set[str]) -> dict[str, GraphNode]:
+    """Say through which parents features are affected, also those whose parents only have other samples."""
+    walker, nodes = GraphWalker(view), dict[str, GraphNode]()
+    for node in walker.topological_sort():
+        key, parents = str(node.key), walker.parents[str(node.key)]
+        through = [parent for parent in parents if parent in resampled]
+        is_affected = node.status is NodeStatus.AFFECTED
+        if through and node.status in SAME:
+            is_affected = True
+            resampled.add(key)
+        nodes[key] = _affected(node, [*through, *_causes(node, nodes, parents)]) if is_affected else node
+    return nodes
+
+
+def _causes(node: GraphNode, nodes: Mapping[str, GraphNode], parents: Sequence[str]) -> list[str]:
+    """Return the parents whose fields give a feature another version; a field that is gone may have been needed."""
+    needed = {parent for field in node.fields if field.status is NodeStatus.AFFECTED for parent in field.parents or ()}
+    differ = [parent for parent in parents if nodes[parent].status in TO_COMPUTE]
+    fields = {parent: [str(f.key) for f in nodes[parent].fields if f.status in TO_COMPUTE] for parent in differ}
+    return [parent for parent in differ if any((parent, key) in needed for key in fields[parent])] or differ
+
+
+def _affected(node: GraphNode, causes: Sequence[str]) -> GraphNode:
+    what = ", ".join(dict.fromkeys(causes)) or "features of other projects"
+    changes = (f"through {what}", *node.changes)
+    return node.model_copy(update={"status": NodeStatus.AFFECTED, "changes": changes})
+
+
+def _merged(old: GraphNode | None, new: GraphNode | None, found: Sequence[Difference]) -> GraphNode:
     if old is None or new is None:
         return _one_sided(old, NodeStatus.REMOVED) if new is None else _one_sided(new, NodeStatus.ADDED)
-    status = _node_status(old, new)
+    rewired = wiring(old) != wiring(new)
     before = {field.key: field for field in old.fields}
     after = {field.key for field in new.fields}
-    fields = [_merged_field(before.get(field.key), field, status) for field in new.fields]
+    fields = [_merged_field(before.get(field.key), field, rewired=rewired) for field in new.fields]
     fields += [_gone(field) for field in old.fields if field.key not in after]
-    return new.model_copy(update={"old_version": old.version, "status": status, "fields": tuple(fields)})
+    status = _node_status(old, new, fields, found)
+    texts = tuple(each.text for each in found)
+    if status is NodeStatus.DESCRIBED and not texts:
+        texts = ("order of fields or columns",)
+    return new.model_copy(
+        update={"old_version": old.version, "status": status, "fields": tuple(fields), "changes": texts}
+    )
 
 
 def _one_sided(node: GraphNode | None, status: NodeStatus) -> GraphNode:
@@ -67,31 +122,38 @@ def _gone(field: FieldNode) -> FieldNode:
     return field.model_copy(update={"old_version": field.version, "version": None, "status": NodeStatus.REMOVED})
 
 
-def _node_status(old: GraphNode, new: GraphNode) -> NodeStatus:
-    if old.definition_version != new.definition_version or old.project != new.project:
+def _node_status(
+    old: GraphNode, new: GraphNode, fields: Sequence[FieldNode], found: Sequence[Difference]
+) -> NodeStatus:
+    own = (NodeStatus.ADDED, NodeStatus.REMOVED, NodeStatus.CHANGED)
+    if any(each.concern is Concern.SAMPLES for each in found) or any(field.status in own for field in fields):
         return NodeStatus.CHANGED
-    return NodeStatus.UNCHANGED if old.version == new.version else NodeStatus.AFFECTED
+    if old.version != new.version:
+        return NodeStatus.AFFECTED
+    return NodeStatus.DESCRIBED if found or old.definition_version != new.definition_version else NodeStatus.UNCHANGED
 
 
-def _merged_field(old: FieldNode | None, new: FieldNode, feature: NodeStatus) -> FieldNode:
+def _merged_field(old: FieldNode | None, new: FieldNode, *, rewired: bool) -> FieldNode:
     if old is None:
         return new.model_copy(update={"status": NodeStatus.ADDED})
-    return new.model_copy(update={"old_version": old.version, "status": _field_status(old, new, feature)})
+    status, changes = _field_status(old, new, rewired=rewired), tuple(field_differences(old, new))
+    return new.model_copy(update={"old_version": old.version, "status": status, "changes": changes})
 
 
-def _field_status(old: FieldNode, new: FieldNode, feature: NodeStatus) -> NodeStatus:
-    if old.code_version != new.code_version:
+def _field_status(old: FieldNode, new: FieldNode, *, rewired: bool) -> NodeStatus:
+    has_other_parents = None not in (old.parents, new.parents) and set(old.parents or ()) != set(new.parents or ())
+    if old.code_version != new.code_version or (rewired and has_other_parents):
         return NodeStatus.CHANGED
-    if old.version is not None and old.version == new.version:
-        return NodeStatus.UNCHANGED
-    if feature is NodeStatus.UNCHANGED:  # field versions of old recordings may be unknown
-        return NodeStatus.UNCHANGED
-    rewired = None not in (old.parents, new.parents) and old.parents != new.parents
-    return NodeStatus.CHANGED if rewired else NodeStatus.AFFECTED
+    # Field versions of old recordings may be unknown.
+    return (
+        NodeStatus.UNCHANGED
+        if old.version == new.version or None in (old.version, new.version)
+        else NodeStatus.AFFECTED
+    )
 
 
 def summary(view: GraphData) -> str:
-    """Return how many features were added, removed, changed and affected, such as ``+1 -1 ~1 ↻2``."""
+    """Return how many features were added, removed, changed, affected and described, such as ``+1 -1 ~1 ↻2 ✎1``."""
     counts = [(symbol, len(view.get_nodes_by_status(status))) for status, symbol in SYMBOLS.items()]
     return " ".join(f"{symbol}{count}" for symbol, count in counts if count) or "no changes"
 
@@ -120,6 +182,7 @@ class FieldChange(_Frozen):
     old_version: str | None = None
     new_version: str | None = None
     status: NodeStatus = NodeStatus.CHANGED
+    changes: tuple[str, ...] = ()
 
     @property
     def is_added(self) -> bool:
@@ -146,6 +209,7 @@ class FieldChange(_Frozen):
             "is_added": self.is_added,
             "is_removed": self.is_removed,
             "is_changed": self.is_changed,
+            "changes": list(self.changes),
         }
 
 
@@ -163,7 +227,7 @@ class RemovedNode(AddedNode):
 
 
 class NodeChange(_Frozen):
-    """A feature that both graphs have, with what changed in its fields."""
+    """A feature that both graphs have, with what changed: in words, and in its fields."""
 
     feature_key: FeatureKey
     old_version: str | None = None
@@ -171,6 +235,7 @@ class NodeChange(_Frozen):
     added_fields: tuple[FieldChange, ...] = ()
     removed_fields: tuple[FieldChange, ...] = ()
     changed_fields: tuple[FieldChange, ...] = ()
+    changes: tuple[str, ...] = ()
 
 
 class GraphDiff(_Frozen):
@@ -182,16 +247,18 @@ class GraphDiff(_Frozen):
     removed_nodes: tuple[RemovedNode, ...] = ()
     changed_nodes: tuple[NodeChange, ...] = ()
     affected_nodes: tuple[NodeChange, ...] = ()
+    described_nodes: tuple[NodeChange, ...] = ()
 
     @classmethod
     def from_view(cls, view: GraphData, **versions: str) -> Self:
         """List what a comparison found."""
-        added, removed, changed, affected = (view.get_nodes_by_status(status) for status in SYMBOLS)
+        added, removed, changed, affected, described = (view.get_nodes_by_status(status) for status in SYMBOLS)
         return cls(
             added_nodes=tuple(AddedNode(version=node.version, **_shape(node)) for node in added),
             removed_nodes=tuple(RemovedNode(version=node.old_version, **_shape(node)) for node in removed),
             changed_nodes=tuple(map(_node_change, changed)),
             affected_nodes=tuple(map(_node_change, affected)),
+            described_nodes=tuple(map(_node_change, described)),
             **versions,
         )
 
@@ -199,8 +266,8 @@ class GraphDiff(_Frozen):
         """Return what differs as a view; what is the same is not known."""
         nodes = [_listed_node(node, NodeStatus.ADDED) for node in self.added_nodes]
         nodes += [_listed_node(node, NodeStatus.REMOVED) for node in self.removed_nodes]
-        both = [(self.changed_nodes, NodeStatus.CHANGED), (self.affected_nodes, NodeStatus.AFFECTED)]
-        nodes += [_changed_node(change, status) for changes, status in both for change in changes]
+        both = zip(BOTH, (self.changed_nodes, self.affected_nodes, self.described_nodes), strict=True)
+        nodes += [_changed_node(change, status) for status, changes in both for change in changes]
         return GraphData.of(
             nodes, project_version=self.to_project_version, old_project_version=self.from_project_version
         )
@@ -208,7 +275,8 @@ class GraphDiff(_Frozen):
     @property
     def has_changes(self) -> bool:
         """Whether anything differs."""
-        return bool(self.added_nodes or self.removed_nodes or self.changed_nodes or self.affected_nodes)
+        both = (*self.changed_nodes, *self.affected_nodes, *self.described_nodes)
+        return bool(self.added_nodes or self.removed_nodes or both)
 
     def to_struct(self) -> dict[str, Any]:
         """Return the lists as plain data.
@@ -242,7 +310,7 @@ def _listed_node(listed: AddedNode, status: NodeStatus) -> GraphNode:
 
 def _changed_node(change: NodeChange, status: NodeStatus) -> GraphNode:
     fields = tuple(
-        FieldNode(key=f.field_key, version=f.new_version, old_version=f.old_version, status=f.status)
+        FieldNode(key=f.field_key, version=f.new_version, old_version=f.old_version, status=f.status, changes=f.changes)
         for f in (*change.added_fields, *change.removed_fields, *change.changed_fields)
     )
     return GraphNode(
@@ -251,6 +319,7 @@ def _changed_node(change: NodeChange, status: NodeStatus) -> GraphNode:
         old_version=change.old_version,
         fields=fields,
         status=status,
+        changes=change.changes,
     )
 
 
@@ -259,7 +328,11 @@ def field_changes(node: GraphNode) -> Iterator[FieldChange]:
     for field in node.fields:
         if field.status in SYMBOLS:
             yield FieldChange(
-                field_key=field.key, old_version=field.old_version, new_version=field.version, status=field.status
+                field_key=field.key,
+                old_version=field.old_version,
+                new_version=field.version,
+                status=field.status,
+                changes=field.changes,
             )
 
 
@@ -272,6 +345,7 @@ def _node_change(node: GraphNode) -> NodeChange:
         added_fields=tuple(change for change in changes if change.is_added),
         removed_fields=tuple(change for change in changes if change.is_removed),
         changed_fields=tuple(change for change in changes if change.is_changed),
+        changes=node.changes,
     )
 
 
@@ -279,7 +353,7 @@ def merged_struct(view: GraphData) -> dict[str, Any]:
     """Return a comparison as plain data: nodes by key, edges, versions and counts."""
     return {
         "nodes": {key: _merged_entry(node) for key, node in view.nodes.items()},
-        "edges": [{"from": str(edge.from_key), "to": str(edge.to_key)} for edge in view.edges],
+        "edges": [edge.as_plain() for edge in view.edges],
         "old_project_version": view.old_project_version,
         "project_version": view.project_version,
         "summary": {status.value: len(view.get_nodes_by_status(status)) for status in SYMBOLS},
@@ -295,4 +369,6 @@ def _merged_entry(node: GraphNode) -> dict[str, Any]:
         "fields": {str(field.key): field.version or field.old_version for field in node.fields},
         "field_changes": [change.to_struct() for change in field_changes(node)],
         "dependencies": [str(dep) for dep in node.dependencies],
+        "relations": {parent: relation.model_dump() for parent, relation in node.relations.items()},
+        "changes": list(node.changes),
     }

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from typing_extensions import Self
 
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
+from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.definitions.strictness import stored
 from metaxy.errors import AmbiguousProjectError, MetaxyEmptyCodeVersionError
@@ -23,7 +25,9 @@ from metaxy.errors import AmbiguousProjectError, MetaxyEmptyCodeVersionError
 class NodeStatus(str, Enum):
     """What a comparison says of a feature or a field; ``normal`` where nothing is compared.
 
-    ``affected``: its own definition is the same, but it has another version because something upstream changed.
+    ``changed``: its own definition gives it other versions or other samples.
+    ``affected``: something upstream does.
+    ``described``: its definition is another one, but has the same versions and samples: only words and columns differ.
     ``missing``: another feature depends on it, but it is not in the graph.
     """
 
@@ -33,11 +37,39 @@ class NodeStatus(str, Enum):
     REMOVED = "removed"
     CHANGED = "changed"
     AFFECTED = "affected"
+    DESCRIBED = "described"
     MISSING = "missing"
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Relation(_Frozen):
+    """How rows of a parent belong to rows of a feature: one to one (``1:1``), many to one, or one to many.
+
+    >>> Relation(lineage="N:1", optional=True).text
+    'N:1, optional'
+    """
+
+    lineage: str = LineageRelationshipType.IDENTITY.value
+    optional: bool = False
+
+    @classmethod
+    def of(cls, dep: FeatureDep) -> Self:
+        """Return the relation that a dependency declares."""
+        return cls(lineage=dep.lineage.relationship.type.value, optional=dep.optional)
+
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether a row belongs to one row."""
+        return self.lineage == LineageRelationshipType.IDENTITY.value
+
+    @property
+    def text(self) -> str:
+        """What is not usual about it; empty for a required parent whose rows belong to one row each."""
+        notes = ("" if self.is_one_to_one else self.lineage, "optional" if self.optional else "")
+        return ", ".join(filter(None, notes))
 
 
 class FieldNode(_Frozen):
@@ -49,10 +81,16 @@ class FieldNode(_Frozen):
     code_version: str | None = None
     status: NodeStatus = NodeStatus.NORMAL
     parents: tuple[tuple[str, str], ...] | None = None
+    changes: tuple[str, ...] = ()
 
 
 class GraphNode(_Frozen):
-    """A feature with its fields. Versions are None where they are not known."""
+    """A feature with its fields. Versions are None where they are not known.
+
+    ``relations`` has the dependencies that are optional, or whose rows do not belong to one row each. ``changes`` says
+    in words what a comparison found. Spec and columns (a JSON schema) are there for comparisons and are not part of
+    plain data.
+    """
 
     key: FeatureKey
     version: str | None = None
@@ -61,9 +99,22 @@ class GraphNode(_Frozen):
     definition_version: str | None = None
     fields: tuple[FieldNode, ...] = ()
     dependencies: tuple[FeatureKey, ...] = ()
+    relations: dict[str, Relation] = {}
     status: NodeStatus = NodeStatus.NORMAL
+    changes: tuple[str, ...] = ()
     project: str | None = None
     metadata: dict[str, Any] = {}
+    spec: SkipValidation[FeatureSpec | None] = Field(default=None, exclude=True, repr=False)
+    columns: SkipValidation[dict[str, Any] | None] = Field(default=None, exclude=True, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GraphNode) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]  # metadata is a dict
+
+    def relation(self, parent: object) -> Relation:
+        """Return how the rows of a parent belong to the rows of the feature."""
+        return self.relations.get(str(parent), Relation())
 
     @property
     def is_root(self) -> bool:
@@ -76,6 +127,11 @@ class EdgeData(_Frozen):
 
     from_key: FeatureKey
     to_key: FeatureKey
+    relation: Relation = Relation()
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the edge as plain data."""
+        return {"from": str(self.from_key), "to": str(self.to_key), **self.relation.model_dump()}
 
 
 class FeatureGraph(Protocol):
@@ -171,6 +227,7 @@ class GraphData(_Frozen):
                     version=entry["metaxy_feature_version"],
                     definition_version=entry.get("metaxy_definition_version"),
                     project=entry.get("project"),
+                    columns=entry.get("feature_schema"),
                 )
             )
         return cls.of(nodes, project_version=project_version)
@@ -202,7 +259,7 @@ class GraphData(_Frozen):
         """Return the view as plain data, whatever it lacks."""
         return {
             "nodes": [node.model_dump(mode="json") for node in self.nodes.values()],
-            "edges": [{"from": str(edge.from_key), "to": str(edge.to_key)} for edge in self.edges],
+            "edges": [edge.as_plain() for edge in self.edges],
             "metaxy_project_version": self.project_version,
             "old_project_version": self.old_project_version,
         }
@@ -213,7 +270,7 @@ class GraphData(_Frozen):
         nodes = [GraphNode.model_validate(node) for node in struct["nodes"]]
         return cls(
             nodes={str(node.key): node for node in nodes},
-            edges=tuple(EdgeData(from_key=edge["from"], to_key=edge["to"]) for edge in struct["edges"]),
+            edges=tuple(map(_edge, struct["edges"])),
             project_version=struct.get("metaxy_project_version"),
             old_project_version=struct.get("old_project_version"),
         )
@@ -248,7 +305,12 @@ def _edges(nodes: Mapping[str, GraphNode]) -> Iterator[EdgeData]:
     for node in nodes.values():
         for dep in node.dependencies:
             if str(dep) in nodes:
-                yield EdgeData(from_key=dep, to_key=node.key)
+                yield EdgeData(from_key=dep, to_key=node.key, relation=node.relation(dep))
+
+
+def _edge(plain: Mapping[str, Any]) -> EdgeData:
+    relation = {name: plain[name] for name in Relation.model_fields if name in plain}
+    return EdgeData(from_key=plain["from"], to_key=plain["to"], relation=Relation(**relation))
 
 
 def _project_version(graph: FeatureGraph) -> str | None:
@@ -277,6 +339,7 @@ def _nodes(graph: FeatureGraph) -> Iterator[GraphNode]:
             version=graph.get_feature_version(key) if versions else None,
             definition_version=definition.feature_definition_version,
             project=definition.project,
+            columns=definition.feature_schema,
         )
 
 
@@ -286,7 +349,9 @@ def _node(spec: FeatureSpec, plan: FeaturePlan | None, versions: Mapping[str, st
         code_version=spec.code_version,
         fields=tuple(_field(field, plan, versions.get(str(field.key))) for field in spec.fields),
         dependencies=tuple(dep.feature for dep in spec.deps),
+        relations={str(dep.feature): relation for dep in spec.deps if (relation := Relation.of(dep)).text},
         metadata=dict(spec.metadata),
+        spec=spec,
         **rest,
     )
 
@@ -305,6 +370,8 @@ def _merged_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
         old_version=entry["old_version"],
         fields=tuple(_merged_field(name, entry, changes.get(name)) for name in names),
         dependencies=tuple(FeatureKey(dep) for dep in entry["dependencies"]),
+        relations=entry.get("relations", {}),
+        changes=tuple(entry.get("changes", ())),
         status=NodeStatus(entry["status"]),
         project=entry.get("project"),
     )
@@ -319,4 +386,5 @@ def _merged_field(name: str, entry: Mapping[str, Any], change: Mapping[str, Any]
         version=change["new_version"],
         old_version=change["old_version"],
         status=NodeStatus(change["status"]),
+        changes=tuple(change.get("changes", ())),
     )

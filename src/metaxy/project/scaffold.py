@@ -30,7 +30,7 @@ hash_algorithm = "md5"
 FEATURES: Final = '''\
 """What this project computes.
 
-When the code behind a field changes, change its code_version: what depends on it becomes stale, and nothing else.
+When the code behind a field changes, change its code_version: what depends on it is computed again, and nothing else.
 """
 
 import metaxy as mx

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from metaxy.dag.diff import summary
-from metaxy.dag.render.labels import badge, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.labels import badge, changes, feature_notes, field_notes, snapshot_text
 from metaxy.dag.render.renderer import BaseRenderer
-from metaxy.dag.view import GraphNode
+from metaxy.dag.view import EdgeData, GraphNode
 
 WIDTH: Final = 100
 
@@ -29,7 +29,7 @@ class CardsRenderer(BaseRenderer):
         lines[0] += f" (snapshot: {snapshot})" if snapshot else ""
         if self.graph_data.is_diff:
             lines.append(summary(self.graph_data))
-        if arrows := [f"  {edge.from_key} → {edge.to_key}" for edge in self.graph_data.edges]:
+        if arrows := [_arrow(edge) for edge in self.graph_data.edges]:
             lines += ["", "Dependencies:", *arrows]
         lines += ["", "Features:"]
         for row in self._rows([_box(self._card(node)) for node in self.features]):
@@ -38,6 +38,7 @@ class CardsRenderer(BaseRenderer):
 
     def _card(self, node: GraphNode) -> list[str]:
         lines = [" ".join(filter(None, (str(node.key), badge(node.status)))), *feature_notes(node, self.config)]
+        lines += [f"✎ {text}" for text in changes(node, self.config)]
         if self.config.show_fields and node.fields:
             lines.append("Fields:")
             for field in node.fields:
@@ -57,6 +58,11 @@ class CardsRenderer(BaseRenderer):
             used += len(box[0]) + 1
         if row:
             yield row
+
+
+def _arrow(edge: EdgeData) -> str:
+    arrow = f"  {edge.from_key} → {edge.to_key}"
+    return f"{arrow} ({text})" if (text := edge.relation.text) else arrow
 
 
 def _box(lines: list[str]) -> list[str]:

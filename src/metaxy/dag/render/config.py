@@ -28,6 +28,7 @@ class RenderConfig:
         down: How many levels of its dependents to show.
         project: Show only features of this project, and those they directly depend on.
         show_projects: The project of each feature.
+        show_changes: What changed, in words; in comparisons.
         title: Headline, in Mermaid, Graphviz, Markdown and HTML.
 
     >>> RenderConfig(feature="video__crop").get_feature_key()
@@ -46,6 +47,7 @@ class RenderConfig:
     down: int | None = None
     project: str | None = None
     show_projects: bool = True
+    show_changes: bool = True
     title: str | None = None
 
     @classmethod
@@ -71,7 +73,7 @@ class RenderConfig:
 
     def around(self, other: "RenderConfig") -> "RenderConfig":
         """Return these options, for the part of the graph and with the directions that another config names."""
-        kept = ("direction", "feature", "up", "down", "project", "title")
+        kept = ("direction", "feature", "up", "down", "project", "show_changes", "title")
         return replace(self, **{name: getattr(other, name) for name in kept})
 
     def get_feature_key(self) -> FeatureKey | None:
@@ -95,6 +97,7 @@ class Theme(BaseModel):
     removed_color: str = "#FF0000"
     changed_color: str = "#FFAA00"
     affected_color: str = "#00AAFF"
+    described_color: str = "#5F87AF"
     unchanged_color: str = "#808080"
     missing_color: str = "#FF00FF"
     old_version_color: str = "#FF0000"

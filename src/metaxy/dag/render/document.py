@@ -37,6 +37,7 @@ def shown(node: dict[str, Any], config: RenderConfig) -> dict[str, Any]:
         *(() if config.show_feature_versions else ("version", "old_version", "new_version", "definition_version")),
         *(() if config.show_fields else ("fields", "field_changes")),
         *(() if config.show_projects else ("project",)),
+        *(() if config.show_changes else ("changes",)),
         *(() if config.show_code_versions else ("code_version",)),
     }
     kept = {name: _cut(name, value, config) for name, value in node.items() if name not in hidden}

@@ -5,9 +5,9 @@ from typing import Any
 
 from metaxy.dag.render.config import Direction, RenderConfig
 from metaxy.dag.render.labels import badge, field_notes, sanitize_mermaid_id
-from metaxy.dag.render.mermaid import escape
+from metaxy.dag.render.mermaid import arrow, escape
 from metaxy.dag.render.renderer import BaseRenderer
-from metaxy.dag.view import FieldNode, GraphData, GraphNode
+from metaxy.dag.view import FieldNode, GraphData, GraphNode, Relation
 
 BORDER = "#4C78A8"
 
@@ -28,8 +28,8 @@ class FieldsMermaidRenderer(BaseRenderer):
         features = self.features
         for node in features:
             yield from self._feature(node)
-        for parent, child in field_edges(self.graph_data, features):
-            yield f"    {parent} --> {child}"
+        for parent, child, relation in field_edges(self.graph_data, features):
+            yield f"    {parent} {arrow(relation)} {child}"
         for node in features:
             yield f"    style {sanitize_mermaid_id(str(node.key))} stroke:{BORDER},stroke-width:2px"
 
@@ -45,13 +45,13 @@ def _label(field: FieldNode, config: RenderConfig) -> str:
     return " ".join(filter(None, (str(field.key), f"({', '.join(notes)})" if notes else "", badge(field.status))))
 
 
-def field_edges(view: GraphData, features: Iterable[GraphNode]) -> Iterator[tuple[str, str]]:
-    """Yield the IDs of each two fields of a view that depend on each other, parent first."""
+def field_edges(view: GraphData, features: Iterable[GraphNode]) -> Iterator[tuple[str, str, Relation]]:
+    """Yield the IDs of each two fields of a view that depend on each other, parent first, and how their rows do."""
     for node in features:
         for field in sorted(node.fields, key=lambda field: str(field.key)):
             for parent in field.parents or ():
                 if parent[0] in view.nodes:
-                    yield _id(*parent), _id(node.key, field.key)
+                    yield _id(*parent), _id(node.key, field.key), node.relation(parent[0])
 
 
 class FieldsRenderer(BaseRenderer):
@@ -62,8 +62,13 @@ class FieldsRenderer(BaseRenderer):
         return "\n".join(self._line(node, field) for node in self.features for field in node.fields)
 
     def _line(self, node: GraphNode, field: FieldNode) -> str:
-        parents = ", ".join(".".join(parent) for parent in field.parents or ())
+        parents = ", ".join(_with_relation(node, *parent) for parent in field.parents or ())
         return f"{node.key}.{_label(field, self.config)}" + (f" ← {parents}" if parents else "")
+
+
+def _with_relation(node: GraphNode, feature: str, field: str) -> str:
+    text = node.relation(feature).text
+    return f"{feature}.{field} ({text})" if text else f"{feature}.{field}"
 
 
 def render_field_deps_mermaid(

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from metaxy.dag.render.labels import feature_version_text, field_notes, format_hash, snapshot_text
+from metaxy.dag.render.labels import changes, feature_version_text, field_notes, format_hash, snapshot_text
 from metaxy.dag.render.renderer import BaseRenderer
-from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
+from metaxy.dag.view import FieldNode, GraphNode, NodeStatus, Relation
 
 
 def quote(text: str) -> str:
@@ -39,7 +39,7 @@ class GraphvizRenderer(BaseRenderer):
         for node in features:
             yield f"    {quote(str(node.key))} {self._feature(node)};"
         for edge in self.graph_data.edges:
-            yield f"    {quote(str(edge.from_key))} -> {quote(str(edge.to_key))};"
+            yield f"    {quote(str(edge.from_key))} -> {quote(str(edge.to_key))}{_line(edge.relation)};"
         for node in features if self.config.show_fields else ():
             yield from self._fields(node)
         yield "}"
@@ -54,6 +54,7 @@ class GraphvizRenderer(BaseRenderer):
             lines.append(f"v: {version}")
         if self.config.show_code_versions and node.code_version:
             lines.append(f"cv: {format_hash(node.code_version, self.config.hash_length)}")
+        lines += changes(node, self.config)
         shape = {NodeStatus.ADDED: "oval", NodeStatus.REMOVED: "octagon"}.get(node.status)
         shape = shape or ("doubleoctagon" if node.is_root else "box")
         return attributes(label=_marked(lines, node.status), shape=shape, **self._color(node.status))
@@ -72,6 +73,12 @@ class GraphvizRenderer(BaseRenderer):
 
     def _color(self, status: NodeStatus) -> dict[str, str]:
         return {} if status is NodeStatus.NORMAL else {"color": self.theme.of_status(status)}
+
+
+def _line(relation: Relation) -> str:
+    """Return how an edge looks that is not usual; dotted where the parent is optional."""
+    style = {"style": "dotted"} if relation.optional else {}
+    return f" {attributes(label=relation.text, fontsize='10', **style)}" if relation.text else ""
 
 
 def _marked(lines: list[str], status: NodeStatus) -> str:

@@ -74,7 +74,24 @@ def feature_version_text(node: GraphNode, config: RenderConfig) -> str:
 def field_notes(field: FieldNode, config: RenderConfig) -> list[str]:
     """Return what a picture says of a field behind its name."""
     notes = [f"v: {version_text(field, config.hash_length)}"] if config.show_field_versions else []
-    return [*notes, f"cv: {field.code_version}"] if config.show_code_versions and field.code_version else notes
+    if config.show_code_versions and field.code_version:
+        notes.append(f"cv: {field.code_version}")
+    return [*notes, *changes(field, config)]
+
+
+def changes(node: GraphNode | FieldNode, config: RenderConfig) -> tuple[str, ...]:
+    """Return what changed in a feature or a field, in words."""
+    return node.changes if config.show_changes else ()
+
+
+def dependency_text(node: GraphNode, parent: object) -> str:
+    """Return the key of a parent, with what is not usual about its rows.
+
+    >>> node = GraphNode(key="a", dependencies=["b"], relations={"b": {"lineage": "N:1", "optional": True}})
+    >>> dependency_text(node, "b")
+    'b (N:1, optional)'
+    """
+    return f"{parent} ({text})" if (text := node.relation(parent).text) else str(parent)
 
 
 def feature_notes(node: GraphNode, config: RenderConfig) -> list[str]:

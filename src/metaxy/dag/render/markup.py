@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from metaxy.dag.diff import SYMBOLS, summary
-from metaxy.dag.render.labels import badge, feature_version_text, field_notes, snapshot_text
+from metaxy.dag.render.labels import badge, changes, dependency_text, feature_version_text, field_notes, snapshot_text
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import GraphNode
@@ -14,14 +14,18 @@ from metaxy.dag.view import GraphNode
 PICTURE_FEATURES: Final = 60  # a picture of more than that helps nobody
 
 
+HEADS: Final = ("feature", "version", "fields", "depends on")
+
+
 class Row(NamedTuple):
-    """A feature as cells; fields and dependencies are lists."""
+    """A feature as cells; fields, dependencies and changes are lists."""
 
     status: str
     feature: str
     version: str
     fields: list[str]
     dependencies: list[str]
+    changes: list[str]
 
 
 class _TableRenderer(BaseRenderer):
@@ -39,6 +43,10 @@ class _TableRenderer(BaseRenderer):
             return f"{len(self.graph_data.nodes)} features"
         return summary(self.graph_data)
 
+    @property
+    def _more(self) -> list[str]:
+        return ["what changed"] if self.graph_data.is_diff and self.config.show_changes else []
+
     def rows(self) -> Iterator[Row]:
         """Yield a row per feature."""
         for node in self.features:
@@ -47,7 +55,8 @@ class _TableRenderer(BaseRenderer):
                 str(node.key),
                 feature_version_text(node, self.config),
                 list(self._fields(node)) if self.config.show_fields else [],
-                [str(dep) for dep in node.dependencies],
+                [dependency_text(node, dep) for dep in node.dependencies],
+                list(changes(node, self.config)),
             )
 
     def _fields(self, node: GraphNode) -> Iterator[str]:
@@ -65,13 +74,15 @@ class MarkdownRenderer(_TableRenderer):
         lines = [f"### {self.title}", "", f"**{self.counts}**", ""]
         rows = list(self.rows())
         if rows:
-            lines += ["| | feature | version | fields | depends on |", "|---|---|---|---|---|"]
+            heads = ["", *HEADS, *self._more]
+            lines += ["| " + " | ".join(heads).lstrip() + " |", "|---" * len(heads) + "|"]
             lines += [self._row(row) for row in rows]
             lines += self._picture()
         return "\n".join(lines)
 
     def _row(self, row: Row) -> str:
-        cells = (row.status, f"`{row.feature}`", row.version, "<br>".join(row.fields), "<br>".join(row.dependencies))
+        lists = (row.fields, row.dependencies, *((row.changes,) if self._more else ()))
+        cells = (row.status, f"`{row.feature}`", row.version, *map("<br>".join, lists))
         return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
     def _picture(self) -> list[str]:
@@ -106,14 +117,15 @@ class HtmlRenderer(_TableRenderer):
                 f"<style>{style}{colors}</style></head><body>",
                 f"<h1>{title}</h1>",
                 f"<p>{html.escape(self.counts)}</p>",
-                "<table><tr><th></th><th>feature</th><th>version</th><th>fields</th><th>depends on</th></tr>",
-                *(_html_row(row) for row in self.rows()),
+                f"<table><tr>{''.join(f'<th>{head}</th>' for head in ('', *HEADS, *self._more))}</tr>",
+                *(_html_row(row, with_changes=bool(self._more)) for row in self.rows()),
                 "</table></body></html>",
             ]
         )
 
 
-def _html_row(row: Row) -> str:
-    lists = ("<br>".join(map(html.escape, items)) for items in (row.fields, row.dependencies))
+def _html_row(row: Row, *, with_changes: bool) -> str:
+    columns = (row.fields, row.dependencies, *((row.changes,) if with_changes else ()))
+    lists = ("<br>".join(map(html.escape, items)) for items in columns)
     cells = (html.escape(row.status), f"<code>{html.escape(row.feature)}</code>", html.escape(row.version), *lists)
     return f'<tr class="{row.status}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

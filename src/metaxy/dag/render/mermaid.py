@@ -7,6 +7,7 @@ from typing import Final
 
 from metaxy.dag.render.labels import (
     badge,
+    changes,
     feature_version_text,
     field_notes,
     format_hash,
@@ -14,7 +15,7 @@ from metaxy.dag.render.labels import (
     snapshot_text,
 )
 from metaxy.dag.render.renderer import BaseRenderer
-from metaxy.dag.view import GraphNode, NodeStatus
+from metaxy.dag.view import GraphNode, NodeStatus, Relation
 
 INIT: Final = (
     '%%{init: {"flowchart": {"htmlLabels": true, "curve": "basis"}, "themeVariables": {"fontSize": "14px"}}}%%'
@@ -26,6 +27,16 @@ SHAPES: Final = {NodeStatus.ADDED: ("(", ")"), NodeStatus.REMOVED: ("([", "])")}
 def escape(text: str) -> str:
     """Return text for an HTML label in double quotes."""
     return html.escape(text, quote=False).replace("#", "&num;").replace('"', "&quot;").replace("\n", " ")
+
+
+def arrow(relation: Relation) -> str:
+    """Return an arrow that shows how rows belong together; dotted where the parent is optional.
+
+    >>> arrow(Relation()), arrow(Relation(lineage="N:1")), arrow(Relation(lineage="1:N", optional=True))
+    ('-->', '-->|N:1|', '-.->|1:N, optional|')
+    """
+    label = f"|{relation.text}|" if relation.text else ""
+    return f"-.->{label}" if relation.optional else f"-->{label}"
 
 
 class MermaidRenderer(BaseRenderer):
@@ -47,7 +58,8 @@ class MermaidRenderer(BaseRenderer):
             left, right = SHAPES.get(node.status, ("[", "]"))
             yield f'    {sanitize_mermaid_id(str(node.key))}{left}"{self._label(node)}"{right}'
         for edge in self.graph_data.edges:
-            yield f"    {sanitize_mermaid_id(str(edge.from_key))} --> {sanitize_mermaid_id(str(edge.to_key))}"
+            ends = (sanitize_mermaid_id(str(key)) for key in (edge.from_key, edge.to_key))
+            yield f"    {f' {arrow(edge.relation)} '.join(ends)}"
         for node in features:
             yield from self._style(node)
 
@@ -68,6 +80,7 @@ class MermaidRenderer(BaseRenderer):
             lines.append(self._colored(version))
         if self.config.show_code_versions and node.code_version:
             lines.append(f"cv: {format_hash(node.code_version, self.config.hash_length)}")
+        lines += [f"<small>{escape(text)}</small>" for text in changes(node, self.config)]
         if self.config.show_fields and node.fields:
             lines += ["---", *self._fields(node)]
         return "<br/>".join(lines)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from metaxy.dag.diff import summary
-from metaxy.dag.render.labels import badge, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.labels import badge, changes, dependency_text, feature_notes, field_notes, snapshot_text
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
 from metaxy.printable import printable
@@ -19,6 +19,7 @@ COLORS: Final = {
     NodeStatus.REMOVED: "31",
     NodeStatus.CHANGED: "33",
     NodeStatus.AFFECTED: "34",
+    NodeStatus.DESCRIBED: "36",
     NodeStatus.MISSING: "35",
 }
 DIM: Final = "2"
@@ -107,10 +108,12 @@ class TerminalRenderer(BaseRenderer):
 
     def _feature(self, node: GraphNode) -> Branch:
         below = []
+        if found := changes(node, self.config):
+            below.append(Branch(self.paint("✎ changes", DIM), [Branch(self.paint(text, PLAIN), []) for text in found]))
         if self.config.show_fields and node.fields:
             fields = [Branch(self._label(field, field_notes(field, self.config)), []) for field in node.fields]
             below.append(Branch(self.paint("🔧 fields", DIM), fields))
         if node.dependencies:
-            parents = [Branch(self.paint(str(dep), PLAIN), []) for dep in node.dependencies]
+            parents = [Branch(self.paint(dependency_text(node, dep), PLAIN), []) for dep in node.dependencies]
             below.append(Branch(self.paint("⬅️  depends on", DIM), parents))
         return Branch(self._label(node, feature_notes(node, self.config)), below)
