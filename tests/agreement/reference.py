@@ -133,6 +133,8 @@ class Reference:
         return self.graph.get_feature_version(key, self.length)
 
     def write(self, key: FeatureKey, given: Given, now: datetime) -> None:
+        if not given.rows and key in self.tables:
+            return  # no rows say nothing of a table that is there
         table = self.tables.setdefault(key, Table())
         user = [name for name in given.columns if not c.is_system_column(name)]
         for name in user:
