@@ -7,17 +7,13 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
-import ibis.backends.sql.compilers as compilers
-import ibis.expr.datatypes as dt
-import ibis.expr.operations as ops
 import narwhals as nw
 import polars as pl
-import sqlglot.expressions as sge
 from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
-from ibis.backends.clickhouse import Backend
 
 from metaxy.columns import BY_FIELD_COLUMNS
 from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, StoreConnectionError
+from metaxy.ext.clickhouse.compiler import ClickHouseBackend
 from metaxy.ext.clickhouse.dialect import CLICKHOUSE
 from metaxy.ext.clickhouse.types import (
     MOMENT,
@@ -31,11 +27,9 @@ from metaxy.ext.clickhouse.types import (
     refuse_dates_beyond,
     refuse_nulls,
     sql_type,
-    text_of_time,
 )
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Table
-from metaxy.ext.ibis.fetching import Fetching
 from metaxy.ext.ibis.values import refuse_finer_times
 from metaxy.masking import hide_in
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
@@ -51,7 +45,6 @@ EMBEDDED_HINTS = {
     "process at a time use a folder",
 }
 SECURE_PORTS = (443, 8443)
-SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns": "toIntervalNanosecond"}
 # What must not depend on the server's configuration.
 SETTINGS = {
     "join_use_nulls": 1,  # else what a join does not find is 0 or ''; in the SQL of a subquery it has no effect
@@ -75,60 +68,6 @@ MEMORY_OF_CONDITIONS = "use_query_condition_cache"
 COLUMNS = """SELECT name, type, comment FROM system.columns
 WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL')
 ORDER BY position"""
-
-
-# Ibis counts the bytes of texts and knows the case of ASCII only, and takes days as those of 1970 to 2149.
-FUNCTIONS = {
-    ops.Date: "toDate32",
-    ops.Lowercase: "lowerUTF8",
-    ops.Reverse: "reverseUTF8",
-    ops.StrRight: "rightUTF8",
-    ops.StringLength: "lengthUTF8",
-    ops.Uppercase: "upperUTF8",
-}
-
-
-class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has no types
-    __slots__ = ()
-    SIMPLE_OPS = FUNCTIONS
-
-    def to_sqlglot(self, expr: Any, **options: Any) -> Any:
-        """Escape what names may hold; the generator only looks after their quotes."""
-        query = super().to_sqlglot(expr, **options)
-        for name in {id(node): node for node in query.find_all(sge.Identifier)}.values():  # some occur twice
-            name.set("this", name.this.replace("\\", "\\\\"))
-        return query
-
-    def visit_Substring(self, _: Any, *, arg: Any, start: Any, length: Any) -> Any:  # noqa: N802 - as Ibis calls it
-        first = self.if_(start >= 0, start + 1, start + 1 + self.f.lengthUTF8(arg))
-        return self.f.substringUTF8(arg, first, *([] if length is None else [length]))
-
-    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
-        return self.f.toDate32(arg) if to.is_date() else super().visit_Cast(op, arg=arg, to=to)
-
-    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
-        if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
-            return self.f[SUBSECONDS[dtype.unit.short]](value)
-        if dtype.is_date():  # Ibis writes one of 1970 to 2149
-            return self.f.toDate32(value.isoformat())
-        if dtype.is_time():  # which is kept as text
-            return sge.convert(text_of_time(value))
-        if dtype.is_binary():
-            return self.f.unhex(value.hex())
-        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
-
-    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802 - as Ibis calls it
-        if isinstance(op.arg, ops.Field) and op.arg.name.startswith(BY_FIELD_COLUMNS):
-            return super().visit_StructField(op, arg=arg, field=field)
-        if op.dtype.is_nested():
-            return self.f.JSONExtractRaw(arg, field)
-        dtype = dt.string if op.dtype.is_time() or op.dtype.is_binary() else op.dtype  # as which they are kept
-        member = self.f.JSONExtract(arg, field, str(self.type_mapper.to_string(dtype.copy(nullable=True))))
-        return self.f.base64Decode(member) if op.dtype.is_binary() else member
-
-
-class _Backend(Fetching, Backend):  # type: ignore[misc] # Ibis has no types
-    compiler = _Compiler()
 
 
 class ClickHouseConnection(IbisConnection):
@@ -166,7 +105,7 @@ class ClickHouseConnection(IbisConnection):
             raise StoreConnectionError(f"cannot open {self.display}: {hint or self.reason(error)}") from error
         except ImportError as error:
             raise StoreConnectionError(f"{self.display} needs a package: pip install 'metaxy[chdb]'") from error
-        backend = _Backend.from_connection(client)
+        backend = ClickHouseBackend.from_connection(client)
         backend.owner = self
         return backend
 

@@ -139,6 +139,10 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
         return self.f.anon[function](*filled) if len(filled) > 1 else filled[0]
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802
+        if op.dtype.is_decimal() or op.dtype.is_uint64():
+            raise MetadataSchemaError(
+                f"member {field!r}: SQLite does not compare {op.dtype} in JSON exactly; filter the rows that are read"
+            )
         member = read_member(arg, field)
         function = OF_JSON.get(type(op.dtype))
         return member if function is None else self.f.anon[function](member)

@@ -1,0 +1,82 @@
+"""What Ibis is taught about ClickHouse: texts are not ASCII only, days are of any year, structs are JSON."""
+
+from typing import Any
+
+import ibis.backends.sql.compilers as compilers
+import ibis.expr.operations as ops
+import sqlglot as sg
+import sqlglot.expressions as sge
+from ibis.backends.clickhouse import Backend
+
+from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.ext.clickhouse.types import DATES, text_of_time
+from metaxy.ext.ibis.fetching import Fetching
+
+SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns": "toIntervalNanosecond"}
+# Ibis counts the bytes of texts and knows the case of ASCII only, and takes days as those of 1970 to 2149.
+FUNCTIONS = {
+    ops.Date: "toDate32",
+    ops.Lowercase: "lowerUTF8",
+    ops.Reverse: "reverseUTF8",
+    ops.StrRight: "rightUTF8",
+    ops.StringLength: "lengthUTF8",
+    ops.Uppercase: "upperUTF8",
+}
+
+
+class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has no types
+    __slots__ = ()
+    SIMPLE_OPS = FUNCTIONS
+
+    def to_sqlglot(self, expr: Any, **options: Any) -> Any:
+        """Escape what names may hold; the generator only looks after their quotes."""
+        query = super().to_sqlglot(expr, **options)
+        for name in {id(node): node for node in query.find_all(sge.Identifier)}.values():  # some occur twice
+            name.set("this", name.this.replace("\\", "\\\\"))
+        return query
+
+    def visit_Substring(self, _: Any, *, arg: Any, start: Any, length: Any) -> Any:  # noqa: N802 - as Ibis calls it
+        first = self.if_(start >= 0, start + 1, start + 1 + self.f.lengthUTF8(arg))
+        return self.f.substringUTF8(arg, first, *([] if length is None else [length]))
+
+    def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
+        return self.f.toDate32(arg) if to.is_date() else super().visit_Cast(op, arg=arg, to=to)
+
+    def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
+        if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
+            return self.f[SUBSECONDS[dtype.unit.short]](value)
+        if dtype.is_date():  # Ibis writes one of 1970 to 2149
+            return self.f.toDate32(value.isoformat())
+        if dtype.is_time():  # which is kept as text
+            return sge.convert(text_of_time(value))
+        if dtype.is_binary():
+            return self.f.unhex(value.hex())
+        return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+
+    def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802 - as Ibis calls it
+        if isinstance(op.arg, ops.Field) and op.arg.name.startswith(BY_FIELD_COLUMNS):
+            return super().visit_StructField(op, arg=arg, field=field)
+        if op.dtype.is_nested():
+            return self.f.JSONExtractRaw(arg, field)
+        return self._flat_member(op.dtype, arg, field)
+
+    def _flat_member(self, dtype: Any, arg: Any, field: str) -> Any:
+        """Read a member of JSON as columns of its type are kept; one that ClickHouse cannot compare is an error."""
+        text = self.f.JSONExtract(arg, field, "Nullable(String)")
+        if dtype.is_string() or dtype.is_time():
+            return text
+        if dtype.is_binary():
+            return self.f.base64Decode(text)
+        kind = "Date32" if dtype.is_date() else self.type_mapper.to_string(dtype.copy(nullable=False))
+        member = self.f.JSONExtract(arg, field, f"Nullable({kind})")
+        if not (dtype.is_date() or dtype.is_timestamp()):
+            return member
+        first, last = (day.isoformat() for day in DATES)
+        beyond = self.f.ifNull(sg.or_(text < first, text >= f"{last}~"), 0)
+        return self.if_(self.f.throwIf(beyond, f"in structs, times lie between {first} and {last}"), sge.null(), member)
+
+
+class ClickHouseBackend(Fetching, Backend):  # type: ignore[misc] # Ibis has no types
+    """The Ibis backend of a store."""
+
+    compiler = _Compiler()
