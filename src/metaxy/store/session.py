@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 from metaxy.errors import InvalidConfigError, StoreNotOpenError
 from metaxy.storage.port import AccessMode, Storage
+from metaxy.store.forks import FORKS
 
 __all__ = ["AccessMode", "Clock", "Session"]
 
@@ -60,6 +61,7 @@ class Session:
             self._exit(me)  # a fallback store may be left by another thread than the one that entered it
 
     def _enter(self, mode: AccessMode, me: int) -> bool:
+        FORKS.check(self._display)
         with self._lock:
             outermost = self._mode is None
             if outermost:
@@ -108,7 +110,9 @@ class Session:
 
         Raises:
             StoreNotOpenError: saying how to open it.
+            MetadataStoreError: in a process that was forked after Polars was used.
         """
+        FORKS.check(self._display)
         if self._mode is None:
             raise StoreNotOpenError(f'{self._display} is closed; use `with store.open("{mode}"):`')
         if mode == "w" and self._mode == "r":
