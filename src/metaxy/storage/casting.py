@@ -24,8 +24,8 @@ def storable(
     Raises:
         MetadataSchemaError: if a value does not fit, naming the column and both types.
 
-    >>> storable(pl.LazyFrame({"n": [1]}), lambda _: pl.Int32(), "video", "Iceberg").collect_schema()
-    Schema({'n': Int32})
+    >>> storable(pl.LazyFrame({"n": [1]}), lambda _: pl.Int32(), "video", "Iceberg").collect_schema()["n"]
+    Int32
     """
     schema = rows.collect_schema()
     changed = {name: wanted for name, dtype in schema.items() if (wanted := with_leaves(dtype, stored)) != dtype}
