@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import narwhals as nw
 import pytest
 from tests.factory import define, rows, values
@@ -77,7 +78,9 @@ def test_damage_is_one_line_and_what_is_left_is_not_touched(name: str, tmp_path:
         damage(max(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns))
         left = contents(folder)
         for verb in (read, update, write, delete):
-            with pytest.raises(MetadataStoreError) as caught:
+            # A lazy frame is collected by its library, whose error of one line names the file.
+            own = (duckdb.Error,) if name == "ducklake" and verb is read else ()
+            with pytest.raises((MetadataStoreError, *own)) as caught:
                 verb(STORES[name](folder))
             message = str(caught.value)
             assert not isinstance(caught.value, FeatureNotFoundError), (pattern, verb)

@@ -54,9 +54,9 @@ class StoreInformation(StoreHandle):
 
     def get_store_metadata(self, feature_key: Any, *, check_fallback: bool = True) -> dict[str, Any]:
         """Say what this store is and, under ``resolved_from``, which store has a feature, if any has."""
-        return self.metadata_of(self.find_store_for_feature(feature_key, check_fallback=check_fallback), feature_key)
+        return self._metadata_of(self.find_store_for_feature(feature_key, check_fallback=check_fallback), feature_key)
 
-    def metadata_of(self, holder: "MetadataStore | None", feature_key: Any) -> dict[str, Any]:
+    def _metadata_of(self, holder: "MetadataStore | None", feature_key: Any) -> dict[str, Any]:
         """Say the same where it is known which store has the feature, if any has."""
         found = {"resolved_from": holder.get_store_info(feature_key)} if holder else {}
         return {"name": self.name, "display": self.display(), **found}

@@ -279,7 +279,7 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
         is_root_feature=not plan.feature_deps,
         has_input=has_input,
         missing_input=() if has_input else _parents_without_rows(store, plan, options),
-        store_metadata=store.metadata_of(store, key)
+        store_metadata=store._metadata_of(store, key)
         if here
         else store.get_store_metadata(key, check_fallback=options.use_fallback),
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
