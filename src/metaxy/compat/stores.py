@@ -16,7 +16,7 @@ from metaxy.hashing import HashSettings
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import ByField, by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Target
-from metaxy.versioning.frames import Frame, as_lazy, as_narwhals
+from metaxy.versioning.frames import Frame, as_lazy, as_narwhals, is_in_database
 from metaxy.versioning.stamp import Stamp
 
 
@@ -38,7 +38,7 @@ def hash_struct_version_column(
     Frames: ``struct_column`` and any others → the same, and ``hash_column`` (text); eager in, eager out.
     """
     frame = as_narwhals(df)
-    in_database = isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars()
+    in_database = is_in_database(frame)
     engine = store.engine.hashing(store.hash_algorithm) if in_database else PolarsEngine()
     given = engine.take(frame) if in_database else as_lazy(frame)
     names = [name for name in frame.collect_schema() if name != hash_column]

@@ -30,7 +30,7 @@ from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.build import build_joined_recipe
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
-from metaxy.versioning.frames import Frame, as_lazy
+from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, STORED, Recipe
 from metaxy.versioning.show import Packed, Repacked, Shown, show_arrow, show_polars
@@ -81,7 +81,7 @@ class Resolution:
     @classmethod
     def of_joined(cls, engine: Engine, scope: Scope, plan: FeaturePlan, frame: Frame) -> "Resolution":
         """Build the recipe for rows that the user joined: the field formulas alone, without comparison."""
-        in_database = isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars()
+        in_database = is_in_database(frame)
         engine = engine.hashing(scope.algorithm) if in_database else PolarsEngine()
         rows = engine.take(frame) if in_database else as_lazy(frame)
         schema = rows.collect_schema()

@@ -29,7 +29,7 @@ from metaxy.versioning.build import Known, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
-from metaxy.versioning.frames import as_lazy, collect_to_polars
+from metaxy.versioning.frames import as_lazy, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids
 from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.recipe import Latest, Recipe
@@ -106,7 +106,7 @@ class Tables:
     def samples_at_hand(self) -> bool:
         """Whether the samples live in this process, where they stay when the store is closed."""
         samples = self.request.samples
-        return samples is not None and (isinstance(samples, nw.DataFrame) or samples.implementation.is_polars())
+        return samples is not None and not is_in_database(samples)
 
     def repeats_samples(self) -> bool:
         """Return whether samples that are at hand may occur twice; those of a database are counted by their update."""

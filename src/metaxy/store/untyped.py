@@ -14,7 +14,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import UntypedColumnWarning, warn_user
 from metaxy.storage.nested_types import is_untyped, placeholder, restored, typed
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.frames import Frame, collect_to_polars
+from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 
 
 def has_rows(frame: Frame) -> bool:
@@ -44,7 +44,7 @@ def with_known_types(frame: Frame, definition: FeatureDefinition, table: Types) 
     untyped = untyped_columns(frame, definition)
     if not untyped:
         return frame
-    if isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars():
+    if is_in_database(frame):
         return frame.drop(untyped)  # of a database: each is a NULL
     versions = nw.Struct({f.key.to_struct_key(): nw.String() for f in definition.spec.fields})
     known = {**table, **dict.fromkeys(BY_FIELD_COLUMNS, versions)}
@@ -66,7 +66,7 @@ def with_placeholders(samples: Frame, definition: FeatureDefinition) -> tuple[Fr
     Versions of which nothing is known are left out.
     """
     untyped = untyped_columns(samples, definition)
-    if not untyped or (isinstance(samples, nw.LazyFrame) and not samples.implementation.is_polars()):
+    if not untyped or is_in_database(samples):
         return samples, {}
     rows = collect_to_polars(samples)
     rows = rows.drop(name for name, dtype in untyped.items() if is_system_column(name) and not dtype.is_nested())

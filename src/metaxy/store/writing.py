@@ -33,7 +33,7 @@ from metaxy.store.untyped import has_rows, says_nothing, with_known_types
 from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
-from metaxy.versioning.frames import Frame, collect_to_polars
+from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids, type_family
 from metaxy.versioning.stamp import Stamp
 
@@ -197,7 +197,7 @@ def refuse_types(store: "MetadataStore", definition: FeatureDefinition, new: Map
 
 def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
     """Keep the last row of each sample, in the order of the frame."""
-    if isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars():
+    if is_in_database(frame):
         raise MetadataSchemaError(
             f'feature {definition.key}: rows of a database have no order, so on_duplicate="last" needs a dataframe'
         )

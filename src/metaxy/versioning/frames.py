@@ -50,6 +50,15 @@ def _from_pandas(frame: nw.DataFrame[Any]) -> pl.DataFrame:
     return rows.with_columns(pl.lit(None).alias(name) for name in guessed)
 
 
+def is_in_database(frame: Frame) -> bool:
+    """Return whether a frame is a query of a database, and not rows or a plan of this process.
+
+    >>> is_in_database(nw.from_native(pl.LazyFrame({"id": ["a"]})))
+    False
+    """
+    return isinstance(frame, nw.LazyFrame) and not frame.implementation.is_polars()
+
+
 def as_lazy(frame: Frame) -> nw.LazyFrame[Any]:
     """Make a frame lazy, in its own library where that is lazy, else in Polars."""
     if isinstance(frame, nw.LazyFrame):

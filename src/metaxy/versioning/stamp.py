@@ -4,7 +4,7 @@ Columns in: IDs, user columns, ``metaxy_provenance_by_field`` and whichever othe
 Columns out: the same, with all ten system columns. A provenance that is given is trusted; data versions default to it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -201,8 +201,3 @@ def constant_type(column: str) -> pl.DataType:
     """Return the Polars type of a system column that is not by field."""
     kinds = {column.name: column.kind for column in c.SYSTEM_COLUMNS}
     return pl.Datetime("us", "UTC") if kinds[column] == "timestamp" else pl.String()
-
-
-def sample_values(frame: pl.DataFrame, column: str, limit: int = 3) -> Sequence[object]:
-    """Return a few values of a column, for messages."""
-    return frame.get_column(column).drop_nulls().head(limit).to_list()
