@@ -13,7 +13,7 @@ from tests.stores import STORES
 
 from metaxy.errors import FeatureNotFoundError, MetadataStoreError
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.storage.damage import FIRST_WRITE
+from metaxy.storage.damage import FIRST_WRITE, first_write, lost_its_log
 from metaxy.store.store import MetadataStore
 
 
@@ -152,6 +152,20 @@ def test_what_a_killed_first_write_leaves_is_no_damage(name: str, tmp_path: Path
         fill(store)
         read(store)
         assert not mark.exists()
+
+
+def test_a_first_write_that_ends_while_another_looks_is_no_damage(tmp_path: Path) -> None:
+    """Whoever saw no log, and then files whose mark is gone, looks at the log again: it is there by then."""
+    log, files = tmp_path / "log" / "0.json", tmp_path / "part-0.parquet"
+    with first_write(tmp_path, "log/*.json"):
+        files.touch()
+        assert not lost_its_log(tmp_path, "log/*.json", "part-*")
+        log.parent.mkdir()
+        log.touch()
+    assert not (tmp_path / FIRST_WRITE).exists()
+    assert not lost_its_log(tmp_path, "log/*.json", "part-*")
+    log.unlink()
+    assert lost_its_log(tmp_path, "log/*.json", "part-*")
 
 
 @pytest.mark.parametrize("name", HEADLESS)

@@ -39,14 +39,17 @@ def first_write(table: Path, log: str) -> Iterator[None]:
                 mark.unlink()
 
 
-def lost_its_log(table: Path, data: str) -> bool:
-    """Return whether a folder without a log has files of a table, which no first write left there.
+def lost_its_log(table: Path, log: str, data: str) -> bool:
+    """Return whether a folder has files of a table, which no first write left there, and no log.
 
     Args:
         table: the folder.
+        log: a pattern of the files that lead to all others.
         data: a pattern of the files that hold rows.
     """
-    return next(table.glob(data), None) is not None and not (table / FIRST_WRITE).exists()
+    # In this order: a first write marks the folder before its files, and removes the mark only once there is a log.
+    has_files = next(table.glob(data), None) is not None
+    return has_files and not (table / FIRST_WRITE).exists() and next(table.glob(log), None) is None
 
 
 def refuse_lost_log(table: Path, log: str, data: str) -> None:
@@ -54,15 +57,16 @@ def refuse_lost_log(table: Path, log: str, data: str) -> None:
 
     Args:
         table: the folder.
-        log: what leads to the files, for the message.
+        log: a pattern of the files that lead to all others, in one folder.
         data: a pattern of the files that hold rows.
 
     Raises:
         StoreConnectionError: if it has files, and no log.
     """
-    if lost_its_log(table, data):
+    if lost_its_log(table, log, data):
+        folder = log.partition("/")[0]
         raise StoreConnectionError(
-            f"{table} has files of a table, but no {log}; {RESTORE}, or drop the feature to begin anew"
+            f"{table} has files of a table, but no {folder}; {RESTORE}, or drop the feature to begin anew"
         )
 
 

@@ -86,7 +86,7 @@ class DeltaStorage(Rooted):
 
     def _refuse_what_is_left(self, key: FeatureKey) -> None:
         if self.is_local:
-            refuse_lost_log(Path(self.uri(key)), LOG, DATA)
+            refuse_lost_log(Path(self.uri(key)), COMMITS, DATA)
 
     def _open(self, key: FeatureKey) -> OpenTable:
         table = OpenTable(self.uri(key), storage_options=self.storage_options or None)
@@ -181,7 +181,7 @@ class DeltaStorage(Rooted):
             if not self.is_local:
                 if self.has_table(key):
                     self._remove_objects(key)
-            elif (folder / LOG).is_dir() or lost_its_log(folder, DATA):
+            elif (folder / LOG).is_dir() or lost_its_log(folder, COMMITS, DATA):
                 remove_folder(folder)
 
     def _remove_objects(self, key: FeatureKey) -> None:

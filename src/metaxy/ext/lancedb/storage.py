@@ -31,6 +31,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
 
 LOG, DATA = "_versions", "data/*.lance"
+VERSIONS = f"{LOG}/*"
 FAILURES = (OSError, ValueError, RuntimeError)
 NOT_FOUND = re.compile(r"Dataset at path .* was not found")
 # Lance has no class for these; each means that another writer came first, and that nothing was stored.
@@ -63,7 +64,7 @@ class LanceStorage(Rooted):
             if not NOT_FOUND.search(str(error)):
                 raise
             if self.is_local:
-                refuse_lost_log(Path(self.uri(key)), LOG, DATA)
+                refuse_lost_log(Path(self.uri(key)), VERSIONS, DATA)
             return None
 
     def _table(self, key: FeatureKey) -> lance.LanceDataset:
@@ -128,7 +129,7 @@ class LanceStorage(Rooted):
         `lance.write_dataset` would replace that one, with its rows, as it tries again by itself.
         """
         options = self.storage_options or None
-        with first_write(Path(uri), f"{LOG}/*") if self.is_local else nullcontext():
+        with first_write(Path(uri), VERSIONS) if self.is_local else nullcontext():
             first = write_fragments(rows, uri, mode="create", return_transaction=True, storage_options=options)
             lance.LanceDataset.commit(uri, first, storage_options=options, max_retries=0)
 
@@ -163,7 +164,7 @@ class LanceStorage(Rooted):
 
     def _remove_folder(self, table: Path) -> None:
         check_reachable(table / LOG)
-        if (table / LOG).is_dir() or lost_its_log(table, DATA):
+        if (table / LOG).is_dir() or lost_its_log(table, VERSIONS, DATA):
             remove_folder(table)
 
     def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:
