@@ -91,14 +91,15 @@ def refuse_lost_catalog(catalog: Path, folder: Path, data: str) -> None:
 
 def _is_empty(file: Path) -> bool:
     """Return whether a database is missing, or has nothing in it; what is new may still be in the log of SQLite."""
-    return not _size(file) and not _size(Path(f"{file}-wal"))
+    return not size_of(file) and not size_of(Path(f"{file}-wal"))
 
 
-def _size(file: Path) -> int:
+def size_of(file: Path) -> int | None:
+    """Return how many bytes a file has, None if there is none, or not any more."""
     try:
         return file.stat().st_size
     except FileNotFoundError:
-        return 0
+        return None
 
 
 # -- files that are too short ------------------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ def refuse_short_sqlite(file: Path) -> None:
     Raises:
         StoreConnectionError: if it does.
     """
-    if _size(Path(f"{file}-wal")):
+    if size_of(Path(f"{file}-wal")):
         return  # which has pages that the file does not have yet
     try:
         with file.open("rb") as opened:

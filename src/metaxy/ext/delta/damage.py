@@ -1,17 +1,16 @@
 """Delta tables on disk that lost a part: delta-rs reads what is left as if it were all, Polars panics."""
 
-import os
 import re
 from pathlib import Path
 
 from deltalake import DeltaTable
 
-from metaxy.storage.damage import damaged, refuse_short_files
+from metaxy.storage.damage import damaged, refuse_short_files, size_of
 
 LOG = "_delta_log"
 COMMITS = f"{LOG}/*.json"
 DATA = "**/part-*.parquet"  # as all writers of Delta call them
-VERSION = re.compile(r"(\d{20})\.(json|checkpoint)")
+VERSION = re.compile(r"\d{20}\.(json|checkpoint\.([\w.-]+\.)?parquet)")  # and not the names while they are written
 
 
 def refuse_empty_commits(table: Path) -> None:
@@ -20,11 +19,10 @@ def refuse_empty_commits(table: Path) -> None:
     Raises:
         StoreConnectionError: naming the first.
     """
-    with os.scandir(table / LOG) as entries:
-        sizes = {entry.name: entry.stat().st_size for entry in entries if VERSION.match(entry.name)}
+    sizes = {file.name: size_of(file) for file in (table / LOG).iterdir() if VERSION.fullmatch(file.name)}
     known = max((name for name in sizes if ".checkpoint" in name), default="")  # holds all until its version
     for name in sorted(sizes):
-        if not sizes[name] and (name[:20] > known[:20] or ".checkpoint" in name):
+        if sizes[name] == 0 and (name[:20] > known[:20] or ".checkpoint" in name):
             raise damaged(f"{table}/{LOG}/{name} is empty, and what it said of the table is lost")
 
 
