@@ -28,6 +28,7 @@ OLD_NAMES: Final[dict[str, dict[str, str]]] = {
     "FeatureDefinition": {"check_version_mismatch": "metaxy.compat.definitions:check_version_mismatch"},
     "FieldsMapping": {"resolve_field_deps": "metaxy.compat.definitions:resolve_field_deps"},
     "GCSStorageConfig": _SQL_PARTS,
+    "GraphData": {"from_merged_diff": "metaxy.compat.diffs:from_merged_diff"},
     "IbisMetadataStore": _IBIS,
     "LocalStorageConfig": _SQL_PARTS,
     "MetadataStore": {

@@ -65,8 +65,3 @@ def is_system_column(name: str) -> bool:
     (True, False)
     """
     return name in ALL_SYSTEM_COLUMNS
-
-
-def is_droppable_system_column(name: str) -> bool:
-    """Return whether a system column can be dropped without losing provenance."""
-    return name in DROPPABLE_SYSTEM_COLUMNS

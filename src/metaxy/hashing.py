@@ -61,13 +61,3 @@ def escape_value(value: str) -> str:
 def join_values(values: Iterable[str]) -> str:
     """Join already escaped values with the separator."""
     return SEPARATOR.join(values)
-
-
-def truncate_hash(value: str, length: int) -> str:
-    """Return the first ``length`` characters of a hash."""
-    return value[:length]
-
-
-def ensure_hash_compatibility(left: str, right: str) -> bool:
-    """Return whether two hashes are equal or one is the truncated form of the other."""
-    return left.startswith(right) or right.startswith(left)

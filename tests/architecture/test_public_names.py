@@ -35,11 +35,11 @@ OLD_NAMES = {
     "metaxy.ext.polars.handlers.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
     "metaxy.ext.polars.handlers.iceberg": ("IcebergMetadataStore", "metaxy.ext.iceberg"),
     "metaxy.graph.describe": ("describe_graph", "metaxy.dag.describe"),
-    "metaxy.graph.diff": ("GraphDiffer", "metaxy.store.snapshots"),
-    "metaxy.graph.diff.diff_models": ("NodeChange", "metaxy.dag.diff"),
-    "metaxy.graph.diff.differ": ("SnapshotResolver", "metaxy.store.snapshots"),
+    "metaxy.graph.diff": ("GraphDiffer", "metaxy.compat.snapshots"),
+    "metaxy.graph.diff.diff_models": ("NodeChange", "metaxy.compat.diffs"),
+    "metaxy.graph.diff.differ": ("SnapshotResolver", "metaxy.compat.snapshots"),
     "metaxy.graph.diff.rendering": ("CardsRenderer", "metaxy.dag.render.cards"),
-    "metaxy.graph.diff.rendering.formatter": ("DiffFormatter", "metaxy.dag.render.formats"),
+    "metaxy.graph.diff.rendering.formatter": ("DiffFormatter", "metaxy.compat.diffs"),
     "metaxy.graph.status": ("get_feature_metadata_status", "metaxy.store.status"),
     "metaxy.graph.utils": ("sanitize_mermaid_id", "metaxy.dag.render.labels"),
     "metaxy.metadata_store": ("FeatureNotFoundError", "metaxy.errors"),
@@ -79,8 +79,8 @@ GRAPH_NAMES = [
     ("RenderConfig", "metaxy.dag.render.config"),
     ("TerminalRenderer", "metaxy.dag.render.terminal"),
     ("describe_graph", "metaxy.dag.describe"),
-    ("get_feature_dependencies", "metaxy.dag.describe"),
-    ("get_feature_dependents", "metaxy.dag.describe"),
+    ("get_feature_dependencies", "metaxy.compat.functions"),
+    ("get_feature_dependents", "metaxy.compat.functions"),
 ]
 # More names of paths with several targets.
 MORE = [
@@ -104,15 +104,18 @@ MORE = [
     *[("metaxy.graph.diff", name, "metaxy.dag.view") for name in ("EdgeData", "FieldNode", "GraphData", "GraphNode")],
     ("metaxy.graph.diff", "NodeStatus", "metaxy.dag.view"),
     ("metaxy.graph.diff", "GraphWalker", "metaxy.dag.focus"),
-    *[("metaxy.graph.diff.diff_models", name, "metaxy.dag.diff") for name in ("AddedNode", "FieldChange", "GraphDiff")],
+    *[
+        ("metaxy.graph.diff.diff_models", name, "metaxy.compat.diffs")
+        for name in ("AddedNode", "FieldChange", "GraphDiff")
+    ],
     ("metaxy.graph.diff.rendering", "Theme", "metaxy.dag.render.config"),
-    ("metaxy.graph.diff.rendering", "render_field_deps_mermaid", "metaxy.dag.render.fields"),
+    ("metaxy.graph.diff.rendering", "render_field_deps_mermaid", "metaxy.compat.functions"),
     ("metaxy.graph.status", "count_lazy_rows", "metaxy.store.information"),
     ("metaxy.graph.status", "format_sample_previews", "metaxy.store.status"),
-    *[
-        ("metaxy.graph.utils", f"format_{what}", "metaxy.dag.render.labels")
-        for what in ("feature_key", "field_key", "hash")
-    ],
+    ("metaxy.graph.utils", "format_hash", "metaxy.dag.render.labels"),
+    *[("metaxy.graph.utils", f"format_{what}", "metaxy.compat.functions") for what in ("feature_key", "field_key")],
+    *[("metaxy._hashing", name, "metaxy.compat.functions") for name in ("ensure_hash_compatibility", "truncate_hash")],
+    ("metaxy.models.constants", "is_droppable_system_column", "metaxy.compat.functions"),
     ("metaxy.utils", "BufferedMetadataWriter", "metaxy"),
     ("metaxy.utils", "collect_to_arrow", "metaxy.versioning.frames"),
     ("metaxy.versioning.types", "HashAlgorithm", "metaxy"),

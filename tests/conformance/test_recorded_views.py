@@ -3,11 +3,12 @@
 import pytest
 from tests.factory import PROJECT, define
 
+from metaxy.compat.snapshots import GraphDiffer, SnapshotResolver
 from metaxy.dag.diff import merge
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.view import GraphData
 from metaxy.errors import SnapshotError
-from metaxy.store.snapshots import GraphDiffer, SnapshotResolver, find_version, recorded_view
+from metaxy.store.snapshots import find_version, recorded_view
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 

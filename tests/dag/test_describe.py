@@ -2,8 +2,9 @@ import pytest
 from tests.dag.definitions import stored
 from tests.dag.views import chain, feature_graph, video
 
+from metaxy.compat.functions import get_feature_dependencies, get_feature_dependents
 from metaxy.config import MetaxyConfig
-from metaxy.dag.describe import describe_graph, get_feature_dependencies, get_feature_dependents
+from metaxy.dag.describe import describe_graph
 
 
 def test_a_graph_in_numbers() -> None:

@@ -1,14 +1,16 @@
 import json
+from typing import Any
 
 import pytest
 from tests.dag.definitions import stored
 from tests.dag.views import chain, feature_graph, video, view
 
+from metaxy.compat.diffs import GraphDiff, from_merged_diff
+from metaxy.compat.snapshots import GraphDiffer
 from metaxy.config import MetaxyConfig
-from metaxy.dag.diff import GraphDiff, merge, merged_struct, only_changes, summary
+from metaxy.dag.diff import merge, merged_struct, only_changes, summary
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
 from metaxy.errors import MetaxyEmptyCodeVersionError
-from metaxy.store.snapshots import GraphDiffer
 
 
 def statuses(data: GraphData) -> dict[str, str]:
@@ -96,7 +98,7 @@ def test_plain_data_of_a_comparison_comes_back_as_a_view() -> None:
     (change,) = struct["nodes"]["video/crop"]["field_changes"]
     assert change["field_key"] == "frames"
     assert (change["is_added"], change["is_removed"], change["is_changed"]) == (False, False, True)
-    again = GraphData.from_merged_diff(struct)
+    again = from_merged_diff(struct)
     assert statuses(again) == statuses(merged)
     assert field_statuses(again, "video/crop") == field_statuses(merged, "video/crop")
 
@@ -147,3 +149,9 @@ def test_a_chain_of_a_thousand_features_is_affected_down_to_its_end() -> None:
     merged = merge(view(*chain(1000)), view(*chain(1000, first="2")))
     assert summary(merged) == "~1 ↻999"
     assert merged.nodes["f999"].status is NodeStatus.AFFECTED
+
+
+def test_views_have_the_old_name_of_what_reads_plain_comparisons() -> None:
+    plain = merged_struct(merge(GraphData.of([]), view(*video())))
+    read: Any = GraphData
+    assert read.from_merged_diff(plain) == from_merged_diff(plain)

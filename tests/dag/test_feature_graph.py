@@ -6,8 +6,9 @@ import threading
 import pytest
 from tests.dag.definitions import external, stored, user
 
+from metaxy.compat.diffs import GraphDiff
 from metaxy.config import MetaxyConfig
-from metaxy.dag.diff import GraphDiff, merge
+from metaxy.dag.diff import merge
 from metaxy.dag.graph import FeatureGraph, current_graph, get_feature_by_key
 from metaxy.dag.graph import graph as default_graph
 from metaxy.dag.plan import FQFieldKey

@@ -11,11 +11,13 @@ import pytest
 from tests.dag.definitions import stored
 from tests.dag.views import chain, feature_graph, video, view
 
+from metaxy.compat.diffs import DiffFormatter, GraphDiff, from_merged_diff
+from metaxy.compat.functions import render_field_deps_mermaid
 from metaxy.config import MetaxyConfig
-from metaxy.dag.diff import GraphDiff, merge, merged_struct, only_changes
+from metaxy.dag.diff import merge, merged_struct, only_changes
 from metaxy.dag.render.config import RenderConfig, Theme
-from metaxy.dag.render.fields import FieldsMermaidRenderer, FieldsRenderer, render_field_deps_mermaid
-from metaxy.dag.render.formats import FORMATS, DiffFormatter, render
+from metaxy.dag.render.fields import FieldsMermaidRenderer, FieldsRenderer
+from metaxy.dag.render.formats import FORMATS, render
 from metaxy.dag.render.labels import sanitize_mermaid_id
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.terminal import TerminalRenderer
@@ -361,7 +363,7 @@ def test_relations_come_back_from_plain_data() -> None:
     data = related()
     assert GraphData.from_struct(json.loads(json.dumps(data.as_plain()))) == data
     merged = merge(data, data)
-    again = GraphData.from_merged_diff(json.loads(json.dumps(merged_struct(merged))))
+    again = from_merged_diff(json.loads(json.dumps(merged_struct(merged))))
     assert again.nodes["child"].relations == merged.nodes["child"].relations
     old = {"nodes": [], "edges": [{"from": "a", "to": "b"}]}  # as older releases wrote it
     assert GraphData.from_struct(old).edges[0].relation.text == ""

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metaxy.dag.focus import GraphWalker
-from metaxy.dag.view import FeatureGraph, GraphData, NodeStatus, Relation
+from metaxy.dag.graph import FeatureGraph
+from metaxy.dag.view import GraphData, NodeStatus, Relation
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
-from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey, coerce_to_feature_key
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
 from metaxy.errors import FieldNotFoundError, did_you_mean
 
 
@@ -124,65 +125,6 @@ def lineage(view: GraphData, feature: str, field: str | None = None) -> dict[str
             for parent in above[name]:
                 below.setdefault(parent, []).append(name)
     return {"dependencies": above, "dependents": below}
-
-
-def get_feature_dependencies(
-    graph: FeatureGraph,
-    feature_key: CoercibleToFeatureKey,
-    recursive: bool = False,
-    max_depth: int | None = None,
-) -> dict[str, Any]:
-    """Return what a feature depends on.
-
-    With ``recursive`` also as a tree. A feature that the tree has shown already is ``repeated`` and not opened again,
-    so that its size stays that of the graph.
-
-    Args:
-        graph: The graph.
-        feature_key: The feature.
-        recursive: Add ``dependency_tree`` and ``all_dependencies``.
-        max_depth: Open the tree only so deep; what is below is ``truncated``.
-
-    Raises:
-        UnknownFeatureError: if the graph has no such feature (also a ValueError).
-    """
-    walker = GraphWalker(GraphData.from_feature_graph(graph))
-    key = walker.known(coerce_to_feature_key(feature_key))
-    found: dict[str, Any] = {"direct_dependencies": walker.parents[key]}
-    if recursive:
-        above = sorted(str(node.key) for node in walker.bfs_from(key)[1:])
-        found |= {
-            "dependency_tree": tree(walker, key, walker.parents, "dependencies", max_depth),
-            "all_dependencies": above,
-        }
-    return found
-
-
-def get_feature_dependents(
-    graph: FeatureGraph,
-    feature_key: CoercibleToFeatureKey,
-    recursive: bool = False,
-    max_depth: int | None = None,
-) -> dict[str, Any]:
-    """Return what depends on a feature, nothing for one that the graph does not have.
-
-    Args:
-        graph: The graph.
-        feature_key: The feature.
-        recursive: Add ``dependent_tree`` and ``all_dependents``, as `get_feature_dependencies` does.
-        max_depth: Open the tree only so deep.
-    """
-    walker = GraphWalker(GraphData.from_feature_graph(graph))
-    key = str(coerce_to_feature_key(feature_key))
-    found: dict[str, Any] = {"direct_dependents": sorted(walker.children.get(key, []))}
-    if recursive:
-        below = walker.extract_subgraph(key, up=0).nodes.keys() - {key} if key in walker.children else set()
-        children = walker.children if key in walker.children else {key: []}
-        found |= {
-            "dependent_tree": tree(walker, key, children, "dependents", max_depth),
-            "all_dependents": sorted(below),
-        }
-    return found
 
 
 def tree(

@@ -5,17 +5,13 @@ upstream does: both mean that there is something to compute. It is ``described``
 differ, so that all its rows are still right. Fields are ``changed`` or ``affected`` in their versions.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
-
-from pydantic import BaseModel, ConfigDict
-from typing_extensions import Self
 
 from metaxy.dag.changes import Concern, Difference, IdsOf, differences, field_differences, wiring
 from metaxy.dag.focus import GraphWalker
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
-from metaxy.definitions.keys import FeatureKey, FieldKey
-from metaxy.errors import MetaxyEmptyCodeVersionError
+from metaxy.definitions.keys import FeatureKey
 
 # In this order everywhere, with the sign that people see.
 SYMBOLS: Final = {
@@ -171,184 +167,6 @@ def only_changes(view: GraphData) -> GraphData:
 # --- as plain data --------------------------------------------------------------------------------------------------
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class FieldChange(_Frozen):
-    """A field whose version differs, or that exists on one side only."""
-
-    field_key: FieldKey
-    old_version: str | None = None
-    new_version: str | None = None
-    status: NodeStatus = NodeStatus.CHANGED
-    changes: tuple[str, ...] = ()
-
-    @property
-    def is_added(self) -> bool:
-        """Whether only the new side has it."""
-        return self.status is NodeStatus.ADDED
-
-    @property
-    def is_removed(self) -> bool:
-        """Whether only the old side has it."""
-        return self.status is NodeStatus.REMOVED
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether both sides have it, with different versions."""
-        return self.status in (NodeStatus.CHANGED, NodeStatus.AFFECTED)
-
-    def to_struct(self) -> dict[str, Any]:
-        """Return the change as plain data."""
-        return {
-            "field_key": str(self.field_key),
-            "status": self.status.value,
-            "old_version": self.old_version,
-            "new_version": self.new_version,
-            "is_added": self.is_added,
-            "is_removed": self.is_removed,
-            "is_changed": self.is_changed,
-            "changes": list(self.changes),
-        }
-
-
-class AddedNode(_Frozen):
-    """A feature that only the new graph has."""
-
-    feature_key: FeatureKey
-    version: str | None = None
-    fields: tuple[FieldNode, ...] = ()
-    dependencies: tuple[FeatureKey, ...] = ()
-
-
-class RemovedNode(AddedNode):
-    """A feature that only the old graph has."""
-
-
-class NodeChange(_Frozen):
-    """A feature that both graphs have, with what changed: in words, and in its fields."""
-
-    feature_key: FeatureKey
-    old_version: str | None = None
-    new_version: str | None = None
-    added_fields: tuple[FieldChange, ...] = ()
-    removed_fields: tuple[FieldChange, ...] = ()
-    changed_fields: tuple[FieldChange, ...] = ()
-    changes: tuple[str, ...] = ()
-
-
-class GraphDiff(_Frozen):
-    """What changed between two graphs, as lists; `metaxy.dag.diff.merge` is the same as one view."""
-
-    from_project_version: str = "unknown"
-    to_project_version: str = "unknown"
-    added_nodes: tuple[AddedNode, ...] = ()
-    removed_nodes: tuple[RemovedNode, ...] = ()
-    changed_nodes: tuple[NodeChange, ...] = ()
-    affected_nodes: tuple[NodeChange, ...] = ()
-    described_nodes: tuple[NodeChange, ...] = ()
-
-    @classmethod
-    def from_view(cls, view: GraphData, **versions: str) -> Self:
-        """List what a comparison found."""
-        added, removed, changed, affected, described = (view.get_nodes_by_status(status) for status in SYMBOLS)
-        return cls(
-            added_nodes=tuple(AddedNode(version=node.version, **_shape(node)) for node in added),
-            removed_nodes=tuple(RemovedNode(version=node.old_version, **_shape(node)) for node in removed),
-            changed_nodes=tuple(map(_node_change, changed)),
-            affected_nodes=tuple(map(_node_change, affected)),
-            described_nodes=tuple(map(_node_change, described)),
-            **versions,
-        )
-
-    def to_view(self) -> GraphData:
-        """Return what differs as a view; what is the same is not known."""
-        nodes = [_listed_node(node, NodeStatus.ADDED) for node in self.added_nodes]
-        nodes += [_listed_node(node, NodeStatus.REMOVED) for node in self.removed_nodes]
-        both = zip(BOTH, (self.changed_nodes, self.affected_nodes, self.described_nodes), strict=True)
-        nodes += [_changed_node(change, status) for status, changes in both for change in changes]
-        return GraphData.of(
-            nodes, project_version=self.to_project_version, old_project_version=self.from_project_version
-        )
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether anything differs."""
-        both = (*self.changed_nodes, *self.affected_nodes, *self.described_nodes)
-        return bool(self.added_nodes or self.removed_nodes or both)
-
-    def to_struct(self) -> dict[str, Any]:
-        """Return the lists as plain data.
-
-        Raises:
-            MetaxyEmptyCodeVersionError: if a field of an added or removed feature has no code version.
-        """
-        for node in (*self.added_nodes, *self.removed_nodes):
-            for field in node.fields:
-                if not field.code_version:
-                    raise MetaxyEmptyCodeVersionError(
-                        f"field '{field.key}' of '{node.feature_key}' has no code version"
-                    )
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_struct(cls, struct: Mapping[str, Any]) -> Self:
-        """Return what `to_struct` wrote."""
-        return cls.model_validate(struct)
-
-
-def _shape(node: GraphNode) -> dict[str, Any]:
-    return {"feature_key": node.key, "fields": node.fields, "dependencies": node.dependencies}
-
-
-def _listed_node(listed: AddedNode, status: NodeStatus) -> GraphNode:
-    side = "old_version" if status is NodeStatus.REMOVED else "version"
-    rest = {"fields": listed.fields, "dependencies": listed.dependencies, side: listed.version}
-    return GraphNode(key=listed.feature_key, status=status, **rest)
-
-
-def _changed_node(change: NodeChange, status: NodeStatus) -> GraphNode:
-    fields = tuple(
-        FieldNode(key=f.field_key, version=f.new_version, old_version=f.old_version, status=f.status, changes=f.changes)
-        for f in (*change.added_fields, *change.removed_fields, *change.changed_fields)
-    )
-    return GraphNode(
-        key=change.feature_key,
-        version=change.new_version,
-        old_version=change.old_version,
-        fields=fields,
-        status=status,
-        changes=change.changes,
-    )
-
-
-def field_changes(node: GraphNode) -> Iterator[FieldChange]:
-    """Yield what a comparison says of the fields of a feature that are not the same."""
-    for field in node.fields:
-        if field.status in SYMBOLS:
-            yield FieldChange(
-                field_key=field.key,
-                old_version=field.old_version,
-                new_version=field.version,
-                status=field.status,
-                changes=field.changes,
-            )
-
-
-def _node_change(node: GraphNode) -> NodeChange:
-    changes = list(field_changes(node))
-    return NodeChange(
-        feature_key=node.key,
-        old_version=node.old_version,
-        new_version=node.version,
-        added_fields=tuple(change for change in changes if change.is_added),
-        removed_fields=tuple(change for change in changes if change.is_removed),
-        changed_fields=tuple(change for change in changes if change.is_changed),
-        changes=node.changes,
-    )
-
-
 def merged_struct(view: GraphData) -> dict[str, Any]:
     """Return a comparison as plain data: nodes by key, edges, versions and counts."""
     return {
@@ -367,8 +185,21 @@ def _merged_entry(node: GraphNode) -> dict[str, Any]:
         "old_version": node.old_version,
         "new_version": node.version,
         "fields": {str(field.key): field.version or field.old_version for field in node.fields},
-        "field_changes": [change.to_struct() for change in field_changes(node)],
+        "field_changes": [_field_change(field) for field in node.fields if field.status in SYMBOLS],
         "dependencies": [str(dep) for dep in node.dependencies],
         "relations": {parent: relation.model_dump() for parent, relation in node.relations.items()},
         "changes": list(node.changes),
+    }
+
+
+def _field_change(field: FieldNode) -> dict[str, Any]:
+    return {
+        "field_key": str(field.key),
+        "status": field.status.value,
+        "old_version": field.old_version,
+        "new_version": field.version,
+        "is_added": field.status is NodeStatus.ADDED,
+        "is_removed": field.status is NodeStatus.REMOVED,
+        "is_changed": field.status in (NodeStatus.CHANGED, NodeStatus.AFFECTED),
+        "changes": list(field.changes),
     }

@@ -6,16 +6,17 @@ everything that a renderer shows, so that renderers need neither graph nor setti
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from typing_extensions import Self
 
+from metaxy._old_names import with_old_names
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
-from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
-from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
+from metaxy.definitions.keys import FeatureKey, FieldKey
 from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.definitions.strictness import stored
@@ -134,33 +135,7 @@ class EdgeData(_Frozen):
         return {"from": str(self.from_key), "to": str(self.to_key), **self.relation.model_dump()}
 
 
-class FeatureGraph(Protocol):
-    """A graph that knows the versions of its features, as `metaxy.FeatureGraph` does."""
-
-    @property
-    def feature_definitions_by_key(self) -> Mapping[FeatureKey, FeatureDefinition]:
-        """The definitions."""
-
-    @property
-    def project_version(self) -> str:
-        """The version of the current project."""
-
-    def topological_sort_features(self) -> list[FeatureKey]:
-        """Return the keys, dependencies first."""
-
-    def get_feature_plan(self, key: CoercibleToFeatureKey) -> FeaturePlan:
-        """Return the plan of a feature."""
-
-    def get_feature_version(self, key: CoercibleToFeatureKey) -> str:
-        """Return the version of a feature."""
-
-    def get_feature_version_by_field(self, key: CoercibleToFeatureKey) -> dict[str, str]:
-        """Return the versions of the fields of a feature."""
-
-    def get_project_version(self, project: str) -> str:
-        """Return the version of a project."""
-
-
+@with_old_names
 class GraphData(_Frozen):
     """A graph: features by key, and the dependencies between those that are in it.
 
@@ -231,15 +206,6 @@ class GraphData(_Frozen):
                 )
             )
         return cls.of(nodes, project_version=project_version)
-
-    @classmethod
-    def from_merged_diff(cls, merged: Mapping[str, Any]) -> Self:
-        """View a comparison that was written as plain data by `metaxy.dag.diff.merged_struct`."""
-        return cls.of(
-            [_merged_node(key, entry) for key, entry in merged["nodes"].items()],
-            project_version=merged.get("project_version"),
-            old_project_version=merged.get("old_project_version"),
-        )
 
     # -- plain data ----------------------------------------------------------------------------------------------------
 
@@ -359,32 +325,3 @@ def _node(spec: FeatureSpec, plan: FeaturePlan | None, versions: Mapping[str, st
 def _field(field: FieldSpec, plan: FeaturePlan | None, version: str | None) -> FieldNode:
     parents = tuple((str(p.feature), str(p.field)) for p in plan.parent_fields[field.key]) if plan else None
     return FieldNode(key=field.key, version=version, code_version=field.code_version, parents=parents)
-
-
-def _merged_node(key: str, entry: Mapping[str, Any]) -> GraphNode:
-    changes = {change["field_key"]: change for change in entry["field_changes"]}
-    names = dict.fromkeys([*entry["fields"], *changes])
-    return GraphNode(
-        key=FeatureKey(key),
-        version=entry["new_version"],
-        old_version=entry["old_version"],
-        fields=tuple(_merged_field(name, entry, changes.get(name)) for name in names),
-        dependencies=tuple(FeatureKey(dep) for dep in entry["dependencies"]),
-        relations=entry.get("relations", {}),
-        changes=tuple(entry.get("changes", ())),
-        status=NodeStatus(entry["status"]),
-        project=entry.get("project"),
-    )
-
-
-def _merged_field(name: str, entry: Mapping[str, Any], change: Mapping[str, Any] | None) -> FieldNode:
-    if change is None:
-        version = entry["fields"][name]
-        return FieldNode(key=FieldKey(name), version=version, old_version=version, status=NodeStatus.UNCHANGED)
-    return FieldNode(
-        key=FieldKey(name),
-        version=change["new_version"],
-        old_version=change["old_version"],
-        status=NodeStatus(change["status"]),
-        changes=tuple(change.get("changes", ())),
-    )

@@ -1,9 +1,8 @@
 """Which field is computed from which fields: as a Mermaid flowchart, or as lines of text."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from metaxy.dag.render.config import Direction, RenderConfig
+from metaxy.dag.render.config import RenderConfig
 from metaxy.dag.render.labels import badge, field_notes, sanitize_mermaid_id
 from metaxy.dag.render.mermaid import arrow, escape
 from metaxy.dag.render.renderer import BaseRenderer
@@ -69,21 +68,3 @@ class FieldsRenderer(BaseRenderer):
 def _with_relation(node: GraphNode, feature: str, field: str) -> str:
     text = node.relation(feature).text
     return f"{feature}.{field} ({text})" if text else f"{feature}.{field}"
-
-
-def render_field_deps_mermaid(
-    graph_snapshot: Mapping[str, Mapping[str, Any]],
-    features: Iterable[object] | None = None,
-    direction: Direction = "TB",
-) -> str:
-    """Return the flowchart of the fields of recorded features.
-
-    Args:
-        graph_snapshot: Recorded features by key, as `GraphData.from_snapshot` takes them.
-        features: Only these.
-        direction: Whether the flowchart grows to the bottom or to the right.
-    """
-    view = GraphData.from_snapshot(graph_snapshot)
-    view = view if features is None else view.only(map(str, features))
-    config = RenderConfig(direction=direction, show_field_versions=False)
-    return FieldsMermaidRenderer(graph_data=view, config=config).render()

@@ -25,16 +25,6 @@ def format_hash(text: str | None, length: int = 8) -> str:
     return (text[:length] if length > 0 else text) if text else UNKNOWN
 
 
-def format_feature_key(key: object) -> str:
-    """Return the key of a feature as text."""
-    return str(key)
-
-
-def format_field_key(key: object) -> str:
-    """Return the key of a field as text."""
-    return str(key)
-
-
 def sanitize_mermaid_id(text: str) -> str:
     """Return a name that Mermaid takes as an ID; different texts give different names.
 

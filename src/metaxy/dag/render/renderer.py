@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 
 from metaxy.dag.focus import GraphWalker, with_parents
+from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.render.config import RenderConfig, Theme
-from metaxy.dag.view import FeatureGraph, GraphData, GraphNode
+from metaxy.dag.view import GraphData, GraphNode
 
 
 def shown_part(view: GraphData, config: RenderConfig) -> GraphData:
