@@ -110,7 +110,7 @@ MORE = [
     ],
     ("metaxy.graph.diff.rendering", "Theme", "metaxy.dag.render.config"),
     ("metaxy.graph.diff.rendering", "render_field_deps_mermaid", "metaxy.compat.functions"),
-    ("metaxy.graph.status", "count_lazy_rows", "metaxy.store.information"),
+    ("metaxy.graph.status", "count_lazy_rows", "metaxy.versioning.frames"),
     ("metaxy.graph.status", "format_sample_previews", "metaxy.store.status"),
     ("metaxy.graph.utils", "format_hash", "metaxy.dag.render.labels"),
     *[("metaxy.graph.utils", f"format_{what}", "metaxy.compat.functions") for what in ("feature_key", "field_key")],

@@ -61,8 +61,9 @@ def imports(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def imported_modules(module: Module) -> Iterator[tuple[str, ast.AST]]:
-    """Yield the modules of the package that a module imports."""
+    """Yield the modules of the package that a module imports, or that only its types need."""
     names = {other.name for other in modules()}
-    for target, node in imports(module.tree):
-        if target == "metaxy" or target.startswith("metaxy."):
-            yield target if target in names else target.rpartition(".")[0], node
+    for node in ast.walk(module.tree):
+        for target in imported_names(node):
+            if target == "metaxy" or target.startswith("metaxy."):
+                yield target if target in names else target.rpartition(".")[0], node

@@ -12,7 +12,6 @@ from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import HashSettingsMismatchError, MetadataSchemaError, StoreNotOpenError, UnknownFeatureError
-from metaxy.store.information import count_lazy_rows
 from metaxy.store.status import (
     FeatureMetadataStatusWithIncrement,
     StatusOptions,
@@ -20,6 +19,7 @@ from metaxy.store.status import (
     get_feature_metadata_status,
 )
 from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import count_lazy_rows
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from metaxy import context
 from metaxy.config.entries import PluginConfig, StoreConfig, as_toml, nest_options
 from metaxy.config.files import EXTEND, find_config_file, read_config
 from metaxy.config.problems import validation_error
-from metaxy.config.stores import build_store
+from metaxy.config.stores import StoreBuilder
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.environment import Variables, combine, environment_values, metaxy_variables
 from metaxy.errors import ConfigFileNotFoundError, ConfigNotSetWarning, IncompleteStoreConfigWarning, warn_user
@@ -208,7 +208,7 @@ class MetaxyConfig(Settings):
         Raises:
             InvalidConfigError: if the store is unknown, cannot be imported or created, or has another type.
         """
-        return build_store(self, name or self.store, expected_type, kwargs)
+        return StoreBuilder(name or self.store, self.stores, self, self.config_file).build(expected_type, kwargs)
 
 
 def _file_from_variable() -> Path | None:

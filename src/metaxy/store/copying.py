@@ -16,20 +16,18 @@ from metaxy.errors import DefinitionError, FeatureNotFoundError
 from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.filters import Filters, as_filters
-from metaxy.store.information import count_lazy_rows
+from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
 from metaxy.store.writing import existing_table, feature_table, fit_to_table, fitted, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import View
-from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
 from metaxy.versioning.recipe import Latest
 from metaxy.versioning.stamp import Stamp
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-    from metaxy.store.store import MetadataStore
 
 logger = logging.getLogger(__name__)
 BATCH_ROWS = 500_000
@@ -67,9 +65,7 @@ class CopyRequest:
         return cls(list(dict.fromkeys(keys)), by_key, **rest)
 
 
-def copy_features(
-    store: "MetadataStore", source: "MetadataStore", scope: Scope, request: CopyRequest
-) -> dict[str, int]:
+def copy_features(store: StoreParts, source: StoreParts, scope: Scope, request: CopyRequest) -> dict[str, int]:
     """Copy features; a copy that was interrupted goes on where it stopped when it is started again."""
     counts = {"features_copied": 0, "rows_copied": 0}
     bar = _bar() if request.progress else None
@@ -100,7 +96,7 @@ def _bar() -> "Progress":
 class _Copy:
     """The copy of one feature."""
 
-    store: "MetadataStore"
+    store: StoreParts
     found: Found
     scope: Scope
     definition: FeatureDefinition

@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT, STRAY_COLUMNS
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Append
+from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
 from metaxy.versioning.engine import View
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.recipe import Latest
-
-if TYPE_CHECKING:
-    from metaxy.store.handle import StoreHandle
-    from metaxy.store.store import MetadataStore
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Deletion:
     with_sample_history: bool = False
 
 
-def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, soft: bool) -> None:
+def delete_rows(store: StoreParts, scope: Scope, deletion: Deletion, *, soft: bool) -> None:
     """Delete rows of this very store; those of its fallback stores are not its own.
 
     Raises:
@@ -45,7 +42,7 @@ def delete_rows(store: "MetadataStore", scope: Scope, deletion: Deletion, *, sof
         store.storage.delete(deletion.definition.key, _condition(scope, deletion))
 
 
-def count_rows_to_delete(store: "StoreHandle", scope: Scope, deletion: Deletion, *, soft: bool) -> int:
+def count_rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion, *, soft: bool) -> int:
     """Count the rows that a deletion would hide or remove, where they are.
 
     Raises:
@@ -58,7 +55,7 @@ def count_rows_to_delete(store: "StoreHandle", scope: Scope, deletion: Deletion,
         condition = _condition(scope, replace(deletion, filters=found.conditions(deletion.filters)))
         rows = found.scan.frame if condition is None else found.scan.frame.filter(condition)
     with readable(f"feature {found.key}"):
-        return int(collect_to_polars(rows.select(nw.len())).item())
+        return count_lazy_rows(rows)
 
 
 def _rows_to_hide(found: Found, scope: Scope, deletion: Deletion) -> nw.LazyFrame[Any]:
@@ -75,7 +72,7 @@ def _kept_columns(found: Found) -> list[str]:
     return [name for name in found.scan.schema if name not in STRAY_COLUMNS]
 
 
-def _append_tombstones(store: "MetadataStore", found: Found, scope: Scope, deletion: Deletion) -> None:
+def _append_tombstones(store: StoreParts, found: Found, scope: Scope, deletion: Deletion) -> None:
     """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
     live = _rows_to_hide(found, scope, deletion)
     marked = live.with_columns(_deleted_at(store).alias(METAXY_DELETED_AT)).select(_kept_columns(found))
@@ -94,7 +91,7 @@ def latest_per_version(
     return Latest(ids, scope.version(definition.key), include_deleted=include_deleted)
 
 
-def _deleted_at(store: "MetadataStore") -> nw.Expr:
+def _deleted_at(store: StoreParts) -> nw.Expr:
     """Write the time of a deletion: now, but after the row's write, which may carry the time of a faster clock."""
     now = nw.lit(store.clock.now()).cast(nw.Datetime("us", "UTC"))
     written = nw.col(METAXY_UPDATED_AT).cast(nw.Datetime("us", "UTC"))

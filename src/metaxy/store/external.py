@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
 
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.versions import feature_version
@@ -17,17 +16,15 @@ from metaxy.errors import (
     UnresolvedExternalFeatureWarning,
     warn_user,
 )
+from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
 from metaxy.store.system.storage import SystemTableStorage
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 Versions = Mapping[str, str]
 
 
 def sync_external_features(
-    store: "MetadataStore",
+    store: StoreParts,
     *,
     selection: FeatureSelection | None = None,
     on_version_mismatch: OnVersionMismatch | None = None,
@@ -66,7 +63,7 @@ def sync_external_features(
     return loaded
 
 
-def sync_before_use(store: "MetadataStore", scope: Scope) -> None:
+def sync_before_use(store: StoreParts, scope: Scope) -> None:
     """Sync if the configuration says so and there is something to sync."""
     definitions = scope.graph.feature_definitions_by_key.values()
     if scope.settings.sync and (scope.settings.extra_features or any(d.is_external for d in definitions)):
@@ -120,7 +117,7 @@ def _difference(key: FeatureKey, expected: Versions, actual: Versions, length: i
     return f"{key}: expected {versions[0]}, found {versions[1]} ({', '.join(fields)})"
 
 
-def _report(store: "MetadataStore", missing: list[str], differences: Mapping[OnVersionMismatch, list[str]]) -> None:
+def _report(store: StoreParts, missing: list[str], differences: Mapping[OnVersionMismatch, list[str]]) -> None:
     """Warn about placeholders that remain and versions that differ, and raise where that is an error."""
     if missing:
         message = f"{store!r} has no definition of external features {', '.join(missing)}; push their project to it"

@@ -1,29 +1,26 @@
 """Stores to read from what is missing in the first one; names are resolved when they are first needed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, overload
+from typing import Any, Final, Generic, Protocol, overload
 
-from typing_extensions import Self
+from typing_extensions import Self, TypeVar
 
 from metaxy.errors import InvalidConfigError
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import mask_address
 
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
-
+Store = TypeVar("Store", default=Any)
 CONFIGURATION: Final = "metaxy.config:MetaxyConfig"  # it stands above the store, and gives stores by their names
 
 
 class StoreSource(Protocol):
     """What stores are looked up in by their names: a configuration."""
 
-    def get_store(self, name: str) -> "MetadataStore":
+    def get_store(self, name: str) -> Any:
         """Build the store of this name."""
 
 
-class FallbackStoreList(Sequence["MetadataStore"]):
+class FallbackStoreList(Sequence[Store], Generic[Store]):
     """A sequence of stores, some given by their name in the configuration.
 
     Raises:
@@ -32,12 +29,12 @@ class FallbackStoreList(Sequence["MetadataStore"]):
 
     def __init__(
         self,
-        entries: "Iterable[MetadataStore | str] | None" = None,
+        entries: Iterable[Store | str] | None = None,
         *,
-        config: "StoreSource | None" = None,
+        config: StoreSource | None = None,
         parent_hash_algorithm: HashAlgorithm | None = None,
     ) -> None:
-        self._entries: list[MetadataStore | str] = list(entries or ())
+        self._entries: list[Any] = list(entries or ())
         self._config = config
         self._algorithm = parent_hash_algorithm
         if config is None and any(isinstance(entry, str) for entry in self._entries):
@@ -47,15 +44,15 @@ class FallbackStoreList(Sequence["MetadataStore"]):
         return len(self._entries)
 
     @overload
-    def __getitem__(self, index: int) -> "MetadataStore": ...
+    def __getitem__(self, index: int) -> Store: ...
     @overload
-    def __getitem__(self, index: slice) -> "list[MetadataStore]": ...
-    def __getitem__(self, index: int | slice) -> "MetadataStore | list[MetadataStore]":
+    def __getitem__(self, index: slice) -> list[Store]: ...
+    def __getitem__(self, index: int | slice) -> Store | list[Store]:
         if isinstance(index, slice):
             return [self._resolve(n) for n in range(*index.indices(len(self)))]
         return self._resolve(range(len(self))[index])
 
-    def __iter__(self) -> "Iterator[MetadataStore]":
+    def __iter__(self) -> Iterator[Store]:
         return (self._resolve(n) for n in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
@@ -72,7 +69,7 @@ class FallbackStoreList(Sequence["MetadataStore"]):
         return not any(isinstance(entry, str) for entry in self._entries)
 
     @property
-    def resolved(self) -> "list[MetadataStore]":
+    def resolved(self) -> list[Store]:
         """The stores that are known without looking names up."""
         return [entry for entry in self._entries if not isinstance(entry, str)]
 
@@ -86,8 +83,8 @@ class FallbackStoreList(Sequence["MetadataStore"]):
         self._algorithm = algorithm
         return self
 
-    def _resolve(self, index: int) -> "MetadataStore":
-        entry: Any = self._entries[index]
+    def _resolve(self, index: int) -> Store:
+        entry = self._entries[index]
         if isinstance(entry, str):
             assert self._config is not None  # noqa: S101 - the constructor refuses names without a configuration
             entry = self._entries[index] = self._config.get_store(entry)
@@ -96,4 +93,5 @@ class FallbackStoreList(Sequence["MetadataStore"]):
                 f"fallback store {index} hashes with {entry.hash_algorithm.value}, its parent with "
                 f"{self._algorithm.value}; give both the same hash_algorithm"
             )
-        return entry  # type: ignore[no-any-return] # a store by now
+        store: Store = entry
+        return store

@@ -1,51 +1,72 @@
 """Reading: which store has a feature, which rows of it count, and what the user sees of them."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Final, Generic
 
 import narwhals as nw
 import polars as pl
+from typing_extensions import Self, TypeVar
 
-from metaxy.columns import BY_FIELD_COLUMNS, METAXY_DELETED_AT, METAXY_UPDATED_AT
+from metaxy import columns as c
+from metaxy.columns import (
+    BY_FIELD_COLUMNS,
+    METAXY_DELETED_AT,
+    METAXY_FEATURE_VERSION,
+    METAXY_PROVENANCE,
+    METAXY_PROVENANCE_BY_FIELD,
+    METAXY_UPDATED_AT,
+)
+from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import (
     FeatureNotFoundError,
+    HashSettingsMismatchError,
     MetadataSchemaError,
     MetaxyError,
     StoreConnectionError,
     TableNotFoundError,
     did_you_mean,
 )
+from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.storage.files import one_line
 from metaxy.storage.port import Scan
-from metaxy.store.foreign import refuse_foreign_table
+from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
-from metaxy.versioning.codec import ByField
+from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Rows, View
+from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.polars import HASHES, escaped, hashed, joined
 from metaxy.versioning.recipe import Latest
 
-if TYPE_CHECKING:
-    from metaxy.store.handle import StoreHandle
-    from metaxy.store.store import MetadataStore
-
-
+# What rows cannot be told apart or compared without; a table may lack the other system columns until it is written to.
+REQUIRED: Final = (
+    c.METAXY_FEATURE_VERSION,
+    c.METAXY_PROVENANCE,
+    c.METAXY_PROVENANCE_BY_FIELD,
+    c.METAXY_UPDATED_AT,
+)
+ADVICE: Final = "move that table away, or keep features under another prefix, namespace or folder"
 MOMENT = nw.Datetime("us", "UTC")
 # How Polars and DuckDB begin to say that a file is broken; they have no classes of errors for it.
 BROKEN = re.compile(r"^(?:parquet: |polars_iceberg failed)|^IO Error: |No magic bytes|too small to be a Parquet file")
 
 
+Store = TypeVar("Store", bound=StoreParts)
+Store_co = TypeVar("Store_co", bound=StoreParts, default=StoreParts, covariant=True)
+
+
 @dataclass(frozen=True)
-class Found:
+class Found(Generic[Store_co]):
     """A table, and the store that has it."""
 
-    store: "MetadataStore"
+    store: Store_co
     key: FeatureKey
     scan: Scan
 
@@ -74,7 +95,7 @@ class Found:
         orders_nan = self.store.storage.capabilities.orders_nan
         return checked_conditions(f"feature {self.key}", given, types or self.scan.schema, orders_nan=orders_nan)
 
-    def checked(self) -> "Found":
+    def checked(self) -> Self:
         """Return the same, once it is clear that the table is one of a feature.
 
         Raises:
@@ -83,7 +104,7 @@ class Found:
         refuse_foreign_table(self.key, self.scan, self.store)
         return self
 
-    def as_of(self, moment: datetime | None) -> "Found":
+    def as_of(self, moment: datetime | None) -> Self:
         """Return the table as it was at a moment: rows that were written, or deleted, later do not count."""
         if moment is None:
             return self
@@ -138,7 +159,7 @@ def checked_moment(moment: datetime | None) -> datetime | None:
     return moment.astimezone(timezone.utc)
 
 
-def find(store: "StoreHandle", key: FeatureKey, *, allow_fallback: bool) -> Found:
+def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> Found[Store]:
     """Return the table of a feature in a store or, where it has none, in the first fallback that has one.
 
     A table without rows is a table: its fallbacks are not asked.
@@ -147,7 +168,7 @@ def find(store: "StoreHandle", key: FeatureKey, *, allow_fallback: bool) -> Foun
         FeatureNotFoundError: naming the feature and the stores that were searched.
     """
     try:
-        return Found(cast("MetadataStore", store), key, store.storage.scan(key))  # what has verbs is a MetadataStore
+        return Found(store, key, store.storage.scan(key))
     except TableNotFoundError as error:
         for fallback in store.fallback_stores if allow_fallback else ():
             store.keep_open(fallback)
@@ -166,6 +187,44 @@ def shown(scan: Scan, spec: FeatureSpec, scope: Scope, columns: Sequence[str]) -
         c for c in BY_FIELD_COLUMNS if c in columns and c in scan.by_field and scan.by_field[c].form != scope.shape
     }
     return View(dict.fromkeys(wrong, ByField(scope.shape, members)), members)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which rows and columns of a feature a caller wants; the arguments of `MetadataStore.read`."""
+
+    feature_version: str | None
+    filters: Sequence[nw.Expr]
+    columns: Sequence[str] | None
+    allow_fallback: bool
+    with_feature_history: bool
+    with_sample_history: bool
+    include_soft_deleted: bool
+    as_of: datetime | None
+
+    def __post_init__(self) -> None:
+        """Refuse a version that would not be looked for."""
+        if self.feature_version is not None and not self.with_feature_history:
+            raise ValueError("feature_version needs with_feature_history=True")
+
+
+def read_feature(store: Store, scope: Scope, key: FeatureKey, wanted: Wanted) -> tuple[nw.LazyFrame[Any], Found[Store]]:
+    """Return the rows of a feature that a caller wants, and where they are.
+
+    Raises:
+        FeatureNotFoundError: if no store has a table for the feature.
+        HashSettingsMismatchError: if it has rows, but under other hash settings.
+    """
+    all_history = wanted.with_feature_history and wanted.with_sample_history  # for which a definition says nothing
+    definition = scope.graph.feature_definitions_by_key.get(key) if all_history else scope.definition(key)
+    found = find(store, key, allow_fallback=wanted.allow_fallback).checked().as_of(wanted.as_of)
+    if definition and not wanted.with_feature_history:
+        refuse_other_hash_settings(found, definition, scope)
+    spec = definition.spec if definition else None
+    ids = tuple(spec.id_columns) if spec else ()
+    version = wanted.feature_version if wanted.with_feature_history else scope.version(key)
+    latest = Latest(ids, version, not wanted.with_sample_history, include_deleted=wanted.include_soft_deleted)
+    return read_rows(found, spec, scope, latest, wanted.filters, wanted.columns), found
 
 
 def read_rows(
@@ -203,3 +262,83 @@ def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:
     )
     wrong = shown(scan, spec, scope, list(scan.schema)).forms
     return nw.Schema({name: by_field if name in wrong else dtype for name, dtype in scan.schema.items()})
+
+
+# -- what cannot be read -----------------------------------------------------------------------------------------------
+
+
+def refuse_foreign_table(key: FeatureKey, scan: Scan, store: object) -> None:
+    """Refuse a table without the system columns, or with such columns of other types.
+
+    Raises:
+        MetadataSchemaError: naming the feature, the store and the columns.
+    """
+    lacking = [name for name in REQUIRED if name not in scan.schema]
+    if lacking:
+        raise MetadataSchemaError(
+            f"feature {key}: its table in {store!r} is no feature table, it lacks {', '.join(lacking)}; {ADVICE}"
+        )
+    for name, dtype in _unusable(scan.schema, scan):
+        raise MetadataSchemaError(
+            f"feature {key}: its table in {store!r} is no feature table, its column {name} is {dtype}; {ADVICE}"
+        )
+
+
+def _unusable(schema: Mapping[str, nw.dtypes.DType], scan: Scan) -> list[tuple[str, nw.dtypes.DType]]:
+    """List the system columns that no reader understands."""
+    readable = {"text": (nw.String, nw.Categorical, nw.Enum), "timestamp": (nw.Datetime,)}
+    found = []
+    for name, kind, _ in c.SYSTEM_COLUMNS:
+        dtype = schema.get(name, nw.Unknown())
+        understood = name in scan.by_field if kind == "by_field" else isinstance(dtype, readable[kind])
+        if not understood and not isinstance(dtype, nw.Unknown):  # of no type: only NULLs
+            found.append((name, dtype))
+    return found
+
+
+def refuse_other_hash_settings(found: Found, definition: FeatureDefinition, scope: Scope) -> None:
+    """Raise if the table has rows of this very feature version, written with other hash settings.
+
+    Only tables without any row of the current version are looked at closely; the answer is remembered per store.
+
+    Raises:
+        HashSettingsMismatchError: naming the settings to go on with.
+    """
+    current = scope.version(definition.key)
+    seen = (definition.key, current)
+    if seen in found.store.seen_versions:
+        return
+    with readable(f"feature {definition.key}"):
+        _compare(found, definition, scope)
+
+
+def _compare(found: Found, definition: FeatureDefinition, scope: Scope) -> None:
+    current = scope.version(definition.key)
+    frame = found.scan.frame
+    version = nw.col(METAXY_FEATURE_VERSION)
+    if collect_to_polars(frame.filter(version == current).select(METAXY_FEATURE_VERSION).head(1)).height:
+        found.store.seen_versions.add((definition.key, current))
+        return
+    stored = collect_to_polars(frame.select(METAXY_FEATURE_VERSION).unique()).get_column(METAXY_FEATURE_VERSION)
+    for other in stored.drop_nulls():
+        if other == scope.graph.get_feature_version(definition.key, len(other)):
+            algorithm = _algorithm_of(frame.filter(version == other), definition, len(other)) or scope.algorithm
+            raise HashSettingsMismatchError(
+                f"feature {definition.key} has rows in {found.store!r}, but they were hashed with {algorithm.value} "
+                f"and length {len(other)}, not {scope.algorithm.value} and {scope.hash.length}; to go on with them, "
+                f"set in metaxy.toml hash_truncation_length = {len(other)} and, for this store, "
+                f'hash_algorithm = "{algorithm.value}"'
+            )
+
+
+def _algorithm_of(rows: nw.LazyFrame[Any], definition: FeatureDefinition, length: int) -> HashAlgorithm | None:
+    """Find the algorithm that gives the provenance that a stored row has."""
+    row = collect_to_polars(rows.select(METAXY_PROVENANCE_BY_FIELD, METAXY_PROVENANCE).head(1))
+    members = sorted(f.key.to_struct_key() for f in definition.spec.fields)
+    dtype = row.schema[METAXY_PROVENANCE_BY_FIELD]
+    text = joined([escaped(member_polars(dtype, METAXY_PROVENANCE_BY_FIELD, m)) for m in members])
+    for algorithm in HASHES:
+        matches = hashed(text, HashSettings(algorithm, length)) == pl.col(METAXY_PROVENANCE)
+        if row.select(matches.any()).item():
+            return algorithm
+    return None

@@ -1,7 +1,7 @@
 """Rebasing: rows that are still right get the versions of another graph, so that nothing is computed again."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 
@@ -11,6 +11,7 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
 from metaxy.store.given import given_frame
+from metaxy.store.parts import StoreParts
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.scope import Scope
@@ -19,16 +20,13 @@ from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT
 from metaxy.versioning.frames import to_polars_lazy
 
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
 PROVENANCE = (c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD)
 DATA_VERSIONS = (c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD)
 VERSIONS = (c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION)
 
 
 def target_scope(
-    store: "MetadataStore", scope: Scope, feature: Any, to_feature_version: str | None, graph: FeatureGraph | None
+    store: StoreParts, scope: Scope, feature: Any, to_feature_version: str | None, graph: FeatureGraph | None
 ) -> Scope:
     """Return the scope of the graph that rows are rebased on: the given one, the active one, or one that was pushed.
 
@@ -46,7 +44,7 @@ def target_scope(
     return replace(scope, graph=_pushed_graph(store, scope, key, to_feature_version))
 
 
-def _pushed_graph(store: "MetadataStore", scope: Scope, key: FeatureKey, version: str) -> FeatureGraph:
+def _pushed_graph(store: StoreParts, scope: Scope, key: FeatureKey, version: str) -> FeatureGraph:
     """Return the graph in which a feature has this version, as it was pushed last."""
     pushed = SystemTableStorage(store).read_feature_versions(key)
     snapshots = pushed.filter(pushed[c.METAXY_FEATURE_VERSION] == version)
@@ -66,7 +64,7 @@ def _pushed_graph(store: "MetadataStore", scope: Scope, key: FeatureKey, version
     return graph
 
 
-def rebase(store: "MetadataStore", scope: Scope, feature: Any, df: Any) -> nw.LazyFrame[Any]:
+def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFrame[Any]:
     """Give rows the provenance that they have in the scope's graph; rows without parents there are left out."""
     definition = scope.definition(feature)
     plan = scope.graph.get_feature_plan(definition.key)
@@ -89,7 +87,7 @@ def rebase(store: "MetadataStore", scope: Scope, feature: Any, df: Any) -> nw.La
     return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*stamped)
 
 
-def _fresh(store: "MetadataStore", scope: Scope, plan: FeaturePlan) -> tuple[nw.LazyFrame[Any], list[str]]:
+def _fresh(store: StoreParts, scope: Scope, plan: FeaturePlan) -> tuple[nw.LazyFrame[Any], list[str]]:
     """Return the expected provenance, and the columns that tell its rows apart.
 
     Those are the feature's IDs or, where one row of a parent makes many of the feature, the parents'.

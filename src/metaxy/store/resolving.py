@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -21,6 +21,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import Scan
+from metaxy.store.parts import StoreParts
 from metaxy.store.reading import readable
 from metaxy.store.repeats import without_repeats
 from metaxy.store.request import UpdateRequest
@@ -34,9 +35,6 @@ from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, STORED, Recipe
 from metaxy.versioning.show import Packed, Repacked, Shown, show_arrow, show_polars
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Resolution:
     @classmethod
     def of(
         cls,
-        store: "MetadataStore",
+        store: StoreParts,
         scope: Scope,
         definition: FeatureDefinition,
         request: UpdateRequest,

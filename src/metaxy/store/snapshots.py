@@ -1,23 +1,21 @@
 """Recorded graphs as views: which snapshot a word means, and what was recorded in it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.view import GraphData, GraphNode
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.store.parts import StoreParts
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_FEATURE_KEY
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 LATEST = "latest"
 CURRENT = "current"
 
 
-def find_version(store: "MetadataStore", literal: str, project: str | None = None) -> str:
+def find_version(store: StoreParts, literal: str, project: str | None = None) -> str:
     """Return the project version that is meant by ``latest``, by a version, or by the start of one.
 
     Raises:
@@ -39,7 +37,7 @@ def find_version(store: "MetadataStore", literal: str, project: str | None = Non
     raise SnapshotError(f"{store!r} {problem} {literal!r}{of_project}.{hint}")
 
 
-def recorded_graph(store: "MetadataStore", project_version: str, project: str | None = None) -> FeatureGraph:
+def recorded_graph(store: StoreParts, project_version: str, project: str | None = None) -> FeatureGraph:
     """Return the graph that was recorded as one version of a project; no user code is imported.
 
     Parents in other projects are there as they were recorded last.
@@ -54,7 +52,7 @@ def recorded_graph(store: "MetadataStore", project_version: str, project: str | 
     return graph
 
 
-def recorded_view(store: "MetadataStore", project_version: str, project: str | None = None) -> GraphData:
+def recorded_view(store: StoreParts, project_version: str, project: str | None = None) -> GraphData:
     """Return what was recorded of one version of a project.
 
     Where the version that follows from the recorded definitions is not the recorded one, because a parent in another

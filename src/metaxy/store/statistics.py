@@ -1,7 +1,6 @@
 """How much a store has of a feature, counted where the rows are."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import narwhals as nw
 from pydantic import BaseModel, ConfigDict
@@ -10,12 +9,9 @@ from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPD
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.storage.port import Scan
-from metaxy.store.information import count_lazy_rows
 from metaxy.store.reading import find, readable
-from metaxy.versioning.frames import collect_to_polars
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 
 
 class FeatureStatistics(BaseModel):
@@ -36,7 +32,7 @@ class FeatureStatistics(BaseModel):
     last_write: datetime | None = None
 
 
-def feature_statistics(store: "MetadataStore", feature: CoercibleToFeatureKey) -> FeatureStatistics:
+def feature_statistics(store: MetadataStore, feature: CoercibleToFeatureKey) -> FeatureStatistics:
     """Count what a store, which must be open, has of a feature; fallback stores are not asked.
 
     Raises:
@@ -51,7 +47,7 @@ def feature_statistics(store: "MetadataStore", feature: CoercibleToFeatureKey) -
         return _counted(store, key, scan)
 
 
-def _counted(store: "MetadataStore", key: FeatureKey, scan: Scan) -> FeatureStatistics:
+def _counted(store: MetadataStore, key: FeatureKey, scan: Scan) -> FeatureStatistics:
     deleted = nw.col(METAXY_DELETED_AT).count() if METAXY_DELETED_AT in scan.schema else nw.lit(0)
     counts = collect_to_polars(
         scan.frame.select(

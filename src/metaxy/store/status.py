@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import narwhals as nw
 from pydantic import BaseModel, ConfigDict
@@ -15,15 +15,12 @@ from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.external import sync_before_use
 from metaxy.store.filters import Filters, as_filters
-from metaxy.store.information import count_lazy_rows
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.scope import Scope
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.increment import LazyIncrement, Tally
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 StatusCategory: TypeAlias = Literal["missing", "root_feature", "needs_update", "up_to_date", "error"]
 
@@ -202,7 +199,7 @@ class StatusOptions:
 
 def get_feature_metadata_status(
     feature_key: CoercibleToFeatureKey,
-    metadata_store: "MetadataStore",
+    metadata_store: MetadataStore,
     *,
     use_fallback: bool = True,
     global_filters: Filters = None,
@@ -235,7 +232,7 @@ def get_feature_metadata_status(
 
 
 def feature_statuses(
-    store: "MetadataStore", keys: Sequence[FeatureKey], options: StatusOptions
+    store: MetadataStore, keys: Sequence[FeatureKey], options: StatusOptions
 ) -> Iterator[FeatureMetadataStatusWithIncrement | Exception]:
     """Yield the status of each feature in the given order, or the error that it met; several are counted at a time.
 
@@ -257,7 +254,7 @@ def feature_statuses(
             yield running.result()
 
 
-def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> FeatureMetadataStatusWithIncrement:
+def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> FeatureMetadataStatusWithIncrement:
     scope = store._scope("r")
     sync_before_use(store, scope)
     plan = scope.graph.get_feature_plan(key)
@@ -288,7 +285,7 @@ def _status(store: "MetadataStore", key: FeatureKey, options: StatusOptions) -> 
 
 
 def _stored_rows(
-    store: "MetadataStore", spec: FeatureSpec, filters: Sequence[nw.Expr], options: StatusOptions
+    store: MetadataStore, spec: FeatureSpec, filters: Sequence[nw.Expr], options: StatusOptions
 ) -> int | None:
     """Count the current rows; None where there is no table."""
     try:
@@ -298,7 +295,7 @@ def _stored_rows(
     return count_lazy_rows(rows)
 
 
-def _parents_without_rows(store: "MetadataStore", plan: FeaturePlan, options: StatusOptions) -> tuple[FeatureKey, ...]:
+def _parents_without_rows(store: MetadataStore, plan: FeaturePlan, options: StatusOptions) -> tuple[FeatureKey, ...]:
     """Return the parents that have no rows; all of them where only what they have together is nothing."""
     filters = as_filters(options.global_filters)
     specs = list(plan.parent_features_by_key.values())
@@ -306,7 +303,7 @@ def _parents_without_rows(store: "MetadataStore", plan: FeaturePlan, options: St
     return tuple(empty or (spec.key for spec in specs))
 
 
-def _resolution(store: "MetadataStore", scope: Scope, plan: FeaturePlan, options: StatusOptions) -> Resolution | None:
+def _resolution(store: MetadataStore, scope: Scope, plan: FeaturePlan, options: StatusOptions) -> Resolution | None:
     """Resolve what must be computed; None where a required parent has no table."""
     request = UpdateRequest.build(
         plan,
@@ -323,7 +320,7 @@ def _resolution(store: "MetadataStore", scope: Scope, plan: FeaturePlan, options
 
 
 def _progress(
-    store: "MetadataStore", plan: FeaturePlan, tally: Tally | None, increment: LazyIncrement | None
+    store: MetadataStore, plan: FeaturePlan, tally: Tally | None, increment: LazyIncrement | None
 ) -> float | None:
     if tally is None or increment is None or not tally.expected:
         return None

@@ -8,31 +8,31 @@ import narwhals as nw
 from typing_extensions import Unpack
 
 from metaxy._old_names import with_old_names
-from metaxy.dag.graph import FeatureGraph
-from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.dag.graph import FeatureGraph, current_graph
+from metaxy.definitions.keys import coerce_to_feature_key
+from metaxy.errors import FeatureNotFoundError
 from metaxy.storage.port import Optimizable
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.copying import CopyRequest, copy_features
-from metaxy.store.deleting import Deletion, delete_rows
+from metaxy.store.deleting import Deletion, count_rows_to_delete, delete_rows
 from metaxy.store.external import sync_before_use
+from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.filters import Filters, as_filters
 from metaxy.store.given import given_frame
-from metaxy.store.information import StoreInformation
-from metaxy.store.mismatch import refuse_other_hash_settings
 from metaxy.store.options import UpdateOptions, ignore_old_options
-from metaxy.store.reading import checked_moment, find, read_rows
+from metaxy.store.parts import StoreParts
+from metaxy.store.reading import Found, Wanted, checked_moment, find, read_feature, shown_schema
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key, refuse_system_key
-from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
-from metaxy.versioning.increment import Increment, LazyIncrement
-from metaxy.versioning.recipe import Latest
+from metaxy.store.writing import OnDuplicate, WriteOptions, dependents_first, write_frames
+from metaxy.versioning.increment import Increment, LazyIncrement, input_progress
 
 
 @with_old_names
-class MetadataStore(StoreInformation):
+class MetadataStore(StoreParts):
     """Reads and writes features, and resolves what must be computed.
 
     A store is a context manager: ``with store:`` opens it for reading, ``with store.open("w"):`` for writing. It may be
@@ -50,6 +50,8 @@ class MetadataStore(StoreInformation):
         materialization_id: what ``metaxy_materialization_id`` gets by default.
         schema_evolution: ``add`` lets tables grow by new columns, ``strict`` refuses them.
     """
+
+    fallback_stores: "FallbackStoreList[MetadataStore]"
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -118,24 +120,22 @@ class MetadataStore(StoreInformation):
             FeatureNotFoundError: if no store has a table for the feature.
             HashSettingsMismatchError: if it has rows, but under other hash settings.
         """
-        if feature_version is not None and not with_feature_history:
-            raise ValueError("feature_version needs with_feature_history=True")
+        wanted = Wanted(
+            feature_version=feature_version,
+            filters=as_filters(filters),
+            columns=columns,
+            allow_fallback=allow_fallback,
+            with_feature_history=with_feature_history,
+            with_sample_history=with_sample_history,
+            include_soft_deleted=include_soft_deleted,
+            as_of=checked_moment(as_of),
+        )
         scope = self._scope("r")
         if is_system_key(key := coerce_to_feature_key(feature)):
-            rows = read_system_rows(self, key, as_filters(filters), columns)
+            rows = read_system_rows(self, key, wanted.filters, columns)
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
-        all_history = with_feature_history and with_sample_history  # for which a definition says nothing
-        known = scope.graph.feature_definitions_by_key
-        definition = known.get(key) if all_history else scope.definition(key)
-        found = find(self, key, allow_fallback=allow_fallback).checked().as_of(checked_moment(as_of))
-        spec = definition.spec if definition else None
-        if definition and not with_feature_history:
-            refuse_other_hash_settings(found, definition, scope)
-        version = feature_version if with_feature_history else scope.version(key)
-        ids = tuple(spec.id_columns) if spec else ()
-        latest = Latest(ids, version, not with_sample_history, include_deleted=include_soft_deleted)
-        rows = read_rows(found, spec, scope, latest, as_filters(filters), columns)
+        rows, found = read_feature(self, scope, key, wanted)
         return (rows, found.store) if with_store_info else rows
 
     # -- writing -------------------------------------------------------------------------------------------------------
@@ -168,8 +168,7 @@ class MetadataStore(StoreInformation):
         if is_system_key(key := coerce_to_feature_key(feature)):
             append_rows(self, key, df)
             return
-        options = WriteOptions(materialization_id, preserve_feature_version, on_duplicate)
-        write_frames(self, scope, {key: df}, options)
+        write_frames(self, scope, {key: df}, WriteOptions(materialization_id, preserve_feature_version, on_duplicate))
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first; all frames are checked before any is stored.
@@ -177,14 +176,7 @@ class MetadataStore(StoreInformation):
         With transactions all are stored or none.
         """
         scope = self._scope("w")
-        frames: dict[FeatureKey, Any] = {}
-        for feature, frame in metadata.items():
-            key = coerce_to_feature_key(feature)
-            if key in frames:
-                raise ValueError(f"feature {key} is given twice")
-            frames[key] = frame
-        order = scope.graph.topological_sort_features(list(frames), descending=True)
-        write_frames(self, scope, {key: frames[key] for key in order}, WriteOptions(materialization_id))
+        write_frames(self, scope, dependents_first(scope.graph, metadata), WriteOptions(materialization_id))
 
     # -- deleting ------------------------------------------------------------------------------------------------------
 
@@ -211,8 +203,7 @@ class MetadataStore(StoreInformation):
         """
         scope = self._scope("w")
         refuse_system_key(coerce_to_feature_key(feature), "delete from")
-        definition = scope.definition(feature)
-        deletion = Deletion(definition, as_filters(filters), with_feature_history, with_sample_history)
+        deletion = Deletion(scope.definition(feature), as_filters(filters), with_feature_history, with_sample_history)
         delete_rows(self, scope, deletion, soft=soft)
 
     def drop_feature_metadata(self, feature: Any) -> None:
@@ -394,3 +385,66 @@ class MetadataStore(StoreInformation):
         resolution = Resolution.of_joined(self.engine, scope, plan, frame)
         computed = resolution.changes().new if isinstance(frame, nw.DataFrame) else resolution.lazy().new
         return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()
+
+    # -- information --------------------------------------------------------------------------------------------------
+
+    def has_feature(self, feature: Any, *, check_fallback: bool = False) -> bool:
+        """Return whether the feature has a table here or, if asked, in a fallback store."""
+        return self._found(feature, check_fallback=check_fallback) is not None
+
+    def find_store_for_feature(self, feature_key: Any, *, check_fallback: bool = True) -> "MetadataStore | None":
+        """Return the store that has the feature's table, None if none has; fallback stores are opened for that."""
+        found = self._found(feature_key, check_fallback=check_fallback)
+        return found.store if found else None
+
+    def _found(self, feature: Any, *, check_fallback: bool) -> "Found[MetadataStore] | None":
+        self._session.require("r")
+        try:
+            return find(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)
+        except FeatureNotFoundError:
+            return None
+
+    def read_feature_schema_from_store(self, feature: Any) -> nw.Schema:
+        """Return the columns of a feature's table in this store, with their types as `read` shows them.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table here.
+        """
+        scope = self._scope("r")
+        definition = scope.definition(feature)
+        return shown_schema(find(self, definition.key, allow_fallback=False).scan, definition.spec, scope)
+
+    def get_store_metadata(self, feature_key: Any, *, check_fallback: bool = True) -> dict[str, Any]:
+        """Say what this store is and, under ``resolved_from``, which store has a feature, if any has."""
+        return self._metadata_of(self.find_store_for_feature(feature_key, check_fallback=check_fallback), feature_key)
+
+    def _metadata_of(self, holder: "MetadataStore | None", feature_key: Any) -> dict[str, Any]:
+        """Say the same where it is known which store has the feature, if any has."""
+        found = {"resolved_from": holder.get_store_info(feature_key)} if holder else {}
+        return {"name": self.name, "display": self.display(), **found}
+
+    def count_rows_to_delete(
+        self,
+        feature: Any,
+        filters: Filters,
+        *,
+        soft: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
+    ) -> int:
+        """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        scope = self._scope("r")
+        deletion = Deletion(scope.definition(feature), as_filters(filters), with_feature_history, with_sample_history)
+        return count_rows_to_delete(self, scope, deletion, soft=soft)
+
+    def calculate_input_progress(self, lazy_increment: LazyIncrement, feature_key: Any) -> float | None:
+        """Return which part of the expected samples is not new, in percent; None where nothing is expected.
+
+        Samples are counted by the ID columns that all parents share. An eager `Increment` has ``progress`` for free.
+        """
+        plan = current_graph().get_feature_plan(coerce_to_feature_key(feature_key))
+        return input_progress(lazy_increment, plan.input_id_columns)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -20,8 +20,8 @@ from metaxy.errors import (
     warn_user,
 )
 from metaxy.storage.port import Scan
-from metaxy.store.mismatch import refuse_other_hash_settings
-from metaxy.store.reading import Found, find, read_rows
+from metaxy.store.parts import StoreParts
+from metaxy.store.reading import Found, find, read_rows, refuse_other_hash_settings
 from metaxy.store.request import UpdateRequest
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import says_nothing, with_placeholders
@@ -33,9 +33,6 @@ from metaxy.versioning.frames import as_lazy, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids
 from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.recipe import Latest, Recipe
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Inputs:
 class Tables:
     """The tables that were found for one request. They are looked up once, and their rows are not read."""
 
-    store: "MetadataStore"
+    store: StoreParts
     scope: Scope
     definition: FeatureDefinition
     request: UpdateRequest
@@ -74,7 +71,7 @@ class Tables:
     @classmethod
     def find(
         cls,
-        store: "MetadataStore",
+        store: StoreParts,
         scope: Scope,
         definition: FeatureDefinition,
         request: UpdateRequest,
@@ -253,7 +250,7 @@ class Tables:
                 refuse_other_hash_settings(tables[key], self.scope.definition(key), self.scope)
 
 
-def _find(store: "MetadataStore", key: FeatureKey, request: UpdateRequest, *, allow_fallback: bool) -> Found | None:
+def _find(store: StoreParts, key: FeatureKey, request: UpdateRequest, *, allow_fallback: bool) -> Found | None:
     try:
         return find(store, key, allow_fallback=allow_fallback).checked().as_of(request.as_of)
     except FeatureNotFoundError:
@@ -261,7 +258,7 @@ def _find(store: "MetadataStore", key: FeatureKey, request: UpdateRequest, *, al
 
 
 def _find_parents(
-    store: "MetadataStore", plan: FeaturePlan, request: UpdateRequest, expected: Collection[FeatureKey]
+    store: StoreParts, plan: FeaturePlan, request: UpdateRequest, expected: Collection[FeatureKey]
 ) -> Iterator[tuple[FeatureKey, Found]]:
     for dep in (dep for dep in plan.feature_deps if dep.feature not in expected):
         try:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import narwhals as nw
 
 from metaxy import columns as c
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import (
     ExtraProvenanceFieldWarning,
     MetadataSchemaError,
@@ -24,9 +25,9 @@ from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan
 from metaxy.store.casts import refuse_lossy_casts
-from metaxy.store.foreign import refuse_foreign_table
 from metaxy.store.given import given_frame
-from metaxy.store.reading import MOMENT, event_time
+from metaxy.store.parts import StoreParts
+from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
 from metaxy.store.repeats import without_repeats
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
@@ -36,9 +37,6 @@ from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids, type_family
 from metaxy.versioning.stamp import Stamp
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 OnDuplicate = Literal["error", "last"]
 KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT, c.METAXY_DELETED_AT)
@@ -53,7 +51,7 @@ class WriteOptions:
     on_duplicate: OnDuplicate = "error"
 
 
-def write_frames(store: "MetadataStore", scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:
+def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:
     """Store frames in the order given, after all of them were checked."""
     with store.engine.temporary():
         prepared = [prepare(store, scope, key, frame, options) for key, frame in frames.items()]
@@ -62,9 +60,22 @@ def write_frames(store: "MetadataStore", scope: Scope, frames: Mapping[FeatureKe
             store.storage.append(writes)
 
 
-def prepare(
-    store: "MetadataStore", scope: Scope, feature: FeatureKey, frame: Any, options: WriteOptions
-) -> Append | None:
+def dependents_first(graph: FeatureGraph, given: Mapping[Any, Any]) -> dict[FeatureKey, Any]:
+    """Put frames in the order in which they are stored.
+
+    Raises:
+        ValueError: if two of them are for one feature.
+    """
+    frames: dict[FeatureKey, Any] = {}
+    for feature, frame in given.items():
+        key = coerce_to_feature_key(feature)
+        if key in frames:
+            raise ValueError(f"feature {key} is given twice")
+        frames[key] = frame
+    return {key: frames[key] for key in graph.topological_sort_features(list(frames), descending=True)}
+
+
+def prepare(store: StoreParts, scope: Scope, feature: FeatureKey, frame: Any, options: WriteOptions) -> Append | None:
     """Turn a frame into rows for the table of a feature; nothing is stored yet.
 
     Columns in: IDs, user columns, ``metaxy_provenance_by_field``; other system columns if the user has them.
@@ -89,7 +100,7 @@ def prepare(
 
 
 def _prepared(
-    store: "MetadataStore",
+    store: StoreParts,
     scope: Scope,
     definition: FeatureDefinition,
     given: Frame,
@@ -132,7 +143,7 @@ def fitted(
     return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids)
 
 
-def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
+def existing_table(store: StoreParts, key: FeatureKey) -> Scan | None:
     """Return a table, None if the store will create it."""
     try:
         return store.storage.scan(key)
@@ -145,7 +156,7 @@ def existing_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
         ) from error
 
 
-def feature_table(store: "MetadataStore", key: FeatureKey) -> Scan | None:
+def feature_table(store: StoreParts, key: FeatureKey) -> Scan | None:
     """Return the table of a feature like `existing_table`, and refuse one that is of someone else."""
     table = existing_table(store, key)
     if table is not None:
@@ -185,7 +196,7 @@ def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.
             raise MetadataSchemaError(f"{where}: columns {lower[column.lower()]!r} and {column!r} differ only by case")
 
 
-def refuse_types(store: "MetadataStore", definition: FeatureDefinition, new: Mapping[str, nw.dtypes.DType]) -> None:
+def refuse_types(store: StoreParts, definition: FeatureDefinition, new: Mapping[str, nw.dtypes.DType]) -> None:
     """Refuse new columns and members of types that the storage lacks."""
     if lacking := first_with(new, store.storage.capabilities.lacks):
         name, dtype = lacking
@@ -228,7 +239,7 @@ def _polars_may_count(given: Frame, ids: tuple[str, ...]) -> bool:
 
 
 def build_stamp(
-    store: "MetadataStore",
+    store: StoreParts,
     scope: Scope,
     definition: FeatureDefinition,
     schema: Mapping[str, nw.dtypes.DType],
@@ -291,9 +302,7 @@ def _warn_about(
         warn_user(message, MetaxyColumnMissingWarning)
 
 
-def forms_of_table(
-    store: "MetadataStore", shape: Form, members: tuple[str, ...], table: Scan | None
-) -> dict[str, ByField]:
+def forms_of_table(store: StoreParts, shape: Form, members: tuple[str, ...], table: Scan | None) -> dict[str, ByField]:
     """Say how the table keeps by-field columns: as it is, or as new tables get them."""
     kept = store.storage.capabilities.by_field
     form: Form = shape if kept == "struct" else kept
@@ -307,7 +316,7 @@ def forms_of_table(
 
 
 def after_faster_clocks(
-    store: "MetadataStore", stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
+    store: StoreParts, stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
 ) -> Stamp:
     """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
 
@@ -354,7 +363,7 @@ def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.D
 
 
 def fit_to_table(
-    store: "MetadataStore",
+    store: StoreParts,
     definition: FeatureDefinition,
     schema: Mapping[str, nw.dtypes.DType],
     stamp: Stamp,

@@ -94,6 +94,11 @@ def collect_to_polars(frame: Any) -> pl.DataFrame:
     return collected
 
 
+def count_lazy_rows(lazy_frame: nw.LazyFrame[Any]) -> int:
+    """Return the number of rows of a lazy frame, counted where it lives."""
+    return int(collect_to_polars(lazy_frame.select(nw.len())).item())
+
+
 def _from_arrow(table: "pa.Table") -> pl.DataFrame:
     frame = pl.from_arrow(with_durations(table))
     return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import narwhals as nw
 import polars as pl
 
+from metaxy.versioning.frames import count_lazy_rows
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -235,3 +237,11 @@ def _deferred(frame: nw.LazyFrame[Any]) -> pl.LazyFrame:
         return native
 
     return pl.defer(lambda: collected(frame), schema=lambda: collected(frame.head(0)).schema)
+
+
+def input_progress(increment: LazyIncrement, columns: Sequence[str]) -> float | None:
+    """Return which part of the expected samples, told apart by these columns, is not new, in percent."""
+    if increment.input is None or not columns:
+        return None
+    expected, new = (count_lazy_rows(frame.select(columns).unique()) for frame in (increment.input, increment.new))
+    return 100 * (expected - new) / expected if expected else None

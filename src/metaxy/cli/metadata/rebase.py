@@ -13,9 +13,8 @@ from metaxy.cli.workspace import workspace
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import did_you_mean
-from metaxy.store.information import count_lazy_rows
 from metaxy.store.system.storage import SystemTableStorage
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore

@@ -17,7 +17,7 @@ from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckLakeConfig, database_path
 from metaxy.masking import mask_address
 from metaxy.store.config import MetadataStoreConfig
-from metaxy.store.handle import creates_tables
+from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import SqlEngine
 

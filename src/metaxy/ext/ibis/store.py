@@ -15,7 +15,7 @@ from metaxy.ext.ibis.storage import IbisStorage
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import mask_option
 from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
-from metaxy.store.handle import creates_tables
+from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import Engine, PolarsEngine, SqlEngine
 

@@ -5,20 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from metaxy.dag.snapshot import PushResult, SerializedFeature
 from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
 from metaxy.store.system.history import STATE, LastPush, last_push, recorded_state
 from metaxy.store.system.records import FeatureVersionsModel
 from metaxy.store.system.rows import append_rows, scan_rows
 from metaxy.store.system.tables import FEATURE_VERSIONS, FEATURE_VERSIONS_SCHEMA
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
 
 RESERVED_TAG = "metaxy"
 
@@ -32,7 +29,7 @@ class Push:
     recorded_at: datetime
     tags: Mapping[str, str]
 
-    def record(self, store: "MetadataStore") -> None:
+    def record(self, store: StoreParts) -> None:
         """Write one row per feature."""
         rows = [
             FeatureVersionsModel.from_snapshot(
@@ -44,7 +41,7 @@ class Push:
             append_rows(store, FEATURE_VERSIONS.key, pl.DataFrame(rows, schema=FEATURE_VERSIONS_SCHEMA))
 
 
-def prepare_push(store: "MetadataStore", scope: Scope, project: str | None, tags: Mapping[str, str] | None) -> Push:
+def prepare_push(store: StoreParts, scope: Scope, project: str | None, tags: Mapping[str, str] | None) -> Push:
     """Find out what a push has to record: the features of a project, or what changed since they were recorded.
 
     An unchanged graph with new tags is recorded by one row: that of its first feature, with old and new tags.

@@ -1,24 +1,22 @@
 """Reading and writing rows of system tables: no versions, no samples, no fallback stores."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import SystemDataNotFoundError, TableNotFoundError
 from metaxy.storage.port import Append
+from metaxy.store.parts import StoreParts
 from metaxy.store.system.tables import SYSTEM_TABLES, SystemTable
 from metaxy.store.writing import existing_table
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.frames import collect_to_polars
 
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
 
 def read_system_rows(
-    store: "MetadataStore", key: FeatureKey, filters: Sequence[nw.Expr], columns: Sequence[str] | None
+    store: StoreParts, key: FeatureKey, filters: Sequence[nw.Expr], columns: Sequence[str] | None
 ) -> nw.LazyFrame[Any]:
     """Return the rows of a system table that fulfil all filters, lazily.
 
@@ -36,7 +34,7 @@ def read_system_rows(
     return rows if columns is None else rows.select(*columns)
 
 
-def scan_rows(store: "MetadataStore", table: SystemTable) -> nw.LazyFrame[Any]:
+def scan_rows(store: StoreParts, table: SystemTable) -> nw.LazyFrame[Any]:
     """Return all rows of a system table, lazily; none if it does not exist yet."""
     try:
         return store.storage.scan(table.key).frame
@@ -44,7 +42,7 @@ def scan_rows(store: "MetadataStore", table: SystemTable) -> nw.LazyFrame[Any]:
         return nw.from_native(table.empty().lazy())
 
 
-def append_rows(store: "MetadataStore", key: FeatureKey, frame: Any) -> None:
+def append_rows(store: StoreParts, key: FeatureKey, frame: Any) -> None:
     """Add rows to a system table, as they are; it is created if the store may do so."""
     rows = collect_to_polars(frame)
     if key in SYSTEM_TABLES:

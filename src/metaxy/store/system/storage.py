@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic
 
 import narwhals as nw
 import polars as pl
+from typing_extensions import TypeVar
 
 from metaxy.columns import METAXY_PROJECT_VERSION
 from metaxy.dag.graph import FeatureGraph
@@ -15,6 +16,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, coerce_to_feature_key
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.store.parts import StoreParts
 from metaxy.store.system.history import IDENTITY, newest, of_version, snapshots, versions_of
 from metaxy.store.system.push import prepare_push
 from metaxy.store.system.records import Event, decoded
@@ -27,20 +29,20 @@ from metaxy.store.system.tables import (
     FEATURE_VERSIONS_SCHEMA,
 )
 
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
 COLUMNS = tuple(FEATURE_VERSIONS_SCHEMA)
 
 
-class SystemTableStorage:
+Store = TypeVar("Store", bound=StoreParts, default=Any)
+
+
+class SystemTableStorage(Generic[Store]):
     """Records feature graphs in a store, and reads what was recorded; the store must be open.
 
     Args:
         store: where the system tables are; fallback stores are not asked.
     """
 
-    def __init__(self, store: "MetadataStore") -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
 
     # -- writing -------------------------------------------------------------------------------------------------------

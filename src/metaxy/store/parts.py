@@ -1,15 +1,16 @@
-"""What a store is made of, how it is described and configured, and who has it open; its verbs are in `store`."""
+"""The parts of a store, how they are described, configured and opened; what users do with them is in `store`."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+import narwhals as nw
 from typing_extensions import Self
 
 from metaxy import context
 from metaxy._lazy import resolve
-from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
@@ -19,17 +20,14 @@ from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
 from metaxy.versioning.engine import Engine
 
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
 
 def creates_tables(given: bool | None) -> bool:
     """Return whether a store may create tables: what it was told, else what the configuration says."""
     return context.settings().auto_create_tables if given is None else given
 
 
-class StoreHandle:
-    """The parts of a store, opened and closed together."""
+class StoreParts:
+    """What a store is made of: where its tables are, what computes versions, and what else its verbs work with."""
 
     default_hash_algorithm: ClassVar[HashAlgorithm] = DEFAULT_ALGORITHM
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -48,7 +46,7 @@ class StoreHandle:
         name: str | None = None,
         hash_algorithm: HashAlgorithm | None = None,
         versioning_engine: VersioningEngineOptions = "auto",
-        fallback_stores: "Sequence[MetadataStore | str] | FallbackStoreList | None" = None,
+        fallback_stores: "Sequence[StoreParts | str] | FallbackStoreList | None" = None,
         auto_create_tables: bool | None = None,
         materialization_id: str | None = None,
         schema_evolution: SchemaEvolution | None = None,
@@ -61,9 +59,9 @@ class StoreHandle:
         self.auto_create_tables = creates_tables(auto_create_tables)
         grows = storage.capabilities.creates_tables
         self.schema_evolution: SchemaEvolution = schema_evolution or ("add" if grows else "strict")
-        if not isinstance(fallback_stores, FallbackStoreList):
-            fallback_stores = FallbackStoreList(fallback_stores)
-        self.fallback_stores = fallback_stores.checked_against(self.hash_algorithm)
+        given = fallback_stores
+        stores: FallbackStoreList = given if isinstance(given, FallbackStoreList) else FallbackStoreList(given)
+        self.fallback_stores = stores.checked_against(self.hash_algorithm)
         self._name = name
         self._materialization_id = materialization_id
         self._session = Session(storage, self.display())
@@ -96,6 +94,16 @@ class StoreHandle:
         """Describe the store, without secrets."""
         return f"{type(self).__name__}()"
 
+    def get_store_info(self, feature_key: Any) -> dict[str, Any]:
+        """Say what this store is, and where it keeps a feature, whether or not it has it."""
+        where = self.storage.describe(coerce_to_feature_key(feature_key))
+        return {"name": self.name, "type": self.qualified_class_name, "display": self.display(), **where}
+
+    def native_implementation(self) -> nw.Implementation:
+        """Return the dataframe library in which the store computes; the store must be open."""
+        self._session.require("r")
+        return self.engine.implementation
+
     def __repr__(self) -> str:
         label = f"[{self._name}] " if self._name else ""
         return label + self.display()
@@ -121,8 +129,10 @@ class StoreHandle:
         if config.fallback_stores:
             algorithm = options.get("hash_algorithm") or cls.default_hash_algorithm
             source: StoreSource = resolve(CONFIGURATION).get()
-            names = FallbackStoreList(config.fallback_stores, config=source, parent_hash_algorithm=algorithm)
-            options.setdefault("fallback_stores", names)
+            named: FallbackStoreList = FallbackStoreList(
+                config.fallback_stores, config=source, parent_hash_algorithm=algorithm
+            )
+            options.setdefault("fallback_stores", named)
         return cls(**options)
 
     # -- opening -------------------------------------------------------------------------------------------------------
@@ -152,7 +162,7 @@ class StoreHandle:
         """Leave the block that was entered last in this thread."""
         self._entered.stack.pop().__exit__(*error)
 
-    def keep_open(self, store: "MetadataStore") -> None:
+    def keep_open(self, store: "StoreParts") -> None:
         """Open a fallback store for as long as this one is open, whoever else has it open."""
         self._session.hold(id(store), store.open("r"))
 
@@ -175,5 +185,5 @@ class StoreHandle:
         return Scope.current(self.hash_algorithm)
 
 
-def _rebuild(cls: type[StoreHandle], args: tuple[Any, ...], kwargs: dict[str, Any]) -> StoreHandle:
+def _rebuild(cls: type[StoreParts], args: tuple[Any, ...], kwargs: dict[str, Any]) -> StoreParts:
     return cls(*args, **kwargs)
