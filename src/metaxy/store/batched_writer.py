@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from metaxy.errors import (
 )
 from metaxy.store.given import given_frame
 from metaxy.store.scope import Scope
-from metaxy.store.spill import Spill
+from metaxy.store.spill import Spill, frames_of
 from metaxy.store.store import MetadataStore
 from metaxy.store.writing import check_columns
 from metaxy.versioning.frames import collect_to_polars
@@ -210,18 +211,19 @@ class BufferedMetadataWriter:
 
     @staticmethod
     def recover(store: MetadataStore, spill: str | Path) -> dict[FeatureKey, int]:
-        """Write what a killed process left in its spill folder, and return the number of rows by feature.
+        """Write what killed processes left in a spill folder, and return the number of rows by feature.
 
-        Call it before a new writer uses the folder. Rows keep the feature version that they were computed for. Rows
-        that were written, but not yet removed from the folder, are written once more, which readers do not see.
+        What living writers keep there stays. Rows keep the feature version that they were computed for. Rows that were
+        written, but not yet removed from the folder, are written once more, which readers do not see. Frames that were
+        never finished are removed, unless another machine made them.
 
         Raises:
             MetadataSchemaError: if rows do not fit the feature any more, as its fields changed; they stay there.
         """
         folder, counts = Spill(spill), Counter[FeatureKey]()
-        with store.open("w"):
-            for kept, frames in folder.kept():
-                for key, frame in frames.items():
+        with store.open("w"), folder.left() as left:
+            for kept in left:
+                for key, frame in frames_of(kept).items():
                     store.write(key, frame, preserve_feature_version=True, on_duplicate="last")
                     counts[key] += frame.height
                 folder.remove(kept)
@@ -265,7 +267,7 @@ class BufferedMetadataWriter:
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with self._scope.graph.use(), context.using_settings(self._scope.settings):
+        with self._scope.graph.use(), context.using_settings(self._scope.settings), self._spilling():
             while puts := self._take():
                 try:
                     written = self._write(self._merged(puts))
@@ -274,6 +276,9 @@ class BufferedMetadataWriter:
                         return
                 else:
                     self._succeeded(puts, written)
+
+    def _spilling(self) -> AbstractContextManager[object]:
+        return closing(self._spill) if self._spill else nullcontext()
 
     def _take(self) -> Sequence[Put]:
         """Wait until rows are due and return them; nothing once all is written and the writer stops."""
