@@ -1,5 +1,6 @@
 """Spill folders of writers that live, that were killed, and that nobody here can know."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -55,3 +56,39 @@ def test_only_folders_of_writers_that_are_gone_are_recovered_and_removed(tmp_pat
     with store:
         assert values(store.read("video")) == ["kept-0", "kept-1"]
     assert (far / "0-unfinished").is_dir()
+
+
+SPILLER = """
+import os
+from threading import Thread
+
+store = make(config={"memory_limit": "60MB", "threads": "1"})
+folder = Path(sys.argv[2], "store.duckdb.tmp")
+
+def watch():
+    while not list(folder.glob("*")):
+        pass
+    os.kill(os.getpid(), 9)
+
+with store.open("w"):
+    Thread(target=watch, daemon=True).start()
+    store.connection.execute("CREATE TEMP TABLE t AS SELECT range, hash(range) AS h FROM range(9000000) ORDER BY h")
+"""
+
+
+def test_what_duckdb_spilled_in_a_killed_process_is_removed(tmp_path: Path) -> None:
+    with children(1, SPILLER, "duckdb", tmp_path) as (child,):
+        assert rest(child) == []
+    spilled = list((tmp_path / "store.duckdb.tmp").iterdir())
+    assert spilled
+    store = STORES["duckdb"](tmp_path)
+    with store:
+        assert all(file.exists() for file in spilled)
+    for file in spilled:
+        os.utime(file, (1, 1))  # this process was there before
+    (young := spilled[0].with_name("duckdb_temp_of_ours")).touch()
+    with store.open("w"):
+        assert list((tmp_path / "store.duckdb.tmp").iterdir()) == [young]
+    young.unlink()
+    with store.open("w"):
+        assert not (tmp_path / "store.duckdb.tmp").exists()

@@ -26,6 +26,7 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
+from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.duckdb.types import with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
@@ -36,7 +37,7 @@ from metaxy.versioning.frames import Frame, collect_to_arrow, with_durations
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
-POLL_SECONDS = 0.05
+STARTED = time.time()
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
 DEEP_ROWS = 50_000  # in smaller tables, planning takes longer than finding the latest rows in either way
 DEEP = 2.5  # rows to a sample; what DuckDB takes for distinct is often too little by half
@@ -66,6 +67,7 @@ class DuckDBConnection:
         self.lock_timeout = lock_timeout
         statements = [each.init_sql for each in extensions]
         self.secrets = Secrets.of({"database": database, "config": config, "init_sql": statements})
+        self.turns = Turns(self._own_file())
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._threads = threading.local()
         self._alone = threading.Lock()
@@ -88,6 +90,10 @@ class DuckDBConnection:
         """Whether the database is not a file of this machine."""
         return self.database.startswith(REMOTE)
 
+    def _own_file(self) -> Path | None:
+        """Return the file that one process can open at a time."""
+        return None if self.is_remote or self.database.startswith(":memory:") else Path(self.database)
+
     def open(self, mode: AccessMode) -> None:
         """Connect; a file that does not exist yet is created, also for reading."""
         in_memory = self.database.startswith(":memory:")
@@ -97,6 +103,8 @@ class DuckDBConnection:
         short = exists and not self.is_remote and seems_short(Path(self.database))
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
         self._threads = threading.local()
+        if mode == "w" and (file := self._own_file()):
+            _remove_spilled(file.with_name(f"{file.name}.tmp"))
         try:
             if short:
                 refuse_short_file(Path(self.database), self._connection)
@@ -112,30 +120,39 @@ class DuckDBConnection:
         return {"autoinstall_known_extensions": "false", **self.config}
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-        config = self.settings()
         deadline = time.monotonic() + self.lock_timeout
-        while True:
-            try:
-                return duckdb.connect(self.database, read_only=read_only, config=config)
-            except duckdb.ConnectionException as error:
-                # This process has the file open in the other mode, which does no harm to a reader.
-                if not read_only:
-                    raise StoreLockedError(
-                        f"{self.place} is open for reading elsewhere in this process; close that store first"
-                    ) from error
-                read_only = False
-            except duckdb.IOException as error:
-                if not any(sign in str(error) for sign in LOCKED):
-                    raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
-                if time.monotonic() >= deadline:
-                    raise StoreLockedError(
-                        f"{self.place} is locked by another process that writes to it (waited "
-                        f"{self.lock_timeout:g} s); raise `lock_timeout`, or use a store for many writers, such as "
-                        "PostgreSQL or Delta"
-                    ) from error
-                time.sleep(POLL_SECONDS)
-            except duckdb.Error as error:
+        with self.turns:
+            while True:
+                ends = time.monotonic() >= deadline  # then it is tried once, whoever waits
+                connection = self._tried(read_only=read_only, last=ends) if ends or self.turns.has_come() else None
+                if connection is not None:
+                    self.turns.opened()
+                    return connection
+                self.turns.wait()
+
+    def _tried(self, *, read_only: bool, last: bool) -> duckdb.DuckDBPyConnection | None:
+        """Connect; None if another process has the file locked, and there will be other attempts."""
+        try:
+            return duckdb.connect(self.database, read_only=read_only, config=self.settings())
+        except duckdb.ConnectionException as error:
+            # This process has the file open in the other mode, which does no harm to a reader.
+            if not read_only:
+                raise StoreLockedError(
+                    f"{self.place} is open for reading elsewhere in this process; close that store first"
+                ) from error
+            return self._tried(read_only=False, last=last)
+        except duckdb.IOException as error:
+            if not any(sign in str(error) for sign in LOCKED):
                 raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
+            if last:
+                raise StoreLockedError(
+                    f"{self.place} is locked by another process that writes to it (waited "
+                    f"{self.lock_timeout:g} s); raise `lock_timeout`, or use a store for many writers, such as "
+                    "PostgreSQL or Delta"
+                ) from error
+            return None
+        except duckdb.Error as error:
+            raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         correct_narwhals()
@@ -151,6 +168,7 @@ class DuckDBConnection:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self.turns.closed()
 
     # -- statements --------------------------------------------------------------------------------------------------
 
@@ -304,6 +322,15 @@ def _create(path: Path, config: Mapping[str, Any]) -> None:
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+
+
+def _remove_spilled(folder: Path) -> None:
+    """Remove what killed processes spilled: nobody else has the file open, and of ours nothing is so old."""
+    with suppress(OSError):
+        for file in folder.glob("duckdb_temp_*"):
+            if file.stat().st_mtime < STARTED:
+                file.unlink()
+        folder.rmdir()  # unless there are others
 
 
 def _here() -> str:

@@ -18,6 +18,7 @@ from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection, firs
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
 from metaxy.ext.duckdb.storage import DuckDBStorage
+from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckDBCatalogConfig, LocalStorageConfig, SQLiteCatalogConfig
 from metaxy.masking import hide_in
@@ -55,6 +56,8 @@ class LakeConnection(DuckDBConnection):
         super().__init__(_instance(database, lake), config, extensions, lock_timeout)
         self.lake = lake
         self.session = (*SESSION, lake.use_sql)
+        catalog = lake.config.catalog
+        self._catalog_turns = Turns(Path(catalog.uri) if isinstance(catalog, DuckDBCatalogConfig) else None)
         self._skips_signatures = False
 
     @property
@@ -86,7 +89,26 @@ class LakeConnection(DuckDBConnection):
         if self._skips_signatures:
             connection.execute(f"SET {UNSIGNED} = false")
         super()._prepare(connection)
-        self.change(lambda: self._attach(connection))
+        with self._catalog_turns:
+            deadline = time.monotonic() + self.lock_timeout
+            self.change(lambda: self._attach_in_turn(connection, deadline))
+        self._catalog_turns.opened()
+
+    def close(self) -> None:
+        """Disconnect; the catalog is let go of."""
+        super().close()
+        self._catalog_turns.closed()
+
+    def _attach_in_turn(self, connection: duckdb.DuckDBPyConnection, deadline: float) -> None:
+        """Attach the lake once its catalog is not wanted by who came earlier."""
+        while not self._catalog_turns.has_come() and time.monotonic() < deadline:
+            self._catalog_turns.wait()
+        try:
+            self._attach(connection)
+        except duckdb.Error as error:
+            if _is_in_the_way(error):
+                self._catalog_turns.wait()
+            raise
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Attach the lake; while another process creates its catalog, or has it locked, this fails."""

@@ -1,0 +1,100 @@
+"""Who waits for a database file that one process can open at a time: they get it in the order in which they came.
+
+DuckDB only refuses a file that another process has open. Whoever closes a file and opens it again at once would come
+before all who look every few milliseconds, and again, so some would never have a turn. Those who wait stand in a hidden
+folder beside the file, which is there only while somebody waits; who is killed leaves the queue at that moment.
+"""
+
+import threading
+import time
+import uuid
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
+
+from metaxy.storage.leases import Lease
+
+POLL_SECONDS = 0.02
+ATTEMPTS = 10  # to stand in a queue that the last one leaves at this moment
+_OPEN: Counter[str] = Counter()  # files that this process has open: it lets itself in, whoever waits
+_COUNTING = threading.Lock()
+
+
+class Turns:
+    """The queue for one file; without a file, as for databases in memory, nobody ever waits."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = str(file.absolute()) if file else ""
+        self._folder = file.absolute().with_name(f".{file.name}.queue") if file else None
+        self._ticket: Lease | None = None
+        self._has_it = False
+
+    def __enter__(self) -> Self:
+        """Want the file; a place in the queue is taken by the first `wait`."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the queue, with or without the file."""
+        if self._ticket and self._folder:
+            self._ticket.release()
+            self._ticket = None
+            with suppress(OSError):
+                self._folder.rmdir()  # unless others wait
+
+    def opened(self) -> None:
+        """Note that this process has the file open."""
+        if not self._has_it:
+            self._has_it = True
+            self._count(1)
+
+    def closed(self) -> None:
+        """Note that it is closed again, if it was open."""
+        if self._has_it:
+            self._has_it = False
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with _COUNTING:
+            _OPEN[self._file] += change
+
+    def has_come(self) -> bool:
+        """Return whether nobody waits who came earlier; otherwise, or if the file is not free yet, `wait`."""
+        if self._folder is None or _OPEN[self._file] > 0:
+            return True
+        try:
+            names = [ticket.name for ticket in self._folder.iterdir()]
+        except OSError:
+            return True  # nobody waits
+        earlier = [name for name in names if self._ticket is None or name < self._ticket.path.name]
+        return not any(_is_taken(self._folder / name) for name in sorted(earlier))
+
+    def wait(self) -> None:
+        """Stand in the queue for a moment."""
+        self._queue()
+        time.sleep(POLL_SECONDS)
+
+    def _queue(self) -> None:
+        """Take the last place, if there is none yet; where none can be had, chance decides."""
+        for _ in range(ATTEMPTS):
+            if self._ticket or self._folder is None:
+                return
+            with suppress(OSError):
+                self._folder.mkdir(exist_ok=True)
+                last = max((int(ticket.name.partition("-")[0]) for ticket in self._folder.iterdir()), default=0)
+                self._ticket = Lease.take(self._folder / f"{last + 1:012d}-{uuid.uuid4().hex}")
+
+
+def _is_taken(ticket: Path) -> bool:
+    """Return whether somebody stands there, and remove what a killed process left."""
+    try:
+        left = Lease.take(ticket, create=False)
+    except OSError:
+        return ticket.exists()
+    if left:
+        left.release()
+    return left is None and ticket.exists()
