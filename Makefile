@@ -53,7 +53,7 @@ docs: .venv/.docs  ## Build the site into site/, and run the code of the README 
 	$(RUN) zensical build --strict --clean
 	$(PYTEST) tests/docs
 
-reference: .venv/.docs  ## Write the tables of docs/reference.md anew, from the code
+reference: .venv/.docs  ## Write the tables of docs/reference.md and docs/stores.md anew, from code and tests
 	$(RUN) python -m tests.docs.reference
 
 bench: .venv/.dev  ## Measure all engines beside hand-written code and metaxy 0.1.11 (make bench ROWS=100000 ROUNDS=3)

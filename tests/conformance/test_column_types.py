@@ -1,97 +1,149 @@
-"""Columns of users, of any type: stored and read again as they were, or refused in one line that names the column."""
+"""Columns of users, of any type: each store does with them what `tests/column_types.py` says, as payload and as IDs."""
 
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
+from tests.column_types import CASES, GIVEN, KEPT, NAMES, REFUSED, Fate, Outcome
 from tests.factory import define, rows
 from tests.stores import STORES
 
+from metaxy import columns as c
 from metaxy.errors import MetadataSchemaError
+from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.store import MetadataStore
+from metaxy.versioning.engine import PolarsEngine
 from metaxy.versioning.frames import collect_to_polars
 
-COLUMNS = {
-    "unusual text": pl.Series(["é𝒳\\'\"`", "%_;--\n"]),
-    "small integers": pl.Series([-128, 127], dtype=pl.Int8),
-    "small numbers": pl.Series([255, 0], dtype=pl.UInt8),
-    "numbers": pl.Series([2**32 - 1, None], dtype=pl.UInt32),
-    "large integers": pl.Series([-(2**63), 2**63 - 1]),
-    "larger integers": pl.Series([2**64 - 1, 0], dtype=pl.UInt64),
-    "huge integers": pl.Series([2**100, None], dtype=pl.Int128),
-    "small floats": pl.Series([1.1, None], dtype=pl.Float32),
-    "infinite floats": pl.Series([float("-inf"), float("inf")]),
-    "truth": pl.Series([True, None]),
-    "decimals": pl.Series([Decimal("1.23"), None]),
-    "bytes": pl.Series([b"\x00\xff", None]),
-    "categories": pl.Series(["a", None], dtype=pl.Categorical),
-    "an enum": pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])),
-    "dates": pl.Series([date(1950, 1, 1), date(2200, 1, 1)]),
-    "times": pl.Series([datetime(1950, 1, 1, 1, 1, 1, 123456), None]),
-    "times of a zone": pl.Series([datetime(2024, 7, 1), None]).dt.replace_time_zone("Europe/Berlin"),
-    "times of the day": pl.Series([time(1, 2, 3, 4), None]),
-    "lists of times of the day": pl.Series([[time(1, 2, 3, 4)], None]),
-    "durations": pl.Series([timedelta(days=-1, microseconds=3), None]),
-    "lists": pl.Series([[1, 2], None]),
-    "lists of lists": pl.Series([[["a"], []], None]),
-    "lists of structs": pl.Series([[{"a": 1}], []]),
-    "arrays": pl.Series([[1.5, 2.5], None], dtype=pl.Array(pl.Float32, 2)),
-    "arrays of text": pl.Series([["a,", '"b'], None], dtype=pl.Array(pl.String, 2)),
-    "structs": pl.Series([{"a": 1, "b": "x"}, {"a": 2, "b": None}]),
-    "structs of categories and arrays": pl.Series(
-        [{"a": "x", "b": [1, 2]}, {"a": "y", "b": [3, 4]}],
-        dtype=pl.Struct({"a": pl.Categorical(), "b": pl.Array(pl.Int64, 2)}),
-    ),
-}
+IDS = ["a", "b", "null"]  # the rows of a column, which ends with NULL
 
 
-def refusal(store: MetadataStore, frame: pl.DataFrame) -> str | None:
-    """Write a frame, and return why it was refused."""
-    try:
-        store.write("video", frame)
-    except MetadataSchemaError as error:
-        return str(error)
-    return None
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of the store that the test runs on."""
+    return str(request.node.callspec.params["make"])
 
 
-def test_a_column_is_stored_as_it_is_or_refused(store: MetadataStore, subtests: pytest.Subtests) -> None:
+def wanted(column: pl.Series, outcome: Outcome) -> pl.Series | None:
+    """Return what is read, None if nothing is."""
+    if isinstance(outcome, Fate):
+        return column if outcome is KEPT else None
+    if isinstance(outcome, pl.Series):
+        return outcome
+    texts = [None if value is None else str(value) for value in column.to_list()]
+    return pl.Series(texts) if column.dtype == pl.Object else column.cast(outcome)
+
+
+def shown(column: pl.Series | None) -> Any:
+    """Show a column so that two are equal only if all is: NaN is NaN, and -0.0 not 0.0."""
+    return None if column is None else (column.dtype, repr(column.to_list()))
+
+
+def refusal(store: MetadataStore, feature: str, frame: Any, what: str) -> str:
+    """Write a frame, and return why it is refused, in one line."""
+    with pytest.raises(MetadataSchemaError) as caught:
+        store.write(feature, frame)
+    assert "\n" not in str(caught.value), what
+    assert not store.has_feature(feature), what
+    return str(caught.value)
+
+
+def test_stores_have_a_place_on_the_page() -> None:
+    assert list(NAMES) == list(STORES)
+
+
+@pytest.mark.filterwarnings("ignore::metaxy.errors.UntypedColumnWarning")
+def test_columns_are_kept_as_the_page_says(store: MetadataStore, name: str) -> None:
     define("video")
-    for what, column in COLUMNS.items():
-        with subtests.test(what):
-            keep_or_refuse(store, column)
-        store.drop_feature_metadata("video")
+    kept = [(case, column) for case in CASES for column in case.columns if case.outcome(name) is not REFUSED]
+    columns = {f"u{n}": column for n, (_, column) in enumerate(kept)}
+    for suffix in ("", "2"):  # the second one meets a table
+        store.write("video", rows(id=[f"{i}{suffix}" for i in IDS], **columns))
+    read = collect_to_polars(store.read("video")).sort("id")
+    for n, (case, column) in enumerate(kept):
+        want = shown(wanted(column, case.outcome(name)))
+        for half in (read[::2], read[1::2]):
+            assert (shown(half[f"u{n}"]) if f"u{n}" in half.columns else None) == want, case.what
 
 
-def keep_or_refuse(store: MetadataStore, column: pl.Series) -> None:
-    wanted = column.to_list()
-    refused = refusal(store, rows(id=["a", "b"], u=column))
-    if refused is not None:
-        assert "'u'" in refused
-        assert "\n" not in refused
-        assert not store.has_feature("video")
-        return
-    store.write("video", rows(id=["a2", "b2"], u=column))  # this one meets a table
-    found = collect_to_polars(store.read("video")).sort("id")
-    assert found["id"].to_list() == ["a", "a2", "b", "b2"]
-    assert found["u"].to_list() == [wanted[0], wanted[0], wanted[1], wanted[1]]
-
-
-REFUSED = {
-    "duckdb": {"huge integers"},
-    "ducklake": {"huge integers", "durations"},
-    "delta": {"huge integers", "larger integers", "durations", "times of the day", "lists of times of the day"},
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_only_types_that_a_store_lacks_are_refused(name: str, tmp_path: Path) -> None:
+def test_columns_are_refused_as_the_page_says(store: MetadataStore, name: str) -> None:
     define("video")
-    with STORES[name](tmp_path).open("w") as store:
-        refused = set()
-        for what, column in COLUMNS.items():
-            if refusal(store, rows(id=["a", "b"], u=column)):
-                refused.add(what)
-            store.drop_feature_metadata("video")
-    assert refused == REFUSED[name]
+    for case in CASES:
+        for column in case.columns if case.outcome(name) is REFUSED else ():
+            assert "'u'" in refusal(store, "video", rows(id=IDS, u=column), case.what)
+
+
+def test_ids_are_told_apart_by_columns_of_each_type(store: MetadataStore, name: str) -> None:
+    """Each row differs from the first one in one ID: if a type lost a value or changed it, rows would meet others."""
+    columns = [column for case in CASES if case.is_id_on(name) for column in case.columns]
+    ids = [f"u{n}" for n in range(len(columns))]
+    define("thing", ids=ids)
+    define("child", "thing", ids=ids)
+    places = [[int(row == n) for row in range(-1, len(columns))] for n in range(len(columns))]
+    given = rows(**{i: taken(column, at) for i, column, at in zip(ids, columns, places, strict=True)})
+    store.write("thing", given)
+    for engine in engines(store):
+        update = store.resolve_update("thing", samples=given, versioning_engine=engine)
+        assert update.counts["unchanged"] == len(given) == len(columns) + 1
+    store.write("child", store.resolve_update("child").new)
+    for engine in engines(store):
+        assert store.resolve_update("child", versioning_engine=engine).counts["unchanged"] == len(given)
+
+
+def engines(store: MetadataStore) -> tuple[VersioningEngineOptions, ...]:
+    return ("polars",) if isinstance(store.engine, PolarsEngine) else ("auto", "polars")
+
+
+def taken(column: pl.Series, places: list[int]) -> pl.Series:
+    return pl.Series([column[n] for n in places], dtype=pl.Object) if column.dtype == pl.Object else column[places]
+
+
+@pytest.mark.three_stores
+def test_ids_are_refused_as_the_page_says(store: MetadataStore) -> None:
+    define("thing", ids=["u"])
+    for case in CASES:
+        for column in () if case.may_be_id else case.columns:
+            assert "'u'" in refusal(store, "thing", rows(u=column[:2]), case.what)
+
+
+LACKING: dict[str, list[Any]] = {"postgresql": [pl.Duration], "delta": [pl.Duration, pl.Time]}
+
+
+def in_library(what: str, **columns: Any) -> Any:
+    """Make a frame of the library that a name begins with."""
+    own: dict[str, Any] = {"id": IDS, c.METAXY_PROVENANCE_BY_FIELD: [{"default": "1"}] * len(IDS)}
+    return pa.table({**own, **columns}) if what.startswith("Arrow") else pd.DataFrame({**own, **columns})
+
+
+@pytest.mark.three_stores
+def test_columns_of_other_libraries_are_taken_as_the_page_says(store: MetadataStore, name: str) -> None:
+    for library in ("Arrow", "Pandas"):
+        taken = {
+            given.what: given
+            for given in GIVEN
+            if given.what.startswith(library) and given.taken is not None
+            if given.taken.dtype not in LACKING.get(name, [])
+        }
+        for key, frame in {
+            "given": in_library(library, **{what: given.column for what, given in taken.items()}),
+            "taken": rows(id=IDS, **{what: given.taken for what, given in taken.items()}),
+        }.items():
+            store.drop_feature_metadata(define(key).key)
+            store.write(key, frame)
+            assert store.resolve_update(key, samples=frame).counts["unchanged"] == len(IDS)
+        read = [
+            collect_to_polars(store.read(key)).sort("id").select(c for c in taken if c != "Arrow null")
+            for key in ("given", "taken")
+        ]
+        assert read[0].schema == read[1].schema
+        assert repr(read[0].rows()) == repr(read[1].rows())
+
+
+@pytest.mark.three_stores
+def test_columns_of_other_libraries_are_refused_as_the_page_says(store: MetadataStore) -> None:
+    define("video")
+    for given in GIVEN:
+        if given.taken is None:
+            assert "column 'u' holds" in refusal(store, "video", in_library(given.what, u=given.column), given.what)

@@ -1,4 +1,4 @@
-"""Write the tables of `docs/reference.md` anew, from the code: `make reference`.
+"""Write the tables of `docs/reference.md` and `docs/stores.md` anew, from code and tests: `make reference`.
 
 A table stands between two comments, `<!-- NAME -->` and `<!-- end -->`; the text around them is written by hand.
 """
@@ -18,6 +18,7 @@ from cyclopts import App
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
+from tests import column_types
 
 import metaxy.ext
 from metaxy.cli.app import app
@@ -25,7 +26,8 @@ from metaxy.config import MetaxyConfig, StoreConfig
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (DOCS / "reference.md", DOCS / "stores.md")
 TABLE = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NAMES = {str: "text", Path: "path", bool: "true or false", int: "number", float: "number"}
 
@@ -132,6 +134,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "global_options": lambda: table(("option", "default", "meaning"), option_rows(app.meta)),
     "commands": lambda: "".join(command_sections(app)) + "\n",
     "verbs": lambda: table(("verb", "what it does"), verbs()),
+    "column_types": lambda: table(("type in Polars", "as ID", *column_types.NAMES.values()), column_types.by_store()),
+    "given_types": lambda: table(("type in Arrow or Pandas", "taken as"), column_types.by_library()),
 }
 
 
@@ -141,4 +145,5 @@ def rendered(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -39,8 +39,8 @@ def storable(
 def _cast(column: pl.Series, wanted: pl.DataType, where: str, format_name: str) -> pl.Series:
     problem = f"{where}: column {column.name!r} is {column.dtype}, which {format_name} would store as {wanted}"
     try:
-        cast = _changed(column, wanted)
-        same = _changed(cast, column.dtype).equals(column)
+        cast = cast_column(column, wanted)
+        same = cast_column(cast, column.dtype).equals(column)
     except pl.exceptions.PolarsError as error:
         raise MetadataSchemaError(f"{problem}: {one_line(error)}; cast the column before writing it") from error
     if not same:
@@ -48,5 +48,6 @@ def _cast(column: pl.Series, wanted: pl.DataType, where: str, format_name: str) 
     return cast
 
 
-def _changed(column: pl.Series, wanted: pl.DataType) -> pl.Series:
+def cast_column(column: pl.Series, wanted: pl.DataType) -> pl.Series:
+    """Cast a column at any depth, whatever its name is."""
     return column.to_frame("c").select(recast(pl.col("c"), column.dtype, wanted).alias(column.name)).to_series()

@@ -4,6 +4,7 @@ What only this process or one library knows is refused: an object would be store
 interval as the numbers that it is made of.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -16,13 +17,14 @@ from metaxy.columns import is_system_column
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.nested_types import parts_of
 from metaxy.store.given_names import refuse_names
-from metaxy.versioning.frames import Frame, as_narwhals, with_durations, wrapped_frame
+from metaxy.versioning.frames import Frame, as_narwhals, with_arrow_leaves, with_durations, wrapped_frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TEXTS: Final = frozenset({"uuid", "json"})  # types of databases and Arrow that are text for everybody else
 MISSING: Final = frozenset({"NoneType", "NAType", "NaTType"})  # what libraries have for NULL
+OFFSET: Final = re.compile(r"(UTC)?[+-]\d|Z$")  # zones without a name, of which Polars knows only those of whole hours
 SETS: Final = frozenset({"set", "frozenset"})
 
 
@@ -119,7 +121,9 @@ def _from_pandas(frame: nw.DataFrame[Any], what: str) -> nw.DataFrame[Any]:
                 raise _refused(what, name, _objects(kinds), f'frame["{name}"].map(sorted)')
             if _are_uuids(kinds):
                 texts[name] = _texts_of_uuids(name, frame[name].to_list())
-    rest = frame.drop(list(texts))
+    zones = {name: getattr(dtype, "time_zone", None) or "" for name, dtype in frame.schema.items()}
+    at_offset = [nw.col(name).dt.convert_time_zone("UTC") for name, zone in zones.items() if OFFSET.match(zone)]
+    rest = frame.drop(list(texts)).with_columns(at_offset)
     try:
         plain: pl.DataFrame = as_narwhals(rest).to_native()
     except Exception as error:  # Arrow has several for what it does not know
@@ -153,9 +157,10 @@ def _from_arrow(table: "pa.Table", what: str) -> "pa.Table":
     table = with_durations(table)
     for index, field in enumerate(table.schema):
         _refuse_arrow(field.type, field.name, what)
-        plain = _plain_column(table.column(index))
+        plain = _plain_column(table.column(index), field.name, what)
         if plain.type != field.type:
             table = table.set_column(index, field.name, plain)
+    _refuse_unknown(table, what)
     return table
 
 
@@ -169,6 +174,17 @@ def _refuse_arrow(dtype: "pa.DataType", name: str, what: str) -> None:
             raise _refused(what, name, part, "to a struct, a duration, a smaller decimal or text")
 
 
+def _refuse_unknown(table: "pa.Table", what: str) -> None:
+    """Refuse what would count as a column without a type, although it is none of NULLs."""
+    import pyarrow as pa
+
+    for name, dtype in nw.from_native(table).schema.items():
+        given = table.schema.field(name).type
+        unknown = sum(isinstance(part, nw.Unknown) for part in parts_of(dtype))
+        if unknown > sum(map(pa.types.is_null, _parts_of_arrow(given))):
+            raise _refused(what, name, given, "to a type that other libraries know, such as a list")
+
+
 def _is_text(dtype: Any) -> bool:
     return dtype.extension_name.removeprefix("arrow.") in TEXTS
 
@@ -180,24 +196,40 @@ def _parts_of_arrow(dtype: Any) -> Iterator[Any]:
         yield from _parts_of_arrow(dtype.field(n).type)
 
 
-def _plain_column(column: "pa.ChunkedArray[Any]") -> Any:
+def _plain_column(column: "pa.ChunkedArray[Any]", name: str, what: str) -> Any:
     """Take a column out of what only Arrow wraps values in; the values stay as they are."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    dtype, types = column.type, pa.types
+    dtype = column.type
     if isinstance(dtype, pa.BaseExtensionType):
         chunks: list[Any] = column.chunks
         storage: Any = dtype.storage_type
         stored = pa.chunked_array([chunk.storage for chunk in chunks], storage)
-        return _texts_of_bytes(stored) if types.is_fixed_size_binary(stored.type) else stored
-    if types.is_run_end_encoded(dtype):
-        return _plain_column(pc.call_function("run_end_decode", [column]))
-    if types.is_dictionary(dtype) and dtype.value_type not in (pa.string(), pa.large_string()):
-        return _plain_column(column.cast(dtype.value_type))
-    if types.is_fixed_size_binary(dtype) or types.is_binary_view(dtype):
-        return column.cast(pa.binary())
-    return column.cast(pa.date32()) if types.is_date64(dtype) else column
+        return _texts_of_bytes(stored) if pa.types.is_fixed_size_binary(stored.type) else stored
+    if pa.types.is_run_end_encoded(dtype):
+        return _plain_column(pc.call_function("run_end_decode", [column]), name, what)
+    wanted = with_arrow_leaves(dtype, _plain_type)
+    try:
+        return column if wanted == dtype else column.cast(wanted)
+    except pa.ArrowException as error:
+        raise _refused(what, name, dtype, f"to {wanted}") from error
+
+
+def _plain_type(dtype: Any) -> Any:
+    """Return the type that all libraries know for a flat one that only Arrow has."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(dtype):
+        return dtype if dtype.value_type in (pa.string(), pa.large_string()) else _plain_type(dtype.value_type)
+    if types.is_large_binary(dtype) or types.is_fixed_size_binary(dtype) or types.is_binary_view(dtype):
+        return pa.binary()
+    if types.is_decimal(dtype):
+        return pa.decimal128(dtype.precision, dtype.scale)
+    if OFFSET.match(getattr(dtype, "tz", None) or ""):
+        return pa.timestamp(dtype.unit, "UTC")
+    return pa.date32() if types.is_date64(dtype) else dtype
 
 
 def _texts_of_bytes(uuids: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]":

@@ -1,6 +1,6 @@
 """Frames of users: any dataframe that Narwhals knows, in; Polars or Arrow out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,7 @@ def with_durations(table: "pa.Table") -> "pa.Table":
     import pyarrow as pa
 
     for index, column in enumerate(table.schema):
-        wanted = _with_durations(column.type)
+        wanted = with_arrow_leaves(column.type, _with_duration)
         if wanted != column.type:
             with suppress(_HasMonthsError):
                 spans = [_span(value) for value in table[index].to_pylist()]
@@ -125,20 +125,27 @@ class _HasMonthsError(Exception):
     """An interval has months, which have no fixed length."""
 
 
-def _with_durations(dtype: Any) -> Any:
+def with_arrow_leaves(dtype: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Return an Arrow type with other types in place of its flat ones."""
     import pyarrow as pa
 
-    if pa.types.is_interval(dtype):
-        return pa.duration("us")
     if pa.types.is_struct(dtype):
-        return pa.struct([field.with_type(_with_durations(field.type)) for field in dtype.fields])
+        return pa.struct([field.with_type(with_arrow_leaves(field.type, leaf)) for field in dtype.fields])
     if pa.types.is_map(dtype):
-        return pa.map_(_with_durations(dtype.key_type), _with_durations(dtype.item_type))
-    if pa.types.is_list(dtype):
-        return pa.list_(dtype.value_field.with_type(_with_durations(dtype.value_type)))
+        return pa.map_(with_arrow_leaves(dtype.key_type, leaf), with_arrow_leaves(dtype.item_type, leaf))
+    lists = ((pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list))
+    for is_list, list_of in lists:
+        if is_list(dtype):
+            return list_of(dtype.value_field.with_type(with_arrow_leaves(dtype.value_type, leaf)))
     if pa.types.is_fixed_size_list(dtype):
-        return pa.list_(dtype.value_field.with_type(_with_durations(dtype.value_type)), dtype.list_size)
-    return dtype
+        return pa.list_(dtype.value_field.with_type(with_arrow_leaves(dtype.value_type, leaf)), dtype.list_size)
+    return leaf(dtype)
+
+
+def _with_duration(dtype: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.duration("us") if pa.types.is_interval(dtype) else dtype
 
 
 def _span(value: Any) -> Any:

@@ -20,7 +20,9 @@ from metaxy.ext.ibis.hashing import templates
 from metaxy.ext.ibis.listing import correct_narwhals
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import Secrets, hide_in
+from metaxy.storage.casting import cast_column
 from metaxy.storage.loading import Loaded
+from metaxy.storage.nested_types import parts_of, with_leaves
 from metaxy.storage.port import AccessMode, Capabilities
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
@@ -310,8 +312,15 @@ def _temporary_name() -> str:
 
 
 def storable(frame: pl.DataFrame) -> pl.DataFrame:
-    """Turn types that databases do not have into those they have."""
-    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String), pl.col(pl.Float16).cast(pl.Float32))
+    """Turn types that databases do not have into those they have, half floats inside of others too."""
+    types = nw.from_native(frame).schema
+    halves = [frame[name] for name, dtype in types.items() if nw.Float16() in parts_of(dtype)]
+    singles = [cast_column(column, with_leaves(column.dtype, _single)) for column in halves]
+    return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String), *singles)
+
+
+def _single(dtype: pl.DataType) -> pl.DataType:
+    return pl.Float32() if dtype == pl.Float16 else dtype
 
 
 def first_line(error: Exception) -> str:

@@ -164,8 +164,13 @@ class PostgreSQLConnection(IbisConnection):
         return f"CAST({f'to_jsonb({value})' if isinstance(dtype, nw.List) else value} AS {kind})"
 
     def refuse_values(self, table: str, rows: pl.DataFrame, *, new: bool) -> None:  # noqa: ARG002
-        """Refuse times that are finer than those of PostgreSQL."""
+        """Refuse times that are finer than those of PostgreSQL, and NUL in texts."""
         refuse_finer_times(rows, "PostgreSQL", pl.Time)
+        for column in rows.select(pl.col(pl.String)):
+            if column.str.contains("\0", literal=True).any():
+                raise MetadataSchemaError(
+                    f"column {column.name!r} contains a NUL character, which texts of PostgreSQL cannot have; remove it"
+                )
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
