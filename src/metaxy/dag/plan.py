@@ -1,9 +1,9 @@
 """The plan of one feature: the feature with everything that it needs from its parents, resolved and frozen."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, total_ordering
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldDep, FieldSpec, SpecialFieldDep
@@ -68,12 +68,14 @@ class Parent(NamedTuple):
 class FeaturePlan:
     """A feature, the specs of its parents, and its dependencies; ``parents`` pairs the two, in declaration order.
 
-    ``deps`` is None for a feature without dependencies.
+    ``deps`` is None for a feature without dependencies. ``memo`` remembers what follows from the plan and what else it
+    is called with; it lives as long as the plan: until the graph changes.
     """
 
     feature: FeatureSpec
     deps: Sequence[FeatureSpec] | None
     feature_deps: Sequence[FeatureDep]
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def build(cls, feature: FeatureSpec, specs: Mapping[FeatureKey, FeatureSpec]) -> "FeaturePlan":

@@ -28,6 +28,8 @@ from metaxy.versioning.fields import field_formulas, needed_members
 from metaxy.versioning.key_types import check_same_type
 from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Latest, Recipe, Version
 
+REMEMBERED = 32  # recipes of one plan: tables change their columns, and tests their settings
+
 
 @dataclass(frozen=True)
 class Known:
@@ -37,7 +39,7 @@ class Known:
     """
 
     feature_version: str | None
-    schema: nw.Schema
+    schema: nw.Schema = field(hash=False)
     one_per_sample: bool = True
 
 
@@ -70,7 +72,7 @@ def build_recipe(
     compare: bool = True,
     one_row_per_group: bool = False,
 ) -> Recipe:
-    """Build the recipe of a feature from its parents' tables.
+    """Build the recipe of a feature from its parents' tables, or return the one that was built of the same before.
 
     Args:
         plan: the feature with its parents.
@@ -84,7 +86,14 @@ def build_recipe(
         DefinitionError: if columns collide, or parents have nothing to join on.
         MetadataSchemaError: if a column is missing or IDs have different types.
     """
-    return _Builder(plan, tables, settings, one_row_per_group).build(current, compare=compare)
+    asked = (tuple(tables.items()), settings, current, compare, one_row_per_group)
+    recipe: Recipe | None = plan.memo.get(asked)
+    if recipe is None:
+        recipe = _Builder(plan, tables, settings, one_row_per_group).build(current, compare=compare)
+        if len(plan.memo) >= REMEMBERED:
+            plan.memo.clear()
+        plan.memo[asked] = recipe
+    return recipe
 
 
 def build_given_recipe(

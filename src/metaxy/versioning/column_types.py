@@ -9,11 +9,6 @@ from metaxy.versioning.recipe import Recipe
 Types = Mapping[str, nw.dtypes.DType]
 
 
-def text_columns(types: Types) -> frozenset[str]:
-    """Name the columns that hold text."""
-    return frozenset(name for name, dtype in types.items() if isinstance(dtype, (nw.String, nw.Enum, nw.Categorical)))
-
-
 def flat_types(recipe: Recipe, inputs: Sequence[Types], current: Types | None) -> dict[str, nw.dtypes.DType]:
     """Return the columns of a recipe's statement, in order, with their types."""
     shorts: dict[str, nw.dtypes.DType] = {}

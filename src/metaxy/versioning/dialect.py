@@ -13,7 +13,7 @@ from metaxy.hashing import ESCAPE, SEPARATOR, HashAlgorithm, HashSettings
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dialect:
     """The words of an SQL engine; templates are filled with `str.format`."""
 

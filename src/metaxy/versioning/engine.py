@@ -18,7 +18,7 @@ from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
 from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
 from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql, type_of
-from metaxy.versioning.column_types import Types, flat_types, text_columns
+from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
 from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
@@ -254,15 +254,15 @@ class SqlEngine:
 
     def _written(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
-    ) -> tuple[list[Source], Source | None]:
+    ) -> tuple[tuple[Source, ...], Source | None]:
         """Write what follows FROM for each input, and for the rows that are there, where they are compared."""
-        sources = [self.source(rows) for rows in inputs]
+        sources = tuple([self.source(rows) for rows in inputs])
         return sources, self.source(current) if current and recipe.current and recipe.compare else None
 
     def source(self, rows: Rows) -> Source:
         """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""
         dialect, columns = self.database.dialect, tuple(rows.schema or rows.frame.columns)
-        plain = Source("", columns, rows.by_field, texts=text_columns(rows.schema))
+        plain = Source("", columns, rows.by_field, types=rows.schema)
         hidden = dialect.row_id in {column.lower() for column in columns}  # by a user column of that name
         if rows.table and not hidden:
             plain = replace(plain, deep=self._is_deep(rows, rows.table))

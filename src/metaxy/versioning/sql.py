@@ -9,6 +9,7 @@ expected samples, unless they are the rows themselves; of rows that the user giv
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from metaxy.columns import METAXY_PROVENANCE, METAXY_PROVENANCE_BY_FIELD
 from metaxy.versioning.dialect import Dialect, as_cte, as_recomputed_cte
@@ -30,17 +31,19 @@ from metaxy.versioning.recipe import (
 from metaxy.versioning.sources import Source
 
 
-def render(recipe: Recipe, sources: Sequence[Source], current: Source | None, dialect: Dialect) -> str:
+@lru_cache(maxsize=256)
+def render(recipe: Recipe, sources: tuple[Source, ...], current: Source | None, dialect: Dialect) -> str:
     """Write the statement of a recipe; ``sources`` are those of its inputs, in order.
 
     A recipe without inputs takes its expected rows from the one source that is given (rows of the user).
     """
-    return _Statement(recipe, list(sources), current, dialect).write()
+    return _Statement(recipe, sources, current, dialect).write()
 
 
-def count(recipe: Recipe, sources: Sequence[Source], current: Source | None, dialect: Dialect) -> str:
+@lru_cache(maxsize=256)
+def count(recipe: Recipe, sources: tuple[Source, ...], current: Source | None, dialect: Dialect) -> str:
     """Write the query that counts the samples of each status; for COUNTS and STORED, ``total`` holds the number."""
-    statement = _Statement(recipe, list(sources), current, dialect, only_counts=True).write()
+    statement = _Statement(recipe, sources, current, dialect, only_counts=True).write()
     if not recipe.repeats:
         return f"SELECT status, count(*) AS n, min(p) AS total FROM ({statement}) AS counted GROUP BY status"
     expected = f"CASE WHEN status IN ({COUNTS}, {STORED}) THEN p END AS p"
@@ -73,7 +76,7 @@ def sample_hash(recipe: Recipe, dialect: Dialect) -> str:
 @dataclass
 class _Statement:
     recipe: Recipe
-    sources: list[Source]
+    sources: Sequence[Source]
     current: Source | None
     dialect: Dialect
     only_counts: bool = False
