@@ -3,6 +3,7 @@
 An error says what is wrong, where, and how to fix it, in one line; data that a program may want is kept as attributes.
 
     MetaxyError
+    ├── RequestError (.code, .hint)              a project cannot do what was asked of it
     ├── MetaxyInvariantViolationError            something that user code must not do
     │   ├── MetaxyMissingFeatureDependency       a feature depends on one that is not in the graph
     │   ├── MetaxyEmptyCodeVersionError
@@ -37,10 +38,10 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
-from types import FrameType
-from typing import Any, Final
+from types import FrameType, MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
 __all__ = [
     "AbstractFeatureError",
@@ -77,6 +78,7 @@ __all__ = [
     "MetaxyWarning",
     "MovedMetadataStoreWarning",
     "PolarsMaterializationWarning",
+    "RequestError",
     "SnapshotError",
     "StoreConnectionError",
     "StoreImportError",
@@ -92,6 +94,9 @@ __all__ = [
     "short_path",
     "warn_user",
 ]
+
+ErrorKind: TypeAlias = Literal["failure", "request", "unreachable"]
+"""Whether the request or the configuration is wrong, a store cannot be reached now, or something else failed."""
 
 # Code between the user's line and ours: a package that Metaxy was called through is not to blame for a warning.
 _IN_BETWEEN: Final = frozenset({"metaxy", "pydantic", "narwhals", "contextlib", "importlib", "concurrent", "threading"})
@@ -138,13 +143,29 @@ def _users_line(frame: FrameType) -> FrameType:
 
 
 class MetaxyError(Exception):
-    """Root of all errors that Metaxy raises."""
+    """Root of all errors that Metaxy raises; ``code``, ``kind`` and ``details`` say to programs what is wrong."""
 
     is_user_code_error = False
+    code: str = "GENERIC_ERROR"
+    kind: ErrorKind = "failure"
+    details: Mapping[str, Any] = MappingProxyType({})
 
     def __str__(self) -> str:
         """Return the bare message, also where a base such as KeyError would quote it."""
         return str(self.args[0]) if self.args else ""
+
+
+class RequestError(MetaxyError):
+    """A project cannot do what was asked of it; ``hint`` says what to do about it."""
+
+    def __init__(
+        self, code: str, message: str, *, hint: str = "", kind: ErrorKind = "failure", **details: object
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.kind = kind
+        self.hint = hint
+        self.details = ({"hint": hint} if hint else {}) | details
 
 
 class MetaxyInvariantViolationError(MetaxyError):
@@ -156,6 +177,8 @@ class MetaxyInvariantViolationError(MetaxyError):
 class MetaxyMissingFeatureDependency(MetaxyInvariantViolationError):
     """A feature depends on a feature that is not in the graph."""
 
+    code = "MISSING_DEPENDENCY"
+
 
 class MetaxyEmptyCodeVersionError(MetaxyInvariantViolationError):
     """A code version that must not be empty is empty."""
@@ -164,13 +187,19 @@ class MetaxyEmptyCodeVersionError(MetaxyInvariantViolationError):
 class AmbiguousProjectError(MetaxyInvariantViolationError, RuntimeError):
     """One project is needed, but the graph has none or several."""
 
+    code = "PROJECT_NOT_SET"
+
 
 class ExternalFeatureVersionMismatchError(MetaxyInvariantViolationError):
     """An external feature in the store has another version than the code expects."""
 
+    code = "VERSION_MISMATCH"
+
 
 class DefinitionError(MetaxyError, ValueError):
     """A feature definition is wrong, alone or together with the others of its graph."""
+
+    code = "INVALID_DEFINITION"
 
 
 class AbstractFeatureError(DefinitionError, AttributeError):
@@ -193,6 +222,8 @@ class CyclicDependencyError(DefinitionError):
 class UnknownFeatureError(MetaxyError, KeyError, ValueError):
     """The graph has no feature of this key; ``key`` holds it."""
 
+    code = "FEATURES_NOT_FOUND"
+
     key: str = ""
 
     @classmethod
@@ -205,15 +236,22 @@ class UnknownFeatureError(MetaxyError, KeyError, ValueError):
             + (f"Known features: {shown}" if names else "The graph is empty: import the module that defines it first")
         )
         error.key = key
+        error.details = {"features": [key]}
         return error
 
 
 class FilterParseError(MetaxyError, ValueError):
     """A filter string cannot be parsed."""
 
+    code = "INVALID_FILTER"
+    kind = "request"
+
 
 class InvalidConfigError(MetaxyError, ValueError):
     """The configuration is wrong; ``config_file`` says where, ``base_message`` says what."""
+
+    code = "INVALID_CONFIG"
+    kind = "request"
 
     def __init__(self, message: str = "", *, config_file: Any = None, position: Sequence[int] = ()) -> None:
         """Build the error.
@@ -236,9 +274,13 @@ class ConfigFileNotFoundError(InvalidConfigError, FileNotFoundError):
 class StoreImportError(InvalidConfigError, ImportError):
     """The class of a store, or a package that it needs, cannot be imported."""
 
+    code = "STORE_IMPORT_ERROR"
+
 
 class EntrypointLoadError(MetaxyError):
     """A module that defines features cannot be imported."""
+
+    code = "ENTRYPOINT_ERROR"
 
 
 class VersioningEngineMismatchError(MetaxyError):
@@ -252,9 +294,12 @@ class MetadataStoreError(MetaxyError):
 class FeatureNotFoundError(MetadataStoreError):
     """A feature has no table in the store; ``keys`` lists the features."""
 
+    code = "FEATURES_NOT_FOUND"
+
     def __init__(self, message: str = "", *, keys: Sequence[Any] | None = None) -> None:
         super().__init__(message)
         self.keys = list(keys or [])
+        self.details = {"features": [str(key) for key in self.keys]}
 
 
 class SystemDataNotFoundError(MetadataStoreError):
@@ -263,6 +308,8 @@ class SystemDataNotFoundError(MetadataStoreError):
 
 class SnapshotError(MetadataStoreError, ValueError):
     """A graph cannot be pushed as it is, or the store has no such snapshot."""
+
+    code = "SNAPSHOT_ERROR"
 
 
 class TableNotFoundError(MetadataStoreError):
@@ -288,9 +335,15 @@ class StoreNotOpenError(MetadataStoreError, ValueError):
 class StoreLockedError(MetadataStoreError):
     """Another process holds the lock of an embedded database."""
 
+    code = "STORE_LOCKED"
+    kind = "unreachable"
+
 
 class StoreConnectionError(MetadataStoreError):
     """The database, directory or bucket of a store cannot be reached."""
+
+    code = "STORE_UNREACHABLE"
+    kind = "unreachable"
 
 
 class BufferedWriterError(MetadataStoreError, RuntimeError):
@@ -303,6 +356,8 @@ class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):
 
 class HashSettingsMismatchError(MetadataStoreError):
     """A feature has rows, but under another hash algorithm or truncation length."""
+
+    code = "HASH_SETTINGS_MISMATCH"
 
 
 class MetaxyWarning(UserWarning):

@@ -32,6 +32,7 @@ LAYERS = (
     ("store",),
     ("config",),
     ("project",),
+    ("service",),
     ("metaxy", "_moved"),
     ("ext",),
     ("compat",),
@@ -40,6 +41,10 @@ LAYERS = (
     ("testing",),
 )
 RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
+
+# Faces parse, ask the service, and show; how rows, graphs and tables work is none of their business.
+FACES = ("metaxy.cli", "metaxy.ui", "metaxy.ext.dagster", "metaxy.ext.mcp")
+BEHIND_THE_SERVICE = {"dag", "versioning", "storage", "store"}
 
 # Clients of databases and platforms: optional, so only adapters may import them.
 BACKENDS = {
@@ -60,6 +65,28 @@ def test_imports_go_one_way() -> None:
         if RANK[folder_of(target)] > RANK[module.folder]
     ]
     assert wrong == []
+
+
+def test_faces_ask_the_service() -> None:
+    wrong = [
+        f"{module.at(node)}: {target}"
+        for module in modules()
+        if f"{module.name}.".startswith(tuple(f"{face}." for face in FACES))
+        for target, node in imported_modules(module)
+        if folder_of(target) in BEHIND_THE_SERVICE
+    ]
+    assert wrong == []
+
+
+def test_the_service_prints_nothing_and_asks_nobody() -> None:
+    forbidden = {"print", "input", "sys.stdout", "sys.stderr", "sys.stdin", "sys.exit"}
+    assert [
+        module.at(node)
+        for module in modules()
+        if module.folder == "service"
+        for node in ast.walk(module.tree)
+        if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in forbidden
+    ] == []
 
 
 def test_imports_have_no_cycles() -> None:

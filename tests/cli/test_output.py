@@ -13,8 +13,8 @@ import pytest
 from tests.cli.conftest import FEATURES
 
 from metaxy.cli.app import main
-from metaxy.cli.failures import CommandError
 from metaxy.cli.output import OutputFormat, confirm, print_table, progress
+from metaxy.errors import RequestError
 from metaxy.testing import TempMetaxyProject
 
 Command = Callable[[Callable[..., object]], None]
@@ -67,7 +67,7 @@ def test_debug_adds_the_traceback_to_json(project: TempMetaxyProject) -> None:
 
 
 def failing(format: OutputFormat = "plain") -> None:  # noqa: A002 - called like the option
-    raise CommandError("NO_FEATURES", "nothing\nis left", hint="add some", features=["a"])
+    raise RequestError("NO_FEATURES", "nothing\nis left", hint="add some", features=["a"])
 
 
 def test_hints_and_details(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,13 +13,13 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaxy.cli.configuration import masked
-from metaxy.cli.listing import _store as listed
 from metaxy.config import MetaxyConfig, PluginConfig, StoreConfig
 from metaxy.config.entries import without_none
 from metaxy.errors import MetaxyError
 from metaxy.ext.ibis.address import Address
 from metaxy.masking import Secrets, hide_in, is_harmless, is_secret, mask, mask_address, mask_text
+from metaxy.service.project import masked
+from metaxy.service.stores import store_of as listed
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.testing import TempMetaxyProject
 

@@ -8,14 +8,14 @@ How to add a command
 1. Write a function into the module of its group, `cli/<group>.py`, and decorate it with `@app.command` there; a command
    without a group is a function in a module of its own. Its docstring is its help, with one line per parameter.
 2. Add a row to `COMMANDS` for a new group or a command without one. Nothing else imports the module.
-3. *Parse* by the types of the parameters: `OutputFormat` (`output`), `Features`, `AllFeatures`, `selected_features`
+3. *Parse* by the types of the parameters: `OutputFormat` (`output`), `Features`, `AllFeatures`, `named_features`
    (`selection`). What stands before `*` may be given by position. Each option can also be set by a variable,
    METAXY_<GROUP>_<COMMAND>_<OPTION>, without further work.
-4. *Call*: take configuration, graph and stores from `workspace()`. `workspace().graph` imports user code; `config` and
-   `store` do not. What is computed belongs into a layer below; a command computes nothing.
+4. *Call*: ask `metaxy.service` about `workspace()`, the project. A command computes nothing, and knows no stores and no
+   graphs; `tests/architecture` forbids that.
 5. *Print* what was asked for by `print_table`, `print_text` or `print_json` (stdout), everything else by `say`, `done`,
    `warn` and `progress` (stderr); see `output`.
-6. Raise `CommandError` (`failures`) for what the layers below do not know, such as options that do not go together.
+6. Raise `usage_error` (`failures`) for what the layers below do not know, such as options that do not go together.
    Errors need no handling: `main` prints them, as JSON where the command has --format json. A command that found
    something, such as features that are not up to date, returns its exit code.
 """
@@ -34,18 +34,7 @@ from typing import Annotated, Any, Final
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Env
 
-from metaxy.cli.failures import (
-    FAILURE,
-    INTERRUPTED,
-    USAGE,
-    USAGE_ERROR,
-    CommandError,
-    as_json,
-    configured_secrets,
-    exit_code,
-    plain_text,
-    usage_text,
-)
+from metaxy.cli.failures import EXITS, FAILURE, INTERRUPTED, message_of, plain_text, usage_error, usage_text
 from metaxy.cli.options import GlobalOptions, current_options, set_options
 from metaxy.cli.output import LogLines, complain, print_text, warn
 from metaxy.errors import (
@@ -54,6 +43,8 @@ from metaxy.errors import (
     MetaxyWarning,
     PolarsMaterializationWarning,
 )
+from metaxy.printable import json_text
+from metaxy.service.failures import Failure, configured_secrets
 
 DEBUG_VARIABLE: Final = "METAXY_DEBUG"
 LEVEL_VARIABLE: Final = "METAXY_LOG_LEVEL"
@@ -182,7 +173,7 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
         sys.stdout.flush()
     except CycloptsError as error:
         text = usage_text(error, [name for name, _, _ in COMMANDS])
-        return report(CommandError(USAGE_ERROR, text, exit_code=USAGE))
+        return report(usage_error(text))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
@@ -235,11 +226,12 @@ def report(error: Exception) -> int:
     is_debug = os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
     if is_debug:
         complain(configured_secrets().hide("".join(traceback.format_exception(error)).rstrip()))
+    failure = Failure.of(error)
     if current_options().format == "json":
-        print_text(as_json(error))
+        print_text(json_text(failure.data() | {"message": message_of(failure)}))
     elif not is_debug:
-        complain(plain_text(error))
-    return exit_code(error)
+        complain(plain_text(failure))
+    return EXITS[failure.kind]
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """`mx config`: what the configuration says, all sources taken together."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tomli_w
 from cyclopts import App, Parameter
 
 from metaxy.cli.output import print_json, print_text, say
 from metaxy.cli.workspace import workspace
-from metaxy.config import MetaxyConfig
 from metaxy.config.entries import without_none
-from metaxy.masking import mask, mask_address
 
 app = App(name="config", help="Show the configuration.")
 
@@ -21,20 +19,10 @@ def show(*, format: Annotated[Literal["toml", "json"], Parameter(alias="-f")] = 
     Args:
         format: How to print it.
     """
-    config = workspace().config
-    if config.config_file is None:
+    project = workspace()
+    if project.config.config_file is None:
         say("No configuration file was found: this is what variables and defaults say.")
-    values = masked(config)
     if format == "json":
-        print_json(values)
+        print_json(project.configuration())
     else:
-        print_text(tomli_w.dumps(without_none(values)).rstrip())
-
-
-def masked(config: MetaxyConfig) -> dict[str, Any]:
-    """Return a configuration as plain data, without its secrets: those of stores and integrations."""
-    values = config.model_dump(mode="json")
-    for store in values["stores"].values():
-        store["config"] = mask(store["config"])
-    values["ext"] = {name: mask(plugin) for name, plugin in values["ext"].items()}
-    return {name: mask_address(value) if isinstance(value, str) else value for name, value in values.items()}
+        print_text(tomli_w.dumps(without_none(project.configuration())).rstrip())

@@ -6,11 +6,11 @@ from typing import Any
 from cyclopts import App
 
 from metaxy.cli.graph import seen, warn_of_missing
-from metaxy.cli.listing import refuse_missing_parents
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text
-from metaxy.cli.selection import AllFeatures, Features, selected_features
+from metaxy.cli.selection import AllFeatures, Features, named_features
 from metaxy.cli.workspace import workspace
-from metaxy.dag.describe import describe_feature, describe_view
+from metaxy.service.features import descriptions
+from metaxy.service.graph import description
 
 app = App(name="describe", help="Show everything about features, or about the graph.")
 SHORT = 8  # characters of a version
@@ -26,10 +26,7 @@ def features(features: Features = None, *, all_features: AllFeatures = False, fo
         all_features: Show all features of the project, or of all projects with --all-projects.
         format: How to print them.
     """
-    place = workspace()
-    keys = selected_features(place, features, all_features)
-    refuse_missing_parents(place.graph, keys)
-    described = [describe_feature(place.graph, key) for key in keys]
+    described = descriptions(workspace(), named_features(features, all_features))
     if format == "json":
         print_json(described[0] if len(described) == 1 else {"features": described})
     else:
@@ -80,13 +77,11 @@ def graph(snapshot: str | None = None, *, store: str | None = None, format: Outp
         store: Where to look for it; the default store if not given.
         format: How to print it.
     """
-    place = workspace()
-    project = None if place.options.all_projects else place.project
-    view = seen(place, snapshot, store)
+    project = workspace()
+    view = seen(project, snapshot, store)
     if snapshot is None:
         warn_of_missing(view)
-    version = place.graph.get_project_version(project) if snapshot is None and project else None
-    described = describe_view(view, project, version)
+    described = description(project, view, snapshot)
     if format == "json":
         print_json(described)
         return

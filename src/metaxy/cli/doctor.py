@@ -1,9 +1,14 @@
 """`mx doctor`: is everything as it should be?"""
 
+from collections.abc import Mapping
+from typing import Final
+
 from metaxy.cli.failures import FAILURE
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text
 from metaxy.cli.workspace import workspace
-from metaxy.project.checkup import SIGNS, examine
+from metaxy.service.health import State, examine
+
+SIGNS: Final[Mapping[State, str]] = {"fine": "✓", "note": "○", "problem": "✗"}
 
 
 def doctor(*, format: OutputFormat = "plain") -> int:
@@ -12,10 +17,7 @@ def doctor(*, format: OutputFormat = "plain") -> int:
     Args:
         format: How to print what was found.
     """
-    place = workspace()
-    config = place.config
-    place.make_importable()
-    found = list(examine(config))
+    found = examine(workspace())
     problems = sum(finding.state == "problem" for finding in found)
     if format == "json":
         print_json({"problems": problems, "findings": [finding._asdict() for finding in found]})

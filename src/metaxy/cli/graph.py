@@ -4,18 +4,13 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from metaxy.cli.failures import CommandError
+from metaxy.cli.failures import conflict, usage_error
 from metaxy.cli.listing import no_features
 from metaxy.cli.output import OutputFormat, print_json, print_text, warn
-from metaxy.cli.pictures import Output, PictureFormat, PictureOptions, conflict, deliver, wants_color
-from metaxy.cli.workspace import Workspace, workspace
-from metaxy.dag.describe import lineage as lineage_of
-from metaxy.dag.render.formats import FIELD_FORMATS
-from metaxy.dag.render.formats import render as rendered
-from metaxy.dag.render.renderer import shown_part
-from metaxy.dag.render.terminal import draw, grow
-from metaxy.dag.view import GraphData, NodeStatus
-from metaxy.store.snapshots import find_version, recorded_view
+from metaxy.cli.pictures import Output, PictureFormat, PictureOptions, deliver, wants_color
+from metaxy.cli.workspace import workspace
+from metaxy.service import graph
+from metaxy.service.project import Project
 
 app = App(name="graph", help="Draw the features of the project.")
 
@@ -40,24 +35,19 @@ def render(
         store: Where to look for it; the default store if not given.
         options: What to show of the graph.
     """
-    place = workspace()
-    config = options.config(format, None if place.options.all_projects else place.project)
-    view = seen(place, snapshot, store)
-    if not shown_part(view, config).nodes:
-        warn(no_features(place) if snapshot is None else "the snapshot has no features of this project")
+    project = workspace()
+    config = options.config(format, project.scope)
+    view = seen(project, snapshot, store)
+    if graph.is_empty(view, config):
+        warn(no_features(project) if snapshot is None else "the snapshot has no features of this project")
         deliver("", output, "Rendered graph saved to") if output else None
         return
     warn_of_missing(view)
-    name, painted = ("cards" if type == "cards" else format), False
     if type == "cards" and format not in ("terminal", "cards"):
         raise conflict("--type cards is drawn with text only", "--type", "--format")
-    if type == "fields":
-        if format not in FIELD_FORMATS:
-            raise conflict(f"--type fields is drawn as {' or '.join(FIELD_FORMATS)} only", "--type", "--format")
-        text = FIELD_FORMATS[format](graph_data=view, config=config).render()
-    else:
-        painted = wants_color(name, output)
-        text = rendered(view, name, config, color=painted)
+    name, fields = ("cards" if type == "cards" else format), type == "fields"
+    painted = not fields and wants_color(name, output)
+    text = graph.picture(view, name, config, fields=fields, color=painted)
     deliver(text, output, "Rendered graph saved to", painted=painted)
 
 
@@ -69,48 +59,21 @@ def lineage(name: str, *, format: OutputFormat = "plain") -> None:
         name: A feature, such as video/crop, or one of its fields, such as video/crop.frames.
         format: How to print it.
     """
-    view = seen(workspace(), None, None)
-    feature, _, field = name.partition(".")
-    ways = lineage_of(view, feature, field or None)
-    if format == "json":
-        print_json({"name": name, **{way: reached(name, neighbours) for way, neighbours in ways.items()}})
-        return
-    for title, neighbours in (("depends on", ways["dependencies"]), ("is needed by", ways["dependents"])):
-        found = neighbours.get(name)
-        print_text(
-            "\n".join(draw(grow(name, neighbours)._replace(text=f"{name} {title}{'' if found else ' nothing'}")))
-        )
+    found = graph.lineage(workspace(), name)
+    print_json(found.data()) if format == "json" else print_text("\n".join(found.lines()))
 
 
-def reached(start: str, neighbours: dict[str, list[str]]) -> list[str]:
-    """Return what can be reached from a name, nearest first."""
-    found = {start: None}
-    waiting = [start]
-    for name in waiting:  # grows while it is walked
-        new = [other for other in neighbours.get(name, ()) if other not in found]
-        found |= dict.fromkeys(new)
-        waiting += new
-    return list(found)[1:]
-
-
-def seen(place: Workspace, snapshot: str | None, store: str | None) -> GraphData:
+def seen(project: Project, snapshot: str | None, store: str | None) -> graph.GraphData:
     """Return the graph in memory, or a recorded one, as a view."""
-    if snapshot is None:
-        if store is not None:
-            message = "--store says where to look for a snapshot"
-            raise CommandError("MISSING_REQUIRED_FLAG", message, required_flags=["--snapshot"], exit_code=2)
-        view = GraphData.from_feature_graph(place.graph)
-        if not view.nodes:
-            place.refuse_no_config()
-        return view
-    opened = place.store(store)
-    project = None if place.options.all_projects else place.project
-    return recorded_view(opened, find_version(opened, snapshot, project), project)
+    if snapshot is None and store is not None:
+        message = "--store says where to look for a snapshot"
+        raise usage_error(message, code="MISSING_REQUIRED_FLAG", required_flags=["--snapshot"])
+    return graph.graph(project, snapshot, store)
 
 
-def warn_of_missing(view: GraphData) -> None:
+def warn_of_missing(view: graph.GraphData) -> None:
     """Say which features others depend on, but are not in the graph."""
-    if missing := [str(node.key) for node in view.get_nodes_by_status(NodeStatus.MISSING)]:
+    if missing := graph.missing_features(view):
         warn(
             f"features are not in the graph, though others depend on them: {', '.join(missing)}. Import the modules "
             "that define them, or, if they belong to another project, run `mx lock`, or give --sync"

@@ -2,16 +2,13 @@
 
 from cyclopts import App
 
-from metaxy.cli.failures import FAILURE, USAGE, CommandError
+from metaxy.cli.failures import FAILURE, conflict, usage_error
 from metaxy.cli.listing import no_features
 from metaxy.cli.output import warn
-from metaxy.cli.pictures import Flag, Output, PictureFormat, PictureOptions, conflict, deliver, wants_color
-from metaxy.cli.workspace import Workspace, workspace
-from metaxy.dag.diff import TO_COMPUTE, merge
-from metaxy.dag.diff import only_changes as without_the_same
-from metaxy.dag.render.formats import render as rendered
-from metaxy.dag.view import GraphData
-from metaxy.store.snapshots import CURRENT, find_version, recorded_view
+from metaxy.cli.pictures import Output, PictureFormat, PictureOptions, deliver, wants_color
+from metaxy.cli.selection import Flag
+from metaxy.cli.workspace import workspace
+from metaxy.service.graph import CURRENT, compare, picture
 
 app = App(name="graph-diff", help="Show what changed between two versions of the project.")
 
@@ -49,43 +46,18 @@ def render(
         options: What to show of the graph.
     """
     if strict and not exit_code:
-        message, flags = "--strict says what --exit-code counts", ["--exit-code"]
-        raise CommandError("MISSING_REQUIRED_FLAG", message, exit_code=USAGE, required_flags=flags)
-    place = workspace()
-    project = one_project(place)
-    config = options.config(format)
-    sides = [side(place, literal, store, project) for literal in (from_version, to_version)]
-    view = merge(*sides)
-    changes = without_the_same(view)
-    painted = wants_color(format, output)
-    text = rendered(changes if only_changes else view, format, config, color=painted)
-    deliver(text, output, "Diff rendered to", painted=painted)
-    counted = changes.nodes.values() if strict else [n for n in changes.nodes.values() if n.status in TO_COMPUTE]
-    return FAILURE if exit_code and counted else 0
-
-
-def one_project(place: Workspace) -> str:
-    """Return the project whose versions are compared.
-
-    Raises:
-        CommandError: if that is not one.
-    """
-    if place.options.all_projects:
+        message = "--strict says what --exit-code counts"
+        raise usage_error(message, code="MISSING_REQUIRED_FLAG", required_flags=["--exit-code"])
+    project = workspace()
+    if project.all_projects:
         raise conflict("a comparison is about one project", "--all-projects")
-    if place.project is None:
-        place.refuse_no_config()
-        raise CommandError(
-            "PROJECT_NOT_SET", "a comparison is about one project", hint="give --project NAME", exit_code=USAGE
-        )
-    return place.project
-
-
-def side(place: Workspace, literal: str, store: str | None, project: str) -> GraphData:
-    """Return one side of the comparison as a view."""
-    if literal == CURRENT:
-        view = GraphData.from_feature_graph(place.graph, project)
-        if not view.nodes:
-            warn(no_features(place))
-        return view
-    opened = place.store(store)
-    return recorded_view(opened, find_version(opened, literal, project), project)
+    config = options.config(format)
+    found = compare(project, from_version, to_version, store)
+    for literal, side in ((from_version, found.old), (to_version, found.new)):
+        if literal == CURRENT and not side.nodes:
+            warn(no_features(project))
+    painted = wants_color(format, output)
+    text = picture(found.changes if only_changes else found.view, format, config, color=painted)
+    deliver(text, output, "Diff rendered to", painted=painted)
+    counted = found.is_described_differently if strict else found.needs_computing
+    return FAILURE if exit_code and counted else 0

@@ -1,19 +1,20 @@
 """`mx history`: what was pushed."""
 
-import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, say
-from metaxy.cli.selection import feature_key
 from metaxy.cli.workspace import workspace
-from metaxy.store.system.storage import SystemTableStorage
+from metaxy.service.history import FeatureVersion, Snapshot, feature_history
+from metaxy.service.history import history as snapshots
 
 HEADS = {
-    "metaxy_project_version": "Project version",
-    "metaxy_feature_version": "Feature version",
+    "project_version": "Project version",
+    "feature_version": "Feature version",
     "recorded_at": "Recorded At",
     "feature_count": "Feature Count",
     "project": "Project",
@@ -36,30 +37,22 @@ def history(
         feature: Show the versions that this feature had instead.
         format: How to print them.
     """
-    place = workspace()
-    project = None if place.options.all_projects else place.project
-    with place.store(store) as opened:
-        system = SystemTableStorage(opened)
-        if feature is None:
-            found = system.read_graph_snapshots(project)
-        else:
-            found = system.read_feature_versions(feature_key(feature), project)
-    shown = found.head(limit) if limit else found
+    project = workspace()
+    found: Sequence[Snapshot | FeatureVersion]
+    found = snapshots(project, store) if feature is None else feature_history(project, feature, store)
+    shown = [_as_data(each) for each in found[:limit]]
     if format == "json":
-        print_json([_plain(row) for row in shown.iter_rows(named=True)])
-    elif shown.is_empty():
+        print_json(shown)
+    elif not shown:
         say("No graph snapshots recorded yet" if feature is None else f"No version of {feature} was recorded yet")
     else:
-        rows = [[_cell(value) for value in row.values()] for row in map(_plain, shown.iter_rows(named=True))]
-        print_table("", [HEADS[name] for name in shown.columns], rows)
-        print_text(f"Total snapshots: {found.height}")
+        print_table("", [HEADS[name] for name in shown[0]], [[_cell(value) for value in row.values()] for row in shown])
+        print_text(f"Total snapshots: {len(found)}")
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as plain data: times as text, tags as what they are."""
-    shown = {name.removeprefix("metaxy_"): value for name, value in row.items()}
-    shown["recorded_at"] = shown["recorded_at"].isoformat(sep=" ", timespec="seconds")
-    return shown | ({"tags": json.loads(shown["tags"])} if "tags" in shown else {})
+def _as_data(entry: Snapshot | FeatureVersion) -> dict[str, Any]:
+    """Return an entry as plain data, with its time as text."""
+    return asdict(entry) | {"recorded_at": entry.recorded_at.isoformat(sep=" ", timespec="seconds")}
 
 
 def _cell(value: Any) -> str:

@@ -1,19 +1,16 @@
 """`mx list`: features and stores."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, say
-from metaxy.cli.selection import project_features
-from metaxy.cli.workspace import Workspace, workspace
-from metaxy.config import MetaxyConfig
-from metaxy.dag.graph import FeatureGraph
-from metaxy.definitions.definition import FeatureDefinition
-from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, MetaxyMissingFeatureDependency
-from metaxy.masking import Secrets, mask_address
+from metaxy.cli.workspace import workspace
+from metaxy.service.features import Feature, Field, count_by_project
+from metaxy.service.features import features as listed
+from metaxy.service.project import Project
+from metaxy.service.stores import stores as configured
 
 app = App(name="list", help="Show features or stores.")
 SHORT = 12  # characters of a version in a table
@@ -29,113 +26,76 @@ def features(
         verbose: Show fields and dependencies as well.
         format: How to print them.
     """
-    place = workspace()
-    keys = project_features(place)
-    refuse_missing_parents(place.graph, keys)
-    entries = [entry(place.graph, key, verbose) for key in keys]
+    project = workspace()
+    found = listed(project)
     if format == "json":
-        print_json({"feature_count": len(entries), "features": entries})
-    elif entries:
-        _print_entries(entries, verbose)
+        print_json({"feature_count": len(found), "features": [_as_data(feature, verbose) for feature in found]})
+    elif found:
+        _print_features(found, verbose)
     else:
-        say(no_features(place))
+        say(no_features(project))
 
 
-def no_features(place: Workspace) -> str:
+def no_features(project: Project) -> str:
     """Say that a project has no features, and which projects have some."""
-    found: dict[str, int] = {}
-    for definition in place.graph.feature_definitions_by_key.values():
-        found[definition.project] = found.get(definition.project, 0) + 1
+    found = count_by_project(project)
     if not found:
-        where = place.config.config_file or "the configuration"
+        where = project.config.config_file or "the configuration"
         return f"No features found: {where} has no entrypoints that define any, nor has an installed package."
-    others = ", ".join(f"{count} in project {project}" for project, count in sorted(found.items()))
+    others = ", ".join(f"{count} in project {name}" for name, count in found.items())
     return (
-        f"No features found in the current project, {place.project}. There are: {others}. Show them by --all-projects "
+        f"No features found in the current project, {project.name}. There are: {others}. Show them by --all-projects "
         "or --project; a feature belongs to the project that its package is named after, or __metaxy_project__ says."
     )
 
 
-def refuse_missing_parents(graph: FeatureGraph, keys: Iterable[FeatureKey]) -> None:
-    """Refuse features that depend on what is not in the graph, all at once.
-
-    Raises:
-        MetaxyMissingFeatureDependency: naming what is missing.
-    """
-    known = graph.feature_definitions_by_key
-    missing: dict[str, list[str]] = {}
-    for key in graph.topological_sort_features(keys):
-        for dep in known[key].spec.deps:
-            if dep.feature not in known:
-                missing.setdefault(str(dep.feature), []).append(str(key))
-    if missing:
-        shown = "; ".join(f"{parent} (needed by {', '.join(children)})" for parent, children in missing.items())
-        raise MetaxyMissingFeatureDependency(
-            f"features are not in the graph: {shown}. Import the modules that define them, or, if they belong to "
-            "another project, run `mx lock`, or give --sync"
-        )
-
-
-def entry(graph: FeatureGraph, key: FeatureKey, verbose: bool) -> dict[str, Any]:
+def _as_data(feature: Feature, verbose: bool) -> dict[str, Any]:
     """Return what is listed of a feature, as plain data."""
-    definition = graph.get_feature_definition(key)
     shown = {
-        "key": str(key),
-        "version": graph.get_feature_version(key),
-        "is_root": not definition.spec.deps,
-        "is_external": definition.is_external,
-        "project": definition.project,
-        "source": definition.source,
-        "field_count": len(definition.spec.fields),
-        "fields": _fields(graph, definition, verbose),
+        "key": feature.key,
+        "version": feature.version,
+        "is_root": not feature.deps,
+        "is_external": feature.is_external,
+        "project": feature.project,
+        "source": feature.source,
+        "field_count": len(feature.fields),
+        "fields": [_field_as_data(field, verbose) for field in feature.fields],
     }
-    return shown | ({"deps": [str(dep.feature) for dep in definition.spec.deps]} if verbose else {})
+    return shown | ({"deps": feature.deps} if verbose else {})
 
 
-def _fields(graph: FeatureGraph, definition: FeatureDefinition, verbose: bool) -> list[dict[str, Any]]:
-    versions = graph.get_feature_version_by_field(definition.key)
-    fields: list[dict[str, Any]] = [
-        {"key": str(field.key), "code_version": field.code_version, "version": versions[str(field.key)]}
-        for field in definition.spec.fields
-    ]
-    if verbose:
-        parents = graph.get_feature_plan(definition.key).field_dependencies
-        for field, shown in zip(definition.spec.fields, fields, strict=True):
-            by_feature = parents.get(field.key, {})
-            shown["deps"] = [{"feature": str(f), "fields": [str(name) for name in ns]} for f, ns in by_feature.items()]
-    return fields
+def _field_as_data(field: Field, verbose: bool) -> dict[str, Any]:
+    shown = {"key": field.key, "code_version": field.code_version, "version": field.version}
+    deps = [{"feature": feature, "fields": names} for feature, names in field.deps.items()]
+    return shown | ({"deps": deps} if verbose else {})
 
 
-def _print_entries(entries: Sequence[dict[str, Any]], verbose: bool) -> None:
+def _print_features(found: Sequence[Feature], verbose: bool) -> None:
     columns = ["Feature", "Version", "Source", *(["Dependencies"] if verbose else [])]
-    for project in dict.fromkeys(shown["project"] for shown in entries):
-        own = [shown for shown in entries if shown["project"] == project]
-        print_table(project, columns, [_row(shown) for shown in own])
-        for shown in own if verbose else ():
-            _print_fields(shown)
-    count = len(entries)
-    roots = sum(shown["is_root"] for shown in entries)
-    external = sum(shown["is_external"] for shown in entries)
+    for project in dict.fromkeys(feature.project for feature in found):
+        own = [feature for feature in found if feature.project == project]
+        print_table(project, columns, [_row(feature)[: len(columns)] for feature in own])
+        for feature in own if verbose else ():
+            _print_fields(feature)
+    count = len(found)
+    roots = sum(not feature.deps for feature in found)
+    external = sum(feature.is_external for feature in found)
     more = f", {external} external" if external else ""
     print_text(f"Total: {count} feature(s) ({roots} root, {count - roots} dependent{more})")
 
 
-def _row(shown: dict[str, Any]) -> list[str]:
-    deps = [", ".join(shown["deps"]) or "-"] if "deps" in shown else []
-    return [shown["key"], shown["version"], shown["source"], *deps]
+def _row(feature: Feature) -> list[str]:
+    return [feature.key, feature.version, feature.source, ", ".join(feature.deps) or "-"]
 
 
-def _print_fields(shown: dict[str, Any]) -> None:
-    print_text(f"{shown['key']} ({shown['project']}) {shown['source']}")
-    rows = (
-        (field["key"], field["code_version"], _cut(field["version"]), ", ".join(_parents(field)) or "-")
-        for field in shown["fields"]
-    )
+def _print_fields(feature: Feature) -> None:
+    print_text(f"{feature.key} ({feature.project}) {feature.source}")
+    rows = ((f.key, f.code_version, _cut(f.version), ", ".join(_parents(f)) or "-") for f in feature.fields)
     print_table("", ["Field", "Code Version", "Version", "Dependencies"], rows)
 
 
-def _parents(field: dict[str, Any]) -> list[str]:
-    return [f"{dep['feature']}.{name}" for dep in field["deps"] for name in dep["fields"]]
+def _parents(field: Field) -> list[str]:
+    return [f"{feature}.{name}" for feature, names in field.deps.items() for name in names]
 
 
 def _cut(version: str) -> str:
@@ -152,32 +112,14 @@ def stores(*, format: OutputFormat = "plain") -> None:
     Args:
         format: How to print them.
     """
-    place = workspace()
-    place.refuse_no_config()
-    config = place.config
-    names = sorted(config.stores, key=lambda name: (name != config.store, name))
-    found = [_store(config, name) for name in names]
+    project = workspace()
+    found = configured(project)
     if format == "json":
-        print_json({"default_store": config.store, "store_count": len(found), "stores": found})
+        shown = [store.data() for store in found]
+        print_json({"default_store": project.config.store, "store_count": len(found), "stores": shown})
     elif found:
-        rows = (
-            (f"{s['name']} (default)" if s["is_default"] else s["name"], s["info"], ", ".join(s["fallbacks"]) or "-")
-            for s in found
-        )
+        rows = ((f"{s.name}{' (default)' * s.is_default}", s.info, ", ".join(s.fallbacks) or "-") for s in found)
         print_table("", ["Name", "Info", "Fallbacks"], rows)
         print_text(f"Total: {len(found)} store(s)")
     else:
         say("No stores configured.")
-
-
-def _store(config: MetaxyConfig, name: str) -> dict[str, Any]:
-    """Describe a store; of one that cannot be built, say why."""
-    fallbacks = config.stores[name].config.get("fallback_stores")
-    shown = {"name": name, "is_default": name == config.store}
-    try:
-        info = {"info": config.get_store(name).display()}
-    except InvalidConfigError as error:
-        hide = Secrets.of(config.stores[name].config).hide
-        info = {"info": f"error: {hide(error.base_message)}", "error": hide(str(error))}
-    names = [mask_address(str(each)) for each in fallbacks] if isinstance(fallbacks, list) else []
-    return {**shown, **info, "fallbacks": names}

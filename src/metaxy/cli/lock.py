@@ -2,26 +2,25 @@
 
 import time
 from collections.abc import Iterator
-from functools import reduce
-from operator import or_
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from metaxy.cli.failures import FAILURE, USAGE, CommandError
+from metaxy.cli.failures import FAILURE
 from metaxy.cli.output import say
+from metaxy.cli.selection import Flag
 from metaxy.cli.workspace import workspace
-from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import short_path
-from metaxy.project.lock import FeatureChange, FeatureUpdate, LockFileResult, generate_lock_file
+from metaxy.service.history import FeatureChange, FeatureUpdate, LockFileResult
+from metaxy.service.history import lock as write_lock
 
 
 def lock(
     store: str | None = None,
     *,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    check: Annotated[bool, Parameter(negative=())] = False,
+    check: Flag = False,
 ) -> int:
     """Write the definitions of the features of other projects that this one depends on to the lock file.
 
@@ -30,25 +29,17 @@ def lock(
         output: The file; by default metaxy_lock_path of the configuration, else metaxy.lock next to it.
         check: Write nothing, and fail if the file is out of date.
     """
-    place = workspace()
-    project = place.own_project("lock")
-    path = output or place.config.lock_file
-    if path is None:
-        raise CommandError("MISSING_REQUIRED_FLAG", "say where to write the lock file, by --output", exit_code=USAGE)
-    place.unlocked_graph()
     start = time.monotonic()
-    opened = place.store(store)
-    selection = reduce(or_, place.config.extra_features, FeatureSelection.none())
-    result = generate_lock_file(opened, path, exclude_project=project, selection=selection, dry_run=check)
-    _tell(result)
-    seconds = f"{time.monotonic() - start:.2f}s"
-    if check and (result.changed or not path.exists()):
-        say(f"Lock file {short_path(path)} is out of date; run `mx lock` ({seconds}).")
+    locked = write_lock(workspace(), store, output=output, check=check)
+    _tell(locked.result)
+    path, seconds = short_path(locked.path), f"{time.monotonic() - start:.2f}s"
+    if check and not locked.is_current:
+        say(f"Lock file {path} is out of date; run `mx lock` ({seconds}).")
         return FAILURE
-    if result.changed:
-        say(f"Updated {short_path(path)} from {opened!r} in {seconds}.")
+    if locked.result.changed:
+        say(f"Updated {path} from {locked.store} in {seconds}.")
     else:
-        say(f"Lock file {short_path(path)} is up to date ({seconds}).")
+        say(f"Lock file {path} is up to date ({seconds}).")
     return 0
 
 

@@ -14,7 +14,7 @@ from unicodedata import combining, east_asian_width
 
 from cyclopts import Parameter
 
-from metaxy.cli.failures import CommandError
+from metaxy.errors import RequestError
 from metaxy.printable import json_text, printable
 
 if TYPE_CHECKING:
@@ -188,13 +188,13 @@ def confirm(question: str, *, yes: bool) -> None:
         yes: Whether the user agreed already, by --yes.
 
     Raises:
-        CommandError: if the user does not agree, or cannot be asked because there is no terminal.
+        RequestError: if the user does not agree, or cannot be asked because there is no terminal.
     """
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         message = f"{question} needs a confirmation, and there is no terminal to ask on"
-        raise CommandError("MISSING_CONFIRMATION", message, hint="add --yes", required_flags=["--yes"])
+        raise RequestError("MISSING_CONFIRMATION", message, hint="add --yes", required_flags=["--yes"])
     print(printable(f"{question}? [y/N] "), end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CommandError("MISSING_CONFIRMATION", "nothing was done: the question was not answered with yes")
+        raise RequestError("MISSING_CONFIRMATION", "nothing was done: the question was not answered with yes")

@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal, TypeAlias
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from metaxy.cli.failures import USAGE, CommandError
+from metaxy.cli.failures import conflict, usage_error
 from metaxy.cli.output import done, print_painted, print_text
-from metaxy.dag.render.config import Direction, RenderConfig
+from metaxy.cli.selection import Flag
+from metaxy.service.graph import Direction, RenderConfig
 
 PictureFormat: TypeAlias = Annotated[
     Literal["terminal", "cards", "mermaid", "graphviz", "json", "yaml", "markdown", "html"], Parameter(alias="-f")
@@ -19,7 +20,6 @@ PictureFormat: TypeAlias = Annotated[
 """The type of the option --format, of commands that show a graph."""
 Output: TypeAlias = Annotated[Path | None, Parameter(alias="-o")]
 """The type of the option --output."""
-Flag: TypeAlias = Annotated[bool, Parameter(negative=())]
 Count: TypeAlias = Annotated[int | None, Parameter(validator=Number(gte=0))]
 FOR_MACHINES: Final = ("json", "yaml")
 
@@ -67,19 +67,13 @@ class PictureOptions:
         """Return the options as the renderers take them.
 
         Raises:
-            CommandError: if options do not go together.
+            RequestError: if options do not go together.
         """
         if self.minimal and self.verbose:
             raise conflict("--minimal and --verbose say the opposite; give one of them", "--minimal", "--verbose")
         if self.feature is None and (self.up, self.down) != (None, None):
-            message = "--up and --down count from a feature"
-            raise CommandError(
-                "MISSING_REQUIRED_FLAG",
-                message,
-                hint="add --feature KEY",
-                exit_code=USAGE,
-                required_flags=["--feature"],
-            )
+            message, flags = "--up and --down count from a feature", ["--feature"]
+            raise usage_error(message, code="MISSING_REQUIRED_FLAG", hint="add --feature KEY", required_flags=flags)
         length = (0 if format in FOR_MACHINES else 8) if self.hash_length is None else self.hash_length
         config = RenderConfig(
             show_fields=self.show_fields,
@@ -100,11 +94,6 @@ class PictureOptions:
         if self.minimal:
             return RenderConfig.minimal(self.show_projects).around(config)
         return RenderConfig.verbose(self.show_projects).around(config) if self.verbose else config
-
-
-def conflict(message: str, *flags: str) -> CommandError:
-    """Return the error for options that do not go together."""
-    return CommandError("CONFLICTING_FLAGS", message, exit_code=USAGE, conflicting_flags=list(flags))
 
 
 def wants_color(format: str, output: Path | None) -> bool:

@@ -1,24 +1,22 @@
 """`mx push`: record the features of the project in a store."""
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from metaxy.cli.failures import USAGE, USAGE_ERROR, CommandError
 from metaxy.cli.output import OutputFormat, done, inform, print_json, print_text, progress, say
+from metaxy.cli.selection import Flag
 from metaxy.cli.workspace import workspace
-from metaxy.dag.graph import FeatureGraph
-from metaxy.dag.snapshot import PushResult
-from metaxy.errors import SnapshotError
-from metaxy.store.system.push import checked_tags
-from metaxy.store.system.storage import SystemTableStorage
+from metaxy.service.history import Push
+from metaxy.service.history import push as record
 
 
 def push(
     store: str | None = None,
     *,
     tags: Annotated[dict[str, str] | None, Parameter(alias="-t")] = None,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: Flag = False,
     format: OutputFormat = "plain",
 ) -> None:
     """Record the features of the project in a store, and print the version of the project.
@@ -29,39 +27,22 @@ def push(
         dry_run: Only say what would be recorded.
         format: How to print the result.
     """
-    place = workspace()
-    project = place.own_project("push")
-    _check_tags(tags)
-    count = len(place.graph.features_of(project))
-    with place.store(store).open("r" if dry_run else "w") as opened, progress("features") as bar:
-        task = bar.add_task(f"push {project}", total=count)
-        result = SystemTableStorage(opened).push_graph_snapshot(project=project, tags=tags, dry_run=dry_run)
-        bar.advance(task, count)
+    with progress("features") as bar:
+        bar.add_task("push", total=None)
+        result = record(workspace(), store, tags=tags, dry_run=dry_run)
     if format == "json":
-        print_json(_as_data(place.graph, project, result, dry_run))
+        print_json(asdict(result))
     else:
         print_text(result.project_version)
-        _tell(result, count, dry_run)
+        _tell(result)
 
 
-def _check_tags(tags: dict[str, str] | None) -> None:
-    try:
-        checked_tags(tags)
-    except SnapshotError as error:
-        raise CommandError(USAGE_ERROR, str(error), exit_code=USAGE) from None
-
-
-def _as_data(graph: FeatureGraph, project: str, result: PushResult, dry_run: bool) -> dict[str, Any]:
-    versions = {str(d.key): graph.get_feature_version(d.key) for d in graph.features_of(project)}
-    return {"project": project, **result._asdict(), "dry_run": dry_run, "feature_versions": versions}
-
-
-def _tell(result: PushResult, count: int, dry_run: bool) -> None:
+def _tell(result: Push) -> None:
     if not result.already_pushed:
-        what = f"{count} feature(s)"
-        say(f"Dry run: would record {what}") if dry_run else done(f"Recorded feature graph: {what}")
+        what = f"{len(result.feature_versions)} feature(s)"
+        say(f"Dry run: would record {what}") if result.dry_run else done(f"Recorded feature graph: {what}")
     elif result.updated_features:
         what = f"{len(result.updated_features)} feature(s): {', '.join(result.updated_features)}"
-        say(f"Dry run: would update {what}") if dry_run else inform(f"Updated feature information on {what}")
+        say(f"Dry run: would update {what}") if result.dry_run else inform(f"Updated feature information on {what}")
     else:
         done("Snapshot already recorded (no changes)")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from metaxy.cli.app import guarded, run
-from metaxy.cli.failures import USAGE, USAGE_ERROR, CommandError
+from metaxy.cli.failures import usage_error
 from metaxy.cli.options import current_options
 from metaxy.cli.output import say
 from metaxy.cli.workspace import workspace
@@ -31,7 +31,7 @@ def _run(line: str) -> object:
     try:
         tokens = shlex.split(line)
     except ValueError as error:
-        raise CommandError(USAGE_ERROR, f"{line}: {str(error).lower()}", exit_code=USAGE) from None
+        raise usage_error(f"{line}: {str(error).lower()}") from None
     return run(tokens)
 
 

@@ -1,23 +1,17 @@
 """`mx metadata delete` and `drop`: rows and tables that should go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
-import narwhals as nw
 from cyclopts import Parameter
 
-from metaxy.cli.failures import FAILURE, CommandError, message_of
+from metaxy.cli.failures import FAILURE, message_of
 from metaxy.cli.output import confirm, done, print_text, progress, say
-from metaxy.cli.selection import AllFeatures, Features, Filters, parsed_filters, selected_features
+from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features
 from metaxy.cli.workspace import workspace
-from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import MetaxyError
-
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
-Yes = Annotated[bool, Parameter(negative=())]
+from metaxy.service import maintenance
+from metaxy.service.maintenance import Outcome
 
 
 def delete(
@@ -27,8 +21,8 @@ def delete(
     filter: Filters = None,
     soft: Annotated[bool, Parameter(negative="--hard")] = True,
     with_feature_history: bool | None = None,
-    yes: Yes = False,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    yes: Flag = False,
+    dry_run: Flag = False,
     store: str | None = None,
 ) -> int:
     """Delete rows of features; what depends on them stays, and is orphaned.
@@ -44,69 +38,53 @@ def delete(
         dry_run: Only say how many rows would be deleted.
         store: Name of the store; the default one if not given.
     """
-    place = workspace()
-    conditions = parsed_filters(filter)
-    keys = selected_features(place, features, all_features)
-    opened = place.store(store)
-    everything = all_features and not conditions
-    history = (everything and not soft) if with_feature_history is None else with_feature_history
+    project, named = workspace(), named_features(features, all_features)
     kind = "soft" if soft else "hard"
-    if not dry_run and not conditions and (all_features or not soft):
-        named = "all features" if all_features else ", ".join(map(str, keys))
-        confirm(f"Delete all rows of {named} from {opened!r} ({kind} delete)", yes=yes)
-    options: dict[str, Any] = {"soft": soft, "with_feature_history": history}
-    with opened.open("r" if dry_run else "w"):
-        present = _present(opened, keys, skip=all_features)
-        if dry_run:
-            say(f"Dry run of a {kind} delete from {opened!r}" + (f" where {' and '.join(filter)}" if filter else ""))
-        work = partial(_delete, opened, conditions=conditions, options=options, dry_run=dry_run)
-        return _each(present, "delete", work, kind, dry_run=dry_run)
-
-
-def _delete(
-    store: "MetadataStore", key: FeatureKey, *, conditions: Sequence[nw.Expr], options: dict[str, Any], dry_run: bool
-) -> int:
-    count = store.count_rows_to_delete(key, conditions, **options)
-    if not dry_run:
-        store.delete(key, list(conditions) or None, **options)
-    print_text(f"{key}: {count} row(s) {'would be ' if dry_run else ''}deleted")
-    return count
-
-
-def _present(store: "MetadataStore", keys: Sequence[FeatureKey], *, skip: bool) -> list[FeatureKey]:
-    """Return the features to work on; of all features, those without a table do not count.
-
-    Raises:
-        CommandError: if nothing is left.
-    """
-    present = [key for key in keys if not skip or store.has_feature(key)]
-    if not present:
-        raise CommandError("NO_FEATURES", f"{store!r} has none of the features of the project")
-    return present
-
-
-def _each(
-    keys: Sequence[FeatureKey], verb: str, work: Callable[[FeatureKey], int], kind: str, *, dry_run: bool = False
-) -> int:
-    """Do something to each feature, report those where it failed, and return the exit code."""
-    total, failed = 0, 0
+    keys, place = project.keys(named), project.store_name(store)
+    if not dry_run and not filter and (all_features or not soft):
+        what = "all features" if all_features else ", ".join(map(str, keys))
+        confirm(f"Delete all rows of {what} from {place} ({kind} delete)", yes=yes)
+    where = f" where {' and '.join(filter)}" if filter else ""
     with progress("features") as bar:
-        for key in bar.track(keys, description=verb):
-            try:
-                total += work(key)
-            except MetaxyError as error:
-                failed += 1
-                say(f"Error deleting {key}: {message_of(error)}")
+        outcomes = maintenance.delete(
+            project,
+            named,
+            store=store,
+            filters=filter or (),
+            soft=soft,
+            with_feature_history=with_feature_history,
+            dry_run=dry_run,
+            track=partial(bar.track, description="delete"),
+        )
+        line = f"{{0.feature}}: {{0.rows}} row(s) {'would be ' if dry_run else ''}deleted"
+        if not dry_run:
+            return _tell(outcomes, f"({kind} delete)", line, "Delete complete")
+        return _tell(outcomes, f"({kind} delete)", line, heading=f"Dry run of a {kind} delete from {place}{where}")
+
+
+def _tell(outcomes: Iterable[Outcome], kind: str, line: str, complete: str = "", *, heading: str = "") -> int:
+    """Say of each feature what was done to it or why it was not, then how much in all; return the exit code."""
+    count, rows, failed = 0, 0, 0
+    for outcome in outcomes:
+        if heading and not count:
+            say(heading)
+        count += 1
+        rows += outcome.rows
+        if outcome.failure:
+            failed += 1
+            say(f"Error deleting {outcome.feature}: {message_of(outcome.failure)}")
+        else:
+            print_text(line.format(outcome))
     if failed:
-        say(f"{failed} of {len(keys)} feature(s) failed; {total} row(s) ({kind} {verb})")
+        say(f"{failed} of {count} feature(s) failed; {rows} row(s) {kind}")
         return FAILURE
-    what = f"({kind} {verb}): {len(keys)} feature(s), {total} row(s)"
-    say(f"Dry run complete {what} would go") if dry_run else done(f"{verb.capitalize()} complete {what}")
+    what = f"{kind}: {count} feature(s), {rows} row(s)"
+    done(f"{complete} {what}") if complete else say(f"Dry run complete {what} would go")
     return 0
 
 
 def drop(
-    features: Features = None, *, all_features: AllFeatures = False, yes: Yes = False, store: str | None = None
+    features: Features = None, *, all_features: AllFeatures = False, yes: Flag = False, store: str | None = None
 ) -> int:
     """Remove the tables of features from a store, with all versions and all history.
 
@@ -116,17 +94,9 @@ def drop(
         yes: Do not ask.
         store: Name of the store; the default one if not given.
     """
-    place = workspace()
-    keys = selected_features(place, features, all_features)
-    opened = place.store(store)
-    confirm(f"Drop the tables of {', '.join(map(str, keys))} from {opened!r}", yes=yes)
-    with opened.open("w"):
-        present = _present(opened, keys, skip=True)
-        return _each(present, "drop", lambda key: _drop(opened, key), "table")
-
-
-def _drop(store: "MetadataStore", key: FeatureKey) -> int:
-    rows = store.count_rows_to_delete(key, [], soft=False, with_feature_history=True)
-    store.drop_feature_metadata(key)
-    print_text(f"{key}: table dropped, with {rows} row(s)")
-    return rows
+    project, named = workspace(), named_features(features, all_features)
+    keys = project.keys(named)
+    confirm(f"Drop the tables of {', '.join(map(str, keys))} from {project.store_name(store)}", yes=yes)
+    with progress("features") as bar:
+        outcomes = maintenance.drop(project, named, store=store, track=partial(bar.track, description="drop"))
+        return _tell(outcomes, "(table drop)", "{0.feature}: table dropped, with {0.rows} row(s)", "Drop complete")

@@ -1,19 +1,15 @@
 """`mx metadata show` and `stats`: rows, and how many there are."""
 
+from functools import partial
 from typing import Annotated, Any
 
-import narwhals as nw
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say
-from metaxy.cli.selection import AllFeatures, Features, Filters, known_feature, parsed_filters, selected_features
+from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features
 from metaxy.cli.workspace import workspace
-from metaxy.columns import SYSTEM_COLUMNS
-from metaxy.store.statistics import FeatureStatistics, feature_statistics
-from metaxy.versioning.frames import collect_to_polars
-
-SYSTEM: frozenset[str] = frozenset(column.name for column in SYSTEM_COLUMNS)
+from metaxy.service.rows import FeatureStatistics, rows, statistics
 
 
 def show(
@@ -21,7 +17,7 @@ def show(
     *,
     limit: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
     columns: Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)] = None,
-    all_columns: Annotated[bool, Parameter(negative=())] = False,
+    all_columns: Flag = False,
     filter: Filters = None,
     store: str | None = None,
     format: OutputFormat = "plain",
@@ -37,19 +33,21 @@ def show(
         store: Name of the store; the default one if not given.
         format: How to print them.
     """
-    place = workspace()
-    key = known_feature(place, feature)
-    conditions = parsed_filters(filter)
-    with place.store(store) as opened:
-        rows = opened.read(key, filters=conditions, columns=columns)
-        if not columns and not all_columns:
-            rows = rows.select(nw.exclude(*SYSTEM))
-        found = collect_to_polars(rows.head(limit))
+    found = rows(
+        workspace(),
+        feature,
+        store=store,
+        limit=limit,
+        columns=columns,
+        system_columns=all_columns,
+        filters=filter or (),
+    )
     if format == "json":
-        print_json(found.to_dicts())
+        print_json(found.data())
         return
-    print_table("", found.columns, found.rows())
-    print_text(f"{found.height} row(s)" + (f"; --limit {limit}" if found.height == limit else ""))
+    print_table("", found.columns, found.rows)
+    count = len(found.rows)
+    print_text(f"{count} row(s)" + (f"; --limit {limit}" if count == limit else ""))
 
 
 def stats(
@@ -67,10 +65,9 @@ def stats(
         store: Name of the store; the default one if not given.
         format: How to print them.
     """
-    place = workspace()
-    keys = selected_features(place, features, all_features, default_all=True)
-    with place.store(store) as opened, progress("features") as bar:
-        found = [feature_statistics(opened, key) for key in bar.track(keys, description="count")]
+    named = named_features(features, all_features, default_all=True)
+    with progress("features") as bar:
+        found = statistics(workspace(), named, store=store, track=partial(bar.track, description="count"))
     if format == "json":
         print_json({"features": {str(each.feature_key): each.model_dump(mode="json") for each in found}})
     elif found:

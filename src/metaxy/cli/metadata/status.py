@@ -1,26 +1,17 @@
 """`mx metadata status`: which features are up to date."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from metaxy.cli.failures import FAILURE, UNREACHABLE, exit_code, message_of
+from metaxy.cli.failures import FAILURE, message_of
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, warn
 from metaxy.cli.output import progress as progress_bar
-from metaxy.cli.pictures import Flag
-from metaxy.cli.selection import AllFeatures, Features, Filters, feature_key, parsed_filters, selected_features
-from metaxy.cli.workspace import Workspace, workspace
-from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import AmbiguousProjectError
-from metaxy.store.snapshots import find_version, recorded_graph
-from metaxy.store.status import (
-    ICONS,
-    FeatureMetadataStatusWithIncrement,
-    FullFeatureMetadataRepresentation,
-    StatusOptions,
-    feature_statuses,
-    no_input,
-)
+from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features, warn_of_unknown
+from metaxy.cli.workspace import workspace
+from metaxy.service.status import ICONS, FullFeatureMetadataRepresentation, Status, StatusRequest, no_input
+from metaxy.service.status import status as look
 
 COUNTS = ("missing", "stale", "orphaned")
 
@@ -58,82 +49,51 @@ def status(
         allow_fallback_stores: Look into fallback stores as well.
         format: How to print it.
     """
-    options = StatusOptions(
+    request = StatusRequest(
+        filters=filter or (),
+        global_filters=global_filter or (),
+        stale_if=stale_if or (),
+        snapshot=snapshot_id,
+        allow_unknown=skip_unknown,
+        samples=verbose,
+        progress=progress or verbose,
         use_fallback=allow_fallback_stores,
-        global_filters=parsed_filters(global_filter),
-        target_filters=parsed_filters(filter),
-        staleness_predicates=parsed_filters(stale_if),
-        compute_progress=progress or verbose,
     )
-    with ExitStack() as stack:
-        opened = stack.enter_context(workspace().store(store))
-        place = as_recorded(workspace(), opened, snapshot_id) if snapshot_id else workspace()
-        stack.enter_context(place.graph.use())
-        keys = selected_features(place, features, all_features, default_all=True, strict=not skip_unknown)
-        known = {str(key) for key in keys}
-        unknown = [text for text in features or () if str(feature_key(text)) not in known]
-        bar = stack.enter_context(progress_bar("features"))
-        task = bar.add_task("Status", total=len(keys))
-        found: list[FullFeatureMetadataRepresentation] = []
-        for key, result in zip(keys, feature_statuses(opened, keys, options), strict=True):
-            found.append(represent(key, result, verbose))
-            bar.advance(task)
-        version = project_version(place)
+    named = named_features(features, all_features, default_all=True)
+    with progress_bar("features") as bar:
+        track = partial(bar.track, description="Status")
+        found = look(workspace(), named, store=store, request=request, track=track)
+    warn_of_unknown(found.unknown)
+    found = replace(found, features=[with_advice(each, found) for each in found.features])
     if format == "json":
-        print_json(as_data(found, unknown, version))
-    elif not found:
+        print_json(as_data(found))
+    elif not found.features:
         warn("there is no feature to look at")
     else:
-        show(found, options.compute_progress, verbose)
-    return verdict(found, assert_in_sync)
+        show(found.features, request.progress, verbose)
+    return verdict(found.features, assert_in_sync)
 
 
-def as_recorded(place: Workspace, store: Any, snapshot: str) -> Workspace:
-    """Return a workspace whose graph is that of a snapshot."""
-    project = None if place.options.all_projects else place.project
-    recorded = Workspace(place.options)
-    recorded.config = place.config
-    recorded.graph = recorded_graph(store, find_version(store, snapshot, project), project)
-    return recorded
+def with_advice(each: FullFeatureMetadataRepresentation, found: Status) -> FullFeatureMetadataRepresentation:
+    """Say of an error that nobody expected how to learn more."""
+    failure = found.failures.get(each.feature_key)
+    return each.model_copy(update={"error_message": message_of(failure)}) if failure else each
 
 
-def project_version(place: Workspace) -> str | None:
-    """Return the version of the project that the command is about, None where there are several."""
-    try:
-        return place.graph.get_project_version(place.project) if place.project else place.graph.project_version
-    except AmbiguousProjectError:
-        return None
-
-
-def represent(
-    key: FeatureKey, result: FeatureMetadataStatusWithIncrement | Exception, verbose: bool
-) -> FullFeatureMetadataRepresentation:
-    """Return a status, or an error, as plain data; a store that cannot be reached is no matter of one feature."""
-    try:
-        if isinstance(result, Exception):
-            raise result
-        return result.to_representation(verbose=verbose)
-    except Exception as error:
-        if exit_code(error) == UNREACHABLE:
-            raise
-        return FullFeatureMetadataRepresentation.of_error(key, error, message_of(error))
-
-
-def as_data(
-    found: Sequence[FullFeatureMetadataRepresentation], unknown: list[str], version: str | None
-) -> dict[str, Any]:
+def as_data(found: Status) -> dict[str, Any]:
     """Return everything as plain data, without what is not known."""
-    data: dict[str, Any] = {} if found else {"warning": "there is no feature to look at"}
+    data: dict[str, Any] = {} if found.features else {"warning": "there is no feature to look at"}
     data |= {
-        "project_version": version,
-        "features": {each.feature_key: each.model_dump(mode="json", exclude_none=True) for each in found},
-        "needs_update": any(each.needs_update for each in found),
+        "project_version": found.project_version,
+        "features": {each.feature_key: each.model_dump(mode="json", exclude_none=True) for each in found.features},
+        "needs_update": found.needs_update,
     }
-    errors = [{"feature": each.feature_key, "error": each.error_message} for each in found if each.error_message]
-    warnings = {"missing_in_graph": unknown, "errors": errors}
-    return (
-        {**data, "warnings": {name: those for name, those in warnings.items() if those}} if unknown or errors else data
-    )
+    errors = [
+        {"feature": each.feature_key, "error": each.error_message} for each in found.features if each.error_message
+    ]
+    warnings = {"missing_in_graph": list(found.unknown), "errors": errors}
+    shown = {name: those for name, those in warnings.items() if those}
+    return data | ({"warnings": shown} if shown else {})
 
 
 def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool, verbose: bool) -> None:

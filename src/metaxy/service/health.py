@@ -1,4 +1,4 @@
-"""What `mx doctor` looks at: configuration, modules, features, lock file and stores, each on its own."""
+"""Is everything as it should be? Configuration, modules, features, lock file and stores are looked at one by one."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
@@ -22,10 +22,10 @@ from metaxy.project.loading import (
     package_entry_points,
 )
 from metaxy.project.locked import LockFile, load_lock_file, warn_about_drift
+from metaxy.service.project import Project
 from metaxy.store.store import MetadataStore
 
 State = Literal["fine", "note", "problem"]
-SIGNS: Final[dict[State, str]] = {"fine": "✓", "note": "○", "problem": "✗"}
 
 
 class Finding(NamedTuple):
@@ -37,15 +37,12 @@ class Finding(NamedTuple):
     text: str
 
 
-def examine(config: MetaxyConfig) -> Iterator[Finding]:
-    """Look at everything about a project, in a graph of its own, and say what is found; secrets are hidden.
-
-    Args:
-        config: The configuration, the active one.
-    """
+def examine(project: Project) -> list[Finding]:
+    """Look at everything about a project, in a graph of its own, and say what is found; secrets are hidden."""
+    config = project.config
+    project.make_importable()
     hide = Secrets.of([store.config for store in config.stores.values()]).hide
-    for found in _findings(config):
-        yield found if found.state == "fine" else found._replace(text=hide(found.text))
+    return [each if each.state == "fine" else each._replace(text=hide(each.text)) for each in _findings(config)]
 
 
 def _findings(config: MetaxyConfig) -> Iterator[Finding]:

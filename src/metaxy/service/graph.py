@@ -1,0 +1,169 @@
+"""The graph of a project: as a view, as a picture, what is around a feature, and what changed between two versions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from metaxy.dag import describe
+from metaxy.dag.diff import TO_COMPUTE, merge, only_changes
+from metaxy.dag.render.config import Direction, RenderConfig
+from metaxy.dag.render.formats import FIELD_FORMATS, render
+from metaxy.dag.render.renderer import shown_part
+from metaxy.dag.render.terminal import draw, grow
+from metaxy.dag.view import GraphData, NodeStatus
+from metaxy.errors import RequestError
+from metaxy.service.project import Project
+from metaxy.store.snapshots import CURRENT, find_version, recorded_view
+
+__all__ = [
+    "CURRENT",
+    "Comparison",
+    "Direction",
+    "GraphData",
+    "Lineage",
+    "RenderConfig",
+    "compare",
+    "description",
+    "graph",
+    "is_empty",
+    "lineage",
+    "missing_features",
+    "picture",
+]
+
+
+def graph(project: Project, snapshot: str | None = None, store: str | None = None) -> GraphData:
+    """Return the graph in memory, or one that was pushed: ``snapshot`` is (the start of) its hash, or `latest`."""
+    if snapshot is not None:
+        return _recorded(project, snapshot, store, project.scope)
+    view = GraphData.from_feature_graph(project.graph)
+    if not view.nodes:
+        project.refuse_no_config()
+    return view
+
+
+def _recorded(project: Project, literal: str, store: str | None, name: str | None) -> GraphData:
+    opened = project.store(store)
+    return recorded_view(opened, find_version(opened, literal, name), name)
+
+
+def missing_features(view: GraphData) -> list[str]:
+    """Return the features that others depend on, but that the graph does not have."""
+    return [str(node.key) for node in view.get_nodes_by_status(NodeStatus.MISSING)]
+
+
+def description(project: Project, view: GraphData, snapshot: str | None = None) -> dict[str, Any]:
+    """Return a graph in numbers, as plain data, as `graph` returned it for the same ``snapshot``."""
+    name = project.scope
+    version = project.graph.get_project_version(name) if name and snapshot is None else None
+    return describe.describe_view(view, name, version)
+
+
+# -- what is around a feature ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a feature or a field depends on, and what depends on it: the neighbours of each name."""
+
+    name: str
+    dependencies: Mapping[str, Sequence[str]]
+    dependents: Mapping[str, Sequence[str]]
+
+    def data(self) -> dict[str, Any]:
+        """Return all names that can be reached, nearest first."""
+        ways = {"dependencies": self.dependencies, "dependents": self.dependents}
+        return {"name": self.name, **{way: _reached(self.name, those) for way, those in ways.items()}}
+
+    def lines(self) -> list[str]:
+        """Return both directions as trees of text."""
+        found = []
+        for title, neighbours in (("depends on", self.dependencies), ("is needed by", self.dependents)):
+            nothing = "" if neighbours.get(self.name) else " nothing"
+            found += draw(grow(self.name, neighbours)._replace(text=f"{self.name} {title}{nothing}"))
+        return found
+
+
+def lineage(project: Project, name: str) -> Lineage:
+    """Return what a feature, or a field such as `video/crop.frames`, depends on, and what depends on it."""
+    feature, _, field = name.partition(".")
+    ways = describe.lineage(graph(project), feature, field or None)
+    return Lineage(name, ways["dependencies"], ways["dependents"])
+
+
+def _reached(start: str, neighbours: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return what can be reached from a name, nearest first."""
+    found = {start: None}
+    waiting = [start]
+    for name in waiting:  # grows while it is walked
+        new = [other for other in neighbours.get(name, ()) if other not in found]
+        found |= dict.fromkeys(new)
+        waiting += new
+    return list(found)[1:]
+
+
+# -- pictures ----------------------------------------------------------------------------------------------------------
+
+
+def is_empty(view: GraphData, config: RenderConfig) -> bool:
+    """Return whether a picture would show no features."""
+    return not shown_part(view, config).nodes
+
+
+def picture(view: GraphData, name: str, config: RenderConfig, *, fields: bool = False, color: bool = False) -> str:
+    """Return a graph or a comparison as text in a format, such as `mermaid` or `html`, of features or of ``fields``.
+
+    Raises:
+        RequestError: if fields cannot be drawn in that format.
+    """
+    if not fields:
+        return render(view, name, config, color=color)
+    if name not in FIELD_FORMATS:
+        message = f"--type fields is drawn as {' or '.join(FIELD_FORMATS)} only"
+        flags = ["--type", "--format"]
+        raise RequestError("CONFLICTING_FLAGS", message, kind="request", conflicting_flags=flags)
+    return FIELD_FORMATS[name](graph_data=view, config=config).render()
+
+
+# -- comparisons -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions of a project, and both as one view with a status for each feature; ``changes`` are what differs."""
+
+    old: GraphData
+    new: GraphData
+    view: GraphData
+    changes: GraphData
+
+    @property
+    def is_described_differently(self) -> bool:
+        """Whether anything differs, be it only words."""
+        return bool(self.changes.nodes)
+
+    @property
+    def needs_computing(self) -> bool:
+        """Whether there is something to compute."""
+        return any(node.status in TO_COMPUTE for node in self.changes.nodes.values())
+
+
+def compare(project: Project, old: str, new: str = CURRENT, store: str | None = None) -> Comparison:
+    """Compare two versions of one project, each `latest`, `current` for the graph in memory, or (the start of) a hash.
+
+    Raises:
+        RequestError: if it is not said which project.
+    """
+    if project.scope is None:
+        project.refuse_no_config()
+        message = "a comparison is about one project"
+        raise RequestError("PROJECT_NOT_SET", message, hint="give --project NAME", kind="request")
+    before, after = (_side(project, literal, store, project.scope) for literal in (old, new))
+    view = merge(before, after)
+    return Comparison(before, after, view, only_changes(view))
+
+
+def _side(project: Project, literal: str, store: str | None, name: str) -> GraphData:
+    if literal == CURRENT:
+        return GraphData.from_feature_graph(project.graph, name)
+    return _recorded(project, literal, store, name)

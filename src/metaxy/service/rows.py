@@ -1,0 +1,57 @@
+"""The rows of features, and how many there are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import narwhals as nw
+
+from metaxy.columns import SYSTEM_COLUMNS
+from metaxy.service.project import Project, Track, conditions
+from metaxy.store.statistics import FeatureStatistics, feature_statistics
+from metaxy.versioning.frames import collect_to_polars
+
+__all__ = ["FeatureStatistics", "Rows", "rows", "statistics"]
+SYSTEM: Final[frozenset[str]] = frozenset(column.name for column in SYSTEM_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a feature, with the names of their columns."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[Any, ...]]
+
+    def data(self) -> list[dict[str, Any]]:
+        """Return each row with the names of its values."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def rows(
+    project: Project,
+    feature: str,
+    *,
+    store: str | None = None,
+    limit: int = 10,
+    columns: Sequence[str] | None = None,
+    system_columns: bool = False,
+    filters: Sequence[str] = (),
+) -> Rows:
+    """Return the latest rows of a feature, in its current version; by default without Metaxy's own columns."""
+    [key] = project.keys([feature])
+    wanted = conditions(filters)
+    with project.store(store) as opened:
+        frame = opened.read(key, filters=wanted, columns=columns)
+        if not columns and not system_columns:
+            frame = frame.select(nw.exclude(*SYSTEM))
+        found = collect_to_polars(frame.head(limit))
+    return Rows(found.columns, found.rows())
+
+
+def statistics(
+    project: Project, features: Sequence[str] | None = None, *, store: str | None = None, track: Track = iter
+) -> list[FeatureStatistics]:
+    """Count the rows and versions that features have in a store."""
+    keys = project.keys(features)
+    with project.store(store) as opened:
+        return [feature_statistics(opened, key) for key in track(keys)]
