@@ -85,7 +85,7 @@ def main() -> None:
         with store.open("w"):
             store.write("video", frame)
             stored = stored_frame(store)
-            ours, plain = store.connection.session.info.backend_pid, session.info.backend_pid
+            ours, plain = store.connection.session.driver.info.backend_pid, session.info.backend_pid
             kinds = session.execute(
                 "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute "
                 "WHERE attrelid = 'video'::regclass AND attnum > 0 ORDER BY attnum"

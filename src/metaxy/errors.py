@@ -115,6 +115,16 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says, the name of its kind if it says nothing.
+
+    >>> first_line(ValueError("no such table\n\n  at line 1")), first_line(KeyError())
+    ('no such table', 'KeyError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 def short_path(path: str | PurePath) -> str:
     """Return a path as someone in the working directory would write it.
 

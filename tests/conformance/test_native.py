@@ -45,7 +45,7 @@ class Watch:
         self.patch.setattr(type(database), "fetch", self._counting(type(database).fetch), raising=True)
         self.patch.setattr(database, "load", lambda *_: pytest.fail("rows are sent to the database"), raising=True)
         if isinstance(database, IbisConnection):
-            self.patch.setattr(database, "insert", lambda *_: pytest.fail("rows are sent to the database"))
+            self.patch.setattr(database.bulk, "insert", lambda *_: pytest.fail("rows are sent to the database"))
 
     def _counting(self, collect: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **options: Any) -> Any:

@@ -198,13 +198,13 @@ def test_rows_travel_compressed(database: Address, monkeypatch: pytest.MonkeyPat
     define("video")
     sent: list[bytes] = []
     with store_in(database).open("w") as store:
-        send = store.connection.client.raw_insert
+        send = store.connection.session.driver.raw_insert
 
         def watched(table: str, insert_block: bytes, **options: Any) -> Any:
             sent.append(insert_block)
             return send(table, insert_block=insert_block, **options)
 
-        monkeypatch.setattr(store.connection.client, "raw_insert", watched)
+        monkeypatch.setattr(store.connection.session.driver, "raw_insert", watched)
         store.write("video", rows(id=[str(n) for n in range(5000)]))
         stored = collect_to_polars(store.read("video", with_sample_history=True))
     assert len(sent) == 1
@@ -262,12 +262,12 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, m
     define("video")
     with store_in(database).open("w") as store:
         store.write("video", rows(id=["a"]))
-        send = store.connection.client.raw_insert
+        send = store.connection.session.driver.raw_insert
 
         def cut(table: str, insert_block: bytes, **options: Any) -> Any:
             return send(table, insert_block=insert_block[: len(insert_block) // 2], **options)
 
-        monkeypatch.setattr(store.connection.client, "raw_insert", cut)
+        monkeypatch.setattr(store.connection.session.driver, "raw_insert", cut)
         complaint(lambda: store.write("video", rows(id=[str(n) for n in range(20_000)])), MetadataSchemaError)
         monkeypatch.undo()
         assert values(store.read("video")) == ["a"]

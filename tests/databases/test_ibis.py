@@ -22,8 +22,8 @@ from metaxy.errors import (
 )
 from metaxy.ext.ibis import IbisMetadataStore
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.any import AnyConnection
 from metaxy.ext.ibis.connection import IbisConnection
+from metaxy.ext.ibis.generic import generic
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning.engine import PolarsEngine
@@ -110,7 +110,7 @@ class Unknown(IbisMetadataStore):
     """A database whose SQL nobody described: DuckDB, as if it were new."""
 
     def connection_to(self, address: Address) -> IbisConnection:
-        return AnyConnection(address)
+        return generic(address)
 
 
 def test_a_database_without_a_dialect_keeps_rows_and_polars_computes(duckdb_url: str) -> None:
@@ -192,7 +192,7 @@ def test_a_sqlite_file_that_is_locked_for_too_long_is_named(tmp_path: Path) -> N
         SQLiteMetadataStore(file, auto_create_tables=True).open("w") as first,
         SQLiteMetadataStore(file, auto_create_tables=True, lock_timeout=0.1).open("w") as second,
     ):
-        with first.connection.transaction(), pytest.raises(StoreLockedError) as caught:
+        with first.connection.session.transaction(), pytest.raises(StoreLockedError) as caught:
             second.write("video", rows(id=["a"]))
         assert "\n" not in str(caught.value)
         for word in (str(file), "0.1 s", "lock_timeout"):
@@ -212,11 +212,11 @@ def test_only_queries_that_nest_deeply_are_stored_first(tmp_path: Path) -> None:
         define("clip", "video", fields=[{"key": "default", "code_version": "2"}])
         flat = store.rebase("clip", before)
         stored = "SELECT count(*) FROM sqlite_temp_master"
-        assert store.connection.session.execute(stored).fetchone() == (0,)
+        assert store.connection.session.driver.execute(stored).fetchone() == (0,)
         for _ in range(8):
             before = before.filter(nw.col("id") > "").head(9)
         deep = store.rebase("clip", before)
-        assert store.connection.session.execute(stored).fetchone() == (1,)
+        assert store.connection.session.driver.execute(stored).fetchone() == (1,)
         assert values(deep) == values(flat) == ["a", "b"]
 
 
@@ -224,7 +224,7 @@ def test_times_of_sqlite_are_microseconds(tmp_path: Path) -> None:
     define("video")
     with SQLiteMetadataStore(tmp_path / "a.sqlite", auto_create_tables=True).open("w") as store:
         store.write("video", rows(id=["a"]))
-        [[kind, moment]] = store.connection.session.execute(
+        [[kind, moment]] = store.connection.session.driver.execute(
             "SELECT typeof(metaxy_updated_at), metaxy_updated_at FROM video"
         ).fetchall()
         assert (kind, len(str(moment))) == ("integer", 16)

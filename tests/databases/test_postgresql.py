@@ -57,7 +57,7 @@ def test_a_copy_between_schemas_stays_in_the_server(database: Address, monkeypat
     with store_in(database) as source, store_in({**database, "schema": "Production"}).open("w") as target:
         with store_in(database).open("w") as writer:
             writer.write("video", rows(id=range(10), n=range(10)))
-        monkeypatch.setattr(target.connection, "insert", lambda *_: pytest.fail("rows are sent to the server"))
+        monkeypatch.setattr(target.connection.bulk, "insert", lambda *_: pytest.fail("rows are sent to the server"))
         options: dict[str, Any] = {"global_filters": [nw.col("n") > 2]}
         assert target.copy_metadata(source, ["video"], **options)["rows_copied"] == 7
         assert target.copy_metadata(source, ["video"], **options)["rows_copied"] == 0
@@ -79,7 +79,7 @@ def test_bytes_decide_the_order_of_text_in_every_locale() -> None:
     define("whole", FeatureDep(feature="part", lineage=spec), ids=["id"])
     parts = rows(["1", "2", "3", "4"], id=["x"] * 4, n=["a", "B", "ä", "_"])
     with store_in(database).open("w") as store:
-        [[unordered]] = store.connection.session.execute("SELECT 'a' < 'B'").fetchall()
+        [[unordered]] = store.connection.session.driver.execute("SELECT 'a' < 'B'").fetchall()
         assert unordered  # by bytes it would be the other way round
         store.write("part", parts)
         native = values(store.resolve_update("whole").new, c.METAXY_PROVENANCE)
@@ -99,7 +99,7 @@ def test_large_joins_are_hashed_even_without_statistics(database: Address) -> No
         store.write("clip", store.resolve_update("clip").new)
         store.connection.execute("DELETE FROM pg_statistic")
         lazy = store.resolve_update("clip", lazy=True).stale.to_native()
-        plan = store.connection.session.execute("EXPLAIN " + lazy.op().query).fetchall()
+        plan = store.connection.session.driver.execute("EXPLAIN " + lazy.op().query).fetchall()
         text = "\n".join(str(line) for [line] in plan)
         assert "Nested Loop" not in text
         assert "Hash Full Join" in text or "Merge Full Join" in text
@@ -119,7 +119,7 @@ def test_each_hash_is_computed_once(database: Address) -> None:
             "SELECT count(*), min(metaxy_provenance) FROM (" + lazy.op().query.replace("md5(", "counted(") + ") q"
         )
         store.connection.execute("SELECT pg_stat_force_next_flush()")
-        [[calls]] = store.connection.session.execute(
+        [[calls]] = store.connection.session.driver.execute(
             "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'counted'"
         ).fetchall()
         assert calls == 30  # two fields and the sample, ten times
@@ -129,7 +129,9 @@ def test_new_tables_have_statistics(database: Address) -> None:
     define("video")
     with store_in(database).open("w") as store:
         store.write("video", rows(id=range(100)))
-        [[count]] = store.connection.session.execute("SELECT reltuples FROM pg_class WHERE relname='video'").fetchall()
+        [[count]] = store.connection.session.driver.execute(
+            "SELECT reltuples FROM pg_class WHERE relname='video'"
+        ).fetchall()
     assert count == 100
 
 
@@ -144,7 +146,7 @@ def test_the_session_does_not_depend_on_the_server(database: Address) -> None:
         written = everything(store, "video")
         assert str(written["day"][0]) == "2020-02-01"
         assert abs((written[c.METAXY_UPDATED_AT][0] - store.clock.now()).total_seconds()) < 600
-        assert store.connection.session.execute("SHOW statement_timeout").fetchall() == [("1min",)]
+        assert store.connection.session.driver.execute("SHOW statement_timeout").fetchall() == [("1min",)]
 
 
 def test_names_that_would_be_cut_are_refused(database: Address) -> None:
@@ -260,15 +262,15 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_write(database: Address, m
     define("clip", "video")
     with store_in(database).open("w") as store:
         store.write("video", rows(id=["a"]))
-        insert, done = store.connection.insert, list[str]()
+        insert, done = store.connection.bulk.insert, list[str]()
 
         def lost(table: str, frame: pl.DataFrame, columns: Any) -> None:
             insert(table, frame, columns)
             done.append(table)
             with postgres.connect(database) as other:
-                other.execute("SELECT pg_terminate_backend(%s)", [store.connection.session.info.backend_pid])
+                other.execute("SELECT pg_terminate_backend(%s)", [store.connection.session.driver.info.backend_pid])
 
-        monkeypatch.setattr(store.connection, "insert", lost)
+        monkeypatch.setattr(store.connection.bulk, "insert", lost)
         frames = {"video": rows(id=["b"]), "clip": rows(id=["b"])}
         with pytest.warns(MetaxyColumnMissingWarning):
             message = complaint(lambda: store.write_multi(frames), StoreConnectionError)
@@ -284,7 +286,7 @@ def test_ctrl_c_ends_the_statement_and_leaves_the_store_usable(database: Address
     define("video")
     with store_in(database).open("w") as store, postgres.connect(database) as other:
         connection = store.connection
-        pid = connection.session.info.backend_pid
+        pid = connection.session.driver.info.backend_pid
 
         def interrupt() -> None:
             while not other.execute(
@@ -294,7 +296,7 @@ def test_ctrl_c_ends_the_statement_and_leaves_the_store_usable(database: Address
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
         def write() -> None:
-            with connection.transaction():
+            with connection.session.transaction():
                 store.write("video", rows(id=["a"]))
                 connection.execute("SELECT pg_sleep(600)")
 
@@ -317,7 +319,7 @@ KILLED = """
 import json, sys
 from metaxy.ext.postgresql import PostgreSQLMetadataStore
 with PostgreSQLMetadataStore(connection_params=json.loads(sys.argv[1])) as store:
-    print(store.connection.session.info.backend_pid, flush=True)
+    print(store.connection.session.driver.info.backend_pid, flush=True)
     store.connection.execute("SELECT pg_sleep(600)")
 """
 

@@ -54,7 +54,7 @@ with make().open("w") as store:
     def begin():
         say(begun.pop()) if begun else time.sleep(0.01)
         return 1
-    session = store.connection.session
+    session = store.connection.session.driver
     session.create_function("test_begin", 0, begin)
     session.execute("CREATE TEMP TRIGGER slow BEFORE INSERT ON video BEGIN SELECT test_begin(); END")
     numbers = "WITH RECURSIVE n(x) AS (SELECT test_begin() UNION ALL SELECT x + 1 FROM n) SELECT max(x) AS n FROM n"

@@ -23,6 +23,7 @@ from metaxy.errors import (
     MetadataSchemaError,
     StoreConnectionError,
     StoreLockedError,
+    first_line,
 )
 from metaxy.store.given import given_frame
 from metaxy.store.scope import Scope
@@ -298,8 +299,7 @@ class BufferedMetadataWriter:
                 together = pl.concat(frames, how="diagonal_relaxed")
             except pl.exceptions.PolarsError as error:
                 raise MetadataSchemaError(
-                    f"feature {key}: frames that were put have columns of types that do not fit: "
-                    f"{str(error).splitlines()[0]}"
+                    f"feature {key}: frames that were put have columns of types that do not fit: {first_line(error)}"
                 ) from error
             ids = self._scope.definition(key).spec.id_columns
             merged[key] = together.unique(ids, keep="last", maintain_order=True)

@@ -14,7 +14,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import is_system_column
-from metaxy.errors import MetadataSchemaError
+from metaxy.errors import MetadataSchemaError, first_line
 from metaxy.storage.nested_types import parts_of
 from metaxy.store.given_names import refuse_names
 from metaxy.versioning.frames import Frame, as_narwhals, with_arrow_leaves, with_durations, wrapped_frame
@@ -147,7 +147,7 @@ def _without_arrow(frame: nw.DataFrame[Any], what: str, error: Exception) -> Met
             kinds = _kinds_of_pandas(frame[name]) if isinstance(frame.schema[name], nw.Object) else {}
             kind = _objects(kinds) if kinds else getattr(frame[name].to_native(), "dtype", frame.schema[name])
             return _refused(what, name, kind, f'frame["{name}"].astype(str)')
-    return MetadataSchemaError(f"{what} cannot be read: {str(error).splitlines()[0]}")
+    return MetadataSchemaError(f"{what} cannot be read: {first_line(error)}")
 
 
 # -- Arrow -------------------------------------------------------------------------------------------------------------

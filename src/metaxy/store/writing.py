@@ -19,6 +19,7 @@ from metaxy.errors import (
     StoreConnectionError,
     TableNotFoundError,
     did_you_mean,
+    first_line,
     warn_user,
 )
 from metaxy.storage.evolution import Fit, fit_columns
@@ -343,7 +344,7 @@ def after_faster_clocks(
     except MetadataStoreError:
         raise
     except Exception as error:  # each library has its own error for tables that are broken
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise StoreConnectionError(f"feature {definition.key}: its table cannot be read: {reason}") from error
     if newest is None or now is None or newest <= now:
         return stamp

@@ -10,7 +10,7 @@ from typing import Any, Final
 import narwhals as nw
 import polars as pl
 
-from metaxy.errors import MetadataSchemaError, did_you_mean
+from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
 from metaxy.versioning.expressions import built, steps
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
@@ -54,7 +54,7 @@ def _unknown_column(expression: nw.Expr, columns: Sequence[str]) -> str | None:
         empty.select(expression)
     except nw.exceptions.ColumnNotFoundError as error:
         quoted = re.search(r'"(.*?)"(;|$)', str(error))
-        return quoted[1] if quoted else str(error).splitlines()[0]
+        return quoted[1] if quoted else first_line(error)
     except Exception:  # types are unknown here, columns are not
         return None
     return None

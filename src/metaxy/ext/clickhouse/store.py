@@ -7,8 +7,9 @@ from urllib.parse import quote, urlencode
 from pydantic import Field
 
 from metaxy.errors import InvalidConfigError
-from metaxy.ext.clickhouse.connection import ClickHouseConnection, is_secure, parameters
+from metaxy.ext.clickhouse.connection import connection_to, is_secure, parameters
 from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.store import IbisMetadataStore, IbisMetadataStoreConfig
 from metaxy.store.config import MetadataStoreConfig
 
@@ -37,8 +38,6 @@ class ClickHouseMetadataStore(IbisMetadataStore):
     ClickHouseMetadataStore(connection_string=clickhouse://me:***@host/db)
     """
 
-    connection: ClickHouseConnection
-
     def __init__(
         self,
         connection_string: str | None = None,
@@ -56,9 +55,9 @@ class ClickHouseMetadataStore(IbisMetadataStore):
             connection_string=connection_string, backend="clickhouse", connection_params=connection_params, **options
         )
 
-    def connection_to(self, address: Address) -> ClickHouseConnection:
+    def connection_to(self, address: Address) -> IbisConnection:
         """Return the connection for an address."""
-        return ClickHouseConnection(address, self.statement_timeout, structs_as_maps=self.auto_cast_struct_for_map)
+        return connection_to(address, self.statement_timeout, structs_as_maps=self.auto_cast_struct_for_map)
 
     @classmethod
     def config_model(cls) -> type[MetadataStoreConfig]:

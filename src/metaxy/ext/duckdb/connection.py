@@ -20,6 +20,7 @@ from metaxy.errors import (
     StoreConnectionError,
     StoreLockedError,
     StoreNotOpenError,
+    first_line,
 )
 from metaxy.ext.duckdb.damage import refuse_short_file, seems_short
 from metaxy.ext.duckdb.dialect import DUCKDB
@@ -335,8 +336,3 @@ def _remove_spilled(folder: Path) -> None:
 
 def _here() -> str:
     return "here"
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -13,8 +13,8 @@ import duckdb
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError
-from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection, first_line
+from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError, first_line
+from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
 from metaxy.ext.duckdb.storage import DuckDBStorage

@@ -1,23 +1,20 @@
 """Feature tables in a DuckDB database."""
 
-import re
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import duckdb
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, TableNotFoundError
+from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import by_field_forms
-
-_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class DuckDBStorage:
@@ -27,13 +24,8 @@ class DuckDBStorage:
     orders_nan = True
 
     def __init__(self, connection: DuckDBConnection, *, table_prefix: str = "", creates_tables: bool = False) -> None:
-        if table_prefix and not _PREFIX.fullmatch(table_prefix):
-            raise InvalidConfigError(
-                f"table_prefix {table_prefix!r} must consist of letters, digits and underscores, and not start with "
-                "a digit"
-            )
         self.connection = connection
-        self.table_prefix = table_prefix
+        self.table_prefix = checked_prefix(table_prefix)
         self.capabilities = Capabilities(
             transactions=True, creates_tables=creates_tables, lacks=self.lacks, orders_nan=self.orders_nan
         )
@@ -68,7 +60,7 @@ class DuckDBStorage:
         relation = self._select(key, "*")
         if relation is None:
             raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
-        types = {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+        types = _types(relation)
         columns = _as_seen(types)
         frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(
             relation if columns == "*" else relation.project(columns)
@@ -108,7 +100,7 @@ class DuckDBStorage:
             if existing is None:
                 self._create(table, write, query)
                 return
-            write = _fitted(write, existing)
+            write = fit_to_new_table(write, _types(write.frame.to_native()), _types(existing))
         self._grow(table, write)
         names = DUCKDB.names(write.frame.columns)
         values = ", ".join(self._values(write))
@@ -182,6 +174,10 @@ class DuckDBStorage:
         return {"table_name": self.table_name(key)}
 
 
+def _types(rows: duckdb.DuckDBPyRelation) -> dict[str, str]:
+    return {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
+
+
 def _type_at(kind: Any, path: Sequence[str]) -> Any:
     """Return the type of a part of a column."""
     for name in path:
@@ -195,20 +191,3 @@ def _as_seen(types: Mapping[str, str]) -> str:
     names = [DUCKDB.quote(name) for name, kind in types.items() if kind == "UUID"]
     texts = ", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name in names)
     return f"* REPLACE ({texts})" if texts else "*"
-
-
-def _fitted(write: Append, table: duckdb.DuckDBPyRelation) -> Append:
-    """Let rows for a new table go into one that another thread has created meanwhile.
-
-    Raises:
-        MetadataSchemaError: if it has other types.
-    """
-    rows = write.frame.to_native()
-    types = dict(zip(table.columns, table.types, strict=True))
-    new = {name: kind for name, kind in zip(rows.columns, rows.types, strict=True) if types.get(name) != kind}
-    for name in new.keys() & types.keys():
-        raise MetadataSchemaError(
-            f"feature {write.key}: its table was created by another thread, where column {name!r} is {types[name]}, "
-            f"not {new[name]}; write again"
-        )
-    return replace(write, create=False, new_columns=tuple(new))

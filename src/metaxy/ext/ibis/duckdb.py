@@ -12,23 +12,27 @@ from ibis.common.exceptions import IbisError
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.any import AnyConnection
+from metaxy.ext.ibis.bulk import Bulk
+from metaxy.ext.ibis.connection import IbisConnection, Traits
+from metaxy.ext.ibis.generic import GenericSession
+from metaxy.ext.ibis.tables import Tables
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.port import AccessMode, Capabilities
 
 NATIVE = {HashAlgorithm.MD5, HashAlgorithm.SHA256}
+DIALECT = replace(DUCKDB, hashes={name: sql for name, sql in DUCKDB.hashes.items() if name in NATIVE}, row_id=None)
 
 
-class IbisDuckDBConnection(AnyConnection):
-    """A DuckDB database of Ibis: structs and maps are native, versions are computed by DuckDB."""
+def connection_to(address: Address) -> IbisConnection:
+    """Return a connection: structs and maps are native, versions are computed by DuckDB."""
+    bulk = Bulk(DuckDBTables(DuckDBSession(address), DIALECT))
+    return IbisConnection(DIALECT, bulk, Traits(Capabilities(transactions=True), computes=True))
+
+
+class DuckDBSession(GenericSession):
+    """A DuckDB database of Ibis."""
 
     errors = (IbisError, duckdb.Error)
-    computes = True
-    capabilities = Capabilities(transactions=True)
-
-    def __init__(self, address: Address) -> None:
-        hashes = {algorithm: text for algorithm, text in DUCKDB.hashes.items() if algorithm in NATIVE}
-        super().__init__(address, replace(DUCKDB, hashes=hashes, row_id=None))
 
     def connect(self, mode: AccessMode) -> Any:
         """Connect with Ibis, and add functions of ours."""
@@ -50,10 +54,14 @@ class IbisDuckDBConnection(AnyConnection):
                 raise
             self.execute("COMMIT")
 
+
+class DuckDBTables(Tables):
+    """Tables whose structs are native."""
+
     def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:  # noqa: ARG002
         """Change the type of the column; members that rows lack are NULL."""
         name = self.dialect.quote(column)
-        self.execute(f"ALTER TABLE {self.qualified(table)} ALTER COLUMN {name} TYPE {self.sql_type(dtype)}")
+        self.session.execute(f"ALTER TABLE {self.qualified(table)} ALTER COLUMN {name} TYPE {self.sql_type(dtype)}")
 
     def fitted(self, value: str, kind: str, dtype: nw.dtypes.DType) -> str:  # noqa: ARG002
         """Write a value of a query as it goes into a column of a table: structs are cast by the names of members."""

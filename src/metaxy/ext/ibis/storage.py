@@ -1,6 +1,5 @@
 """Feature tables in any database behind Ibis."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -10,14 +9,14 @@ import sqlglot.expressions as sge
 
 from metaxy.columns import BY_FIELD_COLUMNS, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import InvalidConfigError, MetadataSchemaError, MetadataStoreError, TableNotFoundError
-from metaxy.ext.ibis.connection import IbisConnection, Table, first_line, storable
+from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError, first_line
+from metaxy.ext.ibis.connection import IbisConnection, storable
+from metaxy.ext.ibis.tables import Table
 from metaxy.storage.nested_types import grown
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
-
-_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Hooks(Protocol):
@@ -36,8 +35,7 @@ class Hooks(Protocol):
 class IbisStorage:
     """Implements the storage port; an `IbisConnection` is what it talks to.
 
-    ``hooks`` name tables, and may change what is read and written; ``longest_name`` is how many bytes of a name the
-    database keeps.
+    ``hooks`` name tables, and may change what is read and written.
     """
 
     def __init__(
@@ -47,17 +45,11 @@ class IbisStorage:
         *,
         table_prefix: str = "",
         hooks: Hooks,
-        longest_name: int = 63,
     ) -> None:
-        if table_prefix and not _PREFIX.fullmatch(table_prefix):
-            raise InvalidConfigError(
-                f"table_prefix {table_prefix!r} must consist of letters, digits and underscores, and not start with "
-                "a digit"
-            )
         self.connection = connection
         self.capabilities = capabilities
-        self.table_prefix = table_prefix
-        self.longest_name = longest_name
+        self.table_prefix = checked_prefix(table_prefix)
+        self._tables, self._bulk, self._session = connection.tables, connection.bulk, connection.session
         self._hooks = hooks
 
     def open(self, mode: AccessMode) -> None:
@@ -75,23 +67,23 @@ class IbisStorage:
             MetadataStoreError: if the database would cut the name, as it could then be that of another table.
         """
         name = self._hooks.get_table_name(key)
-        if len(name.encode()) > self.longest_name:
+        if len(name.encode()) > self._tables.longest_name:
             raise MetadataStoreError(
                 f"feature {key}: the name of its table, {name!r}, has {len(name.encode())} bytes, but "
-                f"{self.connection.display} keeps {self.longest_name}; shorten the key or the table_prefix"
+                f"{self._session.display} keeps {self._tables.longest_name}; shorten the key or the table_prefix"
             )
         return name
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether the table exists."""
-        return self.connection.find(self.table_name(key)) is not None
+        return self._tables.find(self.table_name(key)) is not None
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of a table, lazily; the database is only asked for its columns."""
         name = self.table_name(key)
-        table = self.connection.find(name)
+        table = self._tables.find(name)
         if table is None:
-            raise TableNotFoundError(f"{self.connection.display} has no table {name!r}")
+            raise TableNotFoundError(f"{self._session.display} has no table {name!r}")
         frame = self.connection.table(name, table.schema)
         seen = self._hooks.transform_after_read(frame.to_native(), key)
         if seen is not frame.to_native():
@@ -102,7 +94,7 @@ class IbisStorage:
         if any("uuid" in kind.lower() for kind in table.sql_types.values()):
             frame = self.connection.relation(self._with_texts(name, table), lambda: table.schema)
             return Scan(frame, table.schema, None, table.sql_types, forms, table.documents)
-        place = self.connection.qualified(name)
+        place = self._tables.qualified(name)
         return Scan(frame, table.schema, place, table.sql_types, forms, table.documents)
 
     def _with_texts(self, name: str, table: Table) -> str:
@@ -112,12 +104,12 @@ class IbisStorage:
         uuids = {column for column, kind in table.sql_types.items() if "uuid" in kind.lower()}
         texts = {column: dialect.text.format(columns[column], dialect.text_type) for column in uuids}
         select = ", ".join(f"{texts.get(column, quoted)} AS {quoted}" for column, quoted in columns.items())
-        return f"SELECT {select} FROM {self.connection.qualified(name)}"
+        return f"SELECT {select} FROM {self._tables.qualified(name)}"
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, in one transaction where the database has them; first all of them are looked at."""
         fitting = [self._fitting(write) for write in writes]
-        with self.connection.transaction():
+        with self._session.transaction():
             for write in fitting:
                 self._append(write)
 
@@ -131,67 +123,70 @@ class IbisStorage:
         self._types(write)
         if write.frame.implementation.is_polars():
             try:
-                self.connection.refuse_values(name, write.frame.collect().to_native(), new=write.create)
+                self._bulk.refuse_values(name, write.frame.collect().to_native(), new=write.create)
             except MetadataSchemaError as error:
                 raise MetadataSchemaError(f"feature {write.key}: {error}") from error
         return write
 
     def _append(self, write: Append) -> None:
         name = self.table_name(write.key)
-        self.connection.serialise(name, write.create or bool(write.new_columns or write.new_members))
-        table = self.connection.find(name)
+        if write.create or write.new_columns or write.new_members:
+            self._session.serialise(name)
+        table = self._tables.find(name)
         types = self._types(write)
         new_table = False
         if table is None:
             if not write.create:
-                raise TableNotFoundError(f"{self.connection.display}: table {name!r} was dropped; write again")
+                raise TableNotFoundError(f"{self._session.display}: table {name!r} was dropped; write again")
             order = [n for n in (METAXY_FEATURE_VERSION, *write.ids, METAXY_UPDATED_AT) if n in types]
-            self.connection.create(name, types, order=order)
+            self._tables.create(name, types, order=order)
             self._describe(name, write, list(types))
             # Where writers do not take turns, it may have been created by another one, with other columns.
-            table = self.connection.find(name) or Table(types, write.frame.collect_schema())
+            table = self._tables.find(name) or Table(types, write.frame.collect_schema())
             new_table = types.keys() <= table.sql_types.keys()
         if write.create and not new_table:
-            write = _fitted(write, types, table)
+            schema = write.frame.collect_schema()
+            same = {n for n in types if n in BY_FIELD_COLUMNS or schema[n] == table.schema.get(n)}
+            write = fit_to_new_table(write, types, table.sql_types, same)
         table = self._grown(name, write, types, table)
         try:
             self._insert(name, write.frame, replace(table, sql_types={**types, **table.sql_types}))
         except MetadataStoreError as error:
             if new_table:
-                self.connection.discard(name)
+                self._tables.discard(name)
             raise MetadataSchemaError(f"feature {write.key}: {first_line(error)}") from error
         if new_table:
-            self.connection.created(name)
+            self._tables.created(name)
 
     def _insert(self, name: str, frame: nw.LazyFrame[Any], table: Table) -> None:
         if not self.connection.owns(frame):
-            self.connection.insert(name, collect_to_polars(frame), table)
+            self._bulk.insert(name, collect_to_polars(frame), table)
             return
         quoted = self.connection.dialect.quote
         schema = frame.collect_schema()
         values = ", ".join(
-            self.connection.fitted(f"mx_r.{quoted(n)}", table.sql_types[n], dtype) for n, dtype in schema.items()
+            self._tables.fitted(f"mx_r.{quoted(n)}", table.sql_types[n], dtype) for n, dtype in schema.items()
         )
         columns, query = ", ".join(map(quoted, schema)), self.connection.query_of(frame)
-        self.connection.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS mx_r")
+        self._bulk.insert_query(name, columns, f"SELECT {values} FROM ({query}) AS mx_r")
 
     def _type(self, write: Append, column: str, dtype: nw.dtypes.DType) -> str:
         try:
-            return self.connection.sql_type(dtype)
+            return self._tables.sql_type(dtype)
         except MetadataSchemaError as error:
             raise MetadataSchemaError(f"feature {write.key}: column {column!r}: {error}") from error
 
     def _refuse_long_columns(self, write: Append) -> None:
         for column in write.frame.collect_schema():
-            if len(column.encode()) > self.longest_name:
+            if len(column.encode()) > self._tables.longest_name:
                 raise MetadataSchemaError(
                     f"feature {write.key}: column {column!r} has {len(column.encode())} bytes, but "
-                    f"{self.connection.display} keeps {self.longest_name}; rename it"
+                    f"{self._session.display} keeps {self._tables.longest_name}; rename it"
                 )
 
     def _types(self, write: Append) -> dict[str, str]:
         """Write the types that the columns of rows get in a new table."""
-        by_field = self.connection.by_field_type if self.capabilities.by_field != "struct" else None
+        by_field = self._tables.by_field_type if self.capabilities.by_field != "struct" else None
         schema = write.frame.collect_schema()
         packs_text = self.capabilities.by_field == "json"
         packed = {
@@ -207,24 +202,24 @@ class IbisStorage:
     def _grown(self, name: str, write: Append, types: Mapping[str, str], table: Table) -> Table:
         new = [column for column in write.new_columns if column not in table.sql_types]
         for column in new:
-            self.connection.add_column(name, column, types[column])
+            self._tables.add_column(name, column, types[column])
         self._describe(name, write, new)
         schema = write.frame.collect_schema()
         for column in dict.fromkeys(member.path[0] for member in write.new_members):
             dtype = grown(table.schema[column], schema[column])
             if dtype != table.schema[column]:  # no other writer was first
-                self.connection.retype(name, column, dtype, table.sql_types[column])
-        return (self.connection.find(name) if write.new_members else None) or table
+                self._tables.retype(name, column, dtype, table.sql_types[column])
+        return (self._tables.find(name) if write.new_members else None) or table
 
     def _describe(self, name: str, write: Append, columns: Sequence[str]) -> None:
         schema = write.frame.collect_schema()
-        self.connection.describe_columns(name, {c: schema[c] for c in columns if c not in BY_FIELD_COLUMNS})
+        self._tables.describe_columns(name, {c: schema[c] for c in columns if c not in BY_FIELD_COLUMNS})
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
         where = "" if condition is None else f" WHERE {self._where(key, condition)}"
-        with self.connection.transaction():
-            self.connection.execute(f"DELETE FROM {self.connection.qualified(self.table_name(key))}{where}")
+        with self._session.transaction():
+            self.connection.execute(f"DELETE FROM {self._tables.qualified(self.table_name(key))}{where}")
 
     def _where(self, key: FeatureKey, condition: nw.Expr) -> str:
         """Write a condition on the rows of a table, in the words of the database."""
@@ -238,25 +233,8 @@ class IbisStorage:
 
     def drop(self, key: FeatureKey) -> None:
         """Remove a table."""
-        self.connection.execute(f"DROP TABLE IF EXISTS {self.connection.qualified(self.table_name(key))}")
+        self.connection.execute(f"DROP TABLE IF EXISTS {self._tables.qualified(self.table_name(key))}")
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"table_name": self.table_name(key)}
-
-
-def _fitted(write: Append, types: Mapping[str, str], table: Table) -> Append:
-    """Let rows for a new table go into one that another writer has created meanwhile.
-
-    Raises:
-        MetadataSchemaError: if it has other types.
-    """
-    schema = write.frame.collect_schema()
-    for name in schema:
-        same = name in BY_FIELD_COLUMNS or schema[name] == table.schema.get(name)
-        if name in table.schema and not same and types[name].lower() != table.sql_types[name].lower():
-            raise MetadataSchemaError(
-                f"feature {write.key}: its table was created by another writer, where column {name!r} is "
-                f"{table.sql_types[name]}, not {types[name]}; write again"
-            )
-    return replace(write, create=False, new_columns=tuple(n for n in schema if n not in table.schema))

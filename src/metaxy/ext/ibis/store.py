@@ -9,8 +9,8 @@ from pydantic import Field
 from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import FeatureKey
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.any import connection_to
 from metaxy.ext.ibis.connection import IbisConnection
+from metaxy.ext.ibis.generic import connection_to
 from metaxy.ext.ibis.storage import IbisStorage
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import mask_option
@@ -64,12 +64,11 @@ class IbisMetadataStore(MetadataStore):
         create = creates_tables(options.get("auto_create_tables"))
         storage = IbisStorage(
             self.connection,
-            replace(self.connection.capabilities, creates_tables=create),
+            replace(self.connection.traits.capabilities, creates_tables=create),
             table_prefix=table_prefix or "",
             hooks=self,
-            longest_name=self.connection.longest_name,
         )
-        engine: Engine = SqlEngine(self.connection) if self.connection.computes else PolarsEngine()
+        engine: Engine = SqlEngine(self.connection) if self.connection.traits.computes else PolarsEngine()
         options["hash_algorithm"] = options.get("hash_algorithm") or self._get_default_hash_algorithm()
         super().__init__(storage=storage, engine=engine, versioning_engine=versioning_engine, **options)
 

@@ -12,7 +12,7 @@ from ibis.backends.postgres import Backend
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.compiling import narwhals_types
 from metaxy.ext.ibis.fetching import Fetching
-from metaxy.ext.postgresql.columns import sql_type
+from metaxy.ext.postgresql.types import sql_type
 
 BY_BYTES = "C"
 # Those that know the case of all letters: of servers from version 18 on, and of those that were built with ICU.

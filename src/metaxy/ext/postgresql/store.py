@@ -7,8 +7,9 @@ from pydantic import Field
 
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.ibis.address import Address
+from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.store import IbisMetadataStore, IbisMetadataStoreConfig
-from metaxy.ext.postgresql.connection import PostgreSQLConnection
+from metaxy.ext.postgresql.connection import connection_to
 from metaxy.store.config import MetadataStoreConfig
 
 
@@ -33,8 +34,6 @@ class PostgreSQLMetadataStore(IbisMetadataStore):
     PostgreSQLMetadataStore(connection_string=postgresql://me:***@host/db)
     """
 
-    connection: PostgreSQLConnection
-
     def __init__(
         self,
         connection_string: str | None = None,
@@ -52,9 +51,9 @@ class PostgreSQLMetadataStore(IbisMetadataStore):
             connection_string=connection_string, backend="postgres", connection_params=connection_params, **options
         )
 
-    def connection_to(self, address: Address) -> PostgreSQLConnection:
+    def connection_to(self, address: Address) -> IbisConnection:
         """Return the connection for an address."""
-        return PostgreSQLConnection(address, self.statement_timeout, nested_as_json=self.auto_cast_struct_for_jsonb)
+        return connection_to(address, self.statement_timeout, nested_as_json=self.auto_cast_struct_for_jsonb)
 
     @classmethod
     def config_model(cls) -> type[MetadataStoreConfig]:

@@ -1,5 +1,6 @@
 """What Ibis is taught about SQLite: times are microseconds, structs are JSON, and texts are not ASCII only."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,10 +12,11 @@ from ibis.backends.sqlite import Backend
 
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.ibis.fetching import Fetching
-from metaxy.ext.sqlite.columns import NAN
-from metaxy.ext.sqlite.members import read_member
+from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.times import MICROSECONDS_A_DAY, PARTS, UNITS, micros
+from metaxy.ext.sqlite.types import NAN
 
+IN_PATHS = re.compile(r'[^"\\\x00-\x1f]+')  # other names have escapes in JSON, which paths of SQLite do not know
 MICROS = 1_000_000
 DAYS = "%Y-%m-%d"
 INFINITE = ("9e999", "-9e999")
@@ -187,3 +189,12 @@ def _with_moments(given: Any, written: Any) -> Any:
 
 def _moment_of_day(day: Any) -> Any:
     return sge.Anonymous(this="mx_moment", expressions=[day])
+
+
+def read_member(document: Any, name: str) -> Any:
+    """Write what reads a member, as JSON has it."""
+    if IN_PATHS.fullmatch(name):
+        return sge.Anonymous(this="json_extract", expressions=[document, sge.convert(SQLITE.json_path.format(name))])
+    members = sge.Anonymous(this="json_each", expressions=[document])
+    named = sge.column("key").eq(sge.convert(name))
+    return sge.Subquery(this=sge.select("value").from_(members).where(named))

@@ -1,57 +1,54 @@
 """One SQLite file: opened, asked and written to."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
-import polars as pl
 
 from metaxy.errors import MetadataStoreError, StoreConnectionError, StoreLockedError
 from metaxy.ext.ibis.address import Address
-from metaxy.ext.ibis.connection import IbisConnection, Table
-from metaxy.ext.ibis.values import refuse_finer_times
-from metaxy.ext.sqlite.columns import (
-    narwhals_type,
-    read,
-    refuse_lost_names,
-    refuse_lost_values,
-    sql_type,
-    written,
-)
+from metaxy.ext.ibis.connection import IbisConnection, Traits
+from metaxy.ext.ibis.session import Session
+from metaxy.ext.sqlite.bulk import SQLiteBulk
 from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
+from metaxy.ext.sqlite.tables import SQLiteTables
 from metaxy.masking import mask_address
 from metaxy.storage.damage import refuse_short_sqlite
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.storage.retrying import retried
-from metaxy.versioning.database import TypesOf
 
 OLDEST = (3, 39, 0)  # the first with FULL JOIN
 WAL_ATTEMPTS = 10
 STEPS = 1000  # of SQLite between two looks for Ctrl-C
+TRAITS = Traits(
+    Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True, lacks=(*HUGE, nw.Duration)),
+    computes=True,
+    deepest=5,
+)
 
 
-class SQLiteConnection(IbisConnection):
-    """One SQLite file; writers take turns, readers see the last state that was stored."""
+def connection_to(address: Address, lock_timeout: float = 10.0) -> IbisConnection:
+    """Return a connection to a file; writers take turns, readers see the last state that was stored."""
+    tables = SQLiteTables(SQLiteSession(address, lock_timeout), SQLITE)
+    return IbisConnection(SQLITE, SQLiteBulk(tables), TRAITS)
+
+
+class SQLiteSession(Session):
+    """One SQLite file."""
 
     errors = (sqlite3.Error,)
-    computes = True
-    deepest = 5
-    by_field_type = "TEXT"  # SQLite stores numbers in columns of a type that it does not know
-    capabilities = Capabilities(
-        by_field="json", has_map=False, has_decimal=False, transactions=True, lacks=(*HUGE, nw.Duration)
-    )
 
-    def __init__(self, address: Address, lock_timeout: float = 10.0) -> None:
+    def __init__(self, address: Address, lock_timeout: float) -> None:
         self.file = _file_of(address)
         self.lock_timeout = lock_timeout
         self._stopped = False
-        super().__init__(SQLITE, mask_address(self.file), address.secrets)
+        super().__init__(mask_address(self.file), address.secrets)
 
     def connect(self, mode: AccessMode) -> Any:
         """Open the file; one that does not exist is created, also for reading."""
@@ -101,12 +98,6 @@ class SQLiteConnection(IbisConnection):
         """The file."""
         return None if self.file == ":memory:" else Path(self.file).resolve()
 
-    @property
-    def session(self) -> sqlite3.Connection:
-        """The connection of the driver."""
-        session: sqlite3.Connection = self.ibis.con
-        return session
-
     @contextmanager
     def complaining(self) -> Iterator[None]:
         """Turn errors of SQLite into one line of ours, and let Ctrl-C end what runs."""
@@ -125,12 +116,12 @@ class SQLiteConnection(IbisConnection):
 
     def _stop(self) -> None:
         self._stopped = True
-        self.session.interrupt()  # sooner than after so many steps, if one of them is slow
+        self.driver.interrupt()  # sooner than after so many steps, if one of them is slow
 
     def execute(self, statement: str) -> None:
         """Run a statement of ours."""
-        with self.lock, self.complaining():
-            self.session.execute(statement).close()
+        with self.use() as driver:
+            driver.execute(statement).close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -141,65 +132,9 @@ class SQLiteConnection(IbisConnection):
                 yield
                 self.execute("COMMIT")
             except BaseException:
-                if self.session.in_transaction:
-                    self.session.execute("ROLLBACK")
+                if self.driver.in_transaction:
+                    self.driver.execute("ROLLBACK")
                 raise
-
-    def fetch(self, query: str, types: TypesOf) -> Any:
-        """Run a query and return an Arrow table."""
-        wanted = types()
-        with self.lock, self.complaining():
-            rows = self.session.execute(query).fetchall()
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(wanted)
-        series = [read(name, dtype, values) for (name, dtype), values in zip(wanted.items(), columns, strict=True)]
-        return pl.DataFrame(series).to_arrow()
-
-    def refuse_values(self, table: str, rows: pl.DataFrame, *, new: bool) -> None:  # noqa: ARG002
-        """Refuse times that are finer than those of ours."""
-        refuse_finer_times(rows, "SQLite")
-
-    def insert(self, table: str, frame: pl.DataFrame, columns: Table) -> None:  # noqa: ARG002 - SQLite takes any
-        """Add rows with one prepared statement."""
-        refuse_lost_values(frame)
-        values = [written(frame[name]) for name in frame.columns]
-        places = ", ".join("?" * len(values))
-        statement = f"INSERT INTO {SQLITE.quote(table)} ({SQLITE.names(frame.columns)}) VALUES ({places})"
-        with self.lock, self.complaining():
-            self.session.executemany(statement, zip(*values, strict=True))
-
-    def find(self, name: str) -> Table | None:
-        """Return a table, None if there is none of that name."""
-        with self.lock, self.complaining():
-            rows = self.session.execute("SELECT name, type FROM pragma_table_info(?)", [name]).fetchall()
-        types = dict(rows)
-        return Table(types, nw.Schema({c: narwhals_type(kind) for c, kind in types.items()})) if types else None
-
-    def create(
-        self, name: str, types: Mapping[str, str], *, order: Sequence[str] = (), temporary: bool = False
-    ) -> None:
-        """Create a table."""
-        refuse_lost_names(types)
-        super().create(name, types, order=order, temporary=temporary)
-
-    def add_column(self, table: str, column: str, kind: str) -> None:
-        """Add a column to a table."""
-        refuse_lost_names([column])
-        super().add_column(table, column, kind)
-
-    def sql_type(self, dtype: nw.dtypes.DType) -> str:
-        """Write the type of a new column."""
-        return sql_type(dtype)
-
-    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:  # noqa: ARG002 - it is JSON
-        """Put a column with another type in its place: SQLite changes no types."""
-        place, old, new = (SQLITE.quote(name) for name in (table, column, "metaxy_retyped"))
-        for statement in (
-            f"ALTER TABLE {place} ADD COLUMN {new} {self.sql_type(dtype)}",
-            f"UPDATE {place} SET {new} = {old} WHERE {old} IS NOT NULL",
-            f"ALTER TABLE {place} DROP COLUMN {old}",
-            f"ALTER TABLE {place} RENAME COLUMN {new} TO {old}",
-        ):
-            self.execute(statement)
 
 
 def _file_of(address: Address) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from metaxy.ext.sqlite.columns import NAN
 from metaxy.ext.sqlite.dialect import HASHLIB
 from metaxy.ext.sqlite.times import moment_of_text, part, text_of_moment, truncated, written
+from metaxy.ext.sqlite.types import NAN
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning.polars import HASHES
 

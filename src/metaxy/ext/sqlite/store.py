@@ -8,7 +8,7 @@ from pydantic import Field
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.store import IbisMetadataStore
-from metaxy.ext.sqlite.connection import SQLiteConnection
+from metaxy.ext.sqlite.connection import connection_to
 from metaxy.masking import mask_address
 from metaxy.store.config import MetadataStoreConfig
 
@@ -34,8 +34,6 @@ class SQLiteMetadataStore(IbisMetadataStore):
     SQLiteMetadataStore(database=features.sqlite)
     """
 
-    connection: SQLiteConnection
-
     def __init__(self, database: str | Path, *, lock_timeout: float = 10.0, **options: Any) -> None:
         self.database = str(database)
         self.lock_timeout = lock_timeout
@@ -43,7 +41,7 @@ class SQLiteMetadataStore(IbisMetadataStore):
 
     def connection_to(self, address: Address) -> IbisConnection:
         """Return the connection for an address."""
-        return SQLiteConnection(address, self.lock_timeout)
+        return connection_to(address, self.lock_timeout)
 
     @classmethod
     def config_model(cls) -> type[MetadataStoreConfig]:

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from metaxy.dag.snapshot import SerializedFeature
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.errors import InvalidStoredFeatureWarning, warn_user
+from metaxy.errors import InvalidStoredFeatureWarning, first_line, warn_user
 
 
 class FeatureVersionsModel(BaseModel):
@@ -70,7 +70,7 @@ def decoded(rows: pl.DataFrame, source: str) -> Iterator[FeatureDefinition]:
         try:
             yield FeatureVersionsModel.model_validate(row).definition(source)
         except (ValueError, TypeError, LookupError) as error:  # errors of JSON, of Pydantic, and of definitions
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             message = (
                 f"{source}: the recorded definition of feature {row['feature_key']!r} (project {row['project']!r}, "
                 f"recorded {row['recorded_at']}) cannot be read and is skipped: {reason}; push the project again"

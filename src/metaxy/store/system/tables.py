@@ -11,7 +11,7 @@ import polars as pl
 
 from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import MetadataSchemaError, MetadataStoreError, did_you_mean
+from metaxy.errors import MetadataSchemaError, MetadataStoreError, did_you_mean, first_line
 
 METAXY_SYSTEM_KEY_PREFIX: Final = "metaxy-system"
 TIMESTAMP: Final = pl.Datetime("us")  # UTC, without a zone, as metaxy 0.1 has it
@@ -76,7 +76,7 @@ class SystemTable:
         try:
             return rows.with_columns(missing).select(list(self.schema)).cast(self.schema)
         except pl.exceptions.PolarsError as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise MetadataSchemaError(f"system table {self.key}: the rows do not fit: {reason}") from error
 
     def empty(self) -> pl.DataFrame:

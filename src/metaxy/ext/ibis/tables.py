@@ -1,0 +1,103 @@
+"""Tables of a database: what is in them, and how they are made and changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import narwhals as nw
+from ibis.common.exceptions import TableNotFound
+
+from metaxy.errors import MetadataStoreError
+from metaxy.ext.ibis.compiling import ibis_schema, narwhals_types
+from metaxy.ext.ibis.session import Session
+from metaxy.versioning.column_types import Types
+from metaxy.versioning.dialect import Dialect
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a database: the SQL types of its columns, how Metaxy sees them, and which hold any JSON."""
+
+    sql_types: Mapping[str, str]
+    schema: nw.Schema
+    documents: frozenset[str] = frozenset()
+
+
+class Tables:
+    """The tables of a session; a database overrides what its types need.
+
+    Args:
+        session: where statements run.
+        dialect: how names are quoted.
+    """
+
+    by_field_type = "JSON"  # of by-field columns, where they are not structs
+    longest_name = 63  # bytes of a name that the database keeps
+
+    def __init__(self, session: Session, dialect: Dialect) -> None:
+        self.session = session
+        self.dialect = dialect
+
+    def qualified(self, name: str) -> str:
+        """Write the name of a table."""
+        return ".".join(self.dialect.quote(part) for part in (self.session.schema, name) if part is not None)
+
+    def find(self, name: str) -> Table | None:
+        """Return a table, None if there is none of that name."""
+        session = self.session
+        try:
+            with session.use():
+                schema = session.ibis.get_schema(name)
+        except (TableNotFound, MetadataStoreError) as error:
+            if isinstance(error, MetadataStoreError) and not isinstance(error.__cause__, TableNotFound):
+                raise
+            return None
+        types = {column: session.ibis.compiler.type_mapper.to_string(dtype) for column, dtype in schema.items()}
+        return Table(types, narwhals_types(schema))
+
+    # -- types ---------------------------------------------------------------------------------------------------------
+
+    def sql_type(self, dtype: nw.dtypes.DType) -> str:
+        """Write the type of a new column."""
+        kind: str = self.session.ibis.compiler.type_mapper.to_string(ibis_schema({"c": dtype})["c"])
+        return kind
+
+    def given_type(self, column: str, dtype: nw.dtypes.DType) -> str:  # noqa: ARG002 - others need the name
+        """Write the type of a column of a frame that is put beside the tables."""
+        return self.sql_type(dtype)
+
+    def fitted(self, value: str, kind: str, dtype: nw.dtypes.DType) -> str:  # noqa: ARG002 - others cast
+        """Write a value of a query, which is of a type here, as it goes into a column of a table."""
+        return value
+
+    # -- changes -------------------------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        name: str,
+        types: Mapping[str, str],
+        *,
+        order: Sequence[str] = (),  # noqa: ARG002 - for tables that sort
+        temporary: bool = False,
+    ) -> None:
+        """Create a table; ``order`` are columns without NULL by which it may be sorted."""
+        columns = ", ".join(f"{self.dialect.quote(column)} {kind}" for column, kind in types.items())
+        what = "TEMPORARY TABLE" if temporary else "TABLE"
+        place = self.dialect.quote(name) if temporary else self.qualified(name)
+        self.session.execute(f"CREATE {what} {place} ({columns})")
+
+    def created(self, name: str) -> None:
+        """Do what a new table needs once it has rows."""
+
+    def add_column(self, table: str, column: str, kind: str) -> None:
+        """Add a column to a table."""
+        self.session.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN {self.dialect.quote(column)} {kind}")
+
+    def describe_columns(self, name: str, columns: Types) -> None:
+        """Remember what new columns hold, where their types do not say so."""
+
+    def retype(self, table: str, column: str, dtype: nw.dtypes.DType, kind: str) -> None:
+        """Let a column, whose type is ``kind``, hold structs with more members than before."""
+        raise NotImplementedError
+
+    def discard(self, name: str) -> None:
+        """Remove a table that was created for rows which were refused then; transactions do so by themselves."""
