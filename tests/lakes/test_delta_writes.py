@@ -139,3 +139,48 @@ def test_other_threads_go_on_while_a_bucket_is_asked(tmp_path: Path) -> None:
             store.write("video", rows(id=["c"], tags=[["x"]]))  # delta-rs writes these
             store.delete("video", nw.col("id") == "a", soft=False)
             assert values(store.read("video")) == ["b", "c"]
+
+
+def test_a_write_to_a_bucket_opens_its_table_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with s3.server(tmp_path) as served:
+        endpoint = served["endpoint"]
+        s3.client(endpoint).create_bucket(Bucket="counted")
+        with DeltaMetadataStore("s3://counted/root", storage_options=s3.options(endpoint)).open("w") as store:
+            opened = []
+            for name in ("a", "b", "c"):
+                with caplog.at_level("INFO", "werkzeug"):
+                    caplog.clear()
+                    store.write("video", rows(id=[name]))
+                opened.append(sum("_last_checkpoint" in line for line in caplog.messages))
+            assert values(store.read("video")) == ["a", "b", "c"]
+    assert opened == [3, 1, 1]  # whoever creates a table reads it twice afterwards
+
+
+def test_a_table_that_changed_since_it_was_opened_takes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another store adds rows, and columns, or drops the table, after this one has looked at it."""
+    ours, theirs = DeltaMetadataStore(tmp_path), DeltaMetadataStore(tmp_path)
+    changes: dict[str, Write] = {
+        "rows": lambda store: store.write("video", rows(id=["b"])),
+        "columns": lambda store: store.write("video", rows(id=["c"], size=[1])),
+        "nothing": lambda store: store.drop_feature_metadata("video"),
+    }
+    found = []
+    with ours.open("w"), theirs.open("w"):
+        ours.write("video", rows(id=["a"]))
+        for name, change in changes.items():
+            storage: Any = ours.storage
+            append = storage.append
+
+            def late(writes: Any, change: Write = change, append: Any = append) -> None:
+                change(theirs)
+                append(writes)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(storage, "append", late)
+                ours.write("video", rows(id=[f"after {name}"]))
+            found.append(sorted(everything(ours, "video")["id"]))
+    assert found == [
+        ["a", "after rows", "b"],
+        ["a", "after columns", "after rows", "b", "c"],
+        ["after nothing"],
+    ]

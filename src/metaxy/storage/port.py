@@ -38,7 +38,8 @@ class Scan:
     """A table as its storage gives it: lazy rows with physical columns, and the form of its by-field columns.
 
     ``table`` is the quoted name where the rows are a plain table of an SQL database; ``types`` are its SQL types.
-    ``documents`` are columns of JSON that hold lists and structs of any kind, which are seen as text.
+    ``documents`` are columns of JSON that hold lists and structs of any kind, which are seen as text. ``handle`` is
+    what the storage has opened, for its own use when rows are added.
     """
 
     frame: nw.LazyFrame[Any]
@@ -47,6 +48,7 @@ class Scan:
     types: Mapping[str, str] = field(default_factory=dict)
     by_field: Mapping[str, ByField] = field(default_factory=dict)
     documents: frozenset[str] = frozenset()
+    handle: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Append:
 
     ``create``: the table does not exist yet. ``new_columns``: columns to add to it first; ``new_members``: members
     to add to its structs, whose types the rows have. ``ids``: the columns that say of which sample a row is, for
-    tables that sort.
+    tables that sort. ``base``: the table that the rows were fitted to; it may have changed since.
     """
 
     key: FeatureKey
@@ -75,6 +77,7 @@ class Append:
     new_columns: tuple[str, ...] = ()
     new_members: tuple[NewMember, ...] = ()
     ids: tuple[str, ...] = ()
+    base: Scan | None = None
 
 
 class Storage(Protocol):
@@ -121,4 +124,15 @@ class Optimizable(Protocol):
         """Merge small files and remove those that were replaced longer ago than this; other writers may go on.
 
         ``ids`` are the columns that rows are looked up by, for storages that have indexes.
+        """
+
+
+@runtime_checkable
+class Fragmented(Optimizable, Protocol):
+    """One that knows when it is time."""
+
+    def pieces(self, key: FeatureKey, scan: Scan) -> int:
+        """Count the small files of a table that `optimize` would do away with, as a scan of it knows them.
+
+        It is asked after every write, so it reads no rows.
         """

@@ -21,6 +21,12 @@ class MetadataStoreConfig(BaseModel):
     hash_algorithm: HashAlgorithm | None = Field(default=None, description="how samples are hashed; md5 if unset")
     versioning_engine: VersioningEngineOptions = Field(default="auto", description="where versions are computed")
     schema_evolution: SchemaEvolution | None = Field(default=None, description="add new columns, or refuse them")
+    auto_optimize: bool | int = Field(
+        default=False,
+        ge=0,
+        description="merge small files after a write that finds 100 of them, or as many as this says; where tables are "
+        "made of files",
+    )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return [(name, mask(value, name or "")) for name, value in super().__repr_args__()]

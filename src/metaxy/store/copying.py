@@ -19,7 +19,15 @@ from metaxy.store.filters import Filters, as_filters
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
-from metaxy.store.writing import existing_table, feature_table, fit_to_table, fitted, forms_of_table, user_columns
+from metaxy.store.writing import (
+    append,
+    existing_table,
+    feature_table,
+    fit_to_table,
+    fitted,
+    forms_of_table,
+    user_columns,
+)
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
@@ -143,7 +151,7 @@ class _Copy:
         count = count_lazy_rows(batch)
         if count and not self.request.dry_run:
             table = existing_table(self.store, self.definition.key)
-            self.store.storage.append([self._prepared(batch, table)])
+            append(self.store, [self._prepared(batch, table)])
         return count
 
     def _absent(self, rows: nw.LazyFrame[Any], table: Scan) -> nw.LazyFrame[Any]:

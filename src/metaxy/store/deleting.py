@@ -12,6 +12,7 @@ from metaxy.storage.port import Append
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
+from metaxy.store.writing import append
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.recipe import Latest
@@ -78,7 +79,7 @@ def _append_tombstones(store: StoreParts, found: Found, scope: Scope, deletion: 
     marked = live.with_columns(_deleted_at(store).alias(METAXY_DELETED_AT)).select(_kept_columns(found))
     tombstones = store.engine.take(marked)
     if collect_to_polars(tombstones.select(METAXY_DELETED_AT).head(1)).height:
-        store.storage.append([Append(deletion.definition.key, tombstones)])
+        append(store, [Append(deletion.definition.key, tombstones, base=found.scan)])
 
 
 def latest_per_version(

@@ -1,7 +1,7 @@
 """Keyword arguments of the store's verbs, as types: overloads share them instead of repeating them."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from typing_extensions import TypedDict
@@ -9,6 +9,8 @@ from typing_extensions import TypedDict
 from metaxy.errors import IgnoredOptionWarning, did_you_mean, warn_user
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.filters import Filters
+
+KEEP: Final = timedelta(days=7)  # how long files stay that were replaced by `optimize`
 
 
 class UpdateOptions(TypedDict, total=False):

@@ -18,6 +18,7 @@ from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
+from metaxy.store.tidiness import Tidiness
 from metaxy.versioning.engine import Engine
 
 
@@ -50,6 +51,7 @@ class StoreParts:
         auto_create_tables: bool | None = None,
         materialization_id: str | None = None,
         schema_evolution: SchemaEvolution | None = None,
+        auto_optimize: bool | int = False,
     ) -> None:
         self.storage = storage
         self.engine = engine
@@ -65,6 +67,7 @@ class StoreParts:
         self._name = name
         self._materialization_id = materialization_id
         self._session = Session(storage, self.display())
+        self.tidiness = Tidiness(repr(self), auto_optimize)
         self.seen_versions: set[tuple[FeatureKey, str]] = set()
         self._entered = threading.local()
 

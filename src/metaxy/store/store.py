@@ -19,7 +19,7 @@ from metaxy.store.external import sync_before_use
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.filters import Filters, as_filters
 from metaxy.store.given import given_frame
-from metaxy.store.options import UpdateOptions, ignore_old_options
+from metaxy.store.options import KEEP, UpdateOptions, ignore_old_options
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, Wanted, checked_moment, find, read_feature, shown_schema
 from metaxy.store.rebasing import rebase, target_scope
@@ -43,12 +43,12 @@ class MetadataStore(StoreParts):
         engine: what computes versions natively.
         name: label of the store.
         hash_algorithm: how samples are hashed; md5 by default.
-        versioning_engine: ``auto``: the database where all rows are in it, else Polars; ``native``: only the database;
-            ``polars``: always Polars.
+        versioning_engine: ``auto``: the database where all rows are in it, else Polars; or ``native``, or ``polars``.
         fallback_stores: stores, or names of configured stores, to read features from that have no table here.
         auto_create_tables: whether missing tables are created; the configuration decides by default.
         materialization_id: what ``metaxy_materialization_id`` gets by default.
         schema_evolution: ``add`` lets tables grow by new columns, ``strict`` refuses them.
+        auto_optimize: whether writes also `optimize` tables with 100 small files, or as many as this says.
     """
 
     fallback_stores: "FallbackStoreList[MetadataStore]"
@@ -213,7 +213,7 @@ class MetadataStore(StoreParts):
         self.storage.drop(key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
 
-    def optimize(self, feature: Any, *, keep: timedelta = timedelta(days=7)) -> None:
+    def optimize(self, feature: Any, *, keep: timedelta = KEEP) -> None:
         """Make a feature's table quick to read again: small files are merged, replaced ones removed; no row changes.
 
         It is safe beside readers and writers. Databases look after their tables themselves: nothing happens there.

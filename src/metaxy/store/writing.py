@@ -1,6 +1,6 @@
 """Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -58,7 +58,7 @@ def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, An
         prepared = [prepare(store, scope, key, frame, options) for key, frame in frames.items()]
         writes = [write for write in prepared if write is not None]
         if writes:
-            store.storage.append(writes)
+            append(store, writes)
 
 
 def dependents_first(graph: FeatureGraph, given: Mapping[Any, Any]) -> dict[FeatureKey, Any]:
@@ -74,6 +74,12 @@ def dependents_first(graph: FeatureGraph, given: Mapping[Any, Any]) -> dict[Feat
             raise ValueError(f"feature {key} is given twice")
         frames[key] = frame
     return {key: frames[key] for key in graph.topological_sort_features(list(frames), descending=True)}
+
+
+def append(store: StoreParts, writes: Sequence[Append]) -> None:
+    """Add rows to tables, and see to it that these do not get slow."""
+    store.storage.append(writes)
+    store.tidiness.look_after(store.storage, writes)
 
 
 def prepare(store: StoreParts, scope: Scope, feature: FeatureKey, frame: Any, options: WriteOptions) -> Append | None:
@@ -141,7 +147,7 @@ def fitted(
     types = {name: kind for name, kind in table.types.items() if name not in fit.growing} if table else {}
     stamped = casting.stamp(rows, stamp, Target(fit.casts, types))
     ids = tuple(definition.spec.id_columns)
-    return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids)
+    return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids, table)
 
 
 def existing_table(store: StoreParts, key: FeatureKey) -> Scan | None:

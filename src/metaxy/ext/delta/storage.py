@@ -1,9 +1,9 @@
 """Rows of features in Delta tables, one per feature below a root folder or bucket."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,7 @@ from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 Layout = Literal["nested", "flat"]
 FAILURES = (DeltaError, OSError, pl.exceptions.ComputeError)
 CREATED_MEANWHILE = "table already exists"
+SMALL = 2**24  # bytes; optimizing makes files of about six times as much
 FOUND = f"{INTERNAL_PREFIX}found"
 ROW_IDENTITY = (METAXY_FEATURE_VERSION, METAXY_CREATED_AT, METAXY_UPDATED_AT, METAXY_DELETED_AT)
 
@@ -116,18 +117,30 @@ class DeltaStorage(Rooted):
                 refuse_short_data(table, Path(self.uri(key)))
             frame = nw.from_native(scan_table(table))
             schema = frame.collect_schema()
-            return Scan(frame, schema, by_field=by_field_forms(schema))
+            return Scan(frame, schema, by_field=by_field_forms(schema), handle=table)
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
         fitting = [_storable(write) for write in writes]
         for write, rows in zip(writes, fitting, strict=True):
             with reported(f"cannot write to {self.uri(write.key)}", FAILURES, self._hide):
-                retried(partial(self._commit, write.key, rows), _conflicts)
+                retried(self._attempt(write, rows), _conflicts)
 
-    def _commit(self, key: FeatureKey, rows: pl.LazyFrame) -> None:
+    def _attempt(self, write: Append, rows: pl.LazyFrame) -> Callable[[], None]:
+        """Return what appends: at first to the table as it was found before, as opening it takes many requests."""
+        found = self._found(write)
+        return lambda: self._commit(write.key, rows, found.pop() if found else self._existing(write.key))
+
+    def _found(self, write: Append) -> list[OpenTable | None]:
+        """Return the table that rows were fitted to, nothing if it must be looked for again."""
+        table: OpenTable | None = write.base.handle if write.base else None
+        if not self.is_local:
+            return [table] if table or write.create else []
+        is_there = table and Path(self.uri(write.key), LOG, f"{table.version():020d}.json").exists()
+        return [table] if is_there else []
+
+    def _commit(self, key: FeatureKey, rows: pl.LazyFrame, table: OpenTable | None) -> None:
         """Append to one table, which another writer may create or change in between."""
-        table = self._existing(key)
         begins = table is None and self.is_local
         with first_write(Path(self.uri(key)), COMMITS) if begins else nullcontext():
             self._append_to(table, Place(self.uri(key), self.storage_options or None), rows)
@@ -200,6 +213,12 @@ class DeltaStorage(Rooted):
             hours = int(kept_for(keep).total_seconds() // 3600)
             # Only files that the log says were replaced: those of writers that have not committed yet stay.
             table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=False)
+
+    def pieces(self, key: FeatureKey, scan: Scan) -> int:  # noqa: ARG002 - the table is open
+        """Count the small files that share a partition with another one."""
+        sizes = scan.handle._table.get_add_file_sizes()
+        folders = Counter(path.rpartition("/")[0] for path, size in sizes.items() if size < SMALL)
+        return folders.total() - len(folders)
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""

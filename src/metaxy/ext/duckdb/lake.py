@@ -24,10 +24,11 @@ from metaxy.ext.ducklake.config import DuckDBCatalogConfig, LocalStorageConfig, 
 from metaxy.masking import hide_in
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.files import partition_columns
-from metaxy.storage.port import Append
+from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
 
 UNSIGNED = "allow_unsigned_extensions"
+SMALL = 2**24  # bytes; files are merged until they have far more
 ATTEMPTS = 1000  # `lock_timeout` ends them
 IN_THE_WAY = (  # what catalogs say about a writer that will soon be done
     *LOCKED,
@@ -205,6 +206,14 @@ class LakeStorage(DuckDBStorage):
             f"ducklake_cleanup_old_files({lake}, older_than => {before})",
         ):
             self._change(f"CALL {call}")
+
+    def pieces(self, key: FeatureKey, scan: Scan) -> int:  # noqa: ARG002 - the catalog knows
+        """Count the small files that share a folder with another one."""
+        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
+        folder = r"regexp_replace(data_file, '[^/\\]*$', '')"
+        files = f"FROM ducklake_list_files({lake}, {table}) WHERE data_file_size_bytes < {SMALL}"
+        found = self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}").fetchone()
+        return int(found[0]) if found else 0
 
 
 def _storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

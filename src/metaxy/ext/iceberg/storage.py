@@ -67,6 +67,7 @@ FAILURES: Failures = (
     *(pl.exceptions.ComputeError, *BROKEN, *CONFLICTS),
 )
 CLIENTS = {"glue": "botocore.exceptions:BotoCoreError,ClientError", "hive": "thrift.Thrift:TException"}
+NOTED = "metaxy.files-when-optimized"
 TABLE_PROPERTIES = {
     "write.metadata.delete-after-commit.enabled": "true",  # else each write leaves a file with the whole history
     "write.metadata.previous-versions-max": "50",
@@ -181,7 +182,7 @@ class IcebergStorage:
                 raise NoSuchTableError
             frame = nw.from_native(_rows(table))
             schema = frame.collect_schema()
-            return Scan(frame, schema, by_field=by_field_forms(schema))
+            return Scan(frame, schema, by_field=by_field_forms(schema), handle=table)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -262,6 +263,11 @@ class IcebergStorage:
                 retried(partial(self._merge_files, key, version), _conflicts)
             moment = datetime.now(timezone.utc) - kept_for(keep)
             retried(lambda: _forget(self._table(key), moment), _conflicts)
+            retried(lambda: _note_files(self._table(key)), _conflicts)
+
+    def pieces(self, key: FeatureKey, scan: Scan) -> int:  # noqa: ARG002 - the table is open
+        """Count the files that came since the table was optimized: of partitions, its metadata says nothing."""
+        return _number_of_files(scan.handle) - int(scan.handle.properties.get(NOTED, 0))
 
     def _merge_files(self, key: FeatureKey, version: str | None) -> None:
         table = self._table(key)
@@ -351,6 +357,20 @@ def _forget(table: Table, moment: datetime) -> None:
     kept = {file for s in table.snapshots() if s.snapshot_id not in expired for file in _files(table, s)}
     for file in {file for snapshot in old for file in _files(table, snapshot)} - kept:
         table.io.delete(file)
+
+
+def _number_of_files(table: Table) -> int:
+    snapshot = table.current_snapshot()
+    summary = snapshot.summary if snapshot else None
+    return int(summary["total-data-files"] or 0) if summary else 0
+
+
+def _note_files(table: Table) -> None:
+    """Keep how many files there are now, to which `pieces` are added."""
+    number = str(_number_of_files(table))
+    if table.properties.get(NOTED) != number:
+        with table.transaction() as change:
+            change.set_properties({NOTED: number})
 
 
 def _files(table: Table, snapshot: Any) -> Iterator[str]:

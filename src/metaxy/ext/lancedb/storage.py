@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
 
 LOG, DATA = "_versions", "data/*.lance"
+SMALL = 100_000  # rows; files are merged until they have ten times as many
 VERSIONS = f"{LOG}/*"
 FAILURES = (OSError, ValueError, RuntimeError)
 NOT_FOUND = re.compile(r"Dataset at path .* was not found")
@@ -81,9 +83,10 @@ class LanceStorage(Rooted):
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of the table's current version, lazily."""
         with self._errors(self.uri(key)):
-            frame = nw.from_native(scan_table(self._table(key), self._errors))
+            table = self._table(key)
+            frame = nw.from_native(scan_table(table, self._errors))
         schema = frame.collect_schema()
-        return Scan(frame, schema, by_field=by_field_forms(schema))
+        return Scan(frame, schema, by_field=by_field_forms(schema), handle=table)
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
@@ -174,6 +177,11 @@ class LanceStorage(Rooted):
             retried(lambda: self._index(key, ids), _conflicts)
             # Lance finds conflicts only with versions that it still has.
             self._table(key).cleanup_old_versions(older_than=kept_for(keep))
+
+    def pieces(self, key: FeatureKey, scan: Scan) -> int:  # noqa: ARG002 - the table is open
+        """Count the small files that follow upon another one."""
+        small = [fragment.physical_rows < SMALL for fragment in scan.handle.get_fragments()]
+        return sum(map(all, pairwise(small)))
 
     def _index(self, key: FeatureKey, ids: Sequence[str]) -> None:
         """Index the IDs: without, looking up one sample reads the IDs of all."""
