@@ -120,6 +120,9 @@ def rows(*numbers: int, audio: str = "a") -> pl.DataFrame:
             "id": [f"v{n}" for n in numbers],
             "path": [f"/{n}.mp4" for n in numbers],
             "speaker": ["odd" if n % 2 else "even" for n in numbers],
+            "shape": [
+                {"w": n, "ratio": n / 3, "name": f"<{n}>", "at": {"tags": [f"t{n}"], "on": n > 2}} for n in numbers
+            ],
             "metaxy_provenance_by_field": [{"audio": f"{audio}{n}", "frames": f"f{n}"} for n in numbers],
         }
     )

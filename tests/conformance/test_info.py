@@ -4,7 +4,7 @@ from typing import Any
 
 import narwhals as nw
 import pytest
-from tests.factory import define, rows, values
+from tests.factory import define, ids, rows, values
 from tests.stores import StoreFactory
 
 from metaxy import columns as c
@@ -12,8 +12,10 @@ from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import FeatureNotFoundError, StoreNotOpenError, UnknownFeatureError
+from metaxy.hashing import HashAlgorithm
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +70,27 @@ def test_metadata_says_which_store_has_a_feature(make: StoreFactory) -> None:
 def test_the_native_library_is_that_of_frames(store: MetadataStore) -> None:
     store.write("video", rows(id=["a"]))
     assert store.native_implementation() is store.read("video").implementation
+
+
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
+def test_that_holds_for_each_algorithm(make: StoreFactory) -> None:
+    for algorithm in (HashAlgorithm.XXHASH64, HashAlgorithm.WYHASH):  # which some databases leave to Polars
+        with make(algorithm.value, hash_algorithm=algorithm).open("w") as store:
+            store.write("video", rows(id=["a", "b"], n=[1, 2], u=[{"m": 1}, None]))
+            native = store.native_implementation()
+            read, lazy = store.read("video"), store.resolve_update("clip", lazy=True)
+            assert {frame.implementation for frame in (read, lazy.new, lazy.stale, lazy.orphaned)} == {native}
+            assert (native.is_polars()) == (store.resolve_update("clip").new.implementation.is_polars())
+            assert values(read.filter(nw.col("n") > 1).select("id")) == ["b"]
+            assert values(read.filter(nw.col("u").is_null()).head(1)) == ["b"]
+            assert (len(collect_to_polars(read)), count_lazy_rows(read), len(collect_to_polars(read.head(1)))) == (
+                2,
+                2,
+                1,
+            )
+            store.write("clip", store.resolve_update("clip").new)
+            store.write("video", read.with_columns(nw.lit("c").alias("id")).head(1))
+            assert ids(store.resolve_update("clip", filters={"video": "n > 0"})) == (["c"], [], [])
 
 
 @pytest.mark.three_stores

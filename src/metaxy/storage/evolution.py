@@ -83,6 +83,8 @@ def may_fit(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:
     """
     if source.is_integer():
         return target.is_integer() or isinstance(target, (nw.Float64, nw.Decimal))
+    if isinstance(source, nw.Decimal) and not source.scale:  # as which some databases keep large integers
+        return target.is_integer()
     if isinstance(source, nw.Datetime):
         return isinstance(target, nw.Datetime) and _is_same_kind_of_time(source, target)
     return _members_fit(source, target, lambda *types: is_lossless(*types) or may_fit(*types))

@@ -20,6 +20,7 @@ from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
 from metaxy.store.tidiness import Tidiness
 from metaxy.versioning.engine import Engine
+from metaxy.versioning.frames import deferred_to_polars
 
 
 def creates_tables(given: bool | None) -> bool:
@@ -103,9 +104,13 @@ class StoreParts:
         return {"name": self.name, "type": self.qualified_class_name, "display": self.display(), **where}
 
     def native_implementation(self) -> nw.Implementation:
-        """Return the dataframe library in which the store computes; the store must be open."""
+        """Return the library of the frames that the store returns, in which it computes; the store must be open."""
         self._session.require("r")
-        return self.engine.implementation
+        return self.engine.hashing(self.hash_algorithm).implementation
+
+    def in_own_library(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Return a frame of this store in the library that `native_implementation` names."""
+        return deferred_to_polars(frame) if self.native_implementation().is_polars() else frame
 
     def __repr__(self) -> str:
         label = f"[{self._name}] " if self._name else ""

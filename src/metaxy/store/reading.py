@@ -224,7 +224,8 @@ def read_feature(store: Store, scope: Scope, key: FeatureKey, wanted: Wanted) ->
     ids = tuple(spec.id_columns) if spec else ()
     version = wanted.feature_version if wanted.with_feature_history else scope.version(key)
     latest = Latest(ids, version, not wanted.with_sample_history, include_deleted=wanted.include_soft_deleted)
-    return read_rows(found, spec, scope, latest, wanted.filters, wanted.columns), found
+    rows = read_rows(found, spec, scope, latest, wanted.filters, wanted.columns)
+    return found.store.in_own_library(rows), found
 
 
 def read_rows(

@@ -132,7 +132,7 @@ class MetadataStore(StoreParts):
         )
         scope = self._scope("r")
         if is_system_key(key := coerce_to_feature_key(feature)):
-            rows = read_system_rows(self, key, wanted.filters, columns)
+            rows = self.in_own_library(read_system_rows(self, key, wanted.filters, columns))
             return (rows, self) if with_store_info else rows
         sync_before_use(self, scope)
         rows, found = read_feature(self, scope, key, wanted)

@@ -382,7 +382,7 @@ def fit_to_table(
     system = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
     known = table.schema
     present = {name: dtype for name, dtype in system.items() if name in known}
-    documents = {name for name in table.documents if name in schema and schema[name].is_nested()}
+    documents = {n for n in table.documents if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
     frame = {name: schema[name] for name in stamp.user_columns if name not in documents} | present
     missing = {name: dtype for name, dtype in system.items() if name not in known}
     absent = {name: nw.Struct([]) for name in c.BY_FIELD_COLUMNS if name not in known}

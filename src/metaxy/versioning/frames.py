@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from metaxy.errors import MetadataSchemaError
 
@@ -74,6 +75,23 @@ def to_polars_lazy(frame: Frame) -> pl.LazyFrame:
         native: pl.LazyFrame = frame.lazy().to_native()
         return native
     return collect_to_polars(frame).lazy()
+
+
+def deferred_to_polars(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Return a query of a database as a Polars plan, which asks for the columns that it needs when it is collected."""
+    if frame.implementation.is_polars():
+        return frame
+
+    def rows(
+        columns: list[str] | None, predicate: pl.Expr | None, count: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        filtered = predicate.meta.root_names() if predicate is not None else []
+        asked = frame if columns is None else frame.select(*dict.fromkeys([*columns, *filtered]))
+        found = collect_to_polars(asked if count is None else asked.head(count))
+        found = found if predicate is None else found.filter(predicate)
+        yield found if columns is None else found.select(columns)
+
+    return nw.from_native(register_io_source(rows, schema=frame.collect_schema().to_polars()))
 
 
 def collect_to_polars(frame: Any) -> pl.DataFrame:

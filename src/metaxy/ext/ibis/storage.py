@@ -80,31 +80,33 @@ class IbisStorage:
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of a table, lazily; the database is only asked for its columns."""
+        return self._scan(key, self._seen(key))
+
+    def _seen(self, key: FeatureKey) -> Table:
         name = self.table_name(key)
         table = self._tables.find(name)
         if table is None:
             raise TableNotFoundError(f"{self._session.display} has no table {name!r}")
+        return self._tables.seen(name, table)
+
+    def _scan(self, key: FeatureKey, table: Table) -> Scan:
+        name = self.table_name(key)
         frame = self.connection.table(name, table.schema)
         seen = self._hooks.transform_after_read(frame.to_native(), key)
         if seen is not frame.to_native():
             changed = nw.from_native(seen)
             schema = changed.collect_schema()
             return Scan(changed, schema, None, table.sql_types, by_field_forms(schema))
-        forms = by_field_forms(table.schema)
-        if any("uuid" in kind.lower() for kind in table.sql_types.values()):
-            frame = self.connection.relation(self._with_texts(name, table), lambda: table.schema)
-            return Scan(frame, table.schema, None, table.sql_types, forms, table.documents)
-        place = self._tables.qualified(name)
-        return Scan(frame, table.schema, place, table.sql_types, forms, table.documents)
+        forms, place = by_field_forms(table.schema), self._tables.qualified(name)
+        if table.values:
+            frame = self.connection.relation(self._with_values(place, table), lambda: table.schema)
+        return Scan(frame, table.schema, None if table.values else place, table.sql_types, forms, table.documents)
 
-    def _with_texts(self, name: str, table: Table) -> str:
-        """Write a query over a table; UUIDs, which others may have put there, are text as everywhere."""
-        dialect = self.connection.dialect
-        columns = {column: dialect.quote(column) for column in table.schema}
-        uuids = {column for column, kind in table.sql_types.items() if "uuid" in kind.lower()}
-        texts = {column: dialect.text.format(columns[column], dialect.text_type) for column in uuids}
-        select = ", ".join(f"{texts.get(column, quoted)} AS {quoted}" for column, quoted in columns.items())
-        return f"SELECT {select} FROM {self._tables.qualified(name)}"
+    def _with_values(self, place: str, table: Table) -> str:
+        """Write a query over a table, with what is seen of its columns."""
+        columns = {column: self.connection.dialect.quote(column) for column in table.schema}
+        select = ", ".join(f"{table.values.get(column, quoted)} AS {quoted}" for column, quoted in columns.items())
+        return f"SELECT {select} FROM {place}"
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, in one transaction where the database has them; first all of them are looked at."""
@@ -223,11 +225,14 @@ class IbisStorage:
 
     def _where(self, key: FeatureKey, condition: nw.Expr) -> str:
         """Write a condition on the rows of a table, in the words of the database."""
-        flagged = self.scan(key).frame.select(condition.alias("mx_flag")).to_native()
+        table = self._seen(key)
+        flagged = self._scan(key, table).frame.select(condition.alias("mx_flag")).to_native()
         compiled = self.connection.ibis.compiler.to_sqlglot(flagged.unbind())
         column = compiled.expressions[0].unalias()
-        for reference in column.find_all(sge.Column):
+        for reference in list(column.find_all(sge.Column)):
             reference.set("table", None)
+            if reference.name in table.values:
+                reference.replace(sge.Var(this=table.values[reference.name]))
         written: str = column.sql(dialect=self.connection.ibis.dialect)
         return written
 

@@ -1,7 +1,7 @@
 """Tables of a database: what is in them, and how they are made and changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import narwhals as nw
 from ibis.common.exceptions import TableNotFound
@@ -15,11 +15,15 @@ from metaxy.versioning.dialect import Dialect
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a database: the SQL types of its columns, how Metaxy sees them, and which hold any JSON."""
+    """A table of a database: the SQL types of its columns, how Metaxy sees them, and which hold any JSON.
+
+    ``values`` are SQL for what is seen of columns instead of what is stored.
+    """
 
     sql_types: Mapping[str, str]
     schema: nw.Schema
     documents: frozenset[str] = frozenset()
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tables:
@@ -53,6 +57,12 @@ class Tables:
             return None
         types = {column: session.ibis.compiler.type_mapper.to_string(dtype) for column, dtype in schema.items()}
         return Table(types, narwhals_types(schema))
+
+    def seen(self, name: str, table: Table) -> Table:  # noqa: ARG002 - others look at its rows
+        """Return how rows of a table are read; UUIDs, which others may have put there, are text as everywhere."""
+        quote, text, kind_of_text = self.dialect.quote, self.dialect.text, self.dialect.text_type
+        uuids = [column for column, kind in table.sql_types.items() if "uuid" in kind.lower()]
+        return replace(table, values={column: text.format(quote(column), kind_of_text) for column in uuids})
 
     # -- types ---------------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,8 @@ class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802
-        """Read a member of a struct that is JSON."""
+        """Read a member of a struct that is JSON, also of columns whose type is json."""
+        arg = self.cast(arg, dt.JSON(binary=True))
         if op.dtype.is_nested():
             return self.f.jsonb_extract_path(arg, field)
         text = self.f.jsonb_extract_path_text(arg, field)

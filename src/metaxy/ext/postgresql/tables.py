@@ -1,16 +1,18 @@
 """Tables of PostgreSQL: what is nested is JSON or an array, and comments say what JSON holds."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import narwhals as nw
 import psycopg
 
-from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
+from metaxy.columns import BY_FIELD_COLUMNS, METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.errors import MetadataSchemaError, MetadataStoreError
 from metaxy.ext.ibis.notation import written_type
 from metaxy.ext.ibis.session import Session
 from metaxy.ext.ibis.tables import Table, Tables
 from metaxy.ext.postgresql.dialect import POSTGRESQL
+from metaxy.ext.postgresql.inferring import Inferred, column_type
 from metaxy.ext.postgresql.types import HOLDS, JSON_TYPES, narwhals_type, sql_type
 from metaxy.versioning.column_types import Types
 
@@ -28,6 +30,7 @@ class PostgreSQLTables(Tables):
     def __init__(self, session: Session, *, nested_as_json: bool = True) -> None:
         super().__init__(session, POSTGRESQL)
         self.nested_as_json = nested_as_json
+        self._inferred = Inferred()
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
@@ -36,6 +39,20 @@ class PostgreSQLTables(Tables):
         types = {column: narwhals_type(kind, comment or "") for column, kind, comment in rows}
         documents = {column for column, kind, _ in rows if kind in JSON_TYPES and isinstance(types[column], nw.String)}
         return Table({c: kind for c, kind, _ in rows}, nw.Schema(types), frozenset(documents)) if rows else None
+
+    def seen(self, name: str, table: Table) -> Table:
+        """Return how rows of a table are read; columns of JSON that say nothing of themselves have types of values."""
+        table, quote = super().seen(name, table), POSTGRESQL.quote
+        unknown = sorted(table.documents.difference(BY_FIELD_COLUMNS))
+        if not unknown:
+            return table
+        with self.session.use() as driver:
+            nodes = self._inferred.nodes(driver, self.qualified(name), unknown)
+        types = {column: column_type(node) for column, node in nodes.items()}
+        nothing = {  # metaxy 0.1 writes NULL of JSON in place of that of SQL
+            c: f"NULLIF(CAST({quote(c)} AS jsonb), 'null')" for c, node in nodes.items() if "null" in node.kinds
+        }
+        return replace(table, schema=nw.Schema({**table.schema, **types}), values={**table.values, **nothing})
 
     def sql_type(self, dtype: nw.dtypes.DType) -> str:
         """Write the type of a new column."""
