@@ -1,72 +1,12 @@
-"""Features, rows and answers for tests, each in one line."""
+"""Features, rows and answers for tests, each in one line: those of the conformance kit, and what only we need."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
-from metaxy.dag.graph import current_graph
-from metaxy.definitions.definition import FeatureDefinition
-from metaxy.definitions.keys import FeatureKey
-from metaxy.definitions.spec import FeatureSpec
-from metaxy.storage.port import Append
-from metaxy.store.store import MetadataStore
+from metaxy.testing.conformance.factory import PROJECT, define, everything, fill, ids, put, rows, values
 from metaxy.versioning.codec import member_polars
-from metaxy.versioning.frames import collect_to_polars
 
-PROJECT = "test"
-
-
-def define(
-    key: str, *deps: Any, ids: Sequence[str] = ("id",), fields: Sequence[Any] = ("default",), project: str = PROJECT
-) -> FeatureDefinition:
-    """Add a feature to the active graph; defining it again replaces it, as a changed class does."""
-    spec = FeatureSpec(key=key, id_columns=ids, deps=deps, fields=fields)
-    definition = FeatureDefinition(spec=spec, feature_schema={}, feature_class_path=f"code.{key}", project=project)
-    current_graph().add_feature_definition(definition)
-    return definition
-
-
-def rows(versions: Any = "1", /, **columns: Any) -> pl.DataFrame:
-    """Make rows of a root feature.
-
-    ``versions`` holds the version of each field, for all rows or one per row; a bare version is that of ``default``.
-    """
-    by_field = versions if isinstance(versions, Mapping) else {"default": versions}
-    frame = pl.DataFrame(columns)
-    members = [
-        pl.lit(value, pl.String) if value is None or isinstance(value, str) else pl.Series(value, dtype=pl.String)
-        for value in by_field.values()
-    ]
-    struct = pl.struct([member.alias(name) for name, member in zip(by_field, members, strict=True)])
-    return frame.with_columns(struct.alias(METAXY_PROVENANCE_BY_FIELD))
-
-
-def values(frame: Any, *columns: str) -> list[Any]:
-    """Collect a frame of any kind to sorted values of one column, or sorted tuples of several."""
-    collected = collect_to_polars(frame)
-    found: Iterable[Any] = collected.select(columns or ("id",)).rows()
-    return sorted((row if len(row) > 1 else row[0] for row in found), key=repr)
-
-
-def ids(increment: Any) -> tuple[list[Any], list[Any], list[Any]]:
-    """Return the IDs of new, stale and orphaned samples."""
-    return values(increment.new), values(increment.stale), values(increment.orphaned)
-
-
-def everything(store: MetadataStore, key: str) -> pl.DataFrame:
-    """Return the table of a feature as it is stored."""
-    return collect_to_polars(store.storage.scan(FeatureKey(key)).frame)
-
-
-def put(store: MetadataStore, key: str, frame: pl.DataFrame) -> None:
-    """Make the table of a feature anew, as others may have written it: nothing is checked or added."""
-    store.storage.drop(FeatureKey(key))
-    given = nw.from_native(frame)
-    rows = store.engine.for_writing(given, store.hash_algorithm).take(given)
-    store.storage.append([Append(FeatureKey(key), rows, create=True)])
+__all__ = ["PROJECT", "define", "everything", "fill", "ids", "put", "rows", "values", "with_members"]
 
 
 def with_members(table: pl.DataFrame, *fields: str) -> pl.DataFrame:

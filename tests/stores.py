@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from psycopg.errors import UniqueViolation
-from tests.page_store import store_class
 from tests.services import clickhouse, postgres, running, s3
 
 from metaxy.ext.clickhouse import ClickHouseMetadataStore
@@ -106,10 +105,6 @@ def iceberg_store_on_s3(folder: Path, **options: Any) -> MetadataStore:
     return IcebergMetadataStore(bucket(folder), catalog_properties=properties, **options)
 
 
-def page_store(folder: Path, **options: Any) -> MetadataStore:
-    return store_class()(folder / "page", **options)
-
-
 STORES: dict[str, StoreFactory] = {
     "duckdb": duckdb_store,
     "ducklake": ducklake_store,
@@ -122,8 +117,6 @@ STORES: dict[str, StoreFactory] = {
 }
 # Tests whose outcome cannot differ per store run on these: an embedded database, a server, and a lake.
 THREE = ("duckdb", "postgresql", "delta")
-# What else must conform: the store that docs/table-format.md builds, in tests that are marked with `object_store`.
-CONFORMING: dict[str, StoreFactory] = {**STORES, "page": page_store}
 # Lakes in a bucket, for tests that are marked with `object_store`.
 ON_S3: dict[str, StoreFactory] = {
     "delta on S3": delta_store_on_s3,

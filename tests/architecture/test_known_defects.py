@@ -1,6 +1,7 @@
 """Each known defect of metaxy 0.1's definitions, versions and configuration has tests that would find it here.
 
 Defects of its stores have numbers of their own, which stand in the names of the tests: `db00` to `db30`.
+Tests of the conformance kit have no numbers; they stand here as `kit/…`.
 """
 
 import ast
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
+KIT = TESTS.parent / "src" / "metaxy" / "testing" / "conformance"
 DEFECTS = {
-    "three or more parents cannot be joined": "conformance/test_update.py::test_db01_one_to_twelve_parents",
+    "three or more parents cannot be joined": "kit/resolving.py::test_one_to_twelve_parents",
     "parents of different granularity give false stale rows": (
         "conformance/test_lineage.py::test_parents_of_different_granularity"
     ),
@@ -78,9 +80,14 @@ DEFECTS = {
     ),
     "threads see another configuration": "config/test_active.py::test_set_is_seen_by_all_threads",
     "the import loads everything": "architecture/test_imports.py::test_imports_are_light",
-    "temporary columns collide with those of users": (
-        "conformance/test_write.py::test_hostile_names_work_in_every_verb"
+    "temporary columns collide with those of users": "kit/names.py::test_hostile_names_work_in_every_verb",
+    "columns are taken by their place (db00)": "kit/reading.py::test_a_renamed_column_never_shifts_values",
+    "the latest row is found by chance (db02)": (
+        "kit/reading.py::test_ties_are_broken_alike_everywhere_and_rows_stay_whole"
     ),
+    "IDs repeat in one write (db06)": "kit/tables.py::test_the_last_of_different_rows_is_kept_if_asked",
+    "threads close each other's stores (db12)": "kit/threads.py::test_each_thread_opens_and_closes_for_itself",
+    "a dropped feature is still there (db19)": "kit/tables.py::test_a_dropped_feature_is_gone",
     "prose changes the version of a definition": (
         "definitions/test_feature_classes.py::test_only_names_and_types_of_columns_are_part_of_the_definition"
     ),
@@ -93,5 +100,6 @@ DEFECTS = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_known_defect_has_a_test(defect: str) -> None:
     file, name = DEFECTS[defect].split("::")
-    tree = ast.parse((TESTS / file).read_text("utf-8"))
-    assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    path = KIT / file.removeprefix("kit/") if file.startswith("kit/") else TESTS / file
+    tree = ast.parse(path.read_text("utf-8"))
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

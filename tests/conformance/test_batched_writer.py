@@ -382,10 +382,10 @@ VICTIM = """
 import os, sys
 from pathlib import Path
 from tests.factory import define, rows
-from tests.stores import CONFORMING
+from tests.stores import STORES
 from metaxy.store.batched_writer import BufferedMetadataWriter
 define("video"); define("a/b-c")
-store = CONFORMING[sys.argv[1]](Path(sys.argv[2]))
+store = STORES[sys.argv[1]](Path(sys.argv[2]))
 writer = BufferedMetadataWriter(store, flush_interval=3600, spill=sys.argv[3]).start()
 writer.put({"video": rows(id=["a", "b"], n=[1, 1])})
 writer.flush()
@@ -397,7 +397,7 @@ os.kill(os.getpid(), 9)
 
 def test_rows_of_a_killed_process_are_recovered(make: StoreFactory, tmp_path: Path, request: Any) -> None:
     define("a/b-c")
-    name, spill = request.node.callspec.params["make"], tmp_path / "spill"
+    name, spill = request.node.callspec.params["make_store"], tmp_path / "spill"
     killed = subprocess.run([sys.executable, "-c", VICTIM, name, str(tmp_path), str(spill)], check=False)
     assert killed.returncode != 0
     store = make()

@@ -23,7 +23,7 @@ IDS = ["a", "b", "null"]  # the rows of a column, which ends with NULL
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """The name of the store that the test runs on."""
-    return str(request.node.callspec.params["make"])
+    return str(request.node.callspec.params["make_store"])
 
 
 def wanted(column: pl.Series, outcome: Outcome) -> pl.Series | None:

@@ -90,19 +90,6 @@ def test_db04_rows_of_a_fallback_are_not_deleted(make: StoreFactory, soft: bool)
         assert values(near.read("video")) == ["a", "b"]
 
 
-@pytest.mark.object_store
-def test_db19_a_dropped_feature_is_gone(store: MetadataStore) -> None:
-    define("video")
-    store.write("video", rows(id=["a"]))
-    store.drop_feature_metadata("video")
-    assert not store.has_feature("video")
-    with pytest.raises(FeatureNotFoundError):
-        store.read("video")
-    store.drop_feature_metadata("video")
-    store.write("video", rows(id=["b"]))
-    assert values(store.read("video")) == ["b"]
-
-
 @pytest.mark.three_stores
 def test_db19_a_dropped_feature_is_read_from_the_fallback(make: StoreFactory) -> None:
     define("video")

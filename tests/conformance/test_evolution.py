@@ -11,21 +11,12 @@ import pytest
 from tests.factory import define, everything, rows, values
 from tests.stores import StoreFactory, duckdb_store
 
-from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
 # -- columns -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.object_store
-def test_new_columns_are_added_and_missing_ones_are_null(store: MetadataStore) -> None:
-    define("video")
-    store.write("video", rows(id=["a"], u=["u"]))
-    store.write("video", rows(id=["b"], v=[1], tags=[["x"]]))
-    assert values(store.read("video"), "id", "u", "v", "tags") == [("a", "u", None, None), ("b", None, 1, ["x"])]
 
 
 @pytest.mark.three_stores
@@ -79,42 +70,6 @@ def test_children_see_new_columns_of_their_parents(store: MetadataStore) -> None
 
 
 # -- fields ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.object_store
-def test_new_and_removed_fields(store: MetadataStore) -> None:
-    define("video", fields=["x", "y"])
-    store.write("video", rows({"x": "1", "y": "2"}, id=["a"]))
-    define("video", fields=["y", "z"])
-    assert values(store.read("video")) == []
-    store.write("video", rows({"y": "2", "z": "3"}, id=["a"]))
-    row = collect_to_polars(store.read("video")).to_dicts()[0]
-    assert {name: row[c.METAXY_PROVENANCE_BY_FIELD][name] for name in ("y", "z")} == {"y": "2", "z": "3"}
-    assert not store.resolve_update("video", samples=rows({"y": "2", "z": "3"}, id=["a"]))
-    define("video", fields=["x", "y"])
-    assert not store.resolve_update("video", samples=rows({"x": "1", "y": "2"}, id=["a"]))
-    old = collect_to_polars(store.read("video")).to_dicts()[0][c.METAXY_PROVENANCE_BY_FIELD]
-    assert {name: old[name] for name in ("x", "y")} == {"x": "1", "y": "2"}
-
-
-@pytest.mark.object_store
-def test_a_renamed_field(store: MetadataStore) -> None:
-    """It is a new field and a removed one: rows of the old name stay, and are found again under it."""
-    define("video", fields=["x", "y"])
-    define("clip", "video")
-    store.write("video", rows({"x": "1", "y": "2"}, id=["a"], size=[5]))
-    store.write("clip", store.resolve_update("clip").new)
-    define("video", fields=["renamed", "y"])
-    assert values(store.resolve_update("video", samples=rows({"renamed": "1", "y": "2"}, id=["a"])).new) == ["a"]
-    store.write("video", rows({"renamed": "1", "y": "2"}, id=["a"], length=[5]))
-    assert values(store.read("video"), "id", "size", "length") == [("a", None, 5)]
-    assert values(store.resolve_update("clip").new) == ["a"]
-    rebased = store.rebase("clip", store.read("clip", with_feature_history=True))
-    store.write("clip", rebased, preserve_feature_version=True)
-    assert not store.resolve_update("clip")
-    define("video", fields=["x", "y"])
-    assert values(store.read("video"), "id", "size", "length") == [("a", 5, None)]
-    assert not store.resolve_update("clip")
 
 
 @pytest.mark.three_stores

@@ -45,20 +45,6 @@ def features() -> None:
     define("clip", "video", fields=["x", "other"])
 
 
-@pytest.mark.object_store
-def test_maps_are_stored_and_seen(store: MetadataStore) -> None:
-    with mode("map"):
-        store.write("video", rows(VERSIONS, id=["a"]))
-        for column in c.BY_FIELD_COLUMNS:
-            assert by_field(store.read("video"), column) == [("a", VERSIONS)]
-        schema = store.storage.scan(define("video", fields=["x", "y/z"]).key).frame.collect_schema()
-        stored = nw.Map(nw.String(), nw.String()) if store.storage.capabilities.has_map else nw.String()
-        assert [schema[column] for column in c.BY_FIELD_COLUMNS] == [stored] * 2
-        increment = store.resolve_update("clip")
-        assert [sorted(versions) for _, versions in by_field(increment.new)] == [["other", "x"]]
-        assert isinstance(increment.new.schema[c.METAXY_DATA_VERSION_BY_FIELD], nw.Map)
-
-
 def test_physical_maps_of_a_duckdb_table(tmp_path: Path) -> None:
     with mode("map"), duckdb_store(tmp_path).open("w") as store:
         assert isinstance(store, DuckDBMetadataStore)

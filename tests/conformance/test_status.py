@@ -19,7 +19,6 @@ from metaxy.store.status import (
     get_feature_metadata_status,
 )
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.frames import count_lazy_rows
 
 
 @pytest.fixture(autouse=True)
@@ -39,19 +38,6 @@ def fill(store: MetadataStore) -> None:
     store.write("clip", store.resolve_update("clip").new)
     store.write("video", rows(["1", "2"], id=["new", "b"], n=[4, 2]))
     store.delete("video", nw.col("id") == "c")
-
-
-@pytest.mark.object_store
-def test_counts_and_category(store: MetadataStore) -> None:
-    fill(store)
-    found = get_feature_metadata_status("clip", store)
-    assert counts(found) == (3, 1, 1, 1)
-    assert found.status_category == "needs_update"
-    assert found.status.needs_update
-    assert found.status.progress_percentage is None
-    assert found.status.format_status_line() == "⚠ clip: 3 rows, 1 missing, 1 stale, 1 orphaned"
-    assert found.lazy_increment is not None
-    assert count_lazy_rows(found.lazy_increment.new) == 1
 
 
 @pytest.mark.three_stores

@@ -76,22 +76,6 @@ def spoil(store: MetadataStore, **values: str) -> None:
 # -- pushing -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.object_store
-def test_a_push_records_all_features_of_the_project(system: SystemTableStorage, graph: FeatureGraph) -> None:
-    define("video")
-    define("crop", "video")
-    define("theirs", project="other")
-    result = system.push_graph_snapshot(project="test")
-    assert result == (graph.get_project_version("test"), False, [])
-    rows = everything(system.store, TABLE).sort("feature_key")
-    assert rows.schema == FEATURE_VERSIONS_SCHEMA
-    assert rows["feature_key"].to_list() == ["crop", "video"]
-    assert rows["metaxy_feature_version"].to_list() == [graph.get_feature_version(key) for key in ("crop", "video")]
-    assert rows["recorded_at"].n_unique() == 1
-    assert rows["deleted_at"].null_count() == 2
-    assert json.loads(rows["feature_spec"][0])["deps"][0]["feature"] == "video"
-
-
 @pytest.mark.three_stores
 def test_pushing_again_adds_nothing(system: SystemTableStorage) -> None:
     define("video")

@@ -1,9 +1,7 @@
 """One store, many threads."""
 
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,60 +14,13 @@ from tests.stores import STORES, StoreFactory
 from metaxy import columns as c
 from metaxy.errors import StoreNotOpenError
 from metaxy.store.store import MetadataStore
-
-THREADS = 8
-PATIENCE = 60  # seconds after which a thread that never comes counts as lost
+from metaxy.testing.conformance.threads import PATIENCE, THREADS, together
 
 
 @pytest.fixture(autouse=True)
 def features() -> None:
     define("video")
     define("clip", "video")
-
-
-def together(actions: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Run actions in threads that start at the same moment, each with the graph and the settings of this one."""
-    todo = list(actions)
-    barrier = threading.Barrier(len(todo), timeout=PATIENCE)
-
-    def run(action: Callable[[], Any]) -> Any:
-        barrier.wait()
-        return action()
-
-    with ThreadPoolExecutor(len(todo)) as pool:
-        return [future.result(PATIENCE) for future in [pool.submit(copy_context().run, run, act) for act in todo]]
-
-
-def test_threads_write_and_read_one_store(store: MetadataStore) -> None:
-    def work(number: int) -> list[int]:
-        for turn in range(3):
-            store.write("video", rows(str(turn), id=[number], turn=[turn]))
-        return values(store.read("video", filters=[nw.col("id") == number]), "id", "turn")
-
-    found = together(partial(work, number) for number in range(THREADS))
-    assert found == [[(number, 2)] for number in range(THREADS)]
-    stored = everything(store, "video")
-    assert stored.height == 3 * THREADS
-    assert stored[c.METAXY_UPDATED_AT].n_unique() == 3 * THREADS
-
-
-def test_threads_that_write_the_same_sample_leave_one_of_their_rows(store: MetadataStore) -> None:
-    together(partial(store.write, "video", rows(str(n), id=["a"], u=[n], v=[n])) for n in range(THREADS))
-    [(u, v, by_field)] = values(store.read("video"), "u", "v", c.METAXY_PROVENANCE_BY_FIELD)
-    assert u == v == int(by_field["default"])
-    assert values(store.read("video", with_sample_history=True), "u") == list(range(THREADS))
-
-
-def test_threads_resolve_and_delete(store: MetadataStore) -> None:
-    store.write("video", rows(id=list(range(THREADS))))
-    store.write("clip", store.resolve_update("clip").new)
-
-    def work(number: int) -> Any:
-        store.delete("video", nw.col("id") == number)
-        return ids(store.resolve_update("clip", filters={"clip": [nw.col("id") == number]}))[2]
-
-    assert together(partial(work, n) for n in range(THREADS)) == [[n] for n in range(THREADS)]
-    assert ids(store.resolve_update("clip")) == ([], [], list(range(THREADS)))
 
 
 def test_threads_give_samples_at_once(store: MetadataStore) -> None:
@@ -98,21 +49,6 @@ def test_db12_blocks_of_threads_do_not_disturb_each_other(store: MetadataStore) 
 
     together([read, write])
     assert values(store.read("video")) == ["a"]
-
-
-def test_db12_each_thread_opens_and_closes_for_itself(make: StoreFactory) -> None:
-    store = make()
-
-    def work(number: int) -> None:
-        for _ in range(3):
-            with store.open("w"):
-                store.write("video", rows(id=[number]))
-
-    together(partial(work, n) for n in range(4))
-    with pytest.raises(StoreNotOpenError):
-        store.read("video")
-    with store:
-        assert values(store.read("video")) == [0, 1, 2, 3]
 
 
 def test_db12_soft_deletes_and_writes_keep_their_own_times(store: MetadataStore) -> None:

@@ -1,8 +1,5 @@
 """No type is decided by no value, at any depth: not by NULL, an empty list, or a list or struct of NULLs."""
 
-from datetime import date
-from typing import Any
-
 import ibis
 import polars as pl
 import pytest
@@ -10,45 +7,12 @@ from tests.factory import define, rows, values
 
 from metaxy.errors import MetadataSchemaError, UntypedColumnWarning
 from metaxy.store.store import MetadataStore
+from metaxy.testing.conformance.evolution import NONE
 from metaxy.versioning.frames import collect_to_polars
-
-# A column without values, what one with values is, and how the first one is stored beside it.
-COLUMNS: dict[str, tuple[pl.Series, Any, Any]] = {
-    "nothing": (pl.Series([None]), 1.5, None),
-    "list": (pl.Series([[]]), ["x"], []),
-    "list of nothing": (pl.Series([[None]]), [date(2020, 2, 29)], [None]),
-    "list of lists": (pl.Series([[[], [None]]]), [["x"]], [[], [None]]),
-    "array": (pl.Series([[None, None]], dtype=pl.Array(pl.Null, 2)), [1.5, 2.5], [None, None]),
-    "struct": (pl.Series([{"a": None}]), {"a": "x"}, {"a": None}),
-    "struct of lists": (pl.Series([{"a": [], "b": None}]), {"a": [True], "b": 1}, {"a": [], "b": None}),
-    "empty struct": (pl.Series([{}]), {"a": 1}, {"a": None}),
-    "list of structs": (pl.Series([[{"a": None}, None]]), [{"a": 1, "b": "x"}], [{"a": None, "b": None}, None]),
-    "list of empty structs": (pl.Series([[{}]]), [{"a": 1}], [{"a": None}]),
-}
-NONE = {name: column for name, (column, _, _) in COLUMNS.items()}
-SOME = {name: [value] for name, (_, value, _) in COLUMNS.items()}
 
 
 def collected(store: MetadataStore) -> pl.DataFrame:
     return collect_to_polars(store.read("video")).sort("id")
-
-
-@pytest.mark.object_store
-def test_columns_without_values_get_their_types_from_later_rows(store: MetadataStore) -> None:
-    define("video")
-    with pytest.warns(UntypedColumnWarning, match="'list of nothing'.* are stored as NULL"):
-        store.write("video", rows(id=["a"], n=[1], **NONE))
-    assert not set(COLUMNS) & set(collected(store).columns)
-    store.write("video", rows(id=["b"], **SOME))
-    store.write("video", rows(id=["c"], **NONE))
-    store.write("video", rows(id=["d"], **{name: [None] for name in COLUMNS}))
-    absent = (None,) * len(COLUMNS)
-    assert collected(store).select("id", *COLUMNS).rows() == [
-        ("a", *absent),
-        ("b", *(value for _, value, _ in COLUMNS.values())),
-        ("c", *(stored for _, _, stored in COLUMNS.values())),
-        ("d", *absent),
-    ]
 
 
 def test_samples_keep_columns_without_values(store: MetadataStore) -> None:

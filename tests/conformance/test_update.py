@@ -14,37 +14,15 @@ from tests.stores import StoreFactory, duckdb_store
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
-from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DefinitionError, FeatureNotFoundError, MetadataSchemaError
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.testing.conformance.factory import change
 
 ENGINES: Any = ("auto", "native", "polars")
 
 
 # -- root features -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.object_store
-def test_samples_become_new_stale_and_orphaned(store: MetadataStore) -> None:
-    define("video")
-    first = rows(["1", "1", "1"], id=["a", "b", "c"], path=["x", "y", "z"])
-    increment = store.resolve_update("video", samples=first)
-    assert ids(increment) == (["a", "b", "c"], [], [])
-    store.write("video", increment.new)
-    assert not store.resolve_update("video", samples=first)
-
-    second = rows(["1", "2", "1"], id=["a", "b", "d"], path=["x", "y2", "w"])
-    increment = store.resolve_update("video", samples=second)
-    assert ids(increment) == (["d"], ["b"], ["c"])
-    assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
-    assert values(increment.stale, "path") == ["y2"]
-    assert values(increment.orphaned, "path") == ["z"]
-    for frame in (increment.new, increment.stale):
-        store.write("video", frame)
-    store.delete("video", nw.col("id").is_in(increment.orphaned["id"].to_list()))
-    assert not store.resolve_update("video", samples=second)
 
 
 @pytest.mark.three_stores
@@ -96,25 +74,6 @@ def test_samples_of_a_child_are_the_full_set(store: MetadataStore) -> None:
 # -- parents -----------------------------------------------------------------------------------------------------------
 
 
-def test_db01_one_to_twelve_parents(store: MetadataStore) -> None:
-    parents = [f"p{n}" for n in range(12)]
-    for parent in parents:
-        define(parent)
-    store.write_multi({p: rows(["1", "1", "1"], id=["a", "b", p], **{f"of_{p}": [1, 2, 3]}) for p in parents})
-    children = {f"c{n}": parents[:n] for n in range(1, 13)}
-    for child, some in children.items():
-        define(child, *some)
-        new = store.resolve_update(child).new
-        assert values(new, "id", *(f"of_{p}" for p in some))[:2] == [("a", *[1] * len(some)), ("b", *[2] * len(some))]
-        assert set(new.columns) == {"id", *(f"of_{p}" for p in some), *c.VERSION_COLUMNS}
-        store.write(child, new)
-    store.delete("p0", nw.col("id") == "b")
-    store.write("p1", rows("2", id=["a"], of_p1=[4]))
-    for child, some in children.items():
-        stale = ["a"] if "p1" in some else []
-        assert ids(store.resolve_update(child)) == ([], stale, ["b"])
-
-
 @pytest.mark.three_stores
 def test_only_samples_that_all_required_parents_have_are_expected(store: MetadataStore) -> None:
     for parent, samples in {"x": ["a", "b"], "y": ["b", "c"], "z": ["a", "b", "c"]}.items():
@@ -152,97 +111,19 @@ def test_an_update_that_knows_no_types_creates_no_table(store: MetadataStore) ->
     assert values(store.read("clip")) == [1]
 
 
-@pytest.mark.object_store
-def test_aggregation_and_expansion(store: MetadataStore) -> None:
-    define("frame", ids=["video", "frame"])
-    define("video", FeatureDep(feature="frame", lineage=LineageRelationship.aggregation()), ids=["video"])
-    define(
-        "crop",
-        FeatureDep(feature="video", select=["video"], lineage=LineageRelationship.expansion(on=["video"])),
-        ids=["video", "crop"],
-    )
-    store.write("frame", rows(["1", "2", "3"], video=["a", "a", "b"], frame=[1, 2, 1]))
-    videos = store.resolve_update("video", one_row_per_group=True).new
-    assert values(videos, "video") == ["a", "b"]
-    store.write("video", videos)
-    crops = collect_to_polars(store.resolve_update("crop").new)
-    assert values(crops, "video") == ["a", "b"]
-    store.write("crop", crops.join(pl.DataFrame({"crop": [1, 2]}), how="cross"))
-    assert not store.resolve_update("crop")
-    store.write("frame", rows("9", video=["a"], frame=[2]))
-    stale = store.resolve_update("video", one_row_per_group=True).stale
-    assert values(stale, "video") == ["a"]
-    store.write("video", stale)
-    assert values(store.resolve_update("crop").stale, "video") == ["a"]
-
-
-@pytest.mark.object_store
-def test_renamed_selected_and_filtered_parents(store: MetadataStore) -> None:
-    define("video")
-    store.write("video", rows(id=["a", "b"], n=[1, 2], path=["x", "y"]))
-    define("clip", FeatureDep(feature="video", rename={"n": "number"}, select=["number"], filters=["number > 1"]))
-    new = store.resolve_update("clip").new
-    assert values(new, "id", "number") == [("b", 2)]
-    assert set(new.columns) == {"id", "number", *c.VERSION_COLUMNS}
-
-
 # -- filters -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def changed(store: MetadataStore) -> MetadataStore:
-    """Of samples a to d, b is stale, d is orphaned, e is new; the parent has n = 1 … 5, the child the old n."""
-    define("video")
-    define("clip", "video")
-    store.write("video", rows(id=["a", "b", "c", "d"], n=[1, 2, 3, 4]))
-    store.write("clip", store.resolve_update("clip").new)
-    store.write("video", rows(["2", "1"], id=["b", "e"], n=[20, 5]))
-    store.delete("video", nw.col("id") == "d")
-    return store
-
-
-UPDATES: dict[str, tuple[dict[str, Any], tuple[list[str], list[str], list[str]]]] = {
-    "nothing": ({}, (["e"], ["b"], ["d"])),
-    "parent": ({"filters": {"video": [nw.col("n") > 2]}}, (["e"], ["b"], ["a", "d"])),
-    "parent, by id": ({"filters": {"video": [nw.col("id") != "b"]}}, (["e"], [], ["b", "d"])),
-    "target": ({"target_filters": [nw.col("n") < 3]}, (["c", "e"], ["b"], [])),
-    "target by key": ({"filters": {"clip": [nw.col("n") < 3]}}, (["c", "e"], ["b"], [])),
-    "everywhere": ({"global_filters": [nw.col("id").is_in(["b", "d"])]}, ([], ["b"], ["d"])),
-    "one, not a list": ({"global_filters": nw.col("id") == "b"}, ([], ["b"], [])),
-    "staleness": ({"staleness_predicates": [nw.col("n") == 1, nw.col("n") == 4]}, (["e"], ["a", "b"], ["d"])),
-    "staleness that is null": ({"staleness_predicates": [nw.col("nothing") == 1]}, (["e"], ["b"], ["d"])),
-    "no comparison": ({"skip_comparison": True}, (["a", "b", "c", "e"], [], [])),
-    "no comparison, no staleness": (
-        {"skip_comparison": True, "staleness_predicates": [nw.col("n") == 1]},
-        (["a", "b", "c", "e"], [], []),
-    ),
-}
-
-
-def test_filters_and_predicates(changed: MetadataStore) -> None:
-    put(changed, "clip", everything(changed, "clip").with_columns(nothing=pl.lit(None, pl.Int64)))
-    for name, (asked, expected) in UPDATES.items():
-        for lazy in (False, True):
-            assert ids(changed.resolve_update("clip", lazy=lazy, **asked)) == expected, (name, lazy)
-
-
 @pytest.mark.three_stores
-def test_db22_nothing_of_the_comparison_leaks(changed: MetadataStore) -> None:
+def test_db22_nothing_of_the_comparison_leaks(store: MetadataStore) -> None:
+    change(store)
     asked: Any = {"staleness_predicates": [nw.col("n") == 1], "filters": {"video": [nw.col("n") > 0]}}
     expected = {"id", "n", *c.VERSION_COLUMNS}
     for engine, lazy in itertools.product(ENGINES, (False, True)):
-        increment = changed.resolve_update("clip", lazy=lazy, versioning_engine=engine, **asked)
+        increment = store.resolve_update("clip", lazy=lazy, versioning_engine=engine, **asked)
         assert set(increment.new.collect_schema().names()) == expected, (engine, lazy)
         assert set(increment.stale.collect_schema().names()) == expected, (engine, lazy)
         assert set(increment.orphaned.collect_schema().names()) == {"id", "n", *c.ALL_SYSTEM_COLUMNS}, (engine, lazy)
-
-
-def test_all_engines_give_the_same_rows(changed: MetadataStore) -> None:
-    columns = ("id", "n", c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD, c.METAXY_DATA_VERSION_BY_FIELD)
-    given = changed.resolve_update("clip")
-    for engine in ENGINES:
-        asked = changed.resolve_update("clip", versioning_engine=engine)
-        assert [values(frame, *columns) for frame in asked] == [values(frame, *columns) for frame in given], engine
 
 
 @pytest.mark.three_stores
@@ -271,28 +152,10 @@ def test_filters_apply_to_samples(store: MetadataStore) -> None:
 # -- lazy increments ---------------------------------------------------------------------------------------------------
 
 
-def test_lazy_increments_collect_to_eager_ones(changed: MetadataStore) -> None:
-    lazy = changed.resolve_update("clip", lazy=True)
-    assert ids(lazy.collect()) == ids(lazy) == (["e"], ["b"], ["d"])
-    polars = lazy.to_polars()
-    assert [values(frame) for frame in (polars.new, polars.stale, polars.orphaned)] == [["e"], ["b"], ["d"]]
-    assert [values(frame) for frame in polars.collect()] == [["e"], ["b"], ["d"]]
-    for given in (lazy.input, polars.input):
-        assert given is not None
-        assert values(given, "id", "n") == [("a", 1), ("b", 20), ("c", 3), ("e", 5)]
-
-
 @pytest.mark.three_stores
 def test_lazy_increments_of_samples_have_no_input(store: MetadataStore) -> None:
     define("video")
     assert store.resolve_update("video", samples=rows(id=["a"]), lazy=True).input is None
-
-
-def test_lazy_frames_can_be_written(changed: MetadataStore) -> None:
-    lazy = changed.resolve_update("clip", lazy=True)
-    changed.write("clip", lazy.stale)
-    changed.write("clip", lazy.new)
-    assert ids(changed.resolve_update("clip")) == ([], [], ["d"])
 
 
 # -- what has no version -----------------------------------------------------------------------------------------------

@@ -3,11 +3,10 @@
 import hashlib
 import itertools
 import json
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import polars as pl
 import pytest
 from deltalake import DeltaTable
@@ -39,29 +38,6 @@ def only(store: MetadataStore, feature: Any = "video", **options: Any) -> dict[s
 # -- what lands in the table -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.object_store
-def test_all_system_columns_are_filled(store: MetadataStore, graph: FeatureGraph) -> None:
-    define("video", fields=["b", "a"])
-    before = datetime.now(timezone.utc)
-    store.write("video", rows({"b": "x", "a": "y"}, id=["1"], path=["p"]), materialization_id="run-7")
-    row = only(store)
-    assert before <= row[c.METAXY_UPDATED_AT] <= datetime.now(timezone.utc)
-    assert row == {
-        "id": "1",
-        "path": "p",
-        c.METAXY_PROVENANCE_BY_FIELD: {"b": "x", "a": "y"},
-        c.METAXY_PROVENANCE: md5("y|x"),
-        c.METAXY_DATA_VERSION_BY_FIELD: {"b": "x", "a": "y"},
-        c.METAXY_DATA_VERSION: md5("y|x"),
-        c.METAXY_FEATURE_VERSION: graph.get_feature_version("video"),
-        c.METAXY_PROJECT_VERSION: graph.get_project_version("test"),
-        c.METAXY_CREATED_AT: row[c.METAXY_UPDATED_AT],
-        c.METAXY_UPDATED_AT: row[c.METAXY_UPDATED_AT],
-        c.METAXY_DELETED_AT: None,
-        c.METAXY_MATERIALIZATION_ID: "run-7",
-    }
-
-
 @pytest.mark.three_stores
 def test_separators_in_versions_cannot_be_mistaken(store: MetadataStore) -> None:
     define("video", fields=["a", "b"])
@@ -81,21 +57,6 @@ def test_every_way_to_name_a_feature_works(store: MetadataStore) -> None:
         assert values(store.read(name)) == list(range(number + 1))
 
 
-def test_the_order_of_columns_does_not_matter(store: MetadataStore) -> None:
-    define("video")
-    first = rows(id=["a"], u=["u1"], v=["v1"])
-    store.write("video", first)
-    store.write("video", rows(id=["b"], u=["u2"], v=["v2"]).select(reversed(first.columns)))
-    assert values(store.read("video"), "id", "u", "v") == [("a", "u1", "v1"), ("b", "u2", "v2")]
-
-
-def test_db00_a_renamed_column_never_shifts_values(store: MetadataStore) -> None:
-    define("video")
-    store.write("video", rows(id=["a"], u=["u1"], v=["v1"]))
-    store.write("video", rows(id=["b"], v=["v2"], w=["w2"]))
-    assert values(store.read("video"), "id", "u", "v", "w") == [("a", "u1", "v1", None), ("b", None, "v2", "w2")]
-
-
 @pytest.mark.three_stores
 def test_db00_a_misnamed_id_is_refused(store: MetadataStore) -> None:
     define("video")
@@ -104,41 +65,6 @@ def test_db00_a_misnamed_id_is_refused(store: MetadataStore) -> None:
         store.write("video", rows(idd=["b"], u=["u2"]))
     assert "Did you mean 'idd'?" in str(caught.value)
     assert values(store.read("video"), "id", "u") == [("a", "u1")]
-
-
-@pytest.mark.object_store
-def test_an_empty_frame_creates_the_table(store: MetadataStore) -> None:
-    define("video")
-    store.write("video", rows(id=["a"], size=[1]).head(0))
-    assert store.has_feature("video")
-    assert values(store.read("video")) == []
-    store.write("video", rows(id=["b"], size=[2]))
-    assert values(store.read("video"), "id", "size") == [("b", 2)]
-
-
-NESTED = {
-    "text": ["naïve 'q\" ✓ \n"],
-    "number": [2**62],
-    "real": [0.1],
-    "truth": [True],
-    "bytes": [b"\x00\xff"],
-    "day": [date(2020, 2, 29)],
-    "moment": [datetime(2020, 1, 1, 12, tzinfo=timezone.utc)],
-    "wall": [datetime(2020, 1, 1, 12, 0, 0, 123456)],
-    "list": [[1, None, 3]],
-    "struct": [{"a": 1, "b": {"c": "x"}}],
-    "nothing": pl.Series([None], dtype=pl.Float64),
-}
-
-
-@pytest.mark.object_store
-def test_values_of_all_types_come_back(store: MetadataStore) -> None:
-    define("video")
-    frame = rows(id=["a"], **NESTED)
-    store.write("video", frame)
-    store.write("video", rows(id=["b"], **NESTED))
-    read = collect_to_polars(store.read("video", filters=[nw.col("id") == "a"], columns=["id", *NESTED]))
-    assert read.to_dicts() == frame.select("id", *NESTED).to_dicts()
 
 
 def test_columns_without_any_value_are_left_out(store: MetadataStore) -> None:
@@ -371,14 +297,6 @@ def test_db06_equal_rows_collapse(store: MetadataStore) -> None:
     assert values(store.read("video", with_sample_history=True), "id", "path") == [("a", "p"), ("b", "q")]
 
 
-@pytest.mark.object_store
-def test_db06_the_last_of_different_rows_is_kept_if_asked(store: MetadataStore) -> None:
-    define("video")
-    frame = rows([str(n) for n in range(6)], id=["a", "b"] * 3, n=list(range(6)))
-    store.write("video", frame, on_duplicate="last")
-    assert values(store.read("video", with_sample_history=True), "id", "n") == [("a", 4), ("b", 5)]
-
-
 @pytest.mark.three_stores
 def test_db07_extra_fields_are_dropped_with_a_warning(store: MetadataStore) -> None:
     define("video")
@@ -389,42 +307,6 @@ def test_db07_extra_fields_are_dropped_with_a_warning(store: MetadataStore) -> N
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
-
-HOSTILE = ["select", "order", 'a"b', "it's", "sp ace", "dot.ted", "naïve ✓", "a;--", "{0}", "%s", "rowid", "k0", "t"]
-
-
-@pytest.mark.parametrize("key", ["order", "select/from", "table"])
-def test_hostile_names_work_in_every_verb(store: MetadataStore, key: str) -> None:
-    define(key, ids=HOSTILE[:4], fields=["select", "a_b", "left"])
-    define("child", key, ids=HOSTILE[:4])
-    versions = {"select": "1", "a_b": "2", "left": "3"}
-    frame = rows(versions, **{name: [f"{name} 1", f"{name} 2"] for name in HOSTILE})
-    store.write(key, frame)
-    store.write(key, frame)
-    assert values(store.read(key, columns=HOSTILE), *HOSTILE) == frame.select(HOSTILE).rows()
-    new = store.resolve_update("child").new
-    assert values(new, *HOSTILE) == frame.select(HOSTILE).rows()
-    store.write("child", new)
-    assert not store.resolve_update("child")
-    first = [nw.col(name) == f"{name} 1" for name in HOSTILE]
-    store.delete(key, first)
-    assert values(store.read(key), HOSTILE[0]) == ["select 2"]
-    store.delete(key, first, soft=False)
-    assert values(store.read(key, include_soft_deleted=True), *HOSTILE) == frame.select(HOSTILE).rows()[1:]
-    assert values(store.resolve_update("child").orphaned, HOSTILE[2]) == ['a"b 1']
-
-
-HOSTILE_VALUES = ["'; DROP TABLE video; --", '"', "\\", "%", "a\nb", "", "é\u0301", "\U0001f980"]
-
-
-def test_hostile_values_come_back(store: MetadataStore) -> None:
-    define("video")
-    for value in HOSTILE_VALUES:
-        store.write("video", rows([value or "v", "1"], id=[value, "other"]), materialization_id=value)
-        assert values(store.read("video", filters=[nw.col("id") == value])) == [value]
-        store.delete("video", nw.col("id") == value, soft=False)
-        assert values(store.read("video"), "id", c.METAXY_MATERIALIZATION_ID) == [("other", value)]
-
 
 # -- physical types, and tables of other makers ------------------------------------------------------------------------
 
@@ -502,25 +384,3 @@ def test_stray_columns_of_old_tables_are_read_but_not_passed_on(store: MetadataS
     store.write("clip", store.read("clip"))
     latest, first = everything(store, "clip").sort(c.METAXY_UPDATED_AT, descending=True)[stray]
     assert (latest, first) == (None, OLD)
-
-
-def test_db02_ties_are_broken_alike_everywhere_and_rows_stay_whole(store: MetadataStore) -> None:
-    define("video")
-    count = 500
-    columns = {"id": list(range(count)), "a": [0] * count, "b": [0] * count}
-    store.write("video", rows("0", **columns))
-    first = everything(store, "video")
-    versions = [f"{n:x}" for n in range(8)]
-    tied = [
-        first.with_columns(
-            pl.lit(n).alias("a"),
-            pl.lit(n).alias("b"),
-            pl.lit(version).alias(c.METAXY_DATA_VERSION),
-            pl.lit(OLD).alias(c.METAXY_UPDATED_AT),
-            pl.lit(OLD).alias(c.METAXY_CREATED_AT),
-        )
-        for n, version in enumerate(versions)
-    ]
-    put(store, "video", pl.concat(tied).sample(fraction=1, shuffle=True, seed=1))
-    for _ in range(2):
-        assert set(values(store.read("video"), "a", "b", c.METAXY_DATA_VERSION)) == {(7, 7, "7")}

@@ -9,7 +9,6 @@ from tests.factory import define, everything, rows, values
 from tests.stores import delta_store, duckdb_store
 
 from metaxy import columns as c
-from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import MetadataSchemaError, StoreConnectionError, UnknownFeatureError
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.store.store import MetadataStore
@@ -20,17 +19,6 @@ def features() -> None:
     define("video")
     define("clip", "video")
     define("frame", "clip")
-
-
-@pytest.mark.object_store
-def test_each_feature_gets_its_rows_and_its_versions(store: MetadataStore, graph: FeatureGraph) -> None:
-    store.write("video", rows(id=["a"]))
-    clips = store.resolve_update("clip").new
-    store.write_multi({"clip": clips, "video": rows(id=["b"])}, materialization_id="run-1")
-    assert values(store.read("video"), "id", c.METAXY_MATERIALIZATION_ID) == [("a", None), ("b", "run-1")]
-    assert values(store.read("clip"), "id", c.METAXY_MATERIALIZATION_ID, c.METAXY_FEATURE_VERSION) == [
-        ("a", "run-1", graph.get_feature_version("clip"))
-    ]
 
 
 @pytest.mark.three_stores

@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.conformance.test_threads import together
 from tests.factory import rows, values
 from tests.lakes.test_iceberg import use_every_verb
 from tests.services import guarded_s3, iceberg_rest, postgres, s3
@@ -14,6 +13,7 @@ from tests.stores import bucket
 
 from metaxy.errors import StoreConnectionError
 from metaxy.ext.iceberg import IcebergMetadataStore
+from metaxy.testing.conformance.threads import together
 
 GLUE = {
     "type": "glue",

@@ -12,7 +12,6 @@ import narwhals as nw
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from tests.conformance.test_threads import together
 from tests.factory import define, everything, ids, rows, values
 
 from metaxy import columns as c
@@ -22,6 +21,7 @@ from metaxy.errors import InvalidConfigError, StoreNotOpenError
 from metaxy.ext.lancedb import LanceDBMetadataStore, LanceDBMetadataStoreConfig
 from metaxy.ext.lancedb.predicates import predicate_sql
 from metaxy.store.store import MetadataStore
+from metaxy.testing.conformance.threads import together
 from metaxy.versioning.frames import collect_to_polars
 
 BLOB = 200_000

@@ -219,9 +219,9 @@ class IbisStorage:
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
-        where = "" if condition is None else f" WHERE {self._where(key, condition)}"
+        where = "1 = 1" if condition is None else self._where(key, condition)  # ClickHouse deletes by conditions only
         with self._session.transaction():
-            self.connection.execute(f"DELETE FROM {self._tables.qualified(self.table_name(key))}{where}")
+            self.connection.execute(f"DELETE FROM {self._tables.qualified(self.table_name(key))} WHERE {where}")
 
     def _where(self, key: FeatureKey, condition: nw.Expr) -> str:
         """Write a condition on the rows of a table, in the words of the database."""

@@ -1,0 +1,96 @@
+"""What each method of the storage port promises, see `metaxy.storage.port.Storage`."""
+
+import narwhals as nw
+import polars as pl
+import pytest
+
+from metaxy import columns as c
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import TableNotFoundError
+from metaxy.store.store import MetadataStore
+from metaxy.testing.conformance.case import StoreCase, StoreFactory
+from metaxy.testing.conformance.factory import define, everything, rows, to_append, values
+from metaxy.versioning.frames import collect_to_polars
+
+TABLE = FeatureKey("a/b")
+
+
+class Port(StoreCase):
+    """The methods of the storage, called directly; the rows are such as a store writes."""
+
+    @pytest.fixture
+    def frame(self, store: MetadataStore) -> pl.DataFrame:
+        """Rows with all system columns: a and b with a number, c without one."""
+        define("video")
+        store.write("video", rows(id=["a", "b", "c"], n=[1, 2, None]))
+        return everything(store, "video").sort("id")
+
+    @pytest.fixture
+    def table(self, store: MetadataStore, frame: pl.DataFrame) -> MetadataStore:
+        """The store with a table of these rows, named by a key of two parts."""
+        store.storage.append([to_append(store, "a/b", frame, create=True)])
+        return store
+
+    def test_a_table_is_there_from_its_first_rows_until_it_is_dropped(
+        self, store: MetadataStore, frame: pl.DataFrame
+    ) -> None:
+        storage = store.storage
+        for _ in range(2):
+            assert not storage.has_table(TABLE)
+            with pytest.raises(TableNotFoundError):
+                storage.scan(TABLE)
+            storage.append([to_append(store, "a/b", frame, create=True)])
+            assert storage.has_table(TABLE)
+            assert everything(store, "a/b").sort("id").select(frame.columns).equals(frame)
+            storage.drop(TABLE)
+            storage.drop(TABLE)  # nothing is there, and nothing happens
+        assert storage.has_table(FeatureKey("video"))
+
+    def test_a_scan_takes_conditions_and_columns(self, table: MetadataStore, frame: pl.DataFrame) -> None:
+        scan = table.storage.scan(TABLE)
+        assert set(scan.schema) == set(scan.frame.collect_schema().names()) == set(frame.columns)
+        assert set(c.BY_FIELD_COLUMNS) <= set(scan.by_field)
+        assert values(scan.frame.select("n", "id"), "n", "id") == [(1, "a"), (2, "b"), (None, "c")]
+        assert values(scan.frame.filter(nw.col("n") > 1).select("id")) == ["b"]
+        assert values(scan.frame.filter(nw.col("n").is_null())) == ["c"]
+        assert collect_to_polars(scan.frame.filter(nw.col("id") == "z")).schema["n"] == frame.schema["n"]
+
+    def test_rows_are_added_to_tables_that_may_gain_columns(self, table: MetadataStore, frame: pl.DataFrame) -> None:
+        more = frame.head(1).with_columns(id=pl.lit("d"), v=pl.lit("new"))
+        table.storage.append(
+            [
+                to_append(table, "a/b", more, new_columns=("v",)),
+                to_append(table, "other", frame, create=True),
+            ]
+        )
+        assert values(everything(table, "a/b"), "id", "v") == [("a", None), ("b", None), ("c", None), ("d", "new")]
+        assert values(everything(table, "other")) == ["a", "b", "c"]
+
+    def test_rows_are_removed_that_fulfil_the_condition(self, table: MetadataStore, frame: pl.DataFrame) -> None:
+        storage = table.storage
+        storage.delete(TABLE, nw.col("n") > 5)
+        storage.delete(TABLE, nw.col("n") != 2)  # which is NULL for c, and so not fulfilled
+        assert values(everything(table, "a/b")) == ["b", "c"]
+        storage.delete(TABLE, None)
+        assert values(everything(table, "a/b")) == []
+        assert storage.has_table(TABLE)
+        assert values(everything(table, "video")) == ["a", "b", "c"]
+        storage.append([to_append(table, "a/b", frame)])
+        assert values(everything(table, "a/b")) == ["a", "b", "c"]
+
+    def test_the_place_of_a_table_is_text(self, store: MetadataStore) -> None:
+        place = store.storage.describe(TABLE)
+        assert place
+        assert all(isinstance(text, str) for text in (*place, *place.values(), store.display()))
+
+    def test_what_was_written_is_there_for_the_next_store(self, make: StoreFactory) -> None:
+        define("video")
+        with make().open("w") as store:
+            store.write("video", rows(id=["a"]))
+        with make().open("w") as store:
+            store.write("video", rows(id=["b"]))
+            with store:  # blocks may be nested
+                assert values(store.read("video")) == ["a", "b"]
+        with make() as reader:
+            assert values(reader.read("video")) == ["a", "b"]
+            assert values(everything(reader, "video")) == ["a", "b"]
