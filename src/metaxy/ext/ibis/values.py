@@ -1,8 +1,11 @@
 """Values that a database would keep as others, and that are refused instead."""
 
+from typing import Any
+
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError
+from metaxy.versioning.casting import members_of
 
 
 def refuse_finer_times(rows: pl.DataFrame, database: str, *others: type[pl.DataType]) -> None:
@@ -21,3 +24,31 @@ def refuse_finer_times(rows: pl.DataFrame, database: str, *others: type[pl.DataT
                 raise MetadataSchemaError(
                     f"column {column.name!r} holds {shown}, but times of {database} end at microseconds; round it"
                 )
+
+
+def refuse_nul(rows: pl.DataFrame, database: str) -> None:
+    """Refuse texts with NUL characters, also in lists, structs and maps.
+
+    Raises:
+        MetadataSchemaError: naming the first column that has one.
+    """
+    for name, dtype in rows.schema.items():
+        if rows.select(_has_nul(pl.col(name), dtype).any()).item():
+            raise MetadataSchemaError(
+                f"column {name!r} contains a NUL character, which texts of {database} cannot have; remove it"
+            )
+
+
+def _has_nul(value: pl.Expr, dtype: Any) -> pl.Expr:
+    """Say for each value of a column whether there is a NUL in it."""
+    if isinstance(dtype, pl.Struct) and dtype.fields:
+        return pl.any_horizontal(_has_nul(member, inner) for _, member, inner in members_of(value, dtype))
+    if isinstance(dtype, (pl.List, pl.Array)):
+        items = value.arr.to_list() if isinstance(dtype, pl.Array) else value
+        return items.list.eval(_has_nul(pl.element(), dtype.inner)).list.any()
+    if isinstance(dtype, pl.Map):
+        entry = pl.Struct({"key": dtype.key, "value": dtype.value})
+        return _has_nul(value.map.entries(), pl.List(entry))
+    if dtype.base_type() not in (pl.String, pl.Enum, pl.Categorical):
+        return value.is_null() & False
+    return value.cast(pl.String).str.contains("\0", literal=True)

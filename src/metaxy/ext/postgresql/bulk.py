@@ -7,11 +7,11 @@ import narwhals as nw
 import polars as pl
 from psycopg.copy import QueuedLibpqWriter
 
-from metaxy.errors import MetadataSchemaError
+from metaxy.errors import MetadataStoreError
 from metaxy.ext.ibis.bulk import Bulk
 from metaxy.ext.ibis.documents import from_json, to_json
 from metaxy.ext.ibis.tables import Table
-from metaxy.ext.ibis.values import refuse_finer_times
+from metaxy.ext.ibis.values import refuse_finer_times, refuse_nul
 from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.ext.postgresql.types import is_text
 from metaxy.versioning.column_types import Types
@@ -41,7 +41,18 @@ class PostgreSQLBulk(Bulk):
         return arrow(buffer, wanted)
 
     def insert(self, name: str, frame: pl.DataFrame, table: Table) -> None:
-        """Add rows by COPY."""
+        """Add rows by COPY.
+
+        Raises:
+            MetadataSchemaError: naming the column, if a text has a NUL character.
+        """
+        try:
+            self._copy(name, frame, table)
+        except MetadataStoreError:
+            refuse_nul(frame, "PostgreSQL")
+            raise
+
+    def _copy(self, name: str, frame: pl.DataFrame, table: Table) -> None:
         lists = {column for column, kind in table.sql_types.items() if kind.endswith("[]")}
         text = frame.select(incoming(column, dtype, as_array=column in lists) for column, dtype in frame.schema.items())
         names = POSTGRESQL.names(frame.columns)
@@ -54,13 +65,8 @@ class PostgreSQLBulk(Bulk):
                     copy.write(written.encode())
 
     def refuse_values(self, name: str, rows: pl.DataFrame, *, new: bool) -> None:  # noqa: ARG002
-        """Refuse times that are finer than those of PostgreSQL, and NUL in texts."""
+        """Refuse times that are finer than those of PostgreSQL."""
         refuse_finer_times(rows, "PostgreSQL", pl.Time)
-        for column in rows.select(pl.col(pl.String)):
-            if column.str.contains("\0", literal=True).any():
-                raise MetadataSchemaError(
-                    f"column {column.name!r} contains a NUL character, which texts of PostgreSQL cannot have; remove it"
-                )
 
 
 def outgoing(value: str, dtype: nw.dtypes.DType) -> str:
