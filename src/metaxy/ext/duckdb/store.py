@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from metaxy._lazy import resolve
 from metaxy._old_names import with_old_names
 from metaxy.config.problems import first_problem
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.extensions import ExtensionSpec, extension
-from metaxy.ext.duckdb.lake import LakeConnection, LakeStorage
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckLakeConfig, database_path
@@ -72,11 +72,11 @@ class DuckDBMetadataStore(MetadataStore):
         given = (self.database, config or {}, [extension(e) for e in extensions or ()], lock_timeout)
         storage: DuckDBStorage
         if self._lake is None:
-            self.connection = DuckDBConnection(*given)
-            storage = DuckDBStorage(self.connection, table_prefix=prefix, creates_tables=create)
-        else:
-            self.connection = LakeConnection(*given, self._lake)
-            storage = LakeStorage(self.connection, table_prefix=prefix, creates_tables=create)
+            storage = DuckDBStorage(DuckDBConnection(*given), table_prefix=prefix, creates_tables=create)
+        else:  # by its name, as that package builds on this one
+            lake_storage = resolve("metaxy.ext.ducklake.storage:lake_storage")
+            storage = lake_storage(given, self._lake, table_prefix=prefix, creates_tables=create)
+        self.connection = storage.connection
         super().__init__(storage=storage, engine=SqlEngine(self.connection), **options)
 
     @classmethod

@@ -1,34 +1,25 @@
-"""Feature tables in a DuckLake: DuckDB computes, a catalog and Parquet files hold the rows of many writers."""
+"""One DuckDB database with a DuckLake attached."""
 
 import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import narwhals as nw
 
-from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError, first_line
 from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection
-from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
-from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckDBCatalogConfig, LocalStorageConfig, SQLiteCatalogConfig
 from metaxy.masking import hide_in
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
-from metaxy.storage.files import partition_columns
-from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
 
 UNSIGNED = "allow_unsigned_extensions"
-SMALL = 2**24  # bytes; files are merged until they have far more
 ATTEMPTS = 1000  # `lock_timeout` ends them
 IN_THE_WAY = (  # what catalogs say about a writer that will soon be done
     *LOCKED,
@@ -169,86 +160,6 @@ class LakeConnection(DuckDBConnection):
                 f"{self.place}: other processes were in the way for {self.lock_timeout:g} s; raise `lock_timeout`, or "
                 f"use a catalog for many writers, such as PostgreSQL ({self.message(_cause(error))})"
             ) from error
-
-
-class LakeStorage(DuckDBStorage):
-    """Implements the storage port; tables are partitioned by feature version, and can be tidied."""
-
-    connection: LakeConnection
-    lacks = (nw.Duration,)  # Parquet files would keep its milliseconds
-    orders_nan = False  # DuckLake leaves out what has no other value than the one that `!=` names, apart from NaN
-
-    def append(self, writes: Sequence[Append]) -> None:
-        """Add rows to tables, all in one transaction."""
-        super().append([replace(write, frame=_storable(write.frame)) for write in writes])
-
-    def _create(self, table: str, write: Append, query: str) -> None:
-        columns = partition_columns(write.frame.columns)
-        if not columns:
-            super()._create(table, write, query)
-            return
-        self.connection.execute(f"CREATE TABLE {table} AS FROM ({query}) LIMIT 0")
-        self.connection.execute(f"ALTER TABLE {table} SET PARTITIONED BY ({DUCKDB.names(columns)})")
-        self.connection.execute(f"INSERT INTO {table} {query}")
-
-    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
-        """Move small writes from the catalog into files, merge small files, forget states of the lake older than this.
-
-        DuckLake keeps states of all tables together, so the older ones of other tables are forgotten, too.
-        """
-        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
-        before = f"now() - to_microseconds({keep // timedelta(microseconds=1)})"  # of each call, as it comes to it
-        for call in (
-            f"ducklake_flush_inlined_data({lake}, table_name => {table})",
-            f"ducklake_merge_adjacent_files({lake}, {table})",
-            f"ducklake_rewrite_data_files({lake}, {table})",
-            f"ducklake_expire_snapshots({lake}, older_than => {before})",
-            f"ducklake_cleanup_old_files({lake}, older_than => {before})",
-        ):
-            self._change(f"CALL {call}")
-
-    def pieces(self, key: FeatureKey, scan: Scan) -> int:  # noqa: ARG002 - the catalog knows
-        """Count the small files that share a folder with another one."""
-        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
-        folder = r"regexp_replace(data_file, '[^/\\]*$', '')"
-        files = f"FROM ducklake_list_files({lake}, {table}) WHERE data_file_size_bytes < {SMALL}"
-        found = self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}").fetchone()
-        return int(found[0]) if found else 0
-
-
-def _storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """Turn types that lakes lack into those they have; other columns stay as they are."""
-    rows = frame.to_native()
-    if all(map(_is_storable, rows.types)):
-        return frame
-    columns = (_as_stored(DUCKDB.quote(name), kind) for name, kind in zip(rows.columns, rows.types, strict=True))
-    storable: nw.LazyFrame[Any] = nw.from_native(rows.project(", ".join(columns)))
-    return storable
-
-
-def _as_stored(column: str, kind: Any) -> str:
-    return column if _is_storable(kind) else f"CAST({column} AS {_stored_type(kind)}) AS {column}"
-
-
-def _is_storable(kind: Any) -> bool:
-    if kind.id in ("list", "struct", "map"):
-        return all(_is_storable(part) for _, part in kind.children)
-    return kind.id not in ("array", "time_ns")
-
-
-def _stored_type(kind: Any) -> str:
-    """Name the type of a lake's column for a type of DuckDB.
-
-    Lakes have lists for arrays, and microseconds for the nanoseconds of times of the day; DuckDB ends the process where
-    it writes these to Parquet.
-    """
-    if kind.id == "struct":
-        return f"STRUCT({', '.join(f'{DUCKDB.quote(name)} {_stored_type(part)}' for name, part in kind.children)})"
-    if kind.id == "map":
-        return f"MAP({', '.join(_stored_type(part) for _, part in kind.children)})"
-    if kind.id in ("list", "array"):
-        return f"{_stored_type(kind.children[0][1])}[]"
-    return "TIME" if kind.id == "time_ns" else str(kind)
 
 
 def _instance(database: str, lake: DuckLakeAttachmentManager) -> str:

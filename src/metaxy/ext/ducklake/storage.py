@@ -1,0 +1,73 @@
+"""Feature tables in a DuckLake: DuckDB computes, a catalog and Parquet files hold the rows of many writers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import narwhals as nw
+
+from metaxy.definitions.keys import FeatureKey
+from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.extensions import ExtensionSpec
+from metaxy.ext.duckdb.storage import DuckDBStorage
+from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
+from metaxy.ext.ducklake.connection import LakeConnection
+from metaxy.ext.ducklake.types import storable
+from metaxy.storage.files import partition_columns
+from metaxy.storage.port import Append, Scan
+
+SMALL = 2**24  # bytes; files are merged until they have far more
+Given = tuple[str, Mapping[str, str], Sequence[ExtensionSpec], float]  # what a connection to DuckDB takes
+
+
+def lake_storage(
+    given: Given, lake: DuckLakeAttachmentManager, *, table_prefix: str, creates_tables: bool
+) -> "LakeStorage":
+    """Return the storage for a lake that is attached to a DuckDB database."""
+    connection = LakeConnection(*given, lake)
+    return LakeStorage(connection, table_prefix=table_prefix, creates_tables=creates_tables)
+
+
+class LakeStorage(DuckDBStorage):
+    """Implements the storage port; tables are partitioned by feature version, and can be tidied."""
+
+    connection: LakeConnection
+    lacks = (nw.Duration,)  # Parquet files would keep its milliseconds
+    orders_nan = False  # DuckLake leaves out what has no other value than the one that `!=` names, apart from NaN
+
+    def append(self, writes: Sequence[Append]) -> None:
+        """Add rows to tables, all in one transaction."""
+        super().append([replace(write, frame=storable(write.frame)) for write in writes])
+
+    def _create(self, table: str, write: Append, query: str) -> None:
+        columns = partition_columns(write.frame.columns)
+        if not columns:
+            super()._create(table, write, query)
+            return
+        self.connection.execute(f"CREATE TABLE {table} AS FROM ({query}) LIMIT 0")
+        self.connection.execute(f"ALTER TABLE {table} SET PARTITIONED BY ({DUCKDB.names(columns)})")
+        self.connection.execute(f"INSERT INTO {table} {query}")
+
+    def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
+        """Move small writes from the catalog into files, merge small files, forget states of the lake older than this.
+
+        DuckLake keeps states of all tables together, so the older ones of other tables are forgotten, too.
+        """
+        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
+        before = f"now() - to_microseconds({keep // timedelta(microseconds=1)})"  # of each call, as it comes to it
+        for call in (
+            f"ducklake_flush_inlined_data({lake}, table_name => {table})",
+            f"ducklake_merge_adjacent_files({lake}, {table})",
+            f"ducklake_rewrite_data_files({lake}, {table})",
+            f"ducklake_expire_snapshots({lake}, older_than => {before})",
+            f"ducklake_cleanup_old_files({lake}, older_than => {before})",
+        ):
+            self._change(f"CALL {call}")
+
+    def pieces(self, key: FeatureKey, scan: Scan) -> int:  # noqa: ARG002 - the catalog knows
+        """Count the small files that share a folder with another one."""
+        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
+        folder = r"regexp_replace(data_file, '[^/\\]*$', '')"
+        files = f"FROM ducklake_list_files({lake}, {table}) WHERE data_file_size_bytes < {SMALL}"
+        found = self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}").fetchone()
+        return int(found[0]) if found else 0
