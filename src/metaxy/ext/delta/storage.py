@@ -198,11 +198,13 @@ class DeltaStorage(Rooted):
                 remove_folder(folder)
 
     def _remove_objects(self, key: FeatureKey) -> None:
-        """Remove a table from an object store: its rows first, so that what a crash leaves is an empty table."""
+        """Remove a table from an object store: its rows first, so that what a crash leaves is an empty table.
+
+        Other threads wait for the last two requests, a list of all files and their removal: who asks holds Python's
+        lock, and delta-rs has no other way to remove a log.
+        """
         self._table(key).delete()
-        files = DeltaFileSystemHandler(self.uri(key), self.storage_options or None)
-        files.delete_dir(LOG)
-        files.delete_dir("")
+        DeltaFileSystemHandler(self.uri(key), self.storage_options or None).delete_dir("")
 
     def optimize(self, key: FeatureKey, keep: timedelta, ids: Sequence[str] = ()) -> None:  # noqa: ARG002 - no indexes
         """Merge small files, write a checkpoint of the log, and remove files that were replaced long enough ago."""

@@ -94,7 +94,7 @@ def _is_taken(ticket: Path) -> bool:
     try:
         left = Lease.take(ticket, create=False)
     except OSError:
-        return ticket.exists()
+        return False  # it is gone, or of a user whose files cannot be looked at: nobody waits for ever
     if left:
         left.release()
     return left is None and ticket.exists()
