@@ -11,11 +11,11 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
-from metaxy.versioning.expressions import built, steps
+from metaxy.versioning.expressions import COMPARISONS, built, columns_of, steps
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
 
-COMPARISONS: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "is_in", "is_between"})
+COMPARING: Final = COMPARISONS | {"is_in", "is_between"}
 Schema = Mapping[str, nw.dtypes.DType]
 
 
@@ -49,6 +49,9 @@ def reads_only(expression: nw.Expr, schema: Mapping[str, Any], columns: Sequence
 
 def _unknown_column(expression: nw.Expr, columns: Sequence[str]) -> str | None:
     """Return a column that an expression reads beside these, None if there is none."""
+    names = columns_of(expression)
+    if names is not None:
+        return next((name for name in names if name not in columns), None)
     empty = nw.from_native(pl.DataFrame(schema=dict.fromkeys(columns, pl.Null)))
     try:
         empty.select(expression)
@@ -81,7 +84,7 @@ def _comparisons(condition: nw.Expr) -> Iterator[_Comparison]:
         for n, step in enumerate(steps(whole)):
             inner = [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
             waiting += inner
-            if step.name in COMPARISONS or step.name == "lit":
+            if step.name in COMPARING or step.name == "lit":
                 values = [argument for argument in step.exprs if not isinstance(argument, nw.Expr)]
                 values += [*_listed(step.kwargs.get("other")), step.kwargs.get("value")]
                 yield _Comparison((*([built(type(whole), steps(whole)[:n])] if n else ()), *inner), tuple(values))

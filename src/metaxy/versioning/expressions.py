@@ -5,14 +5,19 @@ the right side of a comparison, are its arguments: expressions and plain values.
 """
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import narwhals as nw
 import polars as pl
 
 FAN_OUT: Final = 8  # conditions that are joined one to the other, before they are joined in groups
+COMPARISONS: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+# The steps of which conditions are made, mostly.
+CONDITIONS: Final = COMPARISONS | {
+    *("col", "lit", "is_in", "is_null", "__and__", "__or__", "__invert__", "all_horizontal", "any_horizontal"),
+}
 Join = Callable[..., nw.Expr]
 
 
@@ -43,6 +48,24 @@ def column_of(expression: nw.Expr) -> str | None:
     return names[0] if len(names) == 1 else None
 
 
+def columns_of(expression: nw.Expr) -> list[str] | None:
+    """Return the columns that a condition names, None if it is made of more than comparisons and what joins them.
+
+    >>> columns_of((nw.col("a") == 1) | nw.col("b").is_null()), columns_of(nw.nth(0) == 1), columns_of(nw.coalesce("a"))
+    (['a', 'b'], None, None)
+    """
+    names: dict[str, None] = {}
+    waiting = [expression]
+    while waiting:
+        for step in steps(waiting.pop()):
+            named = any(isinstance(argument, str) for argument in step.exprs) and not step.str_as_lit
+            if step.name not in CONDITIONS or named:
+                return None
+            names |= dict.fromkeys(step.kwargs.get("names", ()))
+            waiting += [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
+    return list(names)
+
+
 def is_plain(argument: Any) -> bool:
     """Return whether an argument is a value without a type of its own, such as 1 or `nw.lit(1)`."""
     if not isinstance(argument, nw.Expr):
@@ -54,6 +77,46 @@ def is_plain(argument: Any) -> bool:
 def value_of(argument: Any) -> Any:
     """Return a plain value."""
     return steps(argument)[0].kwargs["value"] if isinstance(argument, nw.Expr) else argument
+
+
+def compared_with_value(condition: nw.Expr, symbol: str) -> tuple[str, Any] | None:
+    """Return the column and the value that a condition compares, None if it does more.
+
+    >>> compared_with_value(nw.col("a") == 1, "__eq__"), compared_with_value(nw.col("a") != 1, "__eq__")
+    (('a', 1), None)
+    """
+    column, *comparison = steps(condition)
+    if len(comparison) != 1 or comparison[0].name != symbol or not is_plain(comparison[0].exprs[0]):
+        return None
+    name, value = column_of(built(type(condition), [column])), value_of(comparison[0].exprs[0])
+    return (name, value) if name is not None and value is not None else None
+
+
+class Rows(NamedTuple):
+    """Rows of values, by the names of columns."""
+
+    names: Sequence[str]
+    values: Sequence[Mapping[str, Any]]
+
+
+def rows_of_columns(left: nw.Expr, values: Any) -> Rows | None:
+    """Return the rows that columns are looked up in together, None if it is something else that is looked up.
+
+    >>> rows_of_columns(nw.struct("a", "b"), [{"a": 1, "b": "x"}])
+    Rows(names=['a', 'b'], values=[{'a': 1, 'b': 'x'}])
+    """
+    first, *more = steps(left)
+    if first.name != "struct" or more:
+        return None
+    names = [column_of(argument) for argument in first.exprs]
+    rows = list(values)
+    whole = all(
+        isinstance(row, Mapping)
+        and list(row) == names
+        and all(isinstance(value, Hashable) and value is not None for value in row.values())
+        for row in rows
+    )
+    return Rows([name for name in names if name is not None], rows) if whole and None not in names else None
 
 
 def type_of(expression: nw.Expr, types: nw.Schema) -> Any:

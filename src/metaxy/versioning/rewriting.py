@@ -14,13 +14,17 @@ from typing import Any, Final
 import narwhals as nw
 
 from metaxy.versioning.expressions import (
+    COMPARISONS,
+    FAN_OUT,
     Join,
     balanced,
     both,
     built,
+    compared_with_value,
     either,
     is_plain,
     operands,
+    rows_of_columns,
     steps,
     type_of,
     value_of,
@@ -30,7 +34,6 @@ from metaxy.versioning.values import FLOATS, fitted, listed, literal, plain
 
 JOINS: Final[Mapping[str, Join]] = {"__and__": both, "__or__": either}
 HORIZONTAL: Final = {"all_horizontal": nw.all_horizontal, "any_horizontal": nw.any_horizontal}
-COMPARISONS: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
 MIRRORED: Final = {"__lt__": "__gt__", "__le__": "__ge__", "__gt__": "__lt__", "__ge__": "__le__"}
 CLOSED: Final = {
     "both": ("__ge__", "__le__"),
@@ -38,6 +41,7 @@ CLOSED: Final = {
     "right": ("__gt__", "__le__"),
     "none": ("__gt__", "__lt__"),
 }
+LISTED: Final = {"__or__": "__eq__", "any_horizontal": "__eq__", "__and__": "__ne__", "all_horizontal": "__ne__"}
 GREATER: Final = frozenset({"__ne__", "__gt__", "__ge__"})  # what NaN is, compared with any number
 # What a comparison asks where the column has no value that is equal: the next smaller one, or its smallest, may be.
 BELOW_GIVEN: Final = {"__lt__": "__le__", "__ge__": "__gt__"}
@@ -56,24 +60,29 @@ class Rewriting:
 
     def rewritten(self, given: nw.Expr) -> nw.Expr:
         """Rewrite an expression, step by step."""
-        last = steps(given)[-1].name
-        if last in JOINS:
-            return balanced(JOINS[last], [self.rewritten(part) for part in operands(given, last)])
-        first, *more = steps(given)
-        done = self._begun(type(given), first)
-        for step in more:
+        kind, nodes = type(given), steps(given)
+        end = max((n for n, step in enumerate(nodes, start=1) if step.name in JOINS), default=0)
+        done = self._joined(built(kind, nodes[:end]), nodes[end - 1].name) if end else self._begun(kind, nodes[0])
+        for step in nodes[end or 1 :]:
             done = self._with(done, step)
         return done
 
+    def _joined(self, chain: nw.Expr, symbol: str) -> nw.Expr:
+        parts = self._with_lists(list(operands(chain, symbol)), LISTED[symbol])
+        return balanced(JOINS[symbol], [self.rewritten(part) for part in parts])
+
     def _begun(self, kind: type[nw.Expr], step: Any) -> nw.Expr:
-        arguments = self._arguments(step)
         if step.name not in HORIZONTAL:
-            return built(kind, [_with_plain_options(step, arguments)])
-        conditions = [nw.col(part) if isinstance(part, str) else part for part in arguments]
-        return balanced(partial(HORIZONTAL[step.name], **step.kwargs), conditions)
+            return built(kind, [_with_plain_options(step, self._arguments(step))])
+        parts = [_named(part) for part in step.exprs]
+        if not step.kwargs["ignore_nulls"]:
+            parts = self._with_lists(parts, LISTED[step.name])
+        return balanced(partial(HORIZONTAL[step.name], **step.kwargs), [self.rewritten(part) for part in parts])
 
     def _arguments(self, step: Any) -> list[Any]:
-        return [self.rewritten(part) if isinstance(part, nw.Expr) else plain(part) for part in step.exprs]
+        """Return arguments as expressions and values; text that names a column is one."""
+        given = step.exprs if step.str_as_lit else map(_named, step.exprs)
+        return [self.rewritten(part) if isinstance(part, nw.Expr) else plain(part) for part in given]
 
     def _with(self, done: nw.Expr, step: Any) -> nw.Expr:
         """Add a step to what is rewritten already."""
@@ -114,7 +123,25 @@ class Rewriting:
 
     # -- lists -------------------------------------------------------------------------------------------------------
 
+    def _with_lists(self, parts: list[nw.Expr], symbol: str) -> list[nw.Expr]:
+        """List the values that one column is compared with in many parts, so that they are looked up together."""
+        if len(parts) <= FAN_OUT:
+            return parts
+        compared = [compared_with_value(part, symbol) for part in parts]
+        values: dict[str, list[Any]] = {}
+        for name, value in filter(None, compared):
+            values.setdefault(name, []).append(value)
+        lists = {name: given for name, given in values.items() if listed(given, self.types.get(name)) is not None}
+        rest = [part for part, pair in zip(parts, compared, strict=True) if pair is None or pair[0] not in lists]
+        found = [nw.col(name).is_in(given) for name, given in lists.items()]
+        return [*rest, *(found if symbol == "__eq__" else [~condition for condition in found])]
+
     def _membership(self, left: nw.Expr, step: Any) -> nw.Expr:
+        rows = rows_of_columns(left, step.kwargs["other"])
+        if rows is not None:
+            names = sorted(rows.names, key=lambda name: len({row[name] for row in rows.values}))
+            # A struct is there where a member is not.
+            return nw.coalesce(self._any_row(names, rows.values), nw.lit(value=False))
         dtype = type_of(left, self.types)
         values = listed(step.kwargs["other"], dtype)
         if values is None:
@@ -122,6 +149,23 @@ class Rewriting:
         if isinstance(dtype, FLOATS) and not self.orders_nan:
             return _float_in(left, values)
         return left.is_in(values) if values else _never(left)
+
+    def _any_row(self, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> nw.Expr:
+        """Compare several columns with rows of values; those of the last column are listed."""
+        first, *others = names
+        if not others or not rows:
+            return self.rewritten(nw.col(first).is_in([row[first] for row in rows]))
+        groups: dict[Any, list[Mapping[str, Any]]] = {}
+        for row in rows:
+            groups.setdefault(row[first], []).append(row)
+        found = [
+            self.rewritten(nw.col(first) == value) & self._any_row(others, group) for value, group in groups.items()
+        ]
+        return balanced(either, found)
+
+
+def _named(argument: Any) -> Any:
+    return nw.col(argument) if isinstance(argument, str) else argument
 
 
 def _with_plain_options(step: Any, arguments: Sequence[Any]) -> Any:

@@ -38,6 +38,10 @@ SETTINGS = {
     "async_insert": 0,
     "mutations_sync": 1,
     "lightweight_deletes_sync": 2,
+    # Filters may list very many values.
+    "max_query_size": 1 << 30,
+    "max_ast_elements": 1 << 24,
+    "max_expanded_ast_elements": 1 << 24,
 }
 # What newer servers remember of the blocks that a condition left empty is wrong where `LIMIT 1 BY` stands behind it.
 MEMORY_OF_CONDITIONS = "use_query_condition_cache"

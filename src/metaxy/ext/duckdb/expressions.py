@@ -7,7 +7,7 @@ functions that write what is meant.
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -25,6 +25,8 @@ NUL = "\0"
 # No constant that is known before the query runs: DuckLake puts those into queries of its own, which end at a NUL.
 CHR_0 = "chr(CAST(random() < 0 AS INTEGER))"
 ANYTHING = "(?s:.*)"
+LONG = 100  # values in a list, from which on a query for them is faster
+MARKS = ",|\t\x1f\x1e"  # one that none of the values has keeps them apart
 
 
 def column(*names: Any) -> duckdb.Expression:
@@ -47,8 +49,31 @@ def constant(value: Any) -> duckdb.Expression:
 
 def is_in(expr: Any, other: Iterable[Any]) -> Any:
     """Look a value up in a list that DuckDB makes a hash table of; NULL is not looked up, and not found."""
-    listed = [constant(value) for value in other if value is not None]
-    return expr._with_elementwise(lambda value: value.isin(*listed) if listed else value != value)
+    values = [value for value in other if value is not None]
+    if not values:
+        return expr._with_elementwise(lambda value: value != value)
+    rows = _rows_of(values) if len(values) > LONG else None
+    if rows is not None:
+        return expr._with_elementwise(lambda value: duckdb.SQLExpression(f"({value} IN ({rows}))"))
+    listed = [constant(value) for value in values]
+    return expr._with_elementwise(lambda value: value.isin(*listed))
+
+
+def _rows_of(values: Sequence[Any]) -> str | None:
+    """Write texts or integers as a query for them, None for others.
+
+    They are one text for DuckDB, which would otherwise look at each whenever it looks at the query, and DuckLake would
+    compare each with the statistics of each file.
+    """
+    kinds = set(map(type, values))
+    texts = list(map(str, values)) if kinds in ({str}, {int}) else []
+    whole = "".join(texts)
+    mark = next((mark for mark in MARKS if mark not in whole), None)
+    if not texts or mark is None or NUL in whole:
+        return None
+    kind = "VARCHAR" if kinds == {str} else "BIGINT" if -(2**63) <= min(values) <= max(values) < 2**63 else "HUGEINT"
+    split = f"string_split({DUCKDB.literal(mark.join(texts))}, {DUCKDB.literal(mark)})"
+    return f"SELECT unnest(CAST({split} AS {kind}[]))"
 
 
 @cache
