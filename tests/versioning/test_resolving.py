@@ -36,12 +36,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 def resolution(store: MetadataStore, key: str, *parents: Resolution, **asked: Any) -> Resolution:
     """Resolve a feature, with the expected rows of some parents in place of their tables."""
     scope = store._scope("r")
-    definition = scope.definition(key)
-    request = UpdateRequest.build(
-        scope.graph.get_feature_plan(definition.key), versioning_engine=store.versioning_engine, **asked
-    )
+    plan = scope.graph.get_feature_plan(key)
+    request = UpdateRequest.build(plan, versioning_engine=store.versioning_engine, **asked)
     expected = {FeatureKey(parent.recipe.feature): parent.as_parent() for parent in parents}
-    return Resolution.of(store, scope, definition, request, expected)
+    return Resolution.of(store, scope, plan, request, expected)
 
 
 def test_a_chain_says_what_will_change_before_anything_is_computed(store: MetadataStore) -> None:

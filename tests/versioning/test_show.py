@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from metaxy.versioning.show import show_arrow
+from metaxy.versioning.codec import show_arrow
 
 STATUSES = [1, 1, 2, 3, 2]
 

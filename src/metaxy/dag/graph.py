@@ -35,8 +35,10 @@ class _Memo:
     """What was computed since the last change of the graph."""
 
     plans: dict[FeatureKey, FeaturePlan] = field(default_factory=dict)
+    versions: dict[tuple[FeatureKey, int], str] = field(default_factory=dict)
     fields: dict[int, dict[FeatureKey, FieldVersions]] = field(default_factory=dict)
     projects: dict[tuple[str, int], str] = field(default_factory=dict)
+    has_external: bool | None = None
 
 
 class FeatureGraph:
@@ -152,9 +154,9 @@ class FeatureGraph:
             UnknownFeatureError: if there is none (a KeyError).
         """
         wanted = coerce_to_feature_key(key)
-        if wanted not in self._definitions:
+        if (definition := self._definitions.get(wanted)) is None:
             raise UnknownFeatureError.from_key(str(wanted), map(str, self._definitions))
-        return self._definitions[wanted]
+        return definition
 
     def _clashing(self, definition: FeatureDefinition) -> Iterator[FeatureDefinition]:
         keys = {key: None for name in _names(definition) for key in self._names.get(name, ())}
@@ -177,7 +179,10 @@ class FeatureGraph:
     @property
     def has_external_features(self) -> bool:
         """Whether some feature is only a placeholder."""
-        return any(definition.is_external for definition in self._definitions.values())
+        memo = self._memo
+        if memo.has_external is None:
+            memo.has_external = any(definition.is_external for definition in self._definitions.values())
+        return memo.has_external
 
     @property
     def project(self) -> str:
@@ -186,8 +191,7 @@ class FeatureGraph:
         Raises:
             AmbiguousProjectError: if there is none, or more than one (a RuntimeError).
         """
-        projects = sorted({d.project for d in self._definitions.values() if not d.is_external})
-        if len(projects) != 1:
+        if len(projects := sorted({d.project for d in self._definitions.values() if not d.is_external})) != 1:
             found = f"features of several projects: {', '.join(projects)}" if projects else "no features of its own"
             raise AmbiguousProjectError(f"the graph has {found}; set 'project' in metaxy.toml, or pass project=")
         return projects[0]
@@ -225,11 +229,12 @@ class FeatureGraph:
             MetaxyMissingFeatureDependency: if one of its parents is not registered.
         """
         memo = self._memo  # first: what is computed from older definitions must not reach a newer memo
-        definition = self.get_feature_definition(key)
-        if definition.key not in memo.plans:
-            specs = {dep.feature: self._parent(definition.key, dep.feature).spec for dep in definition.spec.deps}
-            memo.plans[definition.key] = FeaturePlan.build(definition.spec, specs)
-        return memo.plans[definition.key]
+        wanted = coerce_to_feature_key(key)
+        if (plan := memo.plans.get(wanted)) is None:
+            spec = self.get_feature_definition(wanted).spec
+            specs = {dep.feature: self._parent(wanted, dep.feature).spec for dep in spec.deps}
+            plan = memo.plans[wanted] = FeaturePlan.build(spec, specs)
+        return plan
 
     def _parent(self, child: FeatureKey, parent: FeatureKey) -> FeatureDefinition:
         if parent not in self._definitions:
@@ -331,8 +336,11 @@ class FeatureGraph:
             key: Key of a registered feature.
             length: How many characters of the hash are kept.
         """
-        cut = _length(length)
-        return versions.feature_version(self.get_feature_version_by_field(key, cut), cut)
+        memo, wanted, cut = self._memo, coerce_to_feature_key(key), _length(length)
+        if (version := memo.versions.get((wanted, cut))) is None:
+            by_field = self.get_feature_version_by_field(wanted, cut)
+            version = memo.versions[wanted, cut] = versions.feature_version(by_field, cut)
+        return version
 
     def get_project_version(self, project: str, length: int | None = None) -> str:
         """Return the version of a project: the hash over its definitions, ``empty`` if it has none here.

@@ -15,9 +15,9 @@ from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError, FeatureNotFoundError
 from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
-from metaxy.store.filters import Filters, as_filters
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, find, readable
+from metaxy.store.request import Filters, as_filters
 from metaxy.store.scope import Scope
 from metaxy.store.writing import (
     append,

@@ -63,13 +63,6 @@ def sync_external_features(
     return loaded
 
 
-def sync_before_use(store: StoreParts, scope: Scope) -> None:
-    """Sync if the configuration says so and there is something to sync."""
-    definitions = scope.graph.feature_definitions_by_key.values()
-    if scope.settings.sync and (scope.settings.extra_features or any(d.is_external for d in definitions)):
-        sync_external_features(store)
-
-
 def _to_load(
     scope: Scope, externals: Mapping[FeatureKey, FeatureDefinition], selection: FeatureSelection | None
 ) -> FeatureSelection:

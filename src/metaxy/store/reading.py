@@ -78,6 +78,8 @@ class Found(Generic[Store_co]):
         """
         scan = self.scan
         rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, **asked)
+        if rows.is_plain:
+            return rows
         renamed = {rows.rename.get(name, name): dtype for name, dtype in scan.schema.items()}
         return replace(
             rows,

@@ -93,7 +93,7 @@ def _fresh(store: StoreParts, scope: Scope, plan: FeaturePlan) -> tuple[nw.LazyF
     Those are the feature's IDs or, where one row of a parent makes many of the feature, the parents'.
     """
     request = UpdateRequest.build(plan, one_row_per_group=True, versioning_engine=store.versioning_engine)
-    frame = Resolution.of(store, scope, scope.definition(plan.feature.key), request).expected()
+    frame = Resolution.of(store, scope, plan, request).expected()
     ids = list(plan.feature.id_columns)
     keys = ids if set(ids) <= set(frame.collect_schema()) else plan.input_id_columns
     return frame.select(*keys, *PROVENANCE), keys

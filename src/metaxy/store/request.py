@@ -1,20 +1,84 @@
-"""What a caller asks of an update, normalised and checked once."""
+"""What a caller asks of an update, normalised and checked once; and the filters that all verbs take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import narwhals as nw
+from typing_extensions import TypedDict
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.filters import parse_filter_string
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.errors import DefinitionError
+from metaxy.errors import DefinitionError, IgnoredOptionWarning, did_you_mean, warn_user
 from metaxy.store.config import VersioningEngineOptions
-from metaxy.store.filters import Filters, as_filters
 from metaxy.store.given import given_frame
 from metaxy.versioning.frames import Frame
+
+Filter: TypeAlias = nw.Expr | str
+Filters: TypeAlias = Filter | Iterable[Filter] | None
+
+
+def as_filters(filters: Filters) -> tuple[nw.Expr, ...]:
+    """Return filters as expressions, none for None.
+
+    Raises:
+        FilterParseError: if a text is no filter.
+        TypeError: if one is neither text nor expression.
+
+    >>> len(as_filters("size > 3")), len(as_filters([nw.col("size") > 3, "size < 9"]))
+    (1, 2)
+    """
+    if filters is None:
+        return ()
+    if isinstance(filters, (str, Mapping, nw.Expr)) or not isinstance(filters, Iterable):
+        return (_as_filter(filters),)
+    return tuple(map(_as_filter, filters))
+
+
+def _as_filter(given: object) -> nw.Expr:
+    if isinstance(given, str):
+        return parse_filter_string(given)
+    if isinstance(given, nw.Expr):
+        return given
+    kind = type(given)
+    raise TypeError(
+        "a filter is a Narwhals expression such as nw.col('size') > 3, or a text such as 'size > 3', not a "
+        f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+class UpdateOptions(TypedDict, total=False):
+    """Arguments of `MetadataStore.resolve_update`."""
+
+    samples: Any
+    filters: Mapping[Any, Filters] | None
+    global_filters: Filters
+    target_filters: Filters
+    versioning_engine: VersioningEngineOptions | None
+    skip_comparison: bool
+    staleness_predicates: Filters
+    one_row_per_group: bool
+    as_of: datetime | None
+
+
+IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
+
+
+def ignore_old_options(names: Iterable[str]) -> None:
+    """Warn of options of `MetadataStore.resolve_update` that had no effect in metaxy 0.1.
+
+    Raises:
+        TypeError: for any other name.
+    """
+    for name in names:
+        if name not in IGNORED:
+            known = UpdateOptions.__annotations__
+            raise TypeError(f"resolve_update has no option {name!r}.{did_you_mean(name, known)}")
+        message = f"{name} of resolve_update has no effect, and had none in metaxy 0.1: leave it out"
+        warn_user(message, IgnoredOptionWarning)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import polars as pl
 
 from metaxy import columns as c
 from metaxy.dag.plan import FeaturePlan
-from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import Scan
@@ -29,12 +28,11 @@ from metaxy.store.scope import Scope
 from metaxy.store.tables import ExpectedRows, Tables
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.build import build_joined_recipe
-from metaxy.versioning.codec import ByField, Form, by_field_forms
+from metaxy.versioning.codec import ByField, Form, Packed, Repacked, Shown, by_field_forms, show_arrow, show_polars
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
 from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, STORED, Recipe
-from metaxy.versioning.show import Packed, Repacked, Shown, show_arrow, show_polars
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Resolution:
         cls,
         store: StoreParts,
         scope: Scope,
-        definition: FeatureDefinition,
+        plan: FeaturePlan,
         request: UpdateRequest,
         expected: Mapping[FeatureKey, ExpectedRows] = MappingProxyType({}),
     ) -> "Resolution":
@@ -69,7 +67,7 @@ class Resolution:
         Raises:
             FeatureNotFoundError: if a required parent has no table.
         """
-        tables = Tables.find(store, scope, definition, request, expected)
+        tables = Tables.find(store, scope, plan, request, expected)
         given, engine = tables.inputs(), tables.engine()
         in_polars = _shows_polars(engine, request.samples)
         return cls(
@@ -203,7 +201,9 @@ class Resolution:
                 return nw.from_native(show_polars(table.lazy(), [status], shown).collect())
             return nw.from_native(show_arrow(table, [status], shown), eager_only=True)
 
-        new, stale = (without_placeholders(show(s, self._expected_columns), self.untyped) for s in (NEW, STALE))
+        new, stale = show(NEW, self._expected_columns), show(STALE, self._expected_columns)
+        if self.untyped:
+            new, stale = without_placeholders(new, self.untyped), without_placeholders(stale, self.untyped)
         increment = Increment(new, stale, show(ORPHANED, self._orphaned_columns))
         return increment.with_expected(changes.expected, self._sample_columns())
 

@@ -1,10 +1,11 @@
 """What a verb of the store takes from its surroundings, once: graph, settings and hash settings."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from metaxy import context
-from metaxy.dag.graph import FeatureGraph, current_graph
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.hashing import HashAlgorithm, HashSettings
@@ -23,12 +24,17 @@ class Scope:
     @classmethod
     def current(cls, algorithm: HashAlgorithm) -> "Scope":
         """Take the active graph and configuration."""
-        return cls(current_graph(), context.settings(), algorithm)
+        return cls(FeatureGraph.get_active(), context.settings(), algorithm)
 
-    @property
+    @cached_property
     def hash(self) -> HashSettings:
         """How samples are hashed."""
         return HashSettings(self.algorithm, self.settings.hash_truncation_length)
+
+    @property
+    def needs_sync(self) -> bool:
+        """Whether external features are loaded before a store is used."""
+        return self.settings.sync and (self.graph.has_external_features or bool(self.settings.extra_features))
 
     @property
     def shape(self) -> Form:

@@ -13,9 +13,8 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
-from metaxy.store.external import sync_before_use
-from metaxy.store.filters import Filters, as_filters
-from metaxy.store.request import UpdateRequest
+from metaxy.store.external import sync_external_features
+from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
 from metaxy.store.scope import Scope
 from metaxy.store.store import MetadataStore
@@ -256,7 +255,8 @@ def feature_statuses(
 
 def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> FeatureMetadataStatusWithIncrement:
     scope = store._scope("r")
-    sync_before_use(store, scope)
+    if scope.needs_sync:
+        sync_external_features(store)
     plan = scope.graph.get_feature_plan(key)
     resolution = _resolution(store, scope, plan, options) if plan.feature_deps else None
     tally = resolution.tally() if resolution else None
@@ -314,7 +314,7 @@ def _resolution(store: MetadataStore, scope: Scope, plan: FeaturePlan, options: 
         allow_fallback=options.use_fallback,
     )
     try:
-        return Resolution.of(store, scope, scope.definition(plan.feature.key), request)
+        return Resolution.of(store, scope, plan, request)
     except FeatureNotFoundError:
         return None
 

@@ -15,18 +15,17 @@ from metaxy.storage.port import Optimizable
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.copying import CopyRequest, copy_features
 from metaxy.store.deleting import Deletion, count_rows_to_delete, delete_rows
-from metaxy.store.external import sync_before_use
+from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
-from metaxy.store.filters import Filters, as_filters
 from metaxy.store.given import given_frame
-from metaxy.store.options import KEEP, UpdateOptions, ignore_old_options
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, Wanted, checked_moment, find, read_feature, shown_schema
 from metaxy.store.rebasing import rebase, target_scope
-from metaxy.store.request import UpdateRequest
+from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key, refuse_system_key
+from metaxy.store.tidiness import KEEP
 from metaxy.store.writing import OnDuplicate, WriteOptions, dependents_first, write_frames
 from metaxy.versioning.increment import Increment, LazyIncrement, input_progress
 
@@ -134,7 +133,8 @@ class MetadataStore(StoreParts):
         if is_system_key(key := coerce_to_feature_key(feature)):
             rows = self.in_own_library(read_system_rows(self, key, wanted.filters, columns))
             return (rows, self) if with_store_info else rows
-        sync_before_use(self, scope)
+        if scope.needs_sync:
+            sync_external_features(self)
         rows, found = read_feature(self, scope, key, wanted)
         return (rows, found.store) if with_store_info else rows
 
@@ -171,10 +171,7 @@ class MetadataStore(StoreParts):
         write_frames(self, scope, {key: df}, WriteOptions(materialization_id, preserve_feature_version, on_duplicate))
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
-        """Append rows to several features, dependents first; all frames are checked before any is stored.
-
-        With transactions all are stored or none.
-        """
+        """Append rows to several features, dependents first, after a check of all; with transactions, all or none."""
         scope = self._scope("w")
         write_frames(self, scope, dependents_first(scope.graph, metadata), WriteOptions(materialization_id))
 
@@ -352,10 +349,11 @@ class MetadataStore(StoreParts):
         """
         ignore_old_options(ignored)
         scope = self._scope("r")
-        sync_before_use(self, scope)
-        definition = scope.definition(feature)
+        if scope.needs_sync:
+            sync_external_features(self)
+        plan = scope.graph.get_feature_plan(feature)
         request = UpdateRequest.build(
-            scope.graph.get_feature_plan(definition.key),
+            plan,
             samples=samples,
             filters=filters,
             global_filters=global_filters,
@@ -366,7 +364,7 @@ class MetadataStore(StoreParts):
             one_row_per_group=one_row_per_group,
             as_of=checked_moment(as_of),
         )
-        resolution = Resolution.of(self, scope, definition, request)
+        resolution = Resolution.of(self, scope, plan, request)
         return resolution.lazy() if lazy else resolution.changes()
 
     def compute_provenance(self, feature: Any, df: Any) -> Any:
@@ -380,7 +378,7 @@ class MetadataStore(StoreParts):
             MetadataSchemaError: if a parent's data versions are missing or NULL.
         """
         scope = self._scope("r")
-        plan = scope.graph.get_feature_plan(scope.definition(feature).key)
+        plan = scope.graph.get_feature_plan(feature)
         frame = given_frame(df, f"the frame for feature {plan.feature.key}")
         resolution = Resolution.of_joined(self.engine, scope, plan, frame)
         computed = resolution.changes().new if isinstance(frame, nw.DataFrame) else resolution.lazy().new

@@ -10,7 +10,6 @@ import polars as pl
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.dag.plan import FeaturePlan
-from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import (
     FeatureNotFoundError,
@@ -62,7 +61,7 @@ class Tables:
 
     store: StoreParts
     scope: Scope
-    definition: FeatureDefinition
+    plan: FeaturePlan
     request: UpdateRequest
     current: Found | None
     parents: Mapping[FeatureKey, Found]
@@ -73,7 +72,7 @@ class Tables:
         cls,
         store: StoreParts,
         scope: Scope,
-        definition: FeatureDefinition,
+        plan: FeaturePlan,
         request: UpdateRequest,
         expected: Mapping[FeatureKey, ExpectedRows],
     ) -> "Tables":
@@ -82,22 +81,16 @@ class Tables:
         Raises:
             FeatureNotFoundError: if a required parent has no table.
         """
-        plan = scope.graph.get_feature_plan(definition.key)
-        current = _find(store, definition.key, request, allow_fallback=False)
+        current = _find(store, plan.feature.key, request, allow_fallback=False)
         parents = {} if request.samples is not None else dict(_find_parents(store, plan, request, expected))
         parents |= {key: Found(store, key, given.scan) for key, given in expected.items()}
-        return cls(store, scope, definition, request, current, parents, expected)
-
-    @property
-    def plan(self) -> FeaturePlan:
-        """The feature with its parents."""
-        return self.scope.graph.get_feature_plan(self.definition.key)
+        return cls(store, scope, plan, request, current, parents, expected)
 
     @cached_property
     def no_samples(self) -> bool:
         """Whether nothing is expected, as samples say nothing, or no parent has a table."""
         samples = self.request.samples
-        return not self.parents and (samples is None or says_nothing(samples, self.definition))
+        return not self.parents and (samples is None or says_nothing(samples, self.plan.feature))
 
     @property
     def samples_at_hand(self) -> bool:
@@ -110,7 +103,7 @@ class Tables:
         samples = self.request.samples
         if self.no_samples or not isinstance(samples, nw.DataFrame):
             return False
-        return rows_that_may_repeat(collect_to_polars(samples.select(self.definition.spec.id_columns))) is not None
+        return rows_that_may_repeat(collect_to_polars(samples.select(self.plan.feature.id_columns))) is not None
 
     # -- recipe and rows -----------------------------------------------------------------------------------------------
 
@@ -130,7 +123,7 @@ class Tables:
         return Inputs(recipe, [self._parent_rows(coerce_to_feature_key(step.feature)) for step in recipe.inputs], {})
 
     def _inputs_of_samples(self) -> Inputs:
-        spec = self.definition.spec
+        spec = self.plan.feature
         samples, untyped = self._samples()
         schema = samples.collect_schema()
         where, orders_nan = f"the samples for feature {spec.key}", self.store.storage.capabilities.orders_nan
@@ -146,16 +139,16 @@ class Tables:
         if self.current is None:
             return None
         stale = tuple(self.request.staleness_predicates)
-        return self.current.rows(self.definition.spec.id_columns, filters=self.own_filters, stale=stale)
+        return self.current.rows(self.plan.feature.id_columns, filters=self.own_filters, stale=stale)
 
     @property
     def own_filters(self) -> tuple[nw.Expr, ...]:
         """The conditions on the rows of the feature itself, or on its samples."""
-        return (*self.request.filters_of(self.definition.key), *self.request.target_filters)
+        return (*self.request.filters_of(self.plan.feature.key), *self.request.target_filters)
 
     @property
     def _known_current(self) -> Known | None:
-        return self._known(self.definition.key, self.current) if self.current else None
+        return self._known(self.plan.feature.key, self.current) if self.current else None
 
     def _known(self, key: FeatureKey, found: Found) -> Known:
         if key in self.expected:
@@ -175,13 +168,13 @@ class Tables:
         """Return the samples where they are computed, and the types of columns that something stands in for."""
         if self.no_samples or self.request.samples is None:
             return self._nothing(), {}
-        samples, untyped = with_placeholders(self.request.samples, self.definition)
-        schema, where = samples.collect_schema(), f"the samples for feature {self.definition.key}"
-        refuse_nested_ids(where, self.definition.spec.id_columns, schema)
+        samples, untyped = with_placeholders(self.request.samples, self.plan.feature)
+        schema, where = samples.collect_schema(), f"the samples for feature {self.plan.feature.key}"
+        refuse_nested_ids(where, self.plan.feature.id_columns, schema)
         if METAXY_PROVENANCE_BY_FIELD not in schema:
-            fields = ", ".join(f.key.to_struct_key() for f in self.definition.spec.fields)
+            fields = ", ".join(f.key.to_struct_key() for f in self.plan.feature.fields)
             raise MetadataSchemaError(
-                f"feature {self.definition.key}: the samples lack {METAXY_PROVENANCE_BY_FIELD}, a struct with one "
+                f"feature {self.plan.feature.key}: the samples lack {METAXY_PROVENANCE_BY_FIELD}, a struct with one "
                 f"version (text) per field: {fields}"
             )
         if self.request.versioning_engine == "polars":
@@ -193,7 +186,7 @@ class Tables:
 
         Where the feature has no table either, nothing says which types the IDs have.
         """
-        spec = self.definition.spec
+        spec = self.plan.feature
         if self.current:
             every = Latest(tuple(spec.id_columns), None, one_per_sample=False, include_deleted=True)
             return read_rows(self.current, spec, self.scope, every, [], None).head(0)
@@ -210,7 +203,7 @@ class Tables:
         reason = self._reason_to_leave()
         if reason is None:
             return self.store.engine
-        message = f"feature {self.definition.key}: {reason}"
+        message = f"feature {self.plan.feature.key}: {reason}"
         if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
             raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
         warn_user(f"{message}; versions are computed with Polars", PolarsMaterializationWarning)
@@ -234,17 +227,17 @@ class Tables:
 
     def refuse_other_settings(self) -> None:
         """Raise if a table has rows of this version, but under other hash settings."""
-        self._refuse_other_settings(self.definition.key, *self.parents)
+        self._refuse_other_settings(self.plan.feature.key, *self.parents)
 
     def refuse_where_nothing_counts(self, new: int, expected: int) -> None:
         """Raise the same, looking again only at tables none of whose rows counted."""
         if expected == 0:
             self._refuse_other_settings(*self.parents)
         if new >= expected:
-            self._refuse_other_settings(self.definition.key)
+            self._refuse_other_settings(self.plan.feature.key)
 
     def _refuse_other_settings(self, *keys: FeatureKey) -> None:
-        tables = {**self.parents, **({self.definition.key: self.current} if self.current else {})}
+        tables = {**self.parents, **({self.plan.feature.key: self.current} if self.current else {})}
         for key in keys:
             if key in tables and key not in self.expected:
                 refuse_other_hash_settings(tables[key], self.scope.definition(key), self.scope)

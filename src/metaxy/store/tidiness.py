@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetaxyError
 from metaxy.storage.port import Append, Fragmented, Storage
-from metaxy.store.options import KEEP
 
-MANY = 100
+KEEP: Final = timedelta(days=7)  # how long files stay that were replaced by `optimize`
+MANY: Final = 100
 logger = logging.getLogger(__name__)
 
 

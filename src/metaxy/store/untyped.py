@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import BY_FIELD_COLUMNS, METAXY_PROVENANCE_BY_FIELD, is_system_column
-from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import UntypedColumnWarning, warn_user
 from metaxy.storage.nested_types import is_untyped, placeholder, restored, typed
 from metaxy.versioning.column_types import Types
@@ -22,31 +22,31 @@ def has_rows(frame: Frame) -> bool:
     return not collect_to_polars(frame.head(1)).is_empty()
 
 
-def says_nothing(frame: Frame, definition: FeatureDefinition) -> bool:
+def says_nothing(frame: Frame, spec: FeatureSpec) -> bool:
     """Return whether a frame has no rows, and does not even say of which types its IDs and versions would be."""
     schema = frame.collect_schema()
-    needed = (*definition.spec.id_columns, METAXY_PROVENANCE_BY_FIELD)
+    needed = (*spec.id_columns, METAXY_PROVENANCE_BY_FIELD)
     said = all(name in schema and not is_untyped(schema[name]) for name in needed)
     return not said and not has_rows(frame)
 
 
-def untyped_columns(frame: Frame, definition: FeatureDefinition) -> dict[str, nw.dtypes.DType]:
+def untyped_columns(frame: Frame, spec: FeatureSpec) -> dict[str, nw.dtypes.DType]:
     """Return the columns, but IDs, that do not say their type, or that of a part."""
-    ids = definition.spec.id_columns
+    ids = spec.id_columns
     return {n: dtype for n, dtype in frame.collect_schema().items() if is_untyped(dtype) and n not in ids}
 
 
-def with_known_types(frame: Frame, definition: FeatureDefinition, table: Types) -> Frame:
+def with_known_types(frame: Frame, spec: FeatureSpec, table: Types) -> Frame:
     """Give columns that do not say their type the one that their table has.
 
     Columns in: any. Columns out: the same ones, without those that have no type in the table either.
     """
-    untyped = untyped_columns(frame, definition)
+    untyped = untyped_columns(frame, spec)
     if not untyped:
         return frame
     if is_in_database(frame):
         return frame.drop(untyped)  # of a database: each is a NULL
-    versions = nw.Struct({f.key.to_struct_key(): nw.String() for f in definition.spec.fields})
+    versions = nw.Struct({f.key.to_struct_key(): nw.String() for f in spec.fields})
     known = {**table, **dict.fromkeys(BY_FIELD_COLUMNS, versions)}
     types = {name: typed(dtype, known.get(name)) for name, dtype in untyped.items()}
     kept = {name: dtype for name, dtype in types.items() if dtype is not None and not isinstance(dtype, nw.Unknown)}
@@ -54,18 +54,18 @@ def with_known_types(frame: Frame, definition: FeatureDefinition, table: Types) 
     lost = [name for name in types.keys() - kept.keys() if rows[name].null_count() < len(rows)]
     lost += [part for name, dtype in kept.items() for part in _left_out(name, untyped[name], dtype)]
     if lost:
-        _warn_about(definition, sorted(lost))
+        _warn_about(spec, sorted(lost))
     return rows.drop(types.keys() - kept.keys()).with_columns(
         nw.col(name).cast(dtype) for name, dtype in kept.items() if dtype != untyped[name]
     )
 
 
-def with_placeholders(samples: Frame, definition: FeatureDefinition) -> tuple[Frame, dict[str, pl.DataType]]:
+def with_placeholders(samples: Frame, spec: FeatureSpec) -> tuple[Frame, dict[str, pl.DataType]]:
     """Give columns that do not say their type one that every engine knows; also returns what they were.
 
     Versions of which nothing is known are left out.
     """
-    untyped = untyped_columns(samples, definition)
+    untyped = untyped_columns(samples, spec)
     if not untyped or is_in_database(samples):
         return samples, {}
     rows = collect_to_polars(samples)
@@ -101,9 +101,9 @@ def _left_out(name: str, dtype: Any, kept: Any) -> Iterator[str]:
         yield from _left_out(name, dtype.value, kept.value)
 
 
-def _warn_about(definition: FeatureDefinition, names: list[str]) -> None:
+def _warn_about(spec: FeatureSpec, names: list[str]) -> None:
     message = (
-        f"feature {definition.key}: {', '.join(map(repr, names))} hold values, but none that says of which type, and "
+        f"feature {spec.key}: {', '.join(map(repr, names))} hold values, but none that says of which type, and "
         "are stored as NULL; cast them to their type, for example a list of texts"
     )
     warn_user(message, UntypedColumnWarning)

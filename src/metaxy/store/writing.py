@@ -114,10 +114,10 @@ def _prepared(
     table: Scan | None,
     options: WriteOptions,
 ) -> Append | None:
-    if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition)):
+    if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition.spec)):
         return None
     known = table.schema if table else {}
-    given = with_known_types(given, definition, known)
+    given = with_known_types(given, definition.spec, known)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
     given = last_rows(given, definition) if options.on_duplicate == "last" else given

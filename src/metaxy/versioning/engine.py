@@ -17,14 +17,23 @@ from metaxy.hashing import SEPARATOR, HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
 from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
-from metaxy.versioning.codec import ByField, member_polars, pack_polars, pack_sql, type_of
+from metaxy.versioning.codec import (
+    ByField,
+    Shown,
+    member_polars,
+    pack_polars,
+    pack_sql,
+    show_polars,
+    show_sql,
+    shown_types,
+    type_of,
+)
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
 from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
-from metaxy.versioning.show import Shown, show_polars, show_sql, shown_types
 from metaxy.versioning.sources import Source
 from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql, stamped_types
 

@@ -14,7 +14,7 @@ from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
-from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.codec import ByField, by_field_forms
 
 
 class DuckDBStorage:
@@ -30,7 +30,7 @@ class DuckDBStorage:
             transactions=True, creates_tables=creates_tables, lacks=self.lacks, orders_nan=self.orders_nan
         )
         self._writing = threading.Lock()
-        self._schemas: dict[tuple[tuple[str, str], ...], nw.Schema] = {}
+        self._schemas: dict[tuple[tuple[str, str], ...], tuple[nw.Schema, dict[str, ByField]]] = {}
 
     def open(self, mode: AccessMode) -> None:
         """Connect to the database."""
@@ -44,20 +44,24 @@ class DuckDBStorage:
         """Name the table of a feature."""
         return self.table_prefix + key.table_name
 
-    def _select(self, key: FeatureKey, columns: str) -> duckdb.DuckDBPyRelation | None:
+    def _quoted(self, key: FeatureKey) -> str:
+        return DUCKDB.quote(self.table_name(key))
+
+    def _select(self, table: str, columns: str) -> duckdb.DuckDBPyRelation | None:
         """Bind a query over a table, which is the cheapest way to ask whether it exists."""
         try:
-            return self.connection.cursor.sql(f"SELECT {columns} FROM {DUCKDB.quote(self.table_name(key))}")
+            return self.connection.cursor.sql(f"SELECT {columns} FROM {table}")
         except duckdb.CatalogException:
             return None
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether the table exists."""
-        return self._select(key, "*") is not None
+        return self._select(self._quoted(key), "*") is not None
 
     def scan(self, key: FeatureKey) -> Scan:
         """Return all rows of a table as a relation."""
-        relation = self._select(key, "*")
+        table = self._quoted(key)
+        relation = self._select(table, "*")
         if relation is None:
             raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
         types = _types(relation)
@@ -65,20 +69,17 @@ class DuckDBStorage:
         frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(
             relation if columns == "*" else relation.project(columns)
         )
-        schema = self._schema(frame, tuple(types.items()))
-        table = DUCKDB.quote(self.table_name(key)) if columns == "*" and self._has_row_ids(key) else None
-        return Scan(frame, schema, table, types, by_field_forms(schema))
+        known = tuple(types.items())
+        if known not in self._schemas:  # Narwhals runs a query to learn it
+            schema = frame.collect_schema()
+            self._schemas[known] = schema, by_field_forms(schema)
+        has_ids = columns == "*" and self._has_row_ids(table)
+        return Scan(frame, self._schemas[known][0], table if has_ids else None, types, self._schemas[known][1])
 
-    def _schema(self, frame: nw.LazyFrame[Any], types: tuple[tuple[str, str], ...]) -> nw.Schema:
-        """Return the schema of a relation; Narwhals runs a query to learn it, so it is remembered by its types."""
-        if types not in self._schemas:
-            self._schemas[types] = frame.collect_schema()
-        return self._schemas[types]
-
-    def _has_row_ids(self, key: FeatureKey) -> bool:
+    def _has_row_ids(self, table: str) -> bool:
         """Return whether it is a table: rows of a view have no identity."""
         try:
-            return self._select(key, "rowid") is not None
+            return self._select(table, "rowid") is not None
         except duckdb.BinderException:
             return False
 
@@ -96,7 +97,7 @@ class DuckDBStorage:
         table = DUCKDB.quote(self.table_name(write.key))
         query = self.connection.query_of(write.frame)
         if write.create:
-            existing = self._select(write.key, "*")
+            existing = self._select(table, "*")
             if existing is None:
                 self._create(table, write, query)
                 return
@@ -126,7 +127,7 @@ class DuckDBStorage:
     def _values(self, write: Append) -> Iterator[str]:
         """Write the columns of rows as they go into their table; where that has just grown, it says the types."""
         growing = {member.path[0] for member in write.new_members}
-        grown = self._select(write.key, "*") if growing else None
+        grown = self._select(self._quoted(write.key), "*") if growing else None
         types = dict(zip(grown.columns, grown.types, strict=True)) if grown else {}
         for column in write.frame.columns:
             name = DUCKDB.quote(column)
@@ -175,7 +176,7 @@ class DuckDBStorage:
 
 
 def _types(rows: duckdb.DuckDBPyRelation) -> dict[str, str]:
-    return {name: str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
+    return dict(zip(rows.columns, map(str, rows.types), strict=True))
 
 
 def _type_at(kind: Any, path: Sequence[str]) -> Any:
@@ -188,6 +189,8 @@ def _type_at(kind: Any, path: Sequence[str]) -> Any:
 
 def _as_seen(types: Mapping[str, str]) -> str:
     """Write all columns of a table; UUIDs, which others may have put there, are text as everywhere."""
+    if "UUID" not in types.values():
+        return "*"
     names = [DUCKDB.quote(name) for name, kind in types.items() if kind == "UUID"]
     texts = ", ".join(f"CAST({name} AS VARCHAR) AS {name}" for name in names)
-    return f"* REPLACE ({texts})" if texts else "*"
+    return f"* REPLACE ({texts})"
