@@ -20,6 +20,8 @@ from metaxy.versioning.frames import collect_to_polars
 
 UTC = timezone.utc
 NOON = datetime(2024, 7, 2, 12, tzinfo=UTC)
+SPANS = [timedelta(days=-1, microseconds=3), timedelta(), timedelta(hours=5), timedelta(days=400)]
+MOMENTS = [datetime(1950, 1, 1, 1, 1, 1, 123456), datetime(2024, 7, 2), datetime(2024, 7, 2, 12)]
 
 
 class Kind(NamedTuple):
@@ -50,6 +52,8 @@ KINDS = {
         [nan, 0.0, -0.0, inf, -inf, 3.0, 3, 0.1 + 0.2, 5e-324],
     ),
     "float32": Kind(pl.Float32(), [nan, 0.0, -0.0, inf, 0.1, 0.5], [nan, -0.0, inf, 0.1, 0.5, 1]),
+    "float16": Kind(pl.Float16(), [nan, 0.0, -0.0, inf, 0.5, 2048.0], [nan, -0.0, inf, 0.5, 0.1, 1]),
+    "float without nan": Kind(pl.Float64(), [0.0, inf, -inf, 3.0], [nan, -0.0, inf, -inf, 3]),
     "decimal": Kind(
         pl.Decimal(20, 2),
         [Decimal("1.23"), Decimal("-1.20"), Decimal(0), Decimal("1e17") - Decimal("0.01")],
@@ -83,11 +87,11 @@ KINDS = {
         [time(1, 2, 3, 4), time(), time(23, 59, 59, 999999), time(12, 0, 0, 500000)],
         [time(1, 2, 3, 4), time(), time(12, 0, 0, 500000), time(12)],
     ),
-    "span": Kind(
-        pl.Duration("us"),
-        [timedelta(days=-1, microseconds=3), timedelta(), timedelta(hours=5), timedelta(days=400)],
-        [timedelta(days=-1, microseconds=3), timedelta(), timedelta(hours=5), timedelta(days=400)],
-    ),
+    "span": Kind(pl.Duration("us"), SPANS, SPANS),
+    "finer_span": Kind(pl.Duration("ns"), SPANS, [*SPANS, timedelta(microseconds=1)]),
+    "coarser_span": Kind(pl.Duration("ms"), [timedelta(-1), *SPANS[1:]], [*SPANS, timedelta(-1)]),
+    "finer": Kind(pl.Datetime("ns"), MOMENTS, [*MOMENTS, date(2024, 7, 2)]),
+    "finer_aware": Kind(pl.Datetime("ns", "UTC"), [at.replace(tzinfo=UTC) for at in MOMENTS], [NOON]),
 }
 
 
@@ -130,12 +134,13 @@ def cases(stored: pl.DataFrame) -> Iterator[Case]:
     frame = nw.from_native(stored)
     for name in KINDS.keys() & set(stored.columns):
         column, operands = nw.col(name), KINDS[name].operands
-        if name.startswith("float") and not stored[name].is_nan().any():  # then NaN is no number here
-            operands = [value for value in operands if value == value]
         asked = conditions(column, operands, lists=True)
         answered = conditions(column, [in_utc(value) for value in operands], lists=False)
         for (what, condition), (_, plain) in zip(asked, answered, strict=True):
             yield Case(f"{name} {what}", condition, frame.filter(plain)["row"].to_list())
+        if name.startswith("float"):
+            for what, condition in {"IS NAN": column.is_nan(), "IS NOT NAN": ~column.is_nan()}.items():
+                yield Case(f"{name} {what}", condition, frame.filter(condition)["row"].to_list())
 
 
 def table_of_all_kinds(store: MetadataStore) -> pl.DataFrame:

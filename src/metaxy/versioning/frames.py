@@ -118,7 +118,13 @@ def count_lazy_rows(lazy_frame: nw.LazyFrame[Any]) -> int:
 
 
 def _from_arrow(table: "pa.Table") -> pl.DataFrame:
-    frame = pl.from_arrow(with_durations(table))
+    table = with_durations(table)
+    for column in table.schema:
+        if "interval" in str(column.type):
+            raise MetadataSchemaError(
+                f"column {column.name!r} holds intervals with months, which have no fixed length; cast it to text"
+            )
+    frame = pl.from_arrow(table)
     return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
 
 

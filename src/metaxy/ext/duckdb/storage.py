@@ -65,6 +65,8 @@ class DuckDBStorage:
         if relation is None:
             raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
         types = _types(relation)
+        if "INTERVAL" in types.values():
+            self._refuse_months(key, types)
         columns = _as_seen(types)
         frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(
             relation if columns == "*" else relation.project(columns)
@@ -75,6 +77,21 @@ class DuckDBStorage:
             self._schemas[known] = schema, by_field_forms(schema)
         has_ids = columns == "*" and self._has_row_ids(table)
         return Scan(frame, self._schemas[known][0], table if has_ids else None, types, self._schemas[known][1])
+
+    def _refuse_months(self, key: FeatureKey, types: Mapping[str, str]) -> None:
+        """Refuse a table with months, which others may have put there: DuckDB compares them as 30 days.
+
+        Raises:
+            MetadataSchemaError: naming the column.
+        """
+        for column in (column for column, kind in types.items() if kind == "INTERVAL"):
+            name, table = DUCKDB.quote(column), DUCKDB.quote(self.table_name(key))
+            months = f"datepart('year', {name}) <> 0 OR datepart('month', {name}) <> 0"
+            if self.connection.fetch(f"SELECT 1 FROM {table} WHERE {months} LIMIT 1", dict).num_rows:
+                raise MetadataSchemaError(
+                    f"feature {key}: column {column!r} of its table holds intervals with months, which have no fixed "
+                    f"length; turn it into text: ALTER TABLE {table} ALTER {name} TYPE VARCHAR"
+                )
 
     def _has_row_ids(self, table: str) -> bool:
         """Return whether it is a table: rows of a view have no identity."""
