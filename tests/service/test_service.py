@@ -55,7 +55,7 @@ def test_answers_are_plain_and_nothing_is_printed(project: Project, capfd: pytes
             "history": history.history(project),
             "versions": history.feature_history(project, "video/crop"),
             "status": status.status(project),
-            "then": status.status(project, request=status.StatusRequest(snapshot="latest", samples=True)),
+            "then": status.status(project, snapshot="latest", samples=True),
             "rows": rows.rows(project, "video/crop", filters=["id = 'b'"]).data(),
             "statistics": rows.statistics(project),
             "stores": stores.stores(project),

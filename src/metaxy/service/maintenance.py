@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import polars as pl
 
@@ -11,14 +11,13 @@ from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetaxyError, RequestError, did_you_mean
 from metaxy.service.failures import Failure
-from metaxy.service.project import Project, Track, conditions
+from metaxy.service.project import Project, Track
+from metaxy.store.filters import as_filters
+from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 
-if TYPE_CHECKING:
-    from metaxy.store.store import MetadataStore
-
-Work: TypeAlias = "Callable[[MetadataStore, FeatureKey], int]"
+Work: TypeAlias = Callable[[MetadataStore, FeatureKey], int]
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,11 @@ def delete(
     Raises:
         RequestError: if the store has none of all features.
     """
-    wanted = conditions(filters)
+    wanted = as_filters(filters)
     everything = features is None and not wanted
     history = (everything and not soft) if with_feature_history is None else with_feature_history
 
-    def work(opened: "MetadataStore", key: FeatureKey) -> int:
+    def work(opened: MetadataStore, key: FeatureKey) -> int:
         count = opened.count_rows_to_delete(key, wanted, soft=soft, with_feature_history=history)
         if not dry_run:
             opened.delete(key, wanted or None, soft=soft, with_feature_history=history)
@@ -76,7 +75,7 @@ def drop(
         RequestError: if the store has none of the features.
     """
 
-    def work(opened: "MetadataStore", key: FeatureKey) -> int:
+    def work(opened: MetadataStore, key: FeatureKey) -> int:
         rows = _all_rows(opened, key)
         if not dry_run:
             opened.drop_feature_metadata(key)
@@ -100,7 +99,7 @@ def optimize(
         RequestError: if the store has none of the features.
     """
 
-    def work(opened: "MetadataStore", key: FeatureKey) -> int:
+    def work(opened: MetadataStore, key: FeatureKey) -> int:
         if not dry_run:
             opened.optimize(key, keep=keep)
         return _all_rows(opened, key)
@@ -108,12 +107,12 @@ def optimize(
     return _each(project.store(store), project.keys(features), work, track, dry_run=dry_run)
 
 
-def _all_rows(store: "MetadataStore", key: FeatureKey) -> int:
+def _all_rows(store: MetadataStore, key: FeatureKey) -> int:
     return store.count_rows_to_delete(key, [], soft=False, with_feature_history=True)
 
 
 def _each(
-    store: "MetadataStore",
+    store: MetadataStore,
     keys: Sequence[FeatureKey],
     work: Work,
     track: Track,
@@ -168,7 +167,7 @@ def copy(
     """
     if source == target:
         raise RequestError("CONFLICTING_FLAGS", f"--from and --to name the same store, {source!r}", kind="request")
-    wanted = conditions(filters)
+    wanted = as_filters(filters)
     keys = project.keys(features, strict=False)
     to, from_ = project.store(target), project.store(source)
     with from_, to.open("r" if dry_run else "w"):
@@ -236,7 +235,7 @@ def rebase(
 
 
 def _not_there_yet(
-    store: "MetadataStore", key: FeatureKey, version: str, rows: pl.DataFrame, ids: Sequence[str]
+    store: MetadataStore, key: FeatureKey, version: str, rows: pl.DataFrame, ids: Sequence[str]
 ) -> pl.DataFrame:
     """Leave out rows that need no update: a second rebase must not put old content over what was computed since."""
     columns = [*ids, METAXY_PROVENANCE]
@@ -244,7 +243,7 @@ def _not_there_yet(
     return rows.join(collect_to_polars(there), on=columns, how="anti")
 
 
-def _unknown_version(store: "MetadataStore", key: FeatureKey, version: str) -> RequestError:
+def _unknown_version(store: MetadataStore, key: FeatureKey, version: str) -> RequestError:
     """Return the error for a version without rows, with those that have some."""
     every = store.read(key, with_feature_history=True, allow_fallback=False, columns=[METAXY_FEATURE_VERSION])
     known = sorted(collect_to_polars(every.unique())[METAXY_FEATURE_VERSION].to_list())
@@ -253,7 +252,7 @@ def _unknown_version(store: "MetadataStore", key: FeatureKey, version: str) -> R
     return RequestError("VERSION_NOT_FOUND", message, hint=hint, versions=known)
 
 
-def _refuse_unpushed(store: "MetadataStore", key: FeatureKey, version: str) -> None:
+def _refuse_unpushed(store: MetadataStore, key: FeatureKey, version: str) -> None:
     """Refuse a version of a feature that no graph has: neither the one in memory nor one that was pushed.
 
     Raises:

@@ -9,12 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import narwhals as nw
 from pydantic import ValidationError
 
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
-from metaxy.definitions.filters import parse_filter_string
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError, RequestError, did_you_mean
 from metaxy.masking import mask, mask_address
@@ -187,15 +185,6 @@ def feature_key(text: str) -> FeatureKey:
         problems = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else str(error)
         message = f"{text!r} is not the key of a feature: {problems.removeprefix('Value error, ')}"
         raise RequestError("INVALID_FEATURE_KEY", message, kind="request", key=text) from None
-
-
-def conditions(filters: Sequence[str] | None) -> list[nw.Expr]:
-    """Return the conditions that filters say.
-
-    Raises:
-        FilterParseError: if one cannot be parsed.
-    """
-    return [parse_filter_string(text) for text in filters or ()]
 
 
 def masked(config: MetaxyConfig) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any, Final
 import narwhals as nw
 
 from metaxy.columns import SYSTEM_COLUMNS
-from metaxy.service.project import Project, Track, conditions
+from metaxy.service.project import Project, Track
+from metaxy.store.filters import as_filters
 from metaxy.store.statistics import FeatureStatistics, feature_statistics
 from metaxy.versioning.frames import collect_to_polars
 
@@ -39,7 +40,7 @@ def rows(
 ) -> Rows:
     """Return the latest rows of a feature, in its current version; by default without Metaxy's own columns."""
     [key] = project.keys([feature])
-    wanted = conditions(filters)
+    wanted = as_filters(filters)
     with project.store(store) as opened:
         frame = opened.read(key, filters=wanted, columns=columns)
         if not columns and not system_columns:

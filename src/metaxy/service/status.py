@@ -1,12 +1,13 @@
 """Which features are up to date, and what each of them needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import AmbiguousProjectError
 from metaxy.service.failures import Failure
-from metaxy.service.project import Project, Track, conditions
+from metaxy.service.project import Project, Track
+from metaxy.store.filters import as_filters
 from metaxy.store.snapshots import find_version, recorded_graph
 from metaxy.store.status import (
     ICONS,
@@ -18,42 +19,7 @@ from metaxy.store.status import (
 )
 from metaxy.store.store import MetadataStore
 
-__all__ = ["ICONS", "FullFeatureMetadataRepresentation", "Status", "StatusRequest", "no_input", "status"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StatusRequest:
-    """What to look at.
-
-    Args:
-        filters: Only rows of the features that fulfil these conditions.
-        global_filters: Only rows, also of their parents, that fulfil these.
-        stale_if: Rows that fulfil one of these are stale, whatever their version.
-        snapshot: Take the features as they were pushed with this version of the project; `latest` for the last.
-        allow_unknown: Leave out features that the graph does not have, instead of failing.
-        samples: Show some samples of each feature.
-        progress: Say which part of the expected samples was computed at least once.
-        use_fallback: Look into fallback stores as well.
-    """
-
-    filters: Sequence[str] = ()
-    global_filters: Sequence[str] = ()
-    stale_if: Sequence[str] = ()
-    snapshot: str | None = None
-    allow_unknown: bool = False
-    samples: bool = False
-    progress: bool = False
-    use_fallback: bool = True
-
-    def options(self) -> StatusOptions:
-        """Return the same with conditions that are parsed."""
-        return StatusOptions(
-            use_fallback=self.use_fallback,
-            global_filters=conditions(self.global_filters),
-            target_filters=conditions(self.filters),
-            staleness_predicates=conditions(self.stale_if),
-            compute_progress=self.progress,
-        )
+__all__ = ["ICONS", "FullFeatureMetadataRepresentation", "Status", "StatusOptions", "no_input", "status"]
 
 
 @dataclass(frozen=True)
@@ -79,21 +45,31 @@ def status(
     features: Sequence[str] | None = None,
     *,
     store: str | None = None,
-    request: StatusRequest = StatusRequest(),
+    options: StatusOptions = StatusOptions(),  # noqa: B008 - frozen
+    snapshot: str | None = None,
+    allow_unknown: bool = False,
+    samples: bool = False,
     track: Track = iter,
 ) -> Status:
-    """Count what features have in a store and what they need, several at a time.
+    """Count what features have in a store and what they need, several at a time, and show some ``samples`` if asked.
+
+    The features may be those of a ``snapshot``, by (the start of) its hash or `latest`. Unknown ones may be left out.
 
     Raises:
         MetaxyError: if a store cannot be reached, which is no matter of one feature.
     """
-    options = request.options()
+    options = replace(  # a condition that cannot be parsed is no matter of one feature either
+        options,
+        global_filters=as_filters(options.global_filters),
+        target_filters=as_filters(options.target_filters),
+        staleness_predicates=as_filters(options.staleness_predicates),
+    )
     with project.store(store) as opened:
-        seen = _as_recorded(project, opened, request.snapshot) if request.snapshot else project
+        seen = _as_recorded(project, opened, snapshot) if snapshot else project
         with seen.graph.use():
-            keys = seen.keys(features, strict=not request.allow_unknown)
+            keys = seen.keys(features, strict=not allow_unknown)
             results = zip(track(keys), feature_statuses(opened, keys, options), strict=True)
-            found = [_represent(key, result, request.samples) for key, result in results]
+            found = [_represent(key, result, samples) for key, result in results]
             failures = {each.feature_key: failure for each, failure in found if failure}
             return Status(_version(seen), [each for each, _ in found], seen.unknown(features), failures)
 

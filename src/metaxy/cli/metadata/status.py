@@ -10,7 +10,7 @@ from metaxy.cli.output import OutputFormat, print_json, print_table, print_text,
 from metaxy.cli.output import progress as progress_bar
 from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features, warn_of_unknown
 from metaxy.cli.workspace import workspace
-from metaxy.service.status import ICONS, FullFeatureMetadataRepresentation, Status, StatusRequest, no_input
+from metaxy.service.status import ICONS, FullFeatureMetadataRepresentation, Status, StatusOptions, no_input
 from metaxy.service.status import status as look
 
 COUNTS = ("missing", "stale", "orphaned")
@@ -49,20 +49,24 @@ def status(
         allow_fallback_stores: Look into fallback stores as well.
         format: How to print it.
     """
-    request = StatusRequest(
-        filters=filter or (),
-        global_filters=global_filter or (),
-        stale_if=stale_if or (),
-        snapshot=snapshot_id,
-        allow_unknown=skip_unknown,
-        samples=verbose,
-        progress=progress or verbose,
+    options = StatusOptions(
         use_fallback=allow_fallback_stores,
+        global_filters=global_filter,
+        target_filters=filter,
+        staleness_predicates=stale_if,
+        compute_progress=progress or verbose,
     )
-    named = named_features(features, all_features, default_all=True)
     with progress_bar("features") as bar:
-        track = partial(bar.track, description="Status")
-        found = look(workspace(), named, store=store, request=request, track=track)
+        found = look(
+            workspace(),
+            named_features(features, all_features, default_all=True),
+            store=store,
+            options=options,
+            snapshot=snapshot_id,
+            allow_unknown=skip_unknown,
+            samples=verbose,
+            track=partial(bar.track, description="Status"),
+        )
     warn_of_unknown(found.unknown)
     found = replace(found, features=[with_advice(each, found) for each in found.features])
     if format == "json":
@@ -70,7 +74,7 @@ def status(
     elif not found.features:
         warn("there is no feature to look at")
     else:
-        show(found.features, request.progress, verbose)
+        show(found.features, options.compute_progress, verbose)
     return verdict(found.features, assert_in_sync)
 
 
