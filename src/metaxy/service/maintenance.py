@@ -12,7 +12,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetaxyError, RequestError, did_you_mean
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project, Track
-from metaxy.store.filters import as_filters
+from metaxy.store.request import as_filters
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows

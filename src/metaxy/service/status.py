@@ -7,7 +7,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import AmbiguousProjectError
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project, Track
-from metaxy.store.filters import as_filters
+from metaxy.store.request import as_filters
 from metaxy.store.snapshots import find_version, recorded_graph
 from metaxy.store.status import (
     ICONS,
