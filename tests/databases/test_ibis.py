@@ -26,6 +26,8 @@ from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.generic import generic
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.hashing import HashAlgorithm
+from metaxy.testing.conformance import StorageConformance, StoreFactory
+from metaxy.testing.conformance.columns import Columns
 from metaxy.versioning.engine import PolarsEngine
 
 
@@ -111,6 +113,15 @@ class Unknown(IbisMetadataStore):
 
     def connection_to(self, address: Address) -> IbisConnection:
         return generic(address)
+
+
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
+class TestUnknown(StorageConformance, Columns):
+    """What does not depend on SQL works, or is refused: maps, durations, huge integers, new members of structs."""
+
+    @pytest.fixture
+    def make_store(self) -> StoreFactory:
+        return lambda folder, **options: Unknown(connection_string=f"duckdb://{folder}/unknown.duckdb", **options)
 
 
 def test_a_database_without_a_dialect_keeps_rows_and_polars_computes(duckdb_url: str) -> None:

@@ -19,7 +19,7 @@ from metaxy.hashing import HashAlgorithm
 from metaxy.storage.casting import cast_column
 from metaxy.storage.loading import Loaded
 from metaxy.storage.nested_types import parts_of, with_leaves
-from metaxy.storage.port import AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.versioning.database import TypesOf
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_polars
@@ -33,7 +33,10 @@ class Traits:
     that nest deeper are stored first.
     """
 
-    capabilities: Capabilities = field(default_factory=lambda: Capabilities(adds_members=False))
+    # By default, what Ibis can do by itself: it gives Polars neither maps, nor durations, nor integers of 128 bits.
+    capabilities: Capabilities = field(
+        default_factory=lambda: Capabilities(adds_members=False, has_map=False, lacks=(*HUGE, nw.Duration, nw.Map))
+    )
     computes: bool = False
     deepest: int | None = None
 

@@ -1,6 +1,6 @@
 """The conformance kit: what every store must do, as tests that run on yours.
 
-A class in one of your test modules is all that it needs; ``docs/table-format.md`` shows it at work::
+A class in one of your test modules is all that it needs; ``docs/table-format.md`` shows it at work:
 
     class TestParquetStore(StoreConformance):
         @pytest.fixture

@@ -58,6 +58,12 @@ def growing(name: str, at: int) -> pl.DataFrame:
     return rows(id=[name], **plain, **maps)
 
 
+def takes_fields(store: MetadataStore) -> bool:
+    """Return whether tables can gain fields: columns of maps or JSON take any."""
+    able = store.storage.capabilities
+    return able.adds_members or able.by_field != "struct"
+
+
 class Evolution(StoreCase):
     """What is added later is NULL in older rows, and nothing that was written is lost."""
 
@@ -72,6 +78,10 @@ class Evolution(StoreCase):
         store.write("video", rows({"x": "1", "y": "2"}, id=["a"]))
         define("video", fields=["y", "z"])
         assert values(store.read("video")) == []
+        if not takes_fields(store):
+            with pytest.raises(MetadataSchemaError, match="cannot add members to structs"):
+                store.write("video", rows({"y": "2", "z": "3"}, id=["a"]))
+            return
         store.write("video", rows({"y": "2", "z": "3"}, id=["a"]))
         row = collect_to_polars(store.read("video")).to_dicts()[0]
         assert {name: row[c.METAXY_PROVENANCE_BY_FIELD][name] for name in ("y", "z")} == {"y": "2", "z": "3"}
@@ -83,6 +93,8 @@ class Evolution(StoreCase):
 
     def test_a_renamed_field(self, store: MetadataStore) -> None:
         """It is a new field and a removed one: rows of the old name stay, and are found again under it."""
+        if not takes_fields(store):
+            pytest.skip("the store says that adds_members = False; new fields are tested already")
         define("video", fields=["x", "y"])
         define("clip", "video")
         store.write("video", rows({"x": "1", "y": "2"}, id=["a"], size=[5]))
@@ -101,14 +113,16 @@ class Evolution(StoreCase):
 
     def test_structs_gain_members_at_any_depth(self, store: MetadataStore) -> None:
         define("video")
-        states = {**GROWING, **WITH_MAPS}
-        store.write("video", growing("a", 0))
+        has_maps = nw.Map not in store.storage.capabilities.lacks
+        states = {**GROWING, **(WITH_MAPS if has_maps else {})}
+        given = ["id", *states, c.METAXY_PROVENANCE_BY_FIELD]
+        store.write("video", growing("a", 0).select(*given))
         if not store.storage.capabilities.adds_members:
             with pytest.raises(MetadataSchemaError, match="cannot add members to structs"):
-                store.write("video", growing("b", 1))
+                store.write("video", growing("b", 1).select(*given))
             return
-        store.write("video", growing("b", 1))
-        store.write("video", growing("c", 0))  # these lack the new members
+        store.write("video", growing("b", 1).select(*given))
+        store.write("video", growing("c", 0).select(*given))  # these lack the new members
         store.write("video", store.read("video", filters=[nw.col("id") == "b"]))  # rows of the table itself
         found = collect_to_polars(store.read("video")).sort("id").select(*states)
         assert found.row(0) == found.row(2) == tuple(beside for _, _, beside in states.values())
