@@ -75,7 +75,7 @@ class FeaturePlan:
     feature: FeatureSpec
     deps: Sequence[FeatureSpec] | None
     feature_deps: Sequence[FeatureDep]
-    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def build(cls, feature: FeatureSpec, specs: Mapping[FeatureKey, FeatureSpec]) -> "FeaturePlan":

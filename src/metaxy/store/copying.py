@@ -179,7 +179,7 @@ class _Copy:
         members = tuple(dict.fromkeys([*fields, *(m for form in forms for m in form.members)]))
         scalars = {column.name: column.kind for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
         computed = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION)
-        stored = forms_of_table(self.store, self.scope.shape, members, table)
+        stored = forms_of_table(self.store.storage, self.scope.shape, members, table)
         # Maps and JSON may hold fields that nothing here knows of.
         verbatim = {n for n, form in given.items() if form.form != "struct" and stored[n].form == form.form}
         return Stamp(

@@ -12,6 +12,7 @@ from metaxy.storage.port import Append
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import Found, find, readable
 from metaxy.store.scope import Scope
+from metaxy.store.session import Clock
 from metaxy.store.writing import append
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
@@ -76,7 +77,7 @@ def _kept_columns(found: Found) -> list[str]:
 def _append_tombstones(store: StoreParts, found: Found, scope: Scope, deletion: Deletion) -> None:
     """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
     live = _rows_to_hide(found, scope, deletion)
-    marked = live.with_columns(_deleted_at(store).alias(METAXY_DELETED_AT)).select(_kept_columns(found))
+    marked = live.with_columns(_deleted_at(store.clock).alias(METAXY_DELETED_AT)).select(_kept_columns(found))
     tombstones = store.engine.take(marked)
     if collect_to_polars(tombstones.select(METAXY_DELETED_AT).head(1)).height:
         append(store, [Append(deletion.definition.key, tombstones, base=found.scan)])
@@ -92,9 +93,9 @@ def latest_per_version(
     return Latest(ids, scope.version(definition.key), include_deleted=include_deleted)
 
 
-def _deleted_at(store: StoreParts) -> nw.Expr:
+def _deleted_at(clock: Clock) -> nw.Expr:
     """Write the time of a deletion: now, but after the row's write, which may carry the time of a faster clock."""
-    now = nw.lit(store.clock.now()).cast(nw.Datetime("us", "UTC"))
+    now = nw.lit(clock.now()).cast(nw.Datetime("us", "UTC"))
     written = nw.col(METAXY_UPDATED_AT).cast(nw.Datetime("us", "UTC"))
     return nw.max_horizontal(now, written.dt.offset_by("1us"))
 

@@ -24,7 +24,7 @@ from metaxy.errors import (
 )
 from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
-from metaxy.storage.port import Append, Scan
+from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.given import given_frame
 from metaxy.store.parts import StoreParts
@@ -129,7 +129,7 @@ def _prepared(
     fit = fit_to_table(store, definition, schema, stamp, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
-        stamp = after_faster_clocks(store, stamp, table, rows, definition)
+        stamp = after_faster_clocks(store.engine, stamp, table, rows, definition)
     return fitted(engine, rows, stamp, fit, table, definition)
 
 
@@ -274,7 +274,7 @@ def build_stamp(
         times={c.METAXY_CREATED_AT: now, c.METAXY_UPDATED_AT: now, c.METAXY_DELETED_AT: None},
         kept=kept,
         given=given,
-        forms=forms_of_table(store, scope.shape, members, table),
+        forms=forms_of_table(store.storage, scope.shape, members, table),
     )
 
 
@@ -309,11 +309,11 @@ def _warn_about(
         warn_user(message, MetaxyColumnMissingWarning)
 
 
-def forms_of_table(store: StoreParts, shape: Form, members: tuple[str, ...], table: Scan | None) -> dict[str, ByField]:
+def forms_of_table(storage: Storage, shape: Form, members: tuple[str, ...], table: Scan | None) -> dict[str, ByField]:
     """Say how the table keeps by-field columns: as it is, or as new tables get them."""
-    kept = store.storage.capabilities.by_field
+    kept = storage.capabilities.by_field
     form: Form = shape if kept == "struct" else kept
-    if form == "map" and not store.storage.capabilities.has_map:
+    if form == "map" and not storage.capabilities.has_map:
         form = "struct"
     forms = dict.fromkeys(c.BY_FIELD_COLUMNS, ByField(form, members))
     for column, existing in (table.by_field if table else {}).items():
@@ -323,7 +323,7 @@ def forms_of_table(store: StoreParts, shape: Form, members: tuple[str, ...], tab
 
 
 def after_faster_clocks(
-    store: StoreParts, stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
+    engine: Engine, stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
 ) -> Stamp:
     """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
 
@@ -345,7 +345,7 @@ def after_faster_clocks(
         newest = _newest(ahead, event)
         if newest is not None:
             here = samples.implementation == ahead.implementation
-            samples = samples if here else store.engine.take(samples)
+            samples = samples if here else engine.take(samples)
             newest = _newest(ahead.join(samples, on=list(ids), how="semi"), event)
     except MetadataStoreError:
         raise

@@ -10,8 +10,10 @@ import polars as pl
 
 from metaxy.dag.snapshot import PushResult, SerializedFeature
 from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.storage.port import Storage
 from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
+from metaxy.store.session import Clock
 from metaxy.store.system.history import STATE, LastPush, last_push, recorded_state
 from metaxy.store.system.records import FeatureVersionsModel
 from metaxy.store.system.rows import append_rows, scan_rows
@@ -41,7 +43,9 @@ class Push:
             append_rows(store, FEATURE_VERSIONS.key, pl.DataFrame(rows, schema=FEATURE_VERSIONS_SCHEMA))
 
 
-def prepare_push(store: StoreParts, scope: Scope, project: str | None, tags: Mapping[str, str] | None) -> Push:
+def prepare_push(
+    storage: Storage, clock: Clock, scope: Scope, project: str | None, tags: Mapping[str, str] | None
+) -> Push:
     """Find out what a push has to record: the features of a project, or what changed since they were recorded.
 
     An unchanged graph with new tags is recorded by one row: that of its first feature, with old and new tags.
@@ -53,9 +57,9 @@ def prepare_push(store: StoreParts, scope: Scope, project: str | None, tags: Map
     project = project_to_push(scope, project)
     features = scope.graph.to_snapshot(project=project, length=scope.hash.length)
     project_version = scope.graph.get_project_version(project, scope.hash.length)
-    rows = scan_rows(store, FEATURE_VERSIONS)
+    rows = scan_rows(storage, FEATURE_VERSIONS)
     last = last_push(rows, project)
-    now = _recording_time(store.clock.now(), last)
+    now = _recording_time(clock.now(), last)
     if last is None or last.project_version != project_version:
         made_by = {RESERVED_TAG: json.dumps({"version": version("metaxy")})}
         return Push(PushResult(project_version, False, []), features, now, {**given, **made_by})

@@ -7,7 +7,7 @@ import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import SystemDataNotFoundError, TableNotFoundError
-from metaxy.storage.port import Append
+from metaxy.storage.port import Append, Storage
 from metaxy.store.parts import StoreParts
 from metaxy.store.system.tables import SYSTEM_TABLES, SystemTable
 from metaxy.store.writing import append, existing_table
@@ -34,10 +34,10 @@ def read_system_rows(
     return rows if columns is None else rows.select(*columns)
 
 
-def scan_rows(store: StoreParts, table: SystemTable) -> nw.LazyFrame[Any]:
+def scan_rows(storage: Storage, table: SystemTable) -> nw.LazyFrame[Any]:
     """Return all rows of a system table, lazily; none if it does not exist yet."""
     try:
-        return store.storage.scan(table.key).frame
+        return storage.scan(table.key).frame
     except TableNotFoundError:
         return nw.from_native(table.empty().lazy())
 

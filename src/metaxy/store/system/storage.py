@@ -63,7 +63,9 @@ class SystemTableStorage(Generic[Store]):
         Raises:
             SnapshotError: if there is nothing to push, or a tag is reserved or no text.
         """
-        prepared = prepare_push(self.store, self.store._scope("r" if dry_run else "w"), project, tags)
+        prepared = prepare_push(
+            self.store.storage, self.store.clock, self.store._scope("r" if dry_run else "w"), project, tags
+        )
         if not dry_run:
             prepared.record(self.store)
         return prepared.result
@@ -153,7 +155,7 @@ class SystemTableStorage(Generic[Store]):
 
     def _rows(self) -> nw.LazyFrame[Any]:
         self.store._scope("r")
-        return scan_rows(self.store, FEATURE_VERSIONS)
+        return scan_rows(self.store.storage, FEATURE_VERSIONS)
 
 
 def _selected(selection: FeatureSelection) -> nw.Expr:
