@@ -24,6 +24,10 @@ def make_store(engine: str, folder: Path, url: str | None, options: dict[str, An
         from metaxy.ext.polars.handlers.delta import DeltaMetadataStore
 
         return DeltaMetadataStore(folder / "delta", **options)
+    if engine == "sqlite":
+        from metaxy.ext.sqlite import SQLiteMetadataStore
+
+        return SQLiteMetadataStore(folder / "bench.sqlite", **options)
     if engine == "postgresql":
         return postgresql_store(folder, json.loads(url or ""), options)
     if engine == "clickhouse":

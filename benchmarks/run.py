@@ -1,6 +1,6 @@
 """All contestants side by side: `make bench`.
 
-    python benchmarks/run.py [--rows 10000,100000,1000000] [--rounds 5] [--engines duckdb,delta,postgresql,clickhouse]
+    python benchmarks/run.py [--rows 10000,100000,1000000] [--rounds 5] [--engines duckdb,delta,postgresql,...]
                              [--cases simple,wide,...] [--contestants ours,window,...] [--results benchmarks/results]
 
 Each contestant is a process of its own with tables of its own. In each round each of them does the phase once, in an
@@ -34,6 +34,7 @@ CONTESTANTS = {
     "delta": ["ours", "sort", "index", "repeated", "released"],
     "postgresql": ["ours", "copy", "released"],
     "clickhouse": ["ours", "window", "limit", "released"],
+    "sqlite": ["ours"],  # to be compared with ours on DuckDB; metaxy 0.1.11 has no such store
 }
 SERVERS = {"postgresql": "postgres", "clickhouse": "clickhouse"}
 PACKAGES = {"ours", "released"}
@@ -204,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="10000,100000,1000000")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--engines", default="duckdb,delta,postgresql,clickhouse")
+    parser.add_argument("--engines", default=",".join(CONTESTANTS))
     parser.add_argument("--cases", default=",".join([*cases.CASES, "start"]))
     parser.add_argument("--contestants", default="")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"))
@@ -218,7 +219,7 @@ def main() -> None:
             results += starting(options.rounds)
         for rows in map(int, options.rows.split(",")) if case != "start" else ():
             for engine in options.engines.split(","):
-                if engine == "postgresql" and rows > 100_000:
+                if engine in {"postgresql", "sqlite"} and rows > 100_000:
                     continue
                 for result in run_case(engine, case, rows, options.rounds, wanted):
                     results.append(result)

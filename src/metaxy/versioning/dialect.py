@@ -49,6 +49,8 @@ class Dialect:
     materialized: str = "AS MATERIALIZED"
     inlined: str | None = None  # for a step that is used twice, but is cheaper to compute again than to keep
     repeats_expressions: bool = False  # computes an expression again wherever a plain CTE's column is used
+    hash_joins: bool = True  # else a join looks up each row of one side in an index, which may have to be built
+    many: str = "{0}"  # what follows FROM, in words that no old statistics make anybody take for a handful of rows
     row_id: str | None = None
     nothing: str = "NULL"  # no value, of the type of a column: aggregated over no rows where NULL has not any type
     first_of_each: str | None = None  # what keeps the first row of each group in an order, without a window

@@ -4,7 +4,7 @@ Order of a sample's rows: time of its last event (delete or write), last write, 
 newest first, NULLs last, text by bytes. The order in which rows were inserted plays no part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metaxy.columns import (
     METAXY_CREATED_AT,
@@ -54,6 +54,11 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
 
     Returns: CTEs, and the rows they lead to.
     """
+    ctes, picked = _pick(source, latest, dialect, prefix)
+    return ctes, replace(picked, from_=dialect.many.format(picked.from_))
+
+
+def _pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], Picked]:
     version = []
     if latest.feature_version is not None:
         version = [f"mx_t.{dialect.quote(latest.version_column)} = {dialect.literal(latest.feature_version)}"]
@@ -65,7 +70,7 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
     if not latest.one_per_sample:
         return [], Picked(f"{source.sql} AS mx_t", (*version, *after))
     if source.row_id:
-        pick_rows = _pick_from_ends if source.deep else _pick_by_row_id
+        pick_rows = _pick_from_ends if source.deep else _pick_by_row_id if dialect.hash_joins else _pick_by_hiding
         return pick_rows(source, latest, dialect, prefix, version, after)
     return _pick_by_window(source, latest, dialect, version, after)
 
@@ -105,6 +110,24 @@ def _pick_by_row_id(
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
     from_ = f"{table} LEFT JOIN {best} AS mx_b ON {same}"
     return ctes, Picked(from_, (*version, f"(mx_b.__metaxy_row IS NULL OR mx_b.__metaxy_row = {row})", *after))
+
+
+def _pick_by_hiding(
+    source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
+) -> tuple[list[str], Picked]:
+    """Order only the samples that have several rows, and hide all of their rows but the first."""
+    ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
+    repeated, hidden = f"{prefix}_repeated", f"{prefix}_hidden"
+    nulls = [f"mx_t.{dialect.quote(i)} IS NULL" for i in latest.ids]  # which are in no list
+    among = f"({' OR '.join([f'({ids}) IN (SELECT {dialect.names(latest.ids)} FROM {repeated})', *nulls])})"
+    number = _number(source, latest, dialect)
+    numbered = f"SELECT {row} AS __metaxy_row, {number} AS __metaxy_n FROM {table}{_where([*version, among])}"
+    steps = {
+        repeated: f"SELECT {ids} FROM {table}{_where(version)} GROUP BY {ids} HAVING count(*) > 1",
+        hidden: f"SELECT __metaxy_row FROM ({numbered}) WHERE __metaxy_n > 1",
+    }
+    ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
+    return ctes, Picked(table, (*version, f"{row} NOT IN (SELECT __metaxy_row FROM {hidden})", *after))
 
 
 def _pick_from_ends(

@@ -134,18 +134,18 @@ class _Statement:
         if self._late:
             columns.append(f"mx_t.{source.row_id} AS r{index}")
         versions = [f"{source.member(v.column, v.member, d)} AS {v.short}" for v in step.versions]
-        self._add(f"i{index}_rows", picked.select([*columns, *versions] or ["1 AS one"]))
-        self._add_group(index, step)
+        rows = picked.select([*columns, *versions] or ["1 AS one"])
+        name = f"i{index}_rows" if step.group else f"i{index}"
+        self._add(name, rows, materialized=not d.hash_joins)
+        if step.group:
+            self._add_group(index, step, step.group)
 
-    def _add_group(self, index: int, step: Input) -> None:
+    def _add_group(self, index: int, step: Input, group: Group) -> None:
         rows, d = f"i{index}_rows", self.dialect
-        if step.group is None:
-            self._add(f"i{index}", f"SELECT * FROM {rows}")
-            return
         stored = {c.short: c.stored for c in step.columns}
-        order = ", ".join(self.sources[index].ordered(stored[short], short, d) for short in step.group.order)
+        order = ", ".join(self.sources[index].ordered(stored[short], short, d) for short in group.order)
         values = [f"{self._group_value(v.short, order, step)} AS {v.short}" for v in step.versions]
-        keys = list(step.group.keys)
+        keys = list(group.keys)
         self._add(f"i{index}_groups", f"SELECT {', '.join([*keys, *values])} FROM {rows} GROUP BY {', '.join(keys)}")
         if step.one_row_per_group:
             self._add(f"i{index}", f"SELECT * FROM i{index}_groups")
@@ -180,15 +180,21 @@ class _Statement:
         """Join the inputs in order; returns the name of the step that holds all their columns."""
         name, columns = "i0", self._shorts(0)
         for index, step in enumerate(self.recipe.inputs[1:], start=1):
-            kind = "FULL JOIN" if step.outer else "LEFT JOIN" if step.optional else "JOIN"
             added = [short for short in self._shorts(index) if short not in columns]
-            kept = [
-                f"coalesce(mx_a.{c}, mx_b.{c}) AS {c}" if step.outer and c in step.join else f"mx_a.{c} AS {c}"
-                for c in columns
-            ]
-            same = " AND ".join(f"mx_a.{key} = mx_b.{key}" for key in step.join)
-            select = ", ".join([*kept, *(f"mx_b.{short} AS {short}" for short in added)])
-            name = self._add(f"j{index}", f"SELECT {select} FROM {name} AS mx_a {kind} i{index} AS mx_b ON {same}")
+            new = [f"mx_b.{short} AS {short}" for short in added]
+            kept = [*(f"mx_a.{c} AS {c}" for c in columns), *new]
+            sides = f"{name} AS mx_a", f"i{index} AS mx_b"
+            pairs = [(f"mx_a.{key}", f"mx_b.{key}") for key in step.join]
+            if step.outer:
+                either = [
+                    f"coalesce(mx_a.{c}, mx_b.{c}) AS {c}" if c in step.join else f"mx_a.{c} AS {c}" for c in columns
+                ]
+                added_only = [*(f"mx_b.{c}" if c in step.join else "NULL" for c in columns), *new]
+                body = _full_join(sides, pairs, [*either, *new], [kept, added_only], self.dialect)
+            else:
+                kind = "LEFT JOIN" if step.optional else "JOIN"
+                body = f"SELECT {', '.join(kept)} FROM {f' {kind} '.join(sides)} ON {_equal(pairs)}"
+            name = self._add(f"j{index}", body)
             columns += added
         self._joined_columns = columns
         return name
@@ -214,7 +220,8 @@ class _Statement:
         columns = [f"mx_t.{d.quote(c.stored)} AS {c.short}" for c in self.recipe.output]
         values = [f"{source.member(METAXY_PROVENANCE_BY_FIELD, f.member, d)} AS {f.short}" for f in self.recipe.fields]
         where = f" WHERE mx_t.{d.quote(source.keep)}" if source.keep else ""
-        self._add("fields", f"SELECT {', '.join([*columns, *values])}\n  FROM {source.sql} AS mx_t{where}")
+        rows = d.many.format(f"{source.sql} AS mx_t")
+        self._add("fields", f"SELECT {', '.join([*columns, *values])}\n  FROM {rows}{where}")
         self._sample([c.short for c in self.recipe.output])
 
     def _sample(self, kept: Sequence[str]) -> None:
@@ -232,13 +239,13 @@ class _Statement:
     def _compare(self) -> str:
         """Give each row its status; returns the name of the step with the changed rows."""
         broken = " OR ".join(f"mx_e.{name} IS NULL" for name in (*self.recipe.match, "p"))
-        columns = ", ".join(f"mx_e.{c}" for c in self._expected_columns)
+        columns = [f"mx_e.{c}" for c in self._expected_columns]
         compared = self._compared
         if compared is None:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
-            return self._add("changed", f"SELECT {status}, {columns} FROM expected AS mx_e")
+            return self._add("changed", f"SELECT {', '.join([status, *columns])} FROM expected AS mx_e")
         self._current(*compared)
-        same = " AND ".join(f"mx_e.{k} = mx_c.c{n}" for n, k in enumerate(self.recipe.match))
+        same = [(f"mx_e.{key}", f"mx_c.c{n}") for n, key in enumerate(self.recipe.match)]
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
         if compared[0].collapse:
             differs += " OR mx_c.high IS DISTINCT FROM mx_e.p"
@@ -247,13 +254,14 @@ class _Statement:
             f" WHEN mx_c.stale OR {differs} THEN {STALE} END"
         )
         # Only orphaned rows show what is stored; a NULL row id keeps the others out of the join that fetches it.
-        stored = ", ".join(
+        stored = [
             "CASE WHEN mx_e.here IS NULL THEN mx_c.rc END AS rc" if c == "rc" else f"mx_c.{c}"
             for c in self._stored_columns
-        )
-        body = (
-            f"SELECT {status} AS status, {columns}, {stored} FROM expected AS mx_e FULL JOIN stored AS mx_c ON {same}"
-        )
+        ]
+        both = [f"{status} AS status", *columns, *stored]
+        orphaned = [str(ORPHANED), *(["NULL"] * len(columns)), *stored]
+        sides = "expected AS mx_e", "stored AS mx_c"
+        body = _full_join(sides, same, both, [both, orphaned], self.dialect)
         self._add("compared", body)
         return self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True)
 
@@ -269,7 +277,7 @@ class _Statement:
         self._stored_columns = shorts
         if not current.collapse:
             columns = [*keys, f"{provenance} AS low", f"{stale} AS stale", *payload, "1 AS here"]
-            self._add("stored", picked.select(columns))
+            self._add("stored", picked.select(columns), materialized=not d.hash_joins)
             return
         partition = f"PARTITION BY {', '.join(f'mx_t.{d.quote(key)}' for key in current.keys)}"
         order = ", ".join(source.ordered(i, f"mx_t.{d.quote(i)}", d) for i in current.latest.ids)
@@ -358,6 +366,29 @@ class _Statement:
                 how = "LEFT JOIN" if step.optional else kind
                 joins.append(f"{how} {source.sql} AS mx_t{index} ON mx_t{index}.{source.row_id} = mx_ch.r{index}")
         return [home[c.short] for c in self.recipe.output], joins
+
+
+def _equal(pairs: Sequence[tuple[str, str]]) -> str:
+    return " AND ".join(f"{left} = {right}" for left, right in pairs)
+
+
+def _full_join(
+    sides: tuple[str, str],
+    pairs: Sequence[tuple[str, str]],
+    columns: Sequence[str],
+    apart: Sequence[Sequence[str]],
+    dialect: Dialect,
+) -> str:
+    """Write a FULL JOIN, as two joins where that is faster.
+
+    ``apart`` are its columns for rows that the left side has, and for those that only the right side has.
+    """
+    left, right = sides
+    if dialect.hash_joins:
+        return f"SELECT {', '.join(columns)} FROM {left} FULL JOIN {right} ON {_equal(pairs)}"
+    ours, others = map(", ".join, apart)
+    only = f"SELECT {others} FROM {right} LEFT JOIN {left} ON {_equal(pairs)} WHERE {pairs[0][0]} IS NULL"
+    return f"SELECT {ours} FROM {left} LEFT JOIN {right} ON {_equal(pairs)}\n  UNION ALL {only}"
 
 
 def _select(columns: Sequence[str], changed: str, joins: Sequence[str], where: str = "") -> str:

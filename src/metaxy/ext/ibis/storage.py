@@ -100,7 +100,8 @@ class IbisStorage:
         forms, place = by_field_forms(table.schema), self._tables.qualified(name)
         if table.values:
             frame = self.connection.relation(self._with_values(place, table), lambda: table.schema)
-        return Scan(frame, table.schema, None if table.values else place, table.sql_types, forms, table.documents)
+        stored = place if table.row_ids and not table.values else None
+        return Scan(frame, table.schema, stored, table.sql_types, forms, table.documents)
 
     def _with_values(self, place: str, table: Table) -> str:
         """Write a query over a table, with what is seen of its columns."""

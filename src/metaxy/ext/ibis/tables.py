@@ -17,13 +17,15 @@ from metaxy.versioning.dialect import Dialect
 class Table:
     """A table of a database: the SQL types of its columns, how Metaxy sees them, and which hold any JSON.
 
-    ``values`` are SQL for what is seen of columns instead of what is stored.
+    ``values`` are SQL for what is seen of columns instead of what is stored. ``row_ids``: its rows have the numbers by
+    which the dialect tells rows apart, as those of views have not.
     """
 
     sql_types: Mapping[str, str]
     schema: nw.Schema
     documents: frozenset[str] = frozenset()
     values: Mapping[str, str] = field(default_factory=dict)
+    row_ids: bool = True
 
 
 class Tables:

@@ -12,7 +12,6 @@ from metaxy.ext.sqlite.dialect import HASHLIB
 from metaxy.ext.sqlite.times import moment_of_text, part, text_of_moment, truncated, written
 from metaxy.ext.sqlite.types import NAN
 from metaxy.hashing import HashAlgorithm
-from metaxy.versioning.polars import HASHES
 
 # What Polars takes for white space; Python takes some control characters, too.
 WHITE_SPACE = "".join(map(chr, (*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)))
@@ -42,7 +41,7 @@ FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
 
 def add_functions(session: sqlite3.Connection) -> None:
     """Give a session the functions that statements of ours use."""
-    for algorithm in (*HASHLIB, *HASHES):
+    for algorithm in HASHLIB:
         session.create_function(f"mx_{algorithm.value}", 1, _hasher(algorithm), deterministic=True)
     for name, (arguments, function) in FUNCTIONS.items():
         session.create_function(name, arguments, _unless_null(function), deterministic=True)
@@ -62,18 +61,9 @@ def _unless_null(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _hasher(algorithm: HashAlgorithm) -> Callable[[str | None], str | None]:
-    """Return a function for one text. Only md5 and sha256 are fast for single texts."""
-    if algorithm in HASHLIB:
-        digest = getattr(hashlib, algorithm.value)  # `hashlib.new` takes twice as long
-        return lambda text: None if text is None else digest(text.encode(), usedforsecurity=False).hexdigest()
-    namespace, function = HASHES[algorithm]
-    hashed = getattr(getattr(pl.col("text"), namespace), function)().cast(pl.String)
-
-    def compute(text: str | None) -> str | None:
-        found: str | None = pl.DataFrame({"text": [text]}, {"text": pl.String}).select(hashed).item()
-        return found
-
-    return compute
+    """Return a function for one text."""
+    digest = getattr(hashlib, algorithm.value)  # `hashlib.new` takes twice as long
+    return lambda text: None if text is None else digest(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class _OrderedJoin:

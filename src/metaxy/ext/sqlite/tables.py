@@ -17,9 +17,10 @@ class SQLiteTables(Tables):
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
         with self.session.use() as driver:
-            rows = driver.execute("SELECT name, type FROM pragma_table_info(?)", [name]).fetchall()
-        types = dict(rows)
-        return Table(types, nw.Schema({c: narwhals_type(kind) for c, kind in types.items()})) if types else None
+            types = dict(driver.execute("SELECT name, type FROM pragma_table_info(?)", [name]).fetchall())
+            kinds = driver.execute("SELECT type, wr FROM pragma_table_list(?)", [name]).fetchall()
+        schema = nw.Schema({c: narwhals_type(kind) for c, kind in types.items()})
+        return Table(types, schema, row_ids=set(kinds) == {("table", 0)}) if types else None
 
     def create(
         self, name: str, types: Mapping[str, str], *, order: Sequence[str] = (), temporary: bool = False
