@@ -1,11 +1,11 @@
-"""Frames of users, with columns of types that mean the same everywhere: UUIDs are text.
+"""Frames of users: types that mean the same everywhere (UUIDs are text), names that all read alike, samples once.
 
 What only this process or one library knows is refused: an object would be stored as its address, and a period or an
 interval as the numbers that it is made of.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -13,11 +13,18 @@ from uuid import UUID
 import narwhals as nw
 import polars as pl
 
-from metaxy.columns import is_system_column
+from metaxy.columns import INTERNAL_PREFIX, is_system_column
+from metaxy.definitions.names import differing_by_case
 from metaxy.errors import MetadataSchemaError, first_line
 from metaxy.storage.nested_types import parts_of
-from metaxy.store.given_names import refuse_names
-from metaxy.versioning.frames import Frame, as_narwhals, with_arrow_leaves, with_durations, wrapped_frame
+from metaxy.versioning.frames import (
+    Frame,
+    as_narwhals,
+    collect_to_polars,
+    with_arrow_leaves,
+    with_durations,
+    wrapped_frame,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 TEXTS: Final = frozenset({"uuid", "json"})  # types of databases and Arrow that are text for everybody else
 MISSING: Final = frozenset({"NoneType", "NAType", "NaTType"})  # what libraries have for NULL
 OFFSET: Final = re.compile(r"(UTC)?[+-]\d|Z$")  # zones without a name, of which Polars knows only those of whole hours
+NUL: Final = "\0"
 SETS: Final = frozenset({"set", "frozenset"})
 
 
@@ -262,3 +270,63 @@ def _native_types(frame: Any) -> dict[str, str]:
     if callable(getattr(frame, "schema", None)):  # of Ibis
         return {name: str(dtype) for name, dtype in frame.schema().items()}
     return {}
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def refuse_names(schema: Mapping[str, nw.dtypes.DType], what: str) -> None:
+    """Refuse columns that would be taken for ours, and names that not every store and library reads as they are.
+
+    Raises:
+        MetadataSchemaError: naming the first such column or member of a struct.
+    """
+    for column, dtype in schema.items():
+        if column.lower().startswith(INTERNAL_PREFIX):
+            raise _misnamed(what, f"column {column!r}", f"begins with {INTERNAL_PREFIX!r}, as only ours may")
+        if reason := _problem(column):
+            raise _misnamed(what, f"column {column!r}", reason)
+        for part in parts_of(dtype):
+            if isinstance(part, nw.Struct):
+                _refuse_members([member.name for member in part.fields], what, f"of column {column!r}")
+
+
+def _refuse_members(names: list[str], what: str, column: str) -> None:
+    for name in names:
+        if reason := _problem(name):
+            raise _misnamed(what, f"member {name!r} {column}", reason)
+    if alike := differing_by_case(names):
+        raise _misnamed(what, f"members {' and '.join(map(repr, alike))} {column}", "differ only by case")
+
+
+def _problem(name: str) -> str | None:
+    if not name:
+        return "has no name"
+    if NUL in name:
+        return "has a NUL character in its name"
+    return "has a name that Polars reads as a pattern" if name == "*" or (name[0], name[-1]) == ("^", "$") else None
+
+
+def _misnamed(what: str, name: str, reason: str) -> MetadataSchemaError:
+    return MetadataSchemaError(f"{what}: {name} {reason}; rename it")
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def without_repeats(rows: nw.LazyFrame[Any], ids: Sequence[str], where: str, advice: str) -> nw.LazyFrame[Any]:
+    """Leave one row of each sample.
+
+    Raises:
+        MetadataSchemaError: if rows of one sample differ, with the IDs of such a sample.
+    """
+    rows = rows.unique()
+    several = rows.group_by(list(ids)).agg(nw.len().alias("mx_rows")).filter(nw.col("mx_rows") > 1)
+    example = collect_to_polars(several.head(1)).drop("mx_rows")
+    if example.is_empty():
+        return rows
+    repeated = collect_to_polars(several.select(nw.col("mx_rows").sum() - nw.len())).item()
+    raise MetadataSchemaError(
+        f"{where}: {repeated} rows repeat the ID of another row with other values, for example "
+        f"{example.row(0, named=True)}; {advice}"
+    )

@@ -20,9 +20,9 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import Scan
+from metaxy.store.given import without_repeats
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import readable
-from metaxy.store.repeats import without_repeats
 from metaxy.store.request import UpdateRequest
 from metaxy.store.scope import Scope
 from metaxy.store.tables import ExpectedRows, Tables

@@ -26,10 +26,9 @@ from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
-from metaxy.store.given import given_frame
+from metaxy.store.given import given_frame, without_repeats
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
-from metaxy.store.repeats import without_repeats
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
 from metaxy.versioning.checks import Checks, raise_problems
