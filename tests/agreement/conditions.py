@@ -3,7 +3,9 @@
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import narwhals as nw
 
@@ -24,6 +26,14 @@ class Is:
     column: str
     symbol: str
     value: Any
+
+
+@dataclass(frozen=True)
+class In:
+    """A column looked up in a list of values; unknown where the column is NULL."""
+
+    column: str
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,23 @@ class Some:
     conditions: "tuple[Condition, ...]"
 
 
-Condition: TypeAlias = Is | Missing | Not | Every | Some
+Condition: TypeAlias = Is | In | Missing | Not | Every | Some
+
+
+def ranked(value: Any) -> Any:
+    """Return what a value is compared by: NaN equals NaN and is the greatest number, and UUIDs are text."""
+    if isinstance(value, float):
+        return (value != value, 0.0 if value != value else value)
+    return str(value) if isinstance(value, UUID) else value
 
 
 def holds(condition: Condition, row: Mapping[str, Any]) -> bool | None:
     """Decide a condition as SQL does; None stands for unknown."""
     match condition:
         case Is(column, symbol, value):
-            return None if row[column] is None else bool(OPERATORS[symbol](row[column], value))
+            return None if row[column] is None else bool(OPERATORS[symbol](ranked(row[column]), ranked(value)))
+        case In(column, values):
+            return None if row[column] is None else ranked(row[column]) in set(map(ranked, values))
         case Missing(column):
             return row[column] is None
         case Not(inner):
@@ -71,7 +90,7 @@ def holds(condition: Condition, row: Mapping[str, Any]) -> bool | None:
 
 def columns_of(condition: Condition) -> set[str]:
     match condition:
-        case Is(column, _, _) | Missing(column):
+        case Is(column, _, _) | In(column, _) | Missing(column):
             return {column}
         case Not(inner):
             return columns_of(inner)
@@ -85,6 +104,8 @@ def as_expr(condition: Condition) -> nw.Expr:
         case Is(column, symbol, value):
             compared: nw.Expr = OPERATORS[symbol](nw.col(column), value)
             return compared
+        case In(column, values):
+            return nw.col(column).is_in(list(values))
         case Missing(column):
             return nw.col(column).is_null()
         case Not(inner):
@@ -100,6 +121,8 @@ def as_text(condition: Condition) -> str:
     match condition:
         case Is(column, symbol, value):
             return f"{_name(column)} {symbol} {_value(value)}"
+        case In(column, values):
+            return f"{_name(column)} IN ({', '.join(map(_value, values))})"
         case Missing(column):
             return f"{_name(column)} IS NULL"
         case Not(inner):
@@ -115,6 +138,6 @@ def _name(column: str) -> str:
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, (str, date, UUID)):
+        return "'" + str(value).replace("'", "''") + "'"
     return str(value).upper()  # TRUE, FALSE and numbers

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from tests.agreement.conditions import Condition, holds
+from tests.agreement.conditions import Condition, holds, ranked
 
 from metaxy import columns as c
 from metaxy.dag.graph import FeatureGraph
@@ -227,7 +227,7 @@ class Reference:
     def _children(self, spec: FeatureSpec, match: Sequence[str], own: Conditions) -> dict[tuple[Any, ...], list[Row]]:
         """Group the stored rows by what they are matched on; more than one per group only for expansions."""
         stored: dict[tuple[Any, ...], list[Row]] = {}
-        for row in sorted(self.latest(spec.key, own), key=lambda row: [row[name] for name in spec.id_columns]):
+        for row in sorted(self.latest(spec.key, own), key=lambda row: [ranked(row[name]) for name in spec.id_columns]):
             stored.setdefault(tuple(row[name] for name in match), []).append(row)
         return stored
 
@@ -331,7 +331,7 @@ class Reference:
     def _aggregated(self, samples: Iterable[Sample], keys: Sequence[str], ids: Sequence[str]) -> list[Sample]:
         """Give all samples of a group the hash over their versions, in the order of their IDs."""
         groups: dict[tuple[Any, ...], list[Sample]] = {}
-        for sample in sorted(samples, key=lambda sample: [sample.columns[name] for name in ids]):
+        for sample in sorted(samples, key=lambda sample: [ranked(sample.columns[name]) for name in ids]):
             groups.setdefault(tuple(sample.columns[name] for name in keys), []).append(sample)
         result = []
         for group in groups.values():
@@ -392,7 +392,7 @@ def join(left: list[Sample], right: list[Sample], on: Sequence[str], *, optional
     """Join the samples that agree on columns; NULL agrees with nothing."""
 
     def agree(one: Sample, other: Sample) -> bool:
-        return all(one.columns.get(name) == other.columns[name] is not None for name in on)
+        return all(ranked(one.columns.get(name)) == ranked(other.columns[name]) is not None for name in on)
 
     samples = [one.joined(other) for one in left for other in right if agree(one, other)]
     if optional:

@@ -1,9 +1,11 @@
 """Replays a case on stores and on the reference, side by side, and compares all that comes out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -11,6 +13,8 @@ from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Writ
 from tests.agreement.conditions import Condition, Every, Is, Some, as_expr, columns_of
 from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, members
 from tests.agreement.strategies import CHILD, START
+from tests.agreement.world import CATEGORIES, MEMBERS
+from tests.column_types import CASES, NAMES, REFUSED
 
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
@@ -18,15 +22,30 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import MetaxyError
+from metaxy.errors import MetadataSchemaError, MetaxyError
 from metaxy.store.session import Clock
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import PolarsEngine
 from metaxy.versioning.frames import collect_to_polars
 
 MOMENT = pl.Datetime("us", "UTC")
-TYPES: dict[str, Any] = {"text": pl.String, "int": pl.Int64, "date": pl.Date, "time": MOMENT, "bool": pl.Boolean}
-SMALL: tuple[Any, ...] = (pl.Int64, pl.Int32, pl.Int16)  # IDs of one family, of another type in each root feature
+# What kinds of values are in a frame: where there are three types, of one family, root features differ in them, and the
+# first one is what stores make of all three.
+TYPES: dict[str, tuple[Any, ...]] = {
+    "text": (pl.String,),
+    "int": (pl.Int64,),
+    "small": (pl.Int64, pl.Int32, pl.Int16),
+    "float": (pl.Float64,),
+    "bool": (pl.Boolean,),
+    "date": (pl.Date,),
+    "time": (MOMENT, pl.Datetime("us", "Europe/Berlin"), pl.Datetime("ns", "America/New_York")),
+    "naive": (pl.Datetime("us"), pl.Datetime("us"), pl.Datetime("ns")),
+    "category": (pl.String, pl.Categorical, pl.Enum(CATEGORIES)),
+    "uuid": (pl.String, pl.Object, pl.String),
+    "list": (pl.List(pl.String),),
+    "struct": (pl.Struct(dict.fromkeys(MEMBERS, pl.String)),),
+}
+WITHOUT_NAN = {name for case in CASES if case.what == "NaN" for name in NAMES if case.outcome(name) is REFUSED}
 SYSTEM: dict[str, Any] = {x.name: MOMENT if x.kind == "timestamp" else pl.String for x in c.SYSTEM_COLUMNS}
 
 
@@ -44,7 +63,7 @@ class Replay:
 
     def __init__(self, case: Case, stores: Mapping[str, MetadataStore]) -> None:
         self.case = case
-        self.stores = stores
+        self.stores = dict(stores)
         self.clock = Ticks()
         self.specs = {spec.key: spec for spec in case.specs}
         self.graph = graph_of(case.specs)
@@ -85,8 +104,16 @@ class Replay:
     def _write(self, key: FeatureKey, given: Given) -> None:
         self.reference.write(key, given, self.clock.moment)
         frame = self._frame(key, given)
+        self._part_with_those_that_refuse(given, lambda store: store.write(key, frame))
         for store in self.stores.values():
             store.write(key, frame)
+
+    def _part_with_those_that_refuse(self, given: Given, act: Callable[[MetadataStore], object]) -> None:
+        """Leave a store out of the rest of a case that has values which it cannot keep, once it has refused them."""
+        if any(value != value for row in given.rows for value in row.values()):
+            for name in WITHOUT_NAN & set(self.stores):
+                with pytest.raises(MetadataSchemaError, match="NaN"):
+                    act(self.stores.pop(name))
 
     def _delete(self, key: FeatureKey, condition: Condition, *, soft: bool = True) -> None:
         if not self._fits(key, condition):
@@ -121,6 +148,10 @@ class Replay:
             compare=step.compare,
             one_row_per_group=step.one_row_per_group,
         )
+        if step.samples is not None:
+            options = self._options(step.feature, asked)
+            resolve = partial(MetadataStore.resolve_update, feature=step.feature, **options)
+            self._part_with_those_that_refuse(step.samples, resolve)
         answer, increments = self._answers(step.feature, asked, lazy=step.lazy, every_engine=True)
         if answer is None:
             return
@@ -254,7 +285,11 @@ class Replay:
 
     def _frame(self, key: FeatureKey, given: Given) -> pl.DataFrame:
         schema = {name: self._type(key, name, given.rows) for name in given.columns}
-        return pl.DataFrame(list(given.rows), schema=schema)
+        frame = pl.DataFrame(
+            list(given.rows), schema={n: pl.String if t == pl.Object else t for n, t in schema.items()}
+        )
+        objects = [name for name, dtype in schema.items() if dtype == pl.Object]
+        return frame.with_columns(pl.Series(n, [v and UUID(v) for v in frame[n]], pl.Object) for n in objects)
 
     def _type(self, key: FeatureKey, name: str, rows: Sequence[Row]) -> Any:
         if name in c.BY_FIELD_COLUMNS:
@@ -262,10 +297,8 @@ class Replay:
             return pl.Struct(dict.fromkeys(given, pl.String))
         if name in SYSTEM:
             return SYSTEM[name]
-        kind = self.case.kinds[name]
-        if kind == "small":
-            return SMALL[list(self.specs).index(key) % 3] if key != CHILD else pl.Int64
-        return TYPES[kind]
+        types = TYPES[self.case.kinds[name]]
+        return types[0 if key == CHILD else list(self.specs).index(key) % len(types)]
 
     def _compare_tables(self) -> None:
         """Compare all rows that were ever written, and the latest ones."""
@@ -313,5 +346,7 @@ def ordered(rows: Iterable[Row]) -> list[Row]:
 def plain(value: Any) -> Any:
     """Make values of equal rows equal in text too."""
     if isinstance(value, datetime):
-        return value.astimezone(timezone.utc).isoformat()
+        return (value.astimezone(timezone.utc) if value.tzinfo else value).isoformat()
+    if isinstance(value, float):
+        return repr(value + 0.0)  # NaN is NaN, and SQLite has one zero
     return {name: plain(value[name]) for name in sorted(value)} if isinstance(value, dict) else value

@@ -6,14 +6,15 @@ are few and made of few values, so that they meet; the values are those that eng
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
-from tests.agreement.conditions import Condition, Every, Is, Missing, Not, Some, as_text
+from tests.agreement.conditions import as_text
 from tests.agreement.reference import Given, Row
+from tests.agreement.world import FLAT, World
 
 from metaxy import columns as c
 from metaxy.dag.plan import FeaturePlan
@@ -28,49 +29,6 @@ from metaxy.errors import DefinitionError
 CHILD, LEAF = FeatureKey("child"), FeatureKey("leaf")
 START = datetime(2024, 2, 29, 23, 59, 59, 999_990, timezone.utc)
 
-# Texts that sort, compare or escape differently where an engine is careless.
-TEXTS = [
-    *("a", "A", "b", "", " ", "a ", "B", "|", "\\", "a|b", "a\\|b", "'", '"', "\n", "\t", "%", "$1", "10", "9", "SS"),
-    *("é", "e\u0301", "É", "ß", "İ", "i", "\u0131", "\uffff", "😀", "\U0001d518", "ﬁ", "日本", "\u200b", "\ufeffa"),
-]
-VALUES: dict[str, SearchStrategy[Any]] = {
-    "text": st.sampled_from(TEXTS)
-    | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
-    "int": st.sampled_from((0, 1, -1, 2, 10, 9, 2**53 + 1, 2**53, 2**63 - 1, -(2**63))),
-    "small": st.integers(-5, 5),
-    "date": st.sampled_from(
-        (date(1970, 1, 1), date(1969, 12, 31), date(2024, 2, 29), date(1900, 1, 1), date(2299, 12, 31))
-    ),
-    "time": st.sampled_from((0, 1, -1, 999_999, 1_000_000, 1_700_000_000_000_001)).map(
-        lambda n: datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=n)
-    ),
-    "bool": st.booleans(),
-}
-COMPARABLE = ("text", "int", "small", "bool")  # kinds that filter strings have literals for
-# Names of user columns: also those that statements and plans use themselves, keywords, and what must be quoted.
-NAMES = [
-    *(
-        "path",
-        "size",
-        "p",
-        "k0",
-        "v0",
-        "c0",
-        "o0",
-        "d0_0",
-        "r0",
-        "rc",
-        "t",
-        "one",
-        "here",
-        "low",
-        "stale",
-        "status",
-        "p0",
-        "d0",
-    ),
-    *("rowid", "mx_n", "mx_row", "mx_keep", "mx_low", "mx_p", "mx_d", "order", "select", "sp ace", "ünï", "it's"),
-]
 MOST_ROWS = 8
 FIELDS = ("default", "audio", "frames", "left/audio", "x/y", "y", "z-1/y")
 CODE_VERSIONS = (c.DEFAULT_CODE_VERSION, "", "1", "it's", 'a"ß😀')
@@ -83,67 +41,6 @@ class Root:
     spec: FeatureSpec
     dep: FeatureDep
     columns: tuple[str, ...]
-
-
-class World:
-    """What the parts of one case share: kinds of columns, few values of each, and names not used yet."""
-
-    def __init__(self, draw: DrawFn) -> None:
-        self.draw = draw
-        self.kinds: dict[str, str] = {}
-        self.values: dict[str, list[Any]] = {}
-        self.filters: dict[str, Condition] = {}
-        start = draw(st.integers(0, len(NAMES) - 1))
-        self.names = iter([*NAMES[start:], *NAMES[:start]])
-        self.versions = self.some("text", 2, 4)
-        kinds = ("text", *VALUES)
-        self.joins = [self.column(name, kinds) for name in self.pick(("a", "ab"))]
-        tuples = st.tuples(*(st.sampled_from(self.values[name]) for name in self.joins))
-        drawn = draw(st.lists(tuples, min_size=2, max_size=5, unique=True))
-        self.samples = [dict(zip(self.joins, values, strict=True)) for values in drawn]
-
-    def chance(self, percent: int) -> bool:
-        """Draw whether something unusual happens; shrinks to no."""
-        return self.draw(st.integers(0, 99)) >= 100 - percent
-
-    def pick(self, options: Sequence[Any]) -> Any:
-        return self.draw(st.sampled_from(options))
-
-    def subset(self, options: Sequence[Any], at_least: int = 0) -> list[Any]:
-        if not options:
-            return []
-        chosen = st.lists(st.integers(0, len(options) - 1), min_size=at_least, max_size=len(options), unique=True)
-        return [options[n] for n in self.draw(chosen)]
-
-    def some(self, kind: str, at_least: int, at_most: int) -> list[Any]:
-        at_least = min(at_least, 2)
-        return self.draw(st.lists(VALUES[kind], min_size=at_least, max_size=at_most, unique=True))
-
-    def column(self, name: str, kinds: Sequence[str], like: str | None = None) -> str:
-        """Make a column known, with values of its own or those of another column."""
-        self.kinds[name] = self.kinds[like] if like else self.pick(kinds)
-        self.values[name] = self.values[like] if like else self.some(self.kinds[name], 2, 4)
-        return name
-
-    def user_column(self) -> str:
-        return self.column(next(self.names), tuple(VALUES))
-
-    def condition(self, columns: Sequence[str], depth: int = 2) -> Condition:
-        """Draw a condition on columns, at least one of which is of a kind that filter strings can compare."""
-        form = self.pick(("is", "is", "missing", "not", "every", "some")) if depth else "is"
-        if form == "not":
-            return Not(self.condition(columns, depth - 1))
-        if form in ("every", "some"):
-            inner = (self.condition(columns, depth - 1), self.condition(columns, depth - 1))
-            return Every(inner) if form == "every" else Some(inner)
-        column = self.pick([name for name in columns if self.kinds[name] in COMPARABLE] or columns)
-        if form == "missing" or self.kinds[column] not in COMPARABLE:
-            return Missing(column)
-        symbols = ("=", "!=") if self.kinds[column] == "bool" else ("=", "!=", "<", "<=", ">", ">=")
-        return Is(column, self.pick(symbols), self.pick(self.values[column]))
-
-    def conditions(self, columns: Sequence[str], percent: int) -> tuple[Condition, ...]:
-        return (self.condition(columns),) if columns and self.chance(percent) else ()
 
 
 # -- definitions -------------------------------------------------------------------------------------------------------
@@ -175,7 +72,7 @@ def root(world: World, number: int, scope: list[str], *, expands: bool, optional
     ids, user = world.draw(st.permutations(scope)), []
     hidden: list[str] = []
     if lineage == "aggregation":
-        item = world.column(f"n{number}", ("text", "int", "date", "time"))
+        item = world.column(f"n{number}", [kind for kind in FLAT if kind != "bool"])
         form = world.pick(("more", "other", "hidden" if others else "more"))
         ids = world.draw(st.permutations([*scope, item])) if form == "more" else [item]
         user = scope if form == "other" else []
@@ -186,7 +83,7 @@ def root(world: World, number: int, scope: list[str], *, expands: bool, optional
     select = None
     if hidden or world.chance(30):
         select = tuple(world.subset([name for name in [*ids, *user] if name not in hidden]))
-    filters = world.conditions([*ids, *user], 15)
+    filters = world.conditions([*ids, *user], 15, as_text=True)
     world.filters |= {as_text(condition): condition for condition in filters}
     fields = [FieldSpec(key=key, code_version=world.pick(CODE_VERSIONS)) for key in world.subset(FIELDS, 1)[:3]]
     stored = {new: old for old, new in rename.items()}

@@ -1,8 +1,10 @@
 """IDs of one family whose types differ: compared by what they mean, by every engine, in every place where IDs meet."""
 
+import struct
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,23 @@ def test_optional_parents_and_those_of_other_stores_meet_too(make: StoreFactory,
             assert len(versions) == 1, family
             if kept(far, "far", last, 1, 2):
                 assert len(store.resolve_update("apart", versioning_engine="polars").new) == 1, family
+
+
+def test_both_zeros_are_one_id_and_so_is_every_nan(store: MetadataStore) -> None:
+    (other_nan,) = struct.unpack("<d", struct.pack("<Q", 0xFFF8 << 48))
+    define("thing", ids=["k"])
+    define("child", "thing", ids=["k"])
+    for one, other in ((-0.0, 0.0), (0.0, -0.0), (nan, other_nan)):
+        if not kept(store, "thing", ([one, 1.5], pl.Float64()), 0, 1):
+            continue
+        store.drop_feature_metadata("child")
+        store.write("child", store.resolve_update("child").new)
+        store.write("thing", rows("2", k=[other]))
+        for engine in engines(store):
+            found = store.resolve_update("thing", samples=rows("2", k=[other, 1.5]), versioning_engine=engine)
+            assert found.counts == {"new": 0, "stale": 1, "orphaned": 0, "unchanged": 1}, (one, engine)
+            found = store.resolve_update("child", versioning_engine=engine)
+            assert found.counts == {"new": 0, "stale": 1, "orphaned": 0, "unchanged": 1}, (one, engine)
 
 
 @pytest.mark.three_stores

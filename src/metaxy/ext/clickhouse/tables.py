@@ -57,6 +57,8 @@ class ClickHouseTables(Tables):
         if dtype.is_nested() and is_text(kind):  # the value is JSON as well, or an array, a tuple or a map
             texts = ", ".join(map(CLICKHOUSE.literal, TEXTS))
             value = f"if(toTypeName({value}) IN ({texts}), CAST({value} AS Nullable(String)), toJSONString({value}))"
+        if dtype.is_float():  # as for rows from elsewhere
+            value = f"if(isNaN({value}), nan, {value} + 0)"
         return f"CAST({value} AS {kind})"
 
     def create(

@@ -157,6 +157,9 @@ def _incoming(name: str, dtype: pl.DataType, kind: str) -> pl.Expr:
         return utc.cast(pl.Datetime("us", "UTC"))
     if dtype == pl.Time:
         return value.dt.to_string(TIME)
+    if dtype.is_float():  # ClickHouse joins and groups by bits, so that each number must have its own
+        one_zero = pl.when(value == 0).then(0.0).otherwise(value)
+        return pl.when(value.is_nan()).then(float("nan")).otherwise(one_zero).cast(dtype).alias(name)
     if dtype.is_nested() and is_text(kind):
         return to_json(value, dtype).alias(name)
     if kind.startswith("Map(") and isinstance(dtype, (pl.Map, pl.Struct)):

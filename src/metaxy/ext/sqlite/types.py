@@ -81,7 +81,8 @@ def sql_type(dtype: nw.dtypes.DType) -> str:
 def read(name: str, dtype: Any, values: Sequence[Any]) -> pl.Series:
     """Turn the values of a column into what it is."""
     if isinstance(dtype, nw.Datetime):
-        return pl.Series(name, values, pl.Int64).cast(pl.Datetime("us")).dt.replace_time_zone(dtype.time_zone)
+        moments = pl.Series(name, values, pl.Int64).cast(pl.Datetime("us", dtype.time_zone and "UTC"))
+        return moments.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else moments
     if isinstance(dtype, nw.Date):
         return pl.Series(name, values, pl.String).str.to_date("%Y-%m-%d")
     if isinstance(dtype, nw.Boolean):
