@@ -12,6 +12,7 @@ import polars as pl
 
 from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
 from metaxy.versioning.expressions import COMPARISONS, built, columns_of, steps
+from metaxy.versioning.patterns import PatternError
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
 
@@ -28,7 +29,8 @@ def checked_conditions(
 
     Raises:
         MetadataSchemaError: naming a column that does not exist, a value that no store knows, or a column where times
-            with and without a zone are compared; or if conditions nest too deep.
+            with and without a zone are compared; for a regular expression that engines read in different ways; or if
+            conditions nest too deep.
     """
     reader, rewriting = _Reader(where, schema), Rewriting(nw.Schema(schema), orders_nan)
     try:
@@ -39,6 +41,8 @@ def checked_conditions(
         raise MetadataSchemaError(
             f"{where}: a filter nests too deep; join conditions side by side with | and &, and list values with is_in"
         ) from None
+    except PatternError as error:
+        raise MetadataSchemaError(f"{where}: a filter {error}") from None
     return written
 
 

@@ -30,10 +30,12 @@ from metaxy.versioning.expressions import (
     value_of,
     with_arguments,
 )
+from metaxy.versioning.patterns import common_pattern, replaceable_pattern
 from metaxy.versioning.values import FLOATS, fitted, listed, literal, plain
 
 JOINS: Final[Mapping[str, Join]] = {"__and__": both, "__or__": either}
 HORIZONTAL: Final = {"all_horizontal": nw.all_horizontal, "any_horizontal": nw.any_horizontal}
+PATTERNS: Final = frozenset({"str.contains", "str.replace", "str.replace_all"})
 MIRRORED: Final = {"__lt__": "__gt__", "__le__": "__ge__", "__gt__": "__lt__", "__ge__": "__le__"}
 CLOSED: Final = {
     "both": ("__ge__", "__le__"),
@@ -88,6 +90,8 @@ class Rewriting:
         """Add a step to what is rewritten already."""
         if step.name == "is_in":
             return self._membership(done, step)
+        if step.name in PATTERNS and not step.kwargs["literal"]:
+            step = _with_common_pattern(step)
         arguments = self._arguments(step)
         if step.name in COMPARISONS:
             return self._comparison(done, step.name, arguments[0])
@@ -170,6 +174,14 @@ def _named(argument: Any) -> Any:
 
 def _with_plain_options(step: Any, arguments: Sequence[Any]) -> Any:
     return with_arguments(step, arguments, {name: plain(value) for name, value in step.kwargs.items()})
+
+
+def _with_common_pattern(step: Any) -> Any:
+    argument = value_of(step.exprs[0]) if is_plain(step.exprs[0]) else None
+    if step.name == "str.contains":
+        return with_arguments(step, [common_pattern(argument)], step.kwargs)
+    pattern = replaceable_pattern(step.kwargs["pattern"], argument)
+    return with_arguments(step, [argument], {**step.kwargs, "pattern": pattern})
 
 
 def _applied(left: nw.Expr, symbol: str, right: Any) -> nw.Expr:
