@@ -24,6 +24,9 @@ SPANS = [timedelta(days=-1, microseconds=3), timedelta(), timedelta(hours=5), ti
 MOMENTS = [datetime(1950, 1, 1, 1, 1, 1, 123456), datetime(2024, 7, 2), datetime(2024, 7, 2, 12)]
 
 
+SECONDS = [datetime(1950, 1, 1), datetime(2200, 1, 1), datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)]
+
+
 class Kind(NamedTuple):
     """A type of column: what the column holds, and what it is compared with."""
 
@@ -71,15 +74,16 @@ KINDS = {
     "naive": Kind(
         pl.Datetime("us"),
         [datetime(1950, 1, 1, 1, 1, 1, 123456), datetime(2024, 7, 2), datetime(2024, 7, 2, 3, 4, 5, 6)],
-        [datetime(2024, 7, 2), datetime(2024, 7, 2, 3, 4, 5, 6), date(2024, 7, 2)],
+        [datetime(2024, 7, 2), datetime(2024, 7, 2, 3, 4, 5, 6), date(2024, 7, 2), *SECONDS],
     ),
     "aware": Kind(
         pl.Datetime("us", "UTC"),
-        [datetime(1950, 1, 1, 1, 1, 1, 123456, UTC), NOON],
+        [datetime(1950, 1, 1, 1, 1, 1, 123456, UTC), datetime(1950, 1, 1, tzinfo=UTC), NOON],
         [
             NOON,
             NOON.astimezone(timezone(timedelta(hours=5, minutes=30))),
             NOON.astimezone(ZoneInfo("America/New_York")),
+            *(second.replace(tzinfo=UTC) for second in SECONDS),
         ],
     ),
     "clock": Kind(

@@ -14,6 +14,7 @@ from metaxy.ext.ibis.tables import Table
 from metaxy.ext.ibis.values import refuse_finer_times
 from metaxy.versioning.database import TypesOf
 
+NULLABLE_TUPLES = "enable_nullable_tuple_type"  # a setting of servers that know them
 # What JSON of values is such that nothing is lost.
 JSON_SETTINGS = {
     "date_time_output_format": "'iso'",
@@ -29,12 +30,14 @@ class ClickHouseBulk(Bulk):
     def fetch(self, query: str, types: TypesOf) -> Any:
         """Run a query and return an Arrow table."""
         wanted = types()
-        # Names of users here would be seen in the query, where they may mean a table.
-        given = enumerate(wanted.items())
-        columns = ", ".join(
-            f"{outgoing(f'mx_q.{CLICKHOUSE.quote(name)}', dtype)} AS mx_{n}" for n, (name, dtype) in given
-        )
         with self.session.use() as driver:
+            nullable_tuples = NULLABLE_TUPLES in driver.server_settings
+            # Names of users here would be seen in the query, where they may mean a table.
+            values = (
+                outgoing(f"mx_q.{CLICKHOUSE.quote(name)}", dtype, nullable_tuples=nullable_tuples)
+                for name, dtype in wanted.items()
+            )
+            columns = ", ".join(f"{value} AS mx_{n}" for n, value in enumerate(values))
             table = driver.query_arrow(f"SELECT {columns} FROM ({query}) AS mx_q", use_strings=True)
         return fetched(table.rename_columns(list(wanted)), wanted)
 

@@ -1,5 +1,6 @@
 """What Ibis is taught about ClickHouse: texts are not ASCII only, days are of any year, structs are JSON."""
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import ibis.backends.sql.compilers as compilers
@@ -12,6 +13,7 @@ from metaxy.columns import BY_FIELD_COLUMNS
 from metaxy.ext.clickhouse.types import DATES, text_of_time
 from metaxy.ext.ibis.fetching import Fetching
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SUBSECONDS = {"ms": "toIntervalMillisecond", "us": "toIntervalMicrosecond", "ns": "toIntervalNanosecond"}
 # Ibis counts the bytes of texts and knows the case of ASCII only, and takes days as those of 1970 to 2149.
 FUNCTIONS = {
@@ -45,6 +47,12 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
         if dtype.is_interval() and dtype.unit.short in SUBSECONDS:
             return self.f[SUBSECONDS[dtype.unit.short]](value)
+        if (
+            dtype.is_timestamp()
+        ):  # Ibis writes whole seconds as one of 1970 to 2106, and naive ones in the server's zone
+            moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+            count = self.f.toInt64((moment - EPOCH) // timedelta(microseconds=1))
+            return self.f.fromUnixTimestamp64Micro(count, dtype.timezone or "UTC")
         if dtype.is_date():  # Ibis writes one of 1970 to 2149
             return self.f.toDate32(value.isoformat())
         if dtype.is_time():  # which is kept as text
@@ -54,8 +62,9 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
         return super().visit_NonNullLiteral(op, value=value, dtype=dtype)
 
     def visit_StructField(self, op: Any, *, arg: Any, field: str) -> Any:  # noqa: N802 - as Ibis calls it
-        if isinstance(op.arg, ops.Field) and op.arg.name.startswith(BY_FIELD_COLUMNS):
-            return super().visit_StructField(op, arg=arg, field=field)
+        if not op.arg.dtype.nullable or (isinstance(op.arg, ops.Field) and op.arg.name.startswith(BY_FIELD_COLUMNS)):
+            member = sge.Dot(this=arg, expression=sge.convert(op.arg.dtype.names.index(field) + 1))
+            return self.f.toDate32(member) if op.dtype.is_date() else self.cast(member, op.dtype)
         if op.dtype.is_nested():
             return self.f.JSONExtractRaw(arg, field)
         return self._flat_member(op.dtype, arg, field)

@@ -11,7 +11,8 @@ import polars as pl
 from ibis.backends.sql.datatypes import ClickHouseType
 
 from metaxy.errors import MetadataSchemaError
-from metaxy.ext.ibis.compiling import narwhals_types
+from metaxy.ext.clickhouse.dialect import CLICKHOUSE
+from metaxy.ext.ibis.compiling import NativeStruct, narwhals_types
 from metaxy.ext.ibis.documents import from_json, to_json
 from metaxy.ext.ibis.notation import read_type, written_type
 from metaxy.versioning.codec import map_polars
@@ -60,12 +61,26 @@ def narwhals_type(kind: str, comment: str) -> nw.dtypes.DType:
     try:
         if comment.startswith(HOLDS):
             found = read_type(comment.removeprefix(HOLDS))
+            if found.is_nested():
+                return found
         else:
             dtype = ClickHouseType.from_string(_LOW_CARDINALITY.sub(r"\1", kind))
             found = narwhals_types(ibis.schema({"c": dtype}))["c"]
     except Exception:
         return nw.String()
-    return nw.Datetime("us", found.time_zone) if isinstance(found, nw.Datetime) else found
+    read: nw.dtypes.DType = _as_read(found)
+    return read
+
+
+def _as_read(dtype: Any) -> Any:
+    """Return a type with the times that are read, which are in microseconds, at any depth."""
+    if isinstance(dtype, nw.Datetime):
+        return nw.Datetime("us", dtype.time_zone)
+    if isinstance(dtype, nw.Struct):
+        return type(dtype)({member.name: _as_read(member.dtype) for member in dtype.fields})
+    if isinstance(dtype, nw.List):
+        return nw.List(_as_read(dtype.inner))
+    return nw.Map(dtype.key, _as_read(dtype.value)) if isinstance(dtype, nw.Map) else dtype
 
 
 def text_of_time(value: time) -> str:
@@ -78,11 +93,32 @@ def text_of_time(value: time) -> str:
     return text
 
 
-def outgoing(value: str, dtype: nw.dtypes.DType) -> str:
-    """Write a value as it is fetched: what is seen as text may be JSON, an enumeration, an address."""
+def outgoing(value: str, dtype: nw.dtypes.DType, *, nullable_tuples: bool) -> str:
+    """Write a value as it is fetched: what is seen as text may be JSON, an enumeration, an address.
+
+    ``nullable_tuples``: the server knows tuples that are NULL, which joins make of what they do not find.
+    """
     if isinstance(dtype, (nw.String, nw.Unknown)):
         return f"CAST({value} AS Nullable(String))"
+    if isinstance(dtype, NativeStruct):
+        kind = _fetched_type(dtype)
+        if not nullable_tuples:
+            return f"CAST({value} AS {kind})"
+        return f"if(isNull({value}), NULL, CAST(assumeNotNull({value}) AS {kind}))"
     return f"CAST({value} AS Nullable({MOMENT}))" if isinstance(dtype, nw.Datetime) else value
+
+
+def _fetched_type(dtype: Any) -> str:
+    """Write the type as which a part of a tuple is fetched."""
+    if isinstance(dtype, NativeStruct):
+        members = (f"{CLICKHOUSE.quote(m.name)} {_fetched_type(m.dtype)}" for m in dtype.fields)
+        return f"Tuple({', '.join(members)})"
+    if isinstance(dtype, nw.List):
+        return f"Array({_fetched_type(dtype.inner)})"
+    if isinstance(dtype, nw.Map):
+        key = _fetched_type(dtype.key).removeprefix("Nullable(").removesuffix(")")
+        return f"Map({key}, {_fetched_type(dtype.value)})"
+    return sql_type(dtype) or "Nullable(String)"
 
 
 def fetched(table: Any, types: Types) -> Any:

@@ -18,6 +18,16 @@ from metaxy.ext.ibis.listing import visit_listed
 BRACKETS = re.compile(r"""'[^']*'|"[^"]*"|[()]""")  # those in texts and names do not count
 
 
+class NativeStruct(nw.Struct):
+    """A struct that is one in the database too, where others are JSON; equal to one of the same members."""
+
+    def __eq__(self, other: object) -> bool:
+        return nw.Struct(self.fields) == other
+
+    def __hash__(self) -> int:
+        return hash(nw.Struct(self.fields))
+
+
 def taught(compiler: Any) -> Any:
     """Return a compiler like this one that knows lists, and that takes queries of ours as they are, without parsing."""
     kind: Any = type(compiler)
@@ -63,7 +73,8 @@ def ibis_type(dtype: Any) -> dt.DataType:
     if isinstance(dtype, (nw.List, nw.Array)):
         return dt.Array(ibis_type(dtype.inner))
     if isinstance(dtype, nw.Struct):
-        return dt.Struct({field.name: ibis_type(field.dtype) for field in dtype.fields})
+        members = {field.name: ibis_type(field.dtype) for field in dtype.fields}
+        return dt.Struct(members, nullable=not isinstance(dtype, NativeStruct))  # by which compilers tell them apart
     known: Any = sch.Schema.from_polars(nw.Schema({"c": dtype}).to_polars())
     found: dt.DataType = known["c"]
     return found
@@ -73,4 +84,16 @@ def narwhals_types(schema: sch.Schema) -> nw.Schema:
     """Convert Ibis types to those of Narwhals; what Narwhals does not know is text."""
     table: Any = ibis.table(schema, name="t")
     types: nw.Schema = nw.from_native(table).collect_schema()
-    return nw.Schema({name: nw.String() if dtype == nw.Unknown() else dtype for name, dtype in types.items()})
+    return nw.Schema({name: _as_stored(dtype, schema[name]) for name, dtype in types.items()})
+
+
+def _as_stored(dtype: Any, stored: Any) -> Any:
+    """Tell structs that are stored as such from JSON, and take for text what is unknown, at any depth."""
+    if isinstance(dtype, nw.Struct) and stored.is_struct():
+        members = {member.name: _as_stored(member.dtype, stored[member.name]) for member in dtype.fields}
+        return nw.Struct(members) if stored.nullable else NativeStruct(members)
+    if isinstance(dtype, nw.List) and stored.is_array():
+        return nw.List(_as_stored(dtype.inner, stored.value_type))
+    if isinstance(dtype, nw.Map) and stored.is_map():
+        return nw.Map(dtype.key, _as_stored(dtype.value, stored.value_type))
+    return nw.String() if dtype == nw.Unknown() else dtype

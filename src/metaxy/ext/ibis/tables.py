@@ -63,7 +63,8 @@ class Tables:
     def seen(self, name: str, table: Table) -> Table:  # noqa: ARG002 - others look at its rows
         """Return how rows of a table are read; UUIDs, which others may have put there, are text as everywhere."""
         quote, text, kind_of_text = self.dialect.quote, self.dialect.text, self.dialect.text_type
-        uuids = [column for column, kind in table.sql_types.items() if "uuid" in kind.lower()]
+        texts = [column for column, dtype in table.schema.items() if isinstance(dtype, nw.String)]
+        uuids = [column for column in texts if "uuid" in table.sql_types[column].lower()]
         return replace(table, values={column: text.format(quote(column), kind_of_text) for column in uuids})
 
     # -- types ---------------------------------------------------------------------------------------------------------
