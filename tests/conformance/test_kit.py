@@ -24,6 +24,4 @@ class TestEngine(EngineConformance):
     @pytest.fixture(autouse=True)
     def declared(self, request: pytest.FixtureRequest) -> None:
         """Say for each store what a third party says as attributes of its class."""
-        name = request.node.callspec.params["make_store"]
-        self.refuses = REFUSES.get(name, set())
-        self.several_writers = name != "duckdb"  # a file of DuckDB belongs to one writer
+        self.refuses = REFUSES.get(request.node.callspec.params["make_store"], set())

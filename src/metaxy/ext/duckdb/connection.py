@@ -34,11 +34,13 @@ from metaxy.storage.interrupting import interruptible
 from metaxy.storage.loading import Loaded
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import HUGE, AccessMode
+from metaxy.storage.retrying import retried
 from metaxy.versioning.frames import Frame, collect_to_arrow, with_durations
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
 STARTED = time.time()
+CONFLICT = re.compile("write-write conflict|Conflict on|Transaction conflict")  # with another store of this process
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
 DEEP_ROWS = 50_000  # in smaller tables, planning takes longer than finding the latest rows in either way
 DEEP = 2.5  # rows to a sample; what DuckDB takes for distinct is often too little by half
@@ -212,8 +214,8 @@ class DuckDBConnection:
             raise
 
     def change(self, work: Callable[[], None]) -> None:
-        """Do work that changes tables, and that changes nothing if it fails."""
-        work()
+        """Do work that changes tables, and that changes nothing if it fails; again, if another store was in its way."""
+        retried(work, lambda error: CONFLICT.search(str(error)) is not None)
 
     def is_deep(self, table: str, keys: Sequence[str]) -> bool:
         """Ask the statistics that DuckDB keeps of a large table, and never trust them with more than speed."""

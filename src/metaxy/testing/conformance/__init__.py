@@ -24,7 +24,7 @@ pytest.register_assert_rewrite(
 )
 
 from metaxy.testing.conformance.case import StoreCase, StoreFactory  # noqa: E402
-from metaxy.testing.conformance.columns import COLUMNS, Columns  # noqa: E402
+from metaxy.testing.conformance.columns import Columns, sample_columns  # noqa: E402
 from metaxy.testing.conformance.deleting import Deleting  # noqa: E402
 from metaxy.testing.conformance.evolution import Evolution  # noqa: E402
 from metaxy.testing.conformance.names import Names  # noqa: E402
@@ -35,7 +35,7 @@ from metaxy.testing.conformance.tables import Tables  # noqa: E402
 from metaxy.testing.conformance.threads import Threads  # noqa: E402
 from metaxy.testing.conformance.updates import Updates  # noqa: E402
 
-__all__ = ["COLUMNS", "EngineConformance", "StorageConformance", "StoreCase", "StoreConformance", "StoreFactory"]
+__all__ = ["EngineConformance", "StorageConformance", "StoreCase", "StoreConformance", "StoreFactory", "sample_columns"]
 
 
 class StorageConformance(Port, Tables, Evolution, Updates):

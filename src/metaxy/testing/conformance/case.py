@@ -28,7 +28,7 @@ class StoreCase:
     refuses: AbstractSet[str] = frozenset()
     """Columns that it refuses, as it cannot keep them exactly, beside types that its `Capabilities` lack.
 
-    They are named as in `COLUMNS`, such as ``{"larger integers"}``.
+    They are named as in `sample_columns`, such as ``{"larger integers"}``.
     """
 
     several_threads: bool = True
