@@ -57,10 +57,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Given:
-    """Rows from the user, and the columns that they have even if there are no rows."""
+    """Rows from the user, and the columns that they have even if there are no rows.
+
+    Columns that are ``untyped`` do not say of which type they are, and have no value that does.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    untyped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class Reference:
             return  # no rows say nothing of a table that is there
         table = self.tables.setdefault(key, Table())
         user = [name for name in given.columns if not c.is_system_column(name)]
+        user = [name for name in user if name in table.columns or name not in given.untyped]
         for name in user:
             if name not in table.columns:
                 table.columns.append(name)

@@ -45,6 +45,7 @@ TYPES: dict[str, tuple[Any, ...]] = {
     "list": (pl.List(pl.String),),
     "struct": (pl.Struct(dict.fromkeys(MEMBERS, pl.String)),),
 }
+UNTYPED: dict[str, Any] = {"list": pl.List(pl.Null), "struct": pl.Struct(dict.fromkeys(MEMBERS, pl.Null))}
 WITHOUT_NAN = {name for case in CASES if case.what == "NaN" for name in NAMES if case.outcome(name) is REFUSED}
 SYSTEM: dict[str, Any] = {x.name: MOMENT if x.kind == "timestamp" else pl.String for x in c.SYSTEM_COLUMNS}
 
@@ -143,7 +144,7 @@ class Replay:
             samples=step.samples,
             filters={key: self._fitting(key, given) for key, given in (step.filters or {}).items()},
             everywhere=step.everywhere,
-            target=self._fitting(step.feature, step.target) if step.samples is None else step.target,
+            target=step.target if self._is_first(step) else self._fitting(step.feature, step.target),
             stale=self._fitting(step.feature, step.stale),
             compare=step.compare,
             one_row_per_group=step.one_row_per_group,
@@ -155,11 +156,14 @@ class Replay:
         answer, increments = self._answers(step.feature, asked, lazy=step.lazy, every_engine=True)
         if answer is None:
             return
+        untyped = step.samples.untyped if step.samples else frozenset()
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
             known = step.samples is not None or self._knows_types(step.feature)
             for rows in (answer.new, answer.stale) if known else ():
-                self.reference.write(step.feature, Given(tuple(answer.columns), tuple(rows)), self.clock.moment)
+                self.reference.write(
+                    step.feature, Given(tuple(answer.columns), tuple(rows), untyped), self.clock.moment
+                )
             for name, store in self.stores.items():
                 store.write(step.feature, increments[name].new)
                 store.write(step.feature, increments[name].stale)
@@ -169,7 +173,11 @@ class Replay:
         if step.kept is not None:
             rows = [row for n, row in enumerate(rows) if step.kept and step.kept[n % len(step.kept)]]
         expand = {self._sample(answer, row): step.expand for row in rows}
-        self._write_back(step.feature, answer, rows, expand, step.data)
+        self._write_back(step.feature, answer, rows, expand, step.data, untyped)
+
+    def _is_first(self, step: Resolve) -> bool:
+        """Say whether an update is of samples that no table is there for."""
+        return step.samples is not None and step.feature not in self.reference.tables
 
     def _knows_types(self, key: FeatureKey) -> bool:
         """Say whether some table tells which types the columns of a feature have."""
@@ -241,6 +249,7 @@ class Replay:
         rows: Sequence[Row],
         expand: Mapping[tuple[Any, ...], Sequence[Any]],
         data: Mapping[str, str] | None = None,
+        untyped: frozenset[str] = frozenset(),
     ) -> None:
         """Write rows of an update, one per sample; in an expansion each gets the IDs that `expand` says."""
         ids = self.specs[key].id_columns
@@ -255,7 +264,7 @@ class Replay:
             rows = [{**row, c.METAXY_DATA_VERSION_BY_FIELD: data} for row in rows]
         samples = {tuple(row[name] for name in ids): row for row in rows}
         written = tuple({name: row[name] for name in columns} for row in samples.values())
-        self._write(key, Given(tuple(sorted(columns)), written))
+        self._write(key, Given(tuple(sorted(columns)), written, untyped))
 
     def _settle(self, step: Settle) -> None:
         answer, _ = self._answers(step.feature, Question())
@@ -285,6 +294,7 @@ class Replay:
 
     def _frame(self, key: FeatureKey, given: Given) -> pl.DataFrame:
         schema = {name: self._type(key, name, given.rows) for name in given.columns}
+        schema |= {name: UNTYPED.get(self.case.kinds[name], pl.Null) for name in given.untyped}
         frame = pl.DataFrame(
             list(given.rows), schema={n: pl.String if t == pl.Object else t for n, t in schema.items()}
         )

@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
-from tests.agreement.conditions import as_text
+from tests.agreement.conditions import as_text, columns_of
 from tests.agreement.reference import Given, Row
-from tests.agreement.world import FLAT, World
+from tests.agreement.world import FLAT, NOTHING, World
 
 from metaxy import columns as c
 from metaxy.dag.plan import FeaturePlan
@@ -36,11 +36,15 @@ CODE_VERSIONS = (c.DEFAULT_CODE_VERSION, "", "1", "it's", 'a"ß😀')
 
 @dataclass(frozen=True)
 class Root:
-    """A root feature, how `child` depends on it, and the user columns that its table has."""
+    """A root feature, how `child` depends on it, and the user columns that its table has.
+
+    It may do without some of them, the ``optional`` ones, until they have a type.
+    """
 
     spec: FeatureSpec
     dep: FeatureDep
     columns: tuple[str, ...]
+    optional: tuple[str, ...]
 
 
 # -- definitions -------------------------------------------------------------------------------------------------------
@@ -78,7 +82,8 @@ def root(world: World, number: int, scope: list[str], *, expands: bool, optional
         user = scope if form == "other" else []
         hidden = others if form == "hidden" else []
         ids = world.draw(st.permutations([*scope, *hidden])) if form == "hidden" else ids
-    user = [*user, *(world.user_column() for _ in range(world.pick((0, 1, 2))))]
+    own = [world.user_column() for _ in range(world.pick((0, 1, 2)))]
+    user = [*user, *own]
     rename = renames(world, number, [*ids, *user], [name for name in user if name not in scope])
     select = None
     if hidden or world.chance(30):
@@ -97,7 +102,9 @@ def root(world: World, number: int, scope: list[str], *, expands: bool, optional
         lineage=lineage_of(world, lineage, scope, expands=expands),
         optional=optional,
     )
-    return Root(spec, dep, tuple(stored.get(name, name) for name in [*ids, *user]))
+    named = {*rename, *rename.values(), *(name for condition in filters for name in columns_of(condition))}
+    untold = [name for name in own if select is None and name not in named]
+    return Root(spec, dep, tuple(stored.get(name, name) for name in [*ids, *user]), tuple(untold))
 
 
 def renames(world: World, number: int, columns: Sequence[str], free: Sequence[str]) -> dict[str, str]:
@@ -198,6 +205,8 @@ def leaf_spec(world: World, child: FeatureSpec) -> FeatureSpec:
 def given_rows(world: World, root: Root, columns: Sequence[str], *, samples: bool = False) -> Given:
     """Draw a frame for a root feature: distinct IDs, other columns maybe NULL, and versions in one of their forms."""
     parts = {name: st.sampled_from([*world.values[name], None]) for name in columns if name not in root.spec.id_columns}
+    untyped = [name for name in root.optional if name in columns and world.chance(20)]
+    parts |= {name: st.sampled_from(NOTHING.get(world.kinds[name], (None,))) for name in untyped}
     parts |= version_columns(world, root.spec, samples=samples)
     row = st.fixed_dictionaries(parts)
     rows: dict[tuple[Any, ...], Row] = {}
@@ -210,7 +219,7 @@ def given_rows(world: World, root: Root, columns: Sequence[str], *, samples: boo
             )
     given = [{name: row[name] for name in (*columns, *parts)} for row in rows.values()]
     twins = given[:1] if world.chance(5) and not samples else []
-    return Given(tuple(dict.fromkeys([*columns, *parts])), (*given[:MOST_ROWS], *twins))
+    return Given(tuple(dict.fromkeys([*columns, *parts])), (*given[:MOST_ROWS], *twins), frozenset(untyped))
 
 
 def sample_ids(world: World, root: Root) -> list[Row]:
@@ -274,7 +283,7 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
             happened.append(Bump(spec.key, field, world.pick(CODE_VERSIONS)))
         elif form == "samples":
             samples = given_rows(world, parent, parent.columns, samples=True)
-            conditions = world.conditions(parent.columns, 30)
+            conditions = world.conditions([name for name in parent.columns if name not in samples.untyped], 30)
             happened.append(Resolve(parent.spec.key, samples, target=conditions, **written(world, parent.spec, tick)))
         else:
             happened.append(rewrite(world, parent, tick, whole=parent.spec.key not in tables))

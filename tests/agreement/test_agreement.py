@@ -48,6 +48,7 @@ def runs() -> Iterator[object]:
         yield pytest.param("other stores", shard, 20, marks=pytest.mark.slow)
 
 
+@pytest.mark.filterwarnings("ignore::metaxy.errors.UntypedColumnWarning")
 @pytest.mark.parametrize(("group", "shard", "examples"), [*runs()])
 def test_all_agree(group: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     def check(case: Case) -> None:

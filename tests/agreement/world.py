@@ -23,6 +23,8 @@ NESTED: dict[str, SearchStrategy[Any]] = {
     "list": st.lists(st.none() | st.sampled_from(TEXTS), max_size=3),
     "struct": st.fixed_dictionaries(dict.fromkeys(MEMBERS, st.none() | st.sampled_from(TEXTS))),
 }
+# Values that do not say which type they are of; of kinds that are not named here it is only NULL.
+NOTHING: dict[str, tuple[Any, ...]] = {"list": (None, [], [None]), "struct": (None, dict.fromkeys(MEMBERS))}
 VALUES: dict[str, SearchStrategy[Any]] = {
     "text": st.sampled_from(TEXTS)
     | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
@@ -135,7 +137,7 @@ class World:
         if form == "missing" or not values:
             return Missing(column)
         if form == "in":
-            others = OTHERS.get(self.kinds[column]) if self.chance(20) else None
+            others = OTHERS.get(self.kinds[column]) if self.chance(40) else None
             return In(column, (*self.subset(values, 1), *(map(others, range(1_000)) if others else ())))
         symbols = ("=", "!=") if self.kinds[column] == "bool" else ("=", "!=", "<", "<=", ">", ">=")
         return Is(column, self.pick(symbols), self.pick(values))
