@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 import narwhals as nw
 import polars as pl
 
-FLOATS: Final = (nw.Float32, nw.Float64)
+FLOATS: Final = (nw.Float16, nw.Float32, nw.Float64)
+PACKED: Final = dict(zip(FLOATS, "efd", strict=True))  # as `struct` calls them
 SIGNED: Final = {nw.Int8: 7, nw.Int16: 15, nw.Int32: 31, nw.Int64: 63}
 UNSIGNED: Final = {nw.UInt8: 8, nw.UInt16: 16, nw.UInt32: 32, nw.UInt64: 64}
 LARGEST: Final = 2**63 - 1  # of integers that need no type
@@ -55,7 +56,7 @@ def fitted(value: Any, dtype: Any) -> Fitted:
     kind = type(dtype)
     if isinstance(value, (int, float, Decimal)):
         if kind in FLOATS:
-            return Fitted(_rounded(float(value), kind))
+            return Fitted(_rounded(float(value), PACKED[kind]))
         if kind in SIGNED:
             return _whole(value, -(2 ** SIGNED[kind]), 2 ** SIGNED[kind] - 1)
         if kind in UNSIGNED:
@@ -66,12 +67,12 @@ def fitted(value: Any, dtype: Any) -> Fitted:
     return Fitted(str(value)) if isinstance(value, time) and kind is nw.Unknown else Fitted(value)
 
 
-def _rounded(number: float, kind: type[nw.dtypes.DType]) -> float:
-    """Return a number as 32 bits keep it, if there are no more; one that is too large for them stays."""
-    if kind is nw.Float64 or not isfinite(number):
+def _rounded(number: float, form: str) -> float:
+    """Return a number as a column of a form keeps it; one that is too large for it stays."""
+    if not isfinite(number):
         return number
     try:
-        [rounded] = struct.unpack("f", struct.pack("f", number))
+        [rounded] = struct.unpack(form, struct.pack(form, number))
     except OverflowError:
         return number
     return float(rounded)
@@ -153,6 +154,6 @@ def _type_of_list(values: Iterable[Any], dtype: Any) -> Any:
         zoned = dtype.time_zone is not None
         mixes = any(isinstance(value, datetime) and (value.tzinfo is not None) != zoned for value in values)
         return None if mixes else pl.Datetime("us", dtype.time_zone)
-    if isinstance(dtype, nw.Float32):
+    if dtype.is_float():
         return pl.Float64()
     return nw.Schema({"c": dtype}).to_polars()["c"] if isinstance(dtype, LISTED) else None
