@@ -94,7 +94,7 @@ KINDS = {
     "span": Kind(pl.Duration("us"), SPANS, SPANS),
     "finer_span": Kind(pl.Duration("ns"), SPANS, [*SPANS, timedelta(microseconds=1)]),
     "coarser_span": Kind(pl.Duration("ms"), [timedelta(-1), *SPANS[1:]], [*SPANS, timedelta(-1)]),
-    "finer": Kind(pl.Datetime("ns"), MOMENTS, [*MOMENTS, date(2024, 7, 2)]),
+    "finer": Kind(pl.Datetime("ns"), MOMENTS, [*MOMENTS, date(2024, 7, 2), datetime(2200, 1, 1)]),
     "finer_aware": Kind(pl.Datetime("ns", "UTC"), [at.replace(tzinfo=UTC) for at in MOMENTS], [NOON]),
 }
 
@@ -223,6 +223,31 @@ def test_statistics_of_files_hide_no_row(store: MetadataStore) -> None:
         assert values(store.read("video")) == threes
         store.delete("video", ~(x != 3.0), soft=False)
         assert values(store.read("video")) == []
+
+
+def test_parts_of_a_microsecond_count(store: MetadataStore) -> None:
+    x, names = nw.col("x"), ["a", "b", "c", "d"]
+    kinds: list[tuple[str, Any, Any, Any]] = [
+        ("span", pl.Duration("ns"), timedelta(microseconds=2), timedelta(days=400 * 365)),
+        ("moment", pl.Datetime("ns"), datetime(1970, 1, 1, microsecond=2), datetime(9999, 1, 1)),
+    ]
+    for feature, dtype, value, most in kinds:
+        define(feature)
+        frame = rows(id=names, x=pl.Series([2000, 2001, 1999, -1], dtype=dtype))
+        if not is_kept(store, feature, frame):
+            continue
+        asked = {"a": x == value, "acd": x <= value, "b": x > value, "cd": ~(x >= value), "bcd": x != value}
+        asked |= {"abcd": (x < most) & (x != most), "": x.is_in([most]) | (x > most)}
+        for wanted, condition in asked.items():
+            assert "".join(values(store.read(feature, filters=[condition]))) == wanted
+            for engine in ("auto", "polars"):
+                increment = store.resolve_update(
+                    feature, samples=frame, filters={feature: condition}, versioning_engine=engine
+                )
+                assert increment.counts["unchanged"] == len(wanted)
+        store.delete(feature, x.is_in([value]), soft=False)
+        store.delete(feature, x == value, soft=False)
+        assert values(store.read(feature)) == ["b", "c", "d"]
 
 
 def test_samples_are_found_and_deleted_by_a_time_of_the_day(store: MetadataStore) -> None:

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, time, timezone, tzinfo
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import ROUND_FLOOR, Context, Decimal
 from math import floor, isfinite, isnan
 from typing import Any, Final
@@ -22,6 +22,7 @@ LARGEST: Final = 2**63 - 1  # of integers that need no type
 LISTED: Final = (*SIGNED, *UNSIGNED, nw.Float64, nw.Decimal, nw.String, nw.Binary, nw.Date, nw.Time, nw.Duration)
 MIDNIGHT: Final = time()
 DIGITS: Final = Context(prec=100)
+NANOSECONDS: Final = timedelta(microseconds=LARGEST // 1000)  # as many as 64 bits count
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def fitted(value: Any, dtype: Any) -> Fitted:
             return _whole(value, 0, 2 ** UNSIGNED[kind] - 1)
         return _decimal(value, dtype.precision, dtype.scale) if kind is nw.Decimal else Fitted(value)
     if isinstance(value, date):
-        return _moment(value, dtype)
+        return _within(_moment(value, dtype), dtype)
+    if isinstance(value, timedelta):
+        return _within(Fitted(value), dtype)
     return Fitted(str(value)) if isinstance(value, time) and kind is nw.Unknown else Fitted(value)
 
 
@@ -110,6 +113,20 @@ def _moment(value: date, dtype: Any) -> Fitted:
     return Fitted(value.astimezone(zone) if zone and value.tzinfo else value)
 
 
+def _within(found: Fitted, dtype: Any) -> Fitted:
+    """Return the first or last time that 64 bits count in nanoseconds in place of one beyond."""
+    value: Any = found.value
+    if getattr(dtype, "time_unit", None) != "ns" or not isinstance(value, (datetime, timedelta)):
+        return found
+    start: Any = timedelta()
+    if isinstance(value, datetime):
+        start = datetime(1970, 1, 1, tzinfo=value.tzinfo and timezone.utc)
+    if abs(value - start) <= NANOSECONDS:
+        return found
+    given = 1 if value > start else -1
+    return Fitted(start + given * NANOSECONDS, given)
+
+
 def zone_of(name: str) -> tzinfo:
     """Return a time zone, UTC for one that this machine does not know."""
     with suppress(Exception):
@@ -118,10 +135,14 @@ def zone_of(name: str) -> tzinfo:
 
 
 def literal(value: Any, dtype: Any) -> Any:
-    """Return a value of a type for engines; those that they read as another type are told theirs."""
+    """Return a value of a type for engines; those that they read as another type are told theirs.
+
+    Polars would compare nanoseconds with microseconds as microseconds.
+    """
     if type(dtype) is nw.Decimal or (type(dtype) in UNSIGNED and value > LARGEST):
         return nw.lit(value, dtype)
-    return value
+    finer = isinstance(dtype, (nw.Datetime, nw.Duration)) and dtype.time_unit == "ns"
+    return nw.lit(value, dtype) if finer and isinstance(value, (datetime, timedelta)) else value
 
 
 def listed(values: Iterable[Any], dtype: Any) -> list[Any] | None:
