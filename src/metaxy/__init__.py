@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from metaxy.feature import BaseFeature, FeatureConfig
     from metaxy.hashing import HashAlgorithm
-    from metaxy.project.loading import init, load_features, load_module_entrypoint, load_package_entrypoints
+    from metaxy.project.entrypoints import init, load_features, load_module_entrypoint, load_package_entrypoints
     from metaxy.storage.port import AccessMode
     from metaxy.store.batched_writer import BufferedMetadataWriter
     from metaxy.store.external import sync_external_features
@@ -167,10 +167,10 @@ _HOMES: Final = {
     "experimental": "metaxy._markers",
     "get_feature_by_key": "metaxy.dag.graph",
     "graph": "metaxy.dag.graph",
-    "init": "metaxy.project.loading",
-    "load_features": "metaxy.project.loading",
-    "load_module_entrypoint": "metaxy.project.loading",
-    "load_package_entrypoints": "metaxy.project.loading",
+    "init": "metaxy.project.entrypoints",
+    "load_features": "metaxy.project.entrypoints",
+    "load_module_entrypoint": "metaxy.project.entrypoints",
+    "load_package_entrypoints": "metaxy.project.entrypoints",
     "public": "metaxy._markers",
     "sync_external_features": "metaxy.store.external",
 }

@@ -21,7 +21,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy._packaging": ("metaxy.feature",),
     "metaxy._version": ("metaxy",),
     "metaxy._warnings": ("metaxy.errors",),
-    "metaxy.entrypoints": ("metaxy.errors", "metaxy.project.loading"),
+    "metaxy.entrypoints": ("metaxy.errors", "metaxy.project.entrypoints"),
     "metaxy.ext.ibis.metadata_store": ("metaxy.ext.ibis",),
     "metaxy.ext.metadata_stores": (),
     "metaxy.ext.metadata_stores.clickhouse": ("metaxy.ext.clickhouse",),

@@ -150,7 +150,7 @@ class Reference:
         rows = distinct(given.rows)
         updated = self._after(key, rows, now)
         for row in rows:
-            stamp = self._stamp(key, row, now) | {c.METAXY_UPDATED_AT: updated}
+            stamp = self._system_columns(key, row, now) | {c.METAXY_UPDATED_AT: updated}
             table.rows.append(dict.fromkeys(table.columns) | {n: row[n] for n in user} | stamp)
 
     def _after(self, key: FeatureKey, rows: Sequence[Row], now: datetime) -> datetime:
@@ -161,7 +161,7 @@ class Reference:
         events = [event(row) for row in versions if [row[name] for name in ids] in written]
         return max([now, *(moment + MICROSECOND for moment in events if moment > now)])
 
-    def _stamp(self, key: FeatureKey, row: Row, now: datetime) -> Row:
+    def _system_columns(self, key: FeatureKey, row: Row, now: datetime) -> Row:
         versions = self.versions(self.spec(key), row[c.METAXY_PROVENANCE_BY_FIELD])
         data = row.get(c.METAXY_DATA_VERSION_BY_FIELD)
         if data is not None:  # fields may be left out

@@ -21,7 +21,7 @@ OLD_NAMES = {
     "metaxy._packaging": ("detect_project_from_package", "metaxy.feature"),
     "metaxy._version": ("__version__", "metaxy"),
     "metaxy._warnings": ("MovedMetadataStoreWarning", "metaxy.errors"),
-    "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.loading"),
+    "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.entrypoints"),
     "metaxy.ext.ibis.metadata_store": ("IbisMetadataStoreConfig", "metaxy.ext.ibis"),
     "metaxy.metadata_store.ibis": ("IbisMetadataStore", "metaxy.ext.ibis"),
     "metaxy.ext.metadata_stores.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),

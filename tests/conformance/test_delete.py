@@ -5,7 +5,7 @@ import pytest
 from tests.factory import define, fill, rows
 
 from metaxy.errors import FeatureNotFoundError, UnknownFeatureError
-from metaxy.store.statistics import feature_statistics
+from metaxy.store.row_counts import feature_statistics
 from metaxy.store.store import MetadataStore
 
 SOFT = pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])

@@ -10,7 +10,7 @@ from tests.project.conftest import Write
 from metaxy.config import InvalidConfigError, MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import EntrypointLoadError
-from metaxy.project.loading import (
+from metaxy.project.entrypoints import (
     init,
     load_entrypoints,
     load_env_entrypoints,
@@ -263,7 +263,7 @@ def test_a_missing_module_gets_a_near_match(write: Write, module: str, expected:
 
 def test_a_failure_inside_a_nested_load_is_told_once(write: Write) -> None:
     write("inner.py", "1 / 0")
-    write("outer.py", "from metaxy.project.loading import load_module_entrypoint as load\nload('inner')")
+    write("outer.py", "from metaxy.project.entrypoints import load_module_entrypoint as load\nload('inner')")
     assert failure("outer") == "cannot load entrypoint 'inner': inner.py:1: ZeroDivisionError: division by zero"
 
 

@@ -16,7 +16,7 @@ from metaxy.errors import (
     MetaxyInvariantViolationError,
 )
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.project.loading import init
+from metaxy.project.entrypoints import init
 from metaxy.project.lock import FeatureUpdate, generate_lock_file
 from metaxy.project.locked import LockFile
 

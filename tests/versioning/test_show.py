@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from metaxy.versioning.codec import show_arrow
+from metaxy.versioning.codec import output_arrow
 
 STATUSES = [1, 1, 2, 3, 2]
 
@@ -14,7 +14,7 @@ STATUSES = [1, 1, 2, 3, 2]
 )
 def test_rows_that_follow_each_other_are_not_copied(wanted: list[int], ids: str, is_copied: bool) -> None:
     flat = pa.table({"status": pa.array(STATUSES, pa.int32()), "k0": list("abcde")})
-    shown = show_arrow(flat, wanted, {"id": "k0"})
+    shown = output_arrow(flat, wanted, {"id": "k0"})
     assert shown.to_pydict() == {"id": list(ids)}
     texts = [chunk.buffers()[2] for table in (flat["k0"], shown["id"]) for chunk in table.chunks]
     assert (len({text.address for text in texts if text}) == 2) == is_copied

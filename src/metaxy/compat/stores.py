@@ -17,7 +17,7 @@ from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import ByField, by_field_forms
 from metaxy.versioning.engine import Engine, PolarsEngine, Target
 from metaxy.versioning.frames import Frame, as_lazy, as_narwhals, is_in_database
-from metaxy.versioning.stamp import Stamp
+from metaxy.versioning.system_columns import SystemColumns
 
 
 @contextmanager
@@ -47,17 +47,19 @@ def hash_struct_version_column(
         *(nw.col(name).alias(short) for name, short in renamed.items()),
         nw.col(struct_column).alias(c.METAXY_PROVENANCE_BY_FIELD),
     )
-    stamped = engine.stamp(rows, _hash_only(store, plan, rows.collect_schema(), tuple(renamed.values())), Target())
-    hashed = stamped.select(
+    versioned = engine.add_system_columns(
+        rows, _hash_only(store, plan, rows.collect_schema(), tuple(renamed.values())), Target()
+    )
+    hashed = versioned.select(
         *(nw.col(short).alias(name) for name, short in renamed.items()), nw.col(c.METAXY_PROVENANCE).alias(hash_column)
     )
     result: Frame = hashed.collect(frame.implementation) if isinstance(frame, nw.DataFrame) else hashed
     return result if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else result.to_native()
 
 
-def _hash_only(store: MetadataStore, plan: FeaturePlan, schema: nw.Schema, kept: tuple[str, ...]) -> Stamp:
+def _hash_only(store: MetadataStore, plan: FeaturePlan, schema: nw.Schema, kept: tuple[str, ...]) -> SystemColumns:
     members = tuple(field.key.to_struct_key() for field in plan.feature.fields)
-    return Stamp(
+    return SystemColumns(
         members=members,
         user_columns=kept,
         hash=HashSettings(store.hash_algorithm, store.hash_truncation_length),

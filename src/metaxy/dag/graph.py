@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 from typing_extensions import Self
 
 from metaxy import context
-from metaxy.dag import checks, snapshot, versions
+from metaxy.dag import consistency, snapshot, versions
 from metaxy.dag.plan import FeaturePlan, FQFieldKey
 from metaxy.dag.walk import dependencies_first
 from metaxy.definitions.definition import FeatureClass, FeatureDefinition
@@ -115,8 +115,8 @@ class FeatureGraph:
         if old is not None and not _replaces(definition, old, on_conflict):
             return
         candidate = {**self._definitions, definition.key: definition}
-        checks.check_distinct(definition, self._clashing(definition))
-        checks.check_definition(
+        consistency.check_distinct(definition, self._clashing(definition))
+        consistency.check_definition(
             definition, candidate, self._dependents.get(definition.key, ()), redefined=old is not None
         )
         if old is not None:

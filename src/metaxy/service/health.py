@@ -13,7 +13,7 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency, short_path
 from metaxy.masking import Secrets
-from metaxy.project.loading import (
+from metaxy.project.entrypoints import (
     CONFIG_VARIABLE,
     VARIABLE_PREFIX,
     load_entrypoints,

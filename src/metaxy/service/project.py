@@ -16,7 +16,7 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError, RequestError, did_you_mean
 from metaxy.masking import mask, mask_address
-from metaxy.project.loading import init, load_features
+from metaxy.project.entrypoints import init, load_features
 from metaxy.store.external import sync_external_features
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import narwhals as nw
 from metaxy.columns import SYSTEM_COLUMNS
 from metaxy.service.project import Project, Track
 from metaxy.store.request import as_filters
-from metaxy.store.statistics import FeatureStatistics, feature_statistics
+from metaxy.store.row_counts import FeatureStatistics, feature_statistics
 from metaxy.versioning.frames import collect_to_polars
 
 __all__ = ["FeatureStatistics", "Rows", "rows", "statistics"]

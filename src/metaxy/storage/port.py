@@ -29,7 +29,7 @@ class Capabilities:
     creates_tables: bool = False
     adds_members: bool = True  # to structs of tables, also in lists and maps
     structs_as_maps: bool = False  # whether structs of users may go into columns that are maps
-    lacks: tuple[type[nw.dtypes.DType], ...] = ()  # types that no column can have
+    unsupported: tuple[type[nw.dtypes.DType], ...] = ()  # types that no column can have
     orders_nan: bool = True  # whether its conditions always take NaN for the greatest number, equal to itself
 
 

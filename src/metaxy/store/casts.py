@@ -7,8 +7,8 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.storage.evolution import Fit, lossy
-from metaxy.versioning.casting import recast
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.polars_casts import recast
 
 
 def refuse_lossy_casts(rows: nw.LazyFrame[Any], fit: Fit, where: str) -> None:

@@ -16,7 +16,7 @@ from metaxy.errors import DefinitionError, FeatureNotFoundError
 from metaxy.storage.port import Append, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import Found, find, readable
+from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.scope import Scope
 from metaxy.store.writing import (
@@ -32,7 +32,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
 from metaxy.versioning.recipe import Latest
-from metaxy.versioning.stamp import Stamp
+from metaxy.versioning.system_columns import SystemColumns
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -105,7 +105,7 @@ class _Copy:
     """The copy of one feature."""
 
     store: StoreParts
-    found: Found
+    found: StoredTable
     scope: Scope
     definition: FeatureDefinition
     request: CopyRequest
@@ -116,7 +116,7 @@ class _Copy:
         rows = self._rows()
         task = self._start(rows)
         before = feature_table(self.store, self.definition.key)
-        here = self.store.engine.adopted(rows)
+        here = self.store.engine.rebound(rows)
         copied = 0
         for batch in in_batches(rows) if here is None else [here]:
             with self.store.engine.temporary():
@@ -167,11 +167,11 @@ class _Copy:
         engine = self.store.engine.for_writing(given, self.scope.algorithm)
         rows = engine.take(given)
         schema = rows.collect_schema()
-        stamp = self._stamp(schema, table)
-        fit = fit_to_table(self.store, self.definition, schema, stamp, table)
-        return fitted(engine, rows, stamp, fit, table, self.definition)
+        system = self._system_columns(schema, table)
+        fit = fit_to_table(self.store, self.definition, schema, system, table)
+        return fitted(engine, rows, system, fit, table, self.definition)
 
-    def _stamp(self, schema: nw.Schema, table: Scan | None) -> Stamp:
+    def _system_columns(self, schema: nw.Schema, table: Scan | None) -> SystemColumns:
         """Keep all that the rows have; fields that only other versions of the feature have, too."""
         given = by_field_forms(schema)
         fields = [f.key.to_struct_key() for f in self.definition.spec.fields]
@@ -182,7 +182,7 @@ class _Copy:
         stored = forms_of_table(self.store.storage, self.scope.shape, members, table)
         # Maps and JSON may hold fields that nothing here knows of.
         verbatim = {n for n, form in given.items() if form.form != "struct" and stored[n].form == form.form}
-        return Stamp(
+        return SystemColumns(
             members=members,
             user_columns=user_columns(schema),
             hash=self.scope.hash,

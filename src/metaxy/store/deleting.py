@@ -10,7 +10,7 @@ from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPD
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Append
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import Found, find, readable
+from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock
 from metaxy.store.writing import append
@@ -60,7 +60,7 @@ def count_rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion, *,
         return count_lazy_rows(rows)
 
 
-def _rows_to_hide(found: Found, scope: Scope, deletion: Deletion) -> nw.LazyFrame[Any]:
+def _rows_to_hide(found: StoredTable, scope: Scope, deletion: Deletion) -> nw.LazyFrame[Any]:
     """Read the rows that count and fulfil the filters, with the columns that are written."""
     ids = deletion.definition.spec.id_columns
     latest = latest_per_version(scope, deletion.definition, all_versions=deletion.with_feature_history)
@@ -70,11 +70,11 @@ def _rows_to_hide(found: Found, scope: Scope, deletion: Deletion) -> nw.LazyFram
     return found.store.engine.latest(rows, latest, _kept_columns(found), View())
 
 
-def _kept_columns(found: Found) -> list[str]:
+def _kept_columns(found: StoredTable) -> list[str]:
     return [name for name in found.scan.schema if name not in STRAY_COLUMNS]
 
 
-def _append_tombstones(store: StoreParts, found: Found, scope: Scope, deletion: Deletion) -> None:
+def _append_tombstones(store: StoreParts, found: StoredTable, scope: Scope, deletion: Deletion) -> None:
     """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
     live = _rows_to_hide(found, scope, deletion)
     marked = live.with_columns(_deleted_at(store.clock).alias(METAXY_DELETED_AT)).select(_kept_columns(found))

@@ -63,7 +63,7 @@ Store_co = TypeVar("Store_co", bound=StoreParts, default=StoreParts, covariant=T
 
 
 @dataclass(frozen=True)
-class Found(Generic[Store_co]):
+class StoredTable(Generic[Store_co]):
     """A table, and the store that has it."""
 
     store: Store_co
@@ -161,7 +161,7 @@ def checked_moment(moment: datetime | None) -> datetime | None:
     return moment.astimezone(timezone.utc)
 
 
-def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> Found[Store]:
+def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> StoredTable[Store]:
     """Return the table of a feature in a store or, where it has none, in the first fallback that has one.
 
     A table without rows is a table: its fallbacks are not asked.
@@ -170,7 +170,7 @@ def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> Found[Store]
         FeatureNotFoundError: naming the feature and the stores that were searched.
     """
     try:
-        return Found(store, key, store.storage.scan(key))
+        return StoredTable(store, key, store.storage.scan(key))
     except TableNotFoundError as error:
         for fallback in store.fallback_stores if allow_fallback else ():
             store.keep_open(fallback)
@@ -210,7 +210,9 @@ class Wanted:
             raise ValueError("feature_version needs with_feature_history=True")
 
 
-def read_feature(store: Store, scope: Scope, key: FeatureKey, wanted: Wanted) -> tuple[nw.LazyFrame[Any], Found[Store]]:
+def read_feature(
+    store: Store, scope: Scope, key: FeatureKey, wanted: Wanted
+) -> tuple[nw.LazyFrame[Any], StoredTable[Store]]:
     """Return the rows of a feature that a caller wants, and where they are.
 
     Raises:
@@ -231,7 +233,7 @@ def read_feature(store: Store, scope: Scope, key: FeatureKey, wanted: Wanted) ->
 
 
 def read_rows(
-    found: Found,
+    found: StoredTable,
     spec: FeatureSpec | None,
     scope: Scope,
     latest: Latest,
@@ -299,7 +301,7 @@ def _unusable(schema: Mapping[str, nw.dtypes.DType], scan: Scan) -> list[tuple[s
     return found
 
 
-def refuse_other_hash_settings(found: Found, definition: FeatureDefinition, scope: Scope) -> None:
+def refuse_other_hash_settings(found: StoredTable, definition: FeatureDefinition, scope: Scope) -> None:
     """Raise if the table has rows of this very feature version, written with other hash settings.
 
     Only tables without any row of the current version are looked at closely; the answer is remembered per store.
@@ -315,7 +317,7 @@ def refuse_other_hash_settings(found: Found, definition: FeatureDefinition, scop
         _compare(found, definition, scope)
 
 
-def _compare(found: Found, definition: FeatureDefinition, scope: Scope) -> None:
+def _compare(found: StoredTable, definition: FeatureDefinition, scope: Scope) -> None:
     current = scope.version(definition.key)
     frame = found.scan.frame
     version = nw.col(METAXY_FEATURE_VERSION)

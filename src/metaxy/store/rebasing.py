@@ -83,8 +83,8 @@ def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFra
                 f"{did_you_mean(key, names)} It has: {', '.join(names)}"
             )
     versions = (scope.version(definition.key), scope.project_version(definition))
-    stamped = [nw.lit(value).alias(name) for name, value in zip(VERSIONS, versions, strict=True)]
-    return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*stamped)
+    versioned = [nw.lit(value).alias(name) for name, value in zip(VERSIONS, versions, strict=True)]
+    return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*versioned)
 
 
 def _fresh(store: StoreParts, scope: Scope, plan: FeaturePlan) -> tuple[nw.LazyFrame[Any], list[str]]:

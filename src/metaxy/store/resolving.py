@@ -28,7 +28,16 @@ from metaxy.store.scope import Scope
 from metaxy.store.tables import ExpectedRows, Tables
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.build import build_joined_recipe
-from metaxy.versioning.codec import ByField, Form, Packed, Repacked, Shown, by_field_forms, show_arrow, show_polars
+from metaxy.versioning.codec import (
+    ByField,
+    ByFieldColumn,
+    Form,
+    OutputColumns,
+    ReformedColumn,
+    by_field_forms,
+    output_arrow,
+    output_polars,
+)
 from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
 from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
@@ -155,10 +164,10 @@ class Resolution:
     # -- columns -------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _expected_columns(self) -> Shown:
+    def _expected_columns(self) -> OutputColumns:
         """The columns of new and stale samples: those of the parents or samples, and the four versions."""
         members = tuple(f.member for f in self.recipe.fields)
-        packed = Packed(ByField(self.by_field, members), {f.member: f.short for f in self.recipe.fields})
+        packed = ByFieldColumn(ByField(self.by_field, members), {f.member: f.short for f in self.recipe.fields})
         own: dict[str, Any] = {column.name: column.short for column in self.recipe.output}
         versions: dict[str, Any] = {c.METAXY_PROVENANCE_BY_FIELD: packed, c.METAXY_PROVENANCE: "p"}
         if c.METAXY_DATA_VERSION_BY_FIELD not in own:
@@ -166,7 +175,7 @@ class Resolution:
         return own | versions
 
     @cached_property
-    def _orphaned_columns(self) -> Shown:
+    def _orphaned_columns(self) -> OutputColumns:
         """The columns of orphaned samples: those that are stored, or those of new ones where nothing is compared."""
         current = self.recipe.current
         if current is None or self.current is None or not self.recipe.compare:
@@ -175,7 +184,7 @@ class Resolution:
         for name, form in self.current.by_field.items():
             if form.form != self.by_field:
                 members = tuple(f.member for f in self.recipe.fields)
-                shown[name] = Repacked(shown[name], form, ByField(self.by_field, members))
+                shown[name] = ReformedColumn(shown[name], form, ByField(self.by_field, members))
         return shown
 
     def _sample_columns(self) -> list[str]:
@@ -196,10 +205,10 @@ class Resolution:
         if changes.repeated:
             return self._without_repeats().changes()
 
-        def show(status: int, shown: Shown) -> nw.DataFrame[Any]:
+        def show(status: int, shown: OutputColumns) -> nw.DataFrame[Any]:
             if isinstance(table, pl.DataFrame):
-                return nw.from_native(show_polars(table.lazy(), [status], shown).collect())
-            return nw.from_native(show_arrow(table, [status], shown), eager_only=True)
+                return nw.from_native(output_polars(table.lazy(), [status], shown).collect())
+            return nw.from_native(output_arrow(table, [status], shown), eager_only=True)
 
         new, stale = show(NEW, self._expected_columns), show(STALE, self._expected_columns)
         if self.untyped:

@@ -19,7 +19,7 @@ from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import Found, Wanted, checked_moment, find, read_feature, shown_schema
+from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, read_feature, shown_schema
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
@@ -395,7 +395,7 @@ class MetadataStore(StoreParts):
         found = self._found(feature_key, check_fallback=check_fallback)
         return found.store if found else None
 
-    def _found(self, feature: Any, *, check_fallback: bool) -> "Found[MetadataStore] | None":
+    def _found(self, feature: Any, *, check_fallback: bool) -> "StoredTable[MetadataStore] | None":
         self._session.require("r")
         try:
             return find(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)

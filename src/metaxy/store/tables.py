@@ -20,11 +20,11 @@ from metaxy.errors import (
 )
 from metaxy.storage.port import Scan
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import Found, find, read_rows, refuse_other_hash_settings
+from metaxy.store.reading import StoredTable, find, read_rows, refuse_other_hash_settings
 from metaxy.store.request import UpdateRequest
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import says_nothing, with_placeholders
-from metaxy.versioning.build import Known, build_given_recipe, build_recipe
+from metaxy.versioning.build import TableShape, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine, PolarsEngine, Rows
@@ -63,8 +63,8 @@ class Tables:
     scope: Scope
     plan: FeaturePlan
     request: UpdateRequest
-    current: Found | None
-    parents: Mapping[FeatureKey, Found]
+    current: StoredTable | None
+    parents: Mapping[FeatureKey, StoredTable]
     expected: Mapping[FeatureKey, ExpectedRows]
 
     @classmethod
@@ -83,7 +83,7 @@ class Tables:
         """
         current = _find(store, plan.feature.key, request, allow_fallback=False)
         parents = {} if request.samples is not None else dict(_find_parents(store, plan, request, expected))
-        parents |= {key: Found(store, key, given.scan) for key, given in expected.items()}
+        parents |= {key: StoredTable(store, key, given.scan) for key, given in expected.items()}
         return cls(store, scope, plan, request, current, parents, expected)
 
     @cached_property
@@ -147,13 +147,13 @@ class Tables:
         return (*self.request.filters_of(self.plan.feature.key), *self.request.target_filters)
 
     @property
-    def _known_current(self) -> Known | None:
+    def _known_current(self) -> TableShape | None:
         return self._known(self.plan.feature.key, self.current) if self.current else None
 
-    def _known(self, key: FeatureKey, found: Found) -> Known:
+    def _known(self, key: FeatureKey, found: StoredTable) -> TableShape:
         if key in self.expected:
-            return Known(None, found.scan.schema, one_per_sample=self.expected[key].repeats)
-        return Known(self.scope.version(key), found.scan.schema)
+            return TableShape(None, found.scan.schema, one_per_sample=self.expected[key].repeats)
+        return TableShape(self.scope.version(key), found.scan.schema)
 
     def _parent_rows(self, key: FeatureKey) -> Rows:
         dep = next(dep for dep in self.plan.feature_deps if dep.feature == key)
@@ -243,7 +243,7 @@ class Tables:
                 refuse_other_hash_settings(tables[key], self.scope.definition(key), self.scope)
 
 
-def _find(store: StoreParts, key: FeatureKey, request: UpdateRequest, *, allow_fallback: bool) -> Found | None:
+def _find(store: StoreParts, key: FeatureKey, request: UpdateRequest, *, allow_fallback: bool) -> StoredTable | None:
     try:
         return find(store, key, allow_fallback=allow_fallback).checked().as_of(request.as_of)
     except FeatureNotFoundError:
@@ -252,7 +252,7 @@ def _find(store: StoreParts, key: FeatureKey, request: UpdateRequest, *, allow_f
 
 def _find_parents(
     store: StoreParts, plan: FeaturePlan, request: UpdateRequest, expected: Collection[FeatureKey]
-) -> Iterator[tuple[FeatureKey, Found]]:
+) -> Iterator[tuple[FeatureKey, StoredTable]]:
     for dep in (dep for dep in plan.feature_deps if dep.feature not in expected):
         try:
             found = find(store, dep.feature, allow_fallback=request.allow_fallback)

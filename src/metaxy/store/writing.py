@@ -31,12 +31,12 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
-from metaxy.versioning.checks import Checks, raise_problems
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids, type_family
-from metaxy.versioning.stamp import Stamp
+from metaxy.versioning.row_checks import Checks, raise_problems
+from metaxy.versioning.system_columns import SystemColumns
 
 OnDuplicate = Literal["error", "last"]
 KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT, c.METAXY_DELETED_AT)
@@ -122,20 +122,20 @@ def _prepared(
     given = last_rows(given, definition) if options.on_duplicate == "last" else given
     rows = engine.take(given, reread=True)
     schema = rows.collect_schema()
-    stamp = build_stamp(store, scope, definition, schema, table, options)
-    refuse_types(store, definition, {name: schema[name] for name in stamp.user_columns if name not in known})
-    rows = checked(engine, given, rows, build_checks(definition, schema, stamp), definition)
-    fit = fit_to_table(store, definition, schema, stamp, table)
+    system = build_system_columns(store, scope, definition, schema, table, options)
+    refuse_types(store, definition, {name: schema[name] for name in system.user_columns if name not in known})
+    rows = checked(engine, given, rows, build_checks(definition, schema, system), definition)
+    fit = fit_to_table(store, definition, schema, system, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
-        stamp = after_faster_clocks(store.engine, stamp, table, rows, definition)
-    return fitted(engine, rows, stamp, fit, table, definition)
+        system = after_faster_clocks(store.engine, system, table, rows, definition)
+    return fitted(engine, rows, system, fit, table, definition)
 
 
 def fitted(
     engine: Engine,
     rows: nw.LazyFrame[Any],
-    stamp: Stamp,
+    system: SystemColumns,
     fit: Fit,
     table: Scan | None,
     definition: FeatureDefinition,
@@ -144,9 +144,9 @@ def fitted(
     casting = engine.casting(fit.casts)
     rows = rows if casting is engine else casting.take(rows)
     types = {name: kind for name, kind in table.types.items() if name not in fit.growing} if table else {}
-    stamped = casting.stamp(rows, stamp, Target(fit.casts, types))
+    versioned = casting.add_system_columns(rows, system, Target(fit.casts, types))
     ids = tuple(definition.spec.id_columns)
-    return Append(definition.key, stamped, table is None, fit.new_columns, fit.new_members, ids, table)
+    return Append(definition.key, versioned, table is None, fit.new_columns, fit.new_members, ids, table)
 
 
 def existing_table(store: StoreParts, key: FeatureKey) -> Scan | None:
@@ -204,7 +204,7 @@ def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.
 
 def refuse_types(store: StoreParts, definition: FeatureDefinition, new: Mapping[str, nw.dtypes.DType]) -> None:
     """Refuse new columns and members of types that the storage lacks."""
-    if lacking := first_with(new, store.storage.capabilities.lacks):
+    if lacking := first_with(new, store.storage.capabilities.unsupported):
         name, dtype = lacking
         raise MetadataSchemaError(
             f"feature {definition.key}: {store!r} has no type for column {name!r} of {dtype}; cast it to another "
@@ -244,14 +244,14 @@ def _polars_may_count(given: Frame, ids: tuple[str, ...]) -> bool:
 # -- what the rows get -------------------------------------------------------------------------------------------------
 
 
-def build_stamp(
+def build_system_columns(
     store: StoreParts,
     scope: Scope,
     definition: FeatureDefinition,
     schema: Mapping[str, nw.dtypes.DType],
     table: Scan | None,
     options: WriteOptions,
-) -> Stamp:
+) -> SystemColumns:
     """Decide what each system column gets."""
     members = tuple(f.key.to_struct_key() for f in definition.spec.fields)
     given = by_field_forms(schema)
@@ -261,7 +261,7 @@ def build_stamp(
     kept = frozenset(column for column in (*KEPT_IF_GIVEN, *(versions if keep_versions else ())) if column in schema)
     now = store.clock.now()
     materialization = store.materialization_id if options.materialization_id is None else options.materialization_id
-    return Stamp(
+    return SystemColumns(
         members=members,
         user_columns=user_columns(schema),
         hash=scope.hash,
@@ -322,8 +322,8 @@ def forms_of_table(storage: Storage, shape: Form, members: tuple[str, ...], tabl
 
 
 def after_faster_clocks(
-    engine: Engine, stamp: Stamp, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
-) -> Stamp:
+    engine: Engine, system: SystemColumns, table: Scan, rows: nw.LazyFrame[Any], definition: FeatureDefinition
+) -> SystemColumns:
     """Let a write be later than what a faster clock wrote or deleted of its samples, or nobody would ever see it.
 
     Rows from the future are rare: only if there are any are their samples compared with those of the write.
@@ -332,13 +332,13 @@ def after_faster_clocks(
         StoreConnectionError: if the table cannot be read.
     """
     ids = definition.spec.id_columns
-    event, now = event_time(table), stamp.times[c.METAXY_UPDATED_AT]
+    event, now = event_time(table), system.times[c.METAXY_UPDATED_AT]
     # Each column is compared by itself, so that statistics of files tell where there is nothing to read.
     times = [name for name in (c.METAXY_UPDATED_AT, c.METAXY_DELETED_AT) if name in table.schema]
     later = [nw.col(name).cast(MOMENT) > nw.lit(now).cast(MOMENT) for name in times]
     ahead = table.frame.filter(nw.any_horizontal(*later, ignore_nulls=True))
-    if c.METAXY_FEATURE_VERSION not in stamp.kept:
-        ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == stamp.texts[c.METAXY_FEATURE_VERSION])
+    if c.METAXY_FEATURE_VERSION not in system.kept:
+        ahead = ahead.filter(nw.col(c.METAXY_FEATURE_VERSION) == system.texts[c.METAXY_FEATURE_VERSION])
     samples = rows.select(nw.col(name).cast(table.schema[name]) for name in ids).unique()
     try:
         newest = _newest(ahead, event)
@@ -352,8 +352,8 @@ def after_faster_clocks(
         reason = first_line(error)
         raise StoreConnectionError(f"feature {definition.key}: its table cannot be read: {reason}") from error
     if newest is None or now is None or newest <= now:
-        return stamp
-    return replace(stamp, times={**stamp.times, c.METAXY_UPDATED_AT: newest + timedelta(microseconds=1)})
+        return system
+    return replace(system, times={**system.times, c.METAXY_UPDATED_AT: newest + timedelta(microseconds=1)})
 
 
 def _newest(rows: nw.LazyFrame[Any], event: nw.Expr) -> datetime | None:
@@ -361,36 +361,36 @@ def _newest(rows: nw.LazyFrame[Any], event: nw.Expr) -> datetime | None:
     return found
 
 
-def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], stamp: Stamp) -> Checks:
+def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], system: SystemColumns) -> Checks:
     """Decide what to count."""
     ids = tuple(definition.spec.id_columns)
     text_ids = tuple(name for name in ids if type_family(schema[name]) == "text")
-    return Checks(f"feature {definition.key}", ids, text_ids, stamp)
+    return Checks(f"feature {definition.key}", ids, text_ids, system)
 
 
 def fit_to_table(
     store: StoreParts,
     definition: FeatureDefinition,
     schema: Mapping[str, nw.dtypes.DType],
-    stamp: Stamp,
+    system: SystemColumns,
     table: Scan | None,
 ) -> Fit:
     """Compare the rows with the table they go to."""
     if table is None:
         return Fit()
-    system = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
+    kinds = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
     known = table.schema
-    present = {name: dtype for name, dtype in system.items() if name in known}
+    present = {name: dtype for name, dtype in kinds.items() if name in known}
     documents = {n for n in table.documents if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
-    frame = {name: schema[name] for name in stamp.user_columns if name not in documents} | present
-    missing = {name: dtype for name, dtype in system.items() if name not in known}
+    frame = {name: schema[name] for name in system.user_columns if name not in documents} | present
+    missing = {name: dtype for name, dtype in kinds.items() if name not in known}
     absent = {name: nw.Struct([]) for name in c.BY_FIELD_COLUMNS if name not in known}
     fit = fit_columns(
         f"feature {definition.key}",
         frame | missing | absent,
         known,
         table.by_field,
-        stamp.members,
+        system.members,
         store.schema_evolution,
         structs_as_maps=store.storage.capabilities.structs_as_maps,
     )

@@ -23,7 +23,7 @@ from metaxy import context
 from metaxy.cli.app import main
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
-from metaxy.project.loading import load_entrypoints
+from metaxy.project.entrypoints import load_entrypoints
 from metaxy.store.store import MetadataStore
 from metaxy.testing.environment import env_override, no_metaxy_variables
 

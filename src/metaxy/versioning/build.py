@@ -23,8 +23,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
-from metaxy.hashing import HashSettings
-from metaxy.versioning.fields import field_formulas, needed_members
+from metaxy.hashing import HashSettings, join_values
 from metaxy.versioning.key_types import check_same_type
 from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Latest, Recipe, Version
 
@@ -32,7 +31,7 @@ REMEMBERED = 32  # recipes of one plan: tables change their columns, and tests t
 
 
 @dataclass(frozen=True)
-class Known:
+class TableShape:
     """What is known about a table before its rows are read: the feature version that counts, and the columns.
 
     Of rows that are not stored, all count, and one of each sample only where they say that several are the same.
@@ -65,10 +64,10 @@ class _Names:
 
 def build_recipe(
     plan: FeaturePlan,
-    tables: Mapping[FeatureKey, Known],
+    tables: Mapping[FeatureKey, TableShape],
     settings: HashSettings,
     *,
-    current: Known | None = None,
+    current: TableShape | None = None,
     compare: bool = True,
     one_row_per_group: bool = False,
 ) -> Recipe:
@@ -101,7 +100,7 @@ def build_given_recipe(
     schema: nw.Schema,
     settings: HashSettings,
     *,
-    current: Known | None = None,
+    current: TableShape | None = None,
     compare: bool = True,
 ) -> Recipe:
     """Build the recipe for rows that the user gives: their by-field provenance is taken as it is."""
@@ -122,7 +121,7 @@ def build_given_recipe(
     return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare, repeats=True)
 
 
-def _current(spec: FeatureSpec, known: Known, keys: Sequence[str], names: _Names) -> Current:
+def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _Names) -> Current:
     """Describe the stored rows of the feature itself."""
     for key in keys:
         if key not in known.schema:
@@ -174,7 +173,7 @@ class _Builder:
     def __init__(
         self,
         plan: FeaturePlan,
-        tables: Mapping[FeatureKey, Known],
+        tables: Mapping[FeatureKey, TableShape],
         settings: HashSettings,
         one_row_per_group: bool,
     ) -> None:
@@ -186,7 +185,7 @@ class _Builder:
         self.names = _Names(f"feature {plan.feature.key}")
         self.versions: dict[tuple[FeatureKey, str], Version] = {}
 
-    def build(self, current: Known | None, *, compare: bool) -> Recipe:
+    def build(self, current: TableShape | None, *, compare: bool) -> Recipe:
         deps = self._join_order()
         if not deps:
             raise DefinitionError(
@@ -350,3 +349,34 @@ class _Builder:
         versions = tuple(Version(m, f"d{index}_{n}", f"{parent}.{label}") for n, (m, label) in enumerate(members))
         self.versions |= {(parent, label): v for (_, label), v in zip(members, versions, strict=True)}
         return versions
+
+
+# -- which data versions of which parents go into the provenance of each field ----------------------------------------
+
+
+def needed_members(plan: FeaturePlan, parent: FeatureKey) -> list[tuple[str, str]]:
+    """List the fields of a parent that some field needs, as member and key, sorted by member."""
+    fields = plan.feature.fields
+    needed = {fq.field for f in fields for fq in plan.get_parent_fields_for_field(f.key) if fq.feature == parent}
+    return sorted((key.to_struct_key(), str(key)) for key in needed)
+
+
+def field_formulas(plan: FeaturePlan, versions: Mapping[tuple[FeatureKey, str], Version]) -> tuple[Field, ...]:
+    """Write the formula of each field over the data versions that are at hand.
+
+    ``versions`` maps parent and field key to the data version; what is missing counts as an empty value, as it does for
+    an optional parent without rows.
+    """
+    return tuple(_formula(plan, n, versions) for n in range(len(plan.feature.fields)))
+
+
+def _formula(plan: FeaturePlan, index: int, versions: Mapping[tuple[FeatureKey, str], Version]) -> Field:
+    spec = plan.feature.fields[index]
+    texts, shorts = [join_values([str(spec.key), spec.code_version])], []
+    for fq in sorted(plan.get_parent_fields_for_field(spec.key), key=str):
+        texts[-1] = join_values([texts[-1], str(fq), ""])
+        version = versions.get((fq.feature, str(fq.field)))
+        if version:
+            shorts.append(version.short)
+            texts.append("")
+    return Field(spec.key.to_struct_key(), f"v{index}", tuple(texts), tuple(shorts))

@@ -145,7 +145,7 @@ def pack_arrow(form: ByField, values: Mapping[str, "pa.ChunkedArray[Any]"]) -> "
 
 
 @dataclass(frozen=True)
-class Packed:
+class ByFieldColumn:
     """A column made of flat ones: the form it takes, and the short name that holds each member."""
 
     form: ByField
@@ -153,7 +153,7 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Repacked:
+class ReformedColumn:
     """A stored by-field column that must be shown in another form."""
 
     short: str
@@ -161,16 +161,16 @@ class Repacked:
     form: ByField
 
 
-Shown = Mapping[str, str | Packed | Repacked]
+OutputColumns = Mapping[str, str | ByFieldColumn | ReformedColumn]
 
 
-def show_sql(flat: str, statuses: Sequence[int], shown: Shown, dialect: Dialect) -> str:
+def output_sql(flat: str, statuses: Sequence[int], shown: OutputColumns, dialect: Dialect) -> str:
     """Write the query that shows the rows of some statuses."""
 
-    def value(item: str | Packed | Repacked) -> str:
+    def value(item: str | ByFieldColumn | ReformedColumn) -> str:
         if isinstance(item, str):
             return f"mx_flat.{item}"
-        if isinstance(item, Packed):
+        if isinstance(item, ByFieldColumn):
             members = {m: f"mx_flat.{short}" for m, short in item.shorts.items()}
         else:
             members = {m: member_sql(item.stored, f"mx_flat.{item.short}", m, dialect) for m in item.form.members}
@@ -181,19 +181,19 @@ def show_sql(flat: str, statuses: Sequence[int], shown: Shown, dialect: Dialect)
     return f"SELECT {columns} FROM ({flat}) AS mx_flat WHERE mx_flat.status IN ({wanted})"
 
 
-def shown_types(shown: Shown, flat: Types) -> dict[str, nw.dtypes.DType]:
+def output_types(shown: OutputColumns, flat: Types) -> dict[str, nw.dtypes.DType]:
     """Return the types of what is shown."""
     return {name: flat[item] if isinstance(item, str) else type_of(item.form) for name, item in shown.items()}
 
 
-def show_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: Shown) -> pl.LazyFrame:
+def output_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: OutputColumns) -> pl.LazyFrame:
     """Show the rows of some statuses."""
     schema = flat.collect_schema()
 
-    def value(item: str | Packed | Repacked) -> pl.Expr:
+    def value(item: str | ByFieldColumn | ReformedColumn) -> pl.Expr:
         if isinstance(item, str):
             return pl.col(item)
-        if isinstance(item, Packed):
+        if isinstance(item, ByFieldColumn):
             return pack_polars(item.form, {m: pl.col(short) for m, short in item.shorts.items()})
         members = {m: member_polars(schema[item.short], item.short, m) for m in item.form.members}
         return pack_polars(item.form, members)
@@ -202,15 +202,15 @@ def show_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: Shown) -> pl
     return rows.select([value(item).alias(name) for name, item in shown.items()])
 
 
-def show_arrow(flat: "pa.Table", statuses: Sequence[int], shown: Shown) -> "pa.Table":
+def output_arrow(flat: "pa.Table", statuses: Sequence[int], shown: OutputColumns) -> "pa.Table":
     """Show the rows of some statuses; columns that need no packing are not copied again."""
     import pyarrow as pa
 
     rows = _rows_of(flat, statuses)
     columns: dict[str, Any] = {}
     for name, item in shown.items():
-        if isinstance(item, Repacked):
-            return show_polars(pl.DataFrame(rows).lazy(), statuses, shown).collect().to_arrow()
+        if isinstance(item, ReformedColumn):
+            return output_polars(pl.DataFrame(rows).lazy(), statuses, shown).collect().to_arrow()
         columns[name] = (
             rows[item] if isinstance(item, str) else pack_arrow(item.form, {m: rows[s] for m, s in item.shorts.items()})
         )

@@ -46,13 +46,13 @@ class Database(Protocol):
     def owns(self, frame: Frame) -> bool:
         """Return whether a frame lives in this very database."""
 
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame over tables that another connection opened as one of this, None if they are elsewhere."""
 
     def load(self, frame: Frame) -> nw.LazyFrame[Any]:
         """Put a frame from elsewhere beside the tables."""
 
-    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
+    def embeddable(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return a frame of this database as statements can hold it: where they must not nest, beside the tables.
 
         ``reread``: several statements will read it, so that it is computed here and now if that is cheaper.

@@ -16,26 +16,31 @@ from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPD
 from metaxy.hashing import SEPARATOR, HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
-from metaxy.versioning.checks import Checks, check_polars, check_sql, counts_sql
 from metaxy.versioning.codec import (
     ByField,
-    Shown,
+    OutputColumns,
     member_polars,
+    output_polars,
+    output_sql,
+    output_types,
     pack_polars,
     pack_sql,
-    show_polars,
-    show_sql,
-    shown_types,
     type_of,
 )
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
-from metaxy.versioning.flags import add_flags
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.latest import pick
+from metaxy.versioning.predicates import add_predicates
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
+from metaxy.versioning.row_checks import Checks, check_polars, check_sql, counts_sql
 from metaxy.versioning.sources import Source
-from metaxy.versioning.stamp import Stamp, stamp_polars, stamp_sql, stamped_types
+from metaxy.versioning.system_columns import (
+    SystemColumns,
+    system_column_types,
+    system_columns_polars,
+    system_columns_sql,
+)
 
 
 @dataclass(frozen=True)
@@ -124,13 +129,13 @@ class Engine(Protocol):
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, with these columns."""
 
-    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
         """Show flat rows of some statuses as users see them."""
 
     def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Bring a frame of the user to where the engine computes; ``reread``: it will be read several times."""
 
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame over tables of another store as one of this engine's, None if it cannot read them itself."""
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":
@@ -145,7 +150,7 @@ class Engine(Protocol):
     def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
         """Count what may be wrong with rows before they are stored."""
 
-    def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
+    def add_system_columns(self, frame: nw.LazyFrame[Any], system: SystemColumns, target: Target) -> nw.LazyFrame[Any]:
         """Version rows that are written, with the types that their table has."""
 
 
@@ -211,20 +216,20 @@ class SqlEngine:
             query, lambda: {c: type_of(view.forms[c]) if c in view.forms else rows.types[c] for c in columns}
         )
 
-    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
         """Show rows as a query."""
-        query = show_sql(self.database.query_of(flat), statuses, shown, self.database.dialect)
-        return self.database.relation(query, lambda: shown_types(shown, flat.collect_schema()))
+        query = output_sql(self.database.query_of(flat), statuses, shown, self.database.dialect)
+        return self.database.relation(query, lambda: output_types(shown, flat.collect_schema()))
 
     def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Use a frame of this database as it is, and put any other beside the tables."""
         if isinstance(frame, nw.LazyFrame) and self.database.owns(frame):
-            return self.database.settled(frame, reread=reread)
+            return self.database.embeddable(frame, reread=reread)
         return self.database.load(frame)
 
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Ask the database."""
-        return self.database.adopted(frame)
+        return self.database.rebound(frame)
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":
         """Return this engine, if the dialect can write the algorithm."""
@@ -250,12 +255,12 @@ class SqlEngine:
         counts: dict[str, int] = self.database.fetch(query, lambda: dict.fromkeys(names, nw.Int64())).to_pylist()[0]
         return counts
 
-    def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
+    def add_system_columns(self, frame: nw.LazyFrame[Any], system: SystemColumns, target: Target) -> nw.LazyFrame[Any]:
         """Version rows in the database."""
         casts = {name: target.types[name] for name in target.casts if name in target.types}
         source = f"({self.database.query_of(frame)})"
-        query = stamp_sql(stamp, source, self.database.dialect, casts)
-        return self.database.relation(query, lambda: stamped_types(stamp, frame.collect_schema(), target.casts))
+        query = system_columns_sql(system, source, self.database.dialect, casts)
+        return self.database.relation(query, lambda: system_column_types(system, frame.collect_schema(), target.casts))
 
     def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
         """Write the statement of a recipe."""
@@ -282,7 +287,7 @@ class SqlEngine:
             row_id = "__metaxy_row"
             query = f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}"
             frame = self.database.relation(query, lambda: {"__metaxy_row": nw.Int64(), **rows.types})
-        flagged = add_flags(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
+        flagged = add_predicates(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)
 
@@ -373,15 +378,15 @@ class PolarsEngine:
             values[column] = pack_polars(form, members).alias(column)
         return nw.from_native(plan.latest_rows(source, latest, columns).select(*values.values()))
 
-    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: Shown) -> nw.LazyFrame[Any]:
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
         """Show rows as a plan."""
-        return nw.from_native(show_polars(to_polars_lazy(flat), statuses, shown))
+        return nw.from_native(output_polars(to_polars_lazy(flat), statuses, shown))
 
     def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
         """Collect a frame, so that it is checked and stored as one state of its data."""
         return nw.from_native(collect_to_polars(frame).lazy())
 
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:  # noqa: ARG002
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:  # noqa: ARG002
         """Return None: rows are collected anyway, in batches that fit into memory."""
         return None
 
@@ -401,14 +406,14 @@ class PolarsEngine:
         """Count with Polars."""
         return check_polars(checks, collect_to_polars(frame))
 
-    def stamp(self, frame: nw.LazyFrame[Any], stamp: Stamp, target: Target) -> nw.LazyFrame[Any]:
+    def add_system_columns(self, frame: nw.LazyFrame[Any], system: SystemColumns, target: Target) -> nw.LazyFrame[Any]:
         """Version rows with Polars."""
         casts = nw.Schema(target.casts).to_polars()
-        return nw.from_native(stamp_polars(stamp, to_polars_lazy(frame), casts))
+        return nw.from_native(system_columns_polars(system, to_polars_lazy(frame), casts))
 
     def source(self, rows: Rows) -> plan.PolarsSource:
         """Add the flags that the user's filters ask for."""
-        flagged = add_flags(
+        flagged = add_predicates(
             nw.from_native(to_polars_lazy(rows.frame)),
             rows.ids,
             rows.filters,

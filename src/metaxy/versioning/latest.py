@@ -22,7 +22,7 @@ TEXT_ORDER = (METAXY_DATA_VERSION, METAXY_PROVENANCE)
 
 
 @dataclass(frozen=True)
-class Picked:
+class LatestRows:
     """Rows that count: what follows FROM, where ``mx_t`` is the source, and the conditions that follow WHERE."""
 
     from_: str
@@ -49,7 +49,7 @@ def last_event(source: Source, dialect: Dialect, table: str) -> str | None:
     return f"coalesce({', '.join(events)})" if len(events) > 1 else next(iter(events), None)
 
 
-def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], Picked]:
+def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], LatestRows]:
     """Write the steps that pick the rows that count; ``prefix`` keeps the names of several inputs apart.
 
     Returns: CTEs, and the rows they lead to.
@@ -58,7 +58,7 @@ def pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple
     return ctes, replace(picked, from_=dialect.many.format(picked.from_))
 
 
-def _pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], Picked]:
+def _pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tuple[list[str], LatestRows]:
     version = []
     if latest.feature_version is not None:
         version = [f"mx_t.{dialect.quote(latest.version_column)} = {dialect.literal(latest.feature_version)}"]
@@ -68,7 +68,7 @@ def _pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tupl
     if source.keep:
         after.append(f"mx_t.{dialect.quote(source.keep)}")
     if not latest.one_per_sample:
-        return [], Picked(f"{source.sql} AS mx_t", (*version, *after))
+        return [], LatestRows(f"{source.sql} AS mx_t", (*version, *after))
     if source.row_id:
         pick_rows = _pick_from_ends if source.deep else _pick_by_row_id if dialect.hash_joins else _pick_by_hiding
         return pick_rows(source, latest, dialect, prefix, version, after)
@@ -77,20 +77,20 @@ def _pick(source: Source, latest: Latest, dialect: Dialect, prefix: str) -> tupl
 
 def _pick_by_window(
     source: Source, latest: Latest, dialect: Dialect, version: list[str], after: list[str]
-) -> tuple[list[str], Picked]:
+) -> tuple[list[str], LatestRows]:
     where = _where(version)
     if dialect.first_of_each:
         first = dialect.first_of_each.format(dialect.names(latest.ids, "mx_t"), order_by(source, dialect, "mx_t"))
-        return [], Picked(f"(SELECT mx_t.* FROM {source.sql} AS mx_t{where} {first}) AS mx_t", tuple(after))
+        return [], LatestRows(f"(SELECT mx_t.* FROM {source.sql} AS mx_t{where} {first}) AS mx_t", tuple(after))
     inner = (
         f"(SELECT mx_t.*, {_number(source, latest, dialect)} AS __metaxy_n FROM {source.sql} AS mx_t{where}) AS mx_t"
     )
-    return [], Picked(inner, ("mx_t.__metaxy_n = 1", *after))
+    return [], LatestRows(inner, ("mx_t.__metaxy_n = 1", *after))
 
 
 def _pick_by_row_id(
     source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
-) -> tuple[list[str], Picked]:
+) -> tuple[list[str], LatestRows]:
     """Order only the samples that have several rows, and by all of the order only those with equally late ones."""
     ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
     where = _where(version)
@@ -109,12 +109,12 @@ def _pick_by_row_id(
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
     from_ = f"{table} LEFT JOIN {best} AS mx_b ON {same}"
-    return ctes, Picked(from_, (*version, f"(mx_b.__metaxy_row IS NULL OR mx_b.__metaxy_row = {row})", *after))
+    return ctes, LatestRows(from_, (*version, f"(mx_b.__metaxy_row IS NULL OR mx_b.__metaxy_row = {row})", *after))
 
 
 def _pick_by_hiding(
     source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
-) -> tuple[list[str], Picked]:
+) -> tuple[list[str], LatestRows]:
     """Order only the samples that have several rows, and hide all of their rows but the first."""
     ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
     repeated, hidden = f"{prefix}_repeated", f"{prefix}_hidden"
@@ -127,12 +127,12 @@ def _pick_by_hiding(
         hidden: f"SELECT __metaxy_row FROM ({numbered}) WHERE __metaxy_n > 1",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
-    return ctes, Picked(table, (*version, f"{row} NOT IN (SELECT __metaxy_row FROM {hidden})", *after))
+    return ctes, LatestRows(table, (*version, f"{row} NOT IN (SELECT __metaxy_row FROM {hidden})", *after))
 
 
 def _pick_from_ends(
     source: Source, latest: Latest, dialect: Dialect, prefix: str, version: list[str], after: list[str]
-) -> tuple[list[str], Picked]:
+) -> tuple[list[str], LatestRows]:
     """Find the first and the last of the latest rows of each sample by one number; order samples where they differ."""
     ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
     where = _where(version)
@@ -148,7 +148,7 @@ def _pick_from_ends(
         f" SELECT __metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",
     }
     ctes = [as_cte(name, body, dialect, materialized=True) for name, body in steps.items()]
-    return ctes, Picked(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.__metaxy_row = {row}", (*version, *after))
+    return ctes, LatestRows(f"{table} SEMI JOIN {best} AS mx_b ON mx_b.__metaxy_row = {row}", (*version, *after))
 
 
 def _where(conditions: list[str]) -> str:

@@ -52,7 +52,7 @@ def connection_to(
 ) -> IbisConnection:
     """Return a connection: one statement is one snapshot, one insert is one block, and there are no transactions."""
     capabilities = Capabilities(
-        by_field="map", lacks=(*HUGE, nw.Duration), orders_nan=False, structs_as_maps=structs_as_maps
+        by_field="map", unsupported=(*HUGE, nw.Duration), orders_nan=False, structs_as_maps=structs_as_maps
     )
     tables = ClickHouseTables(ClickHouseSession(address, statement_timeout), CLICKHOUSE)
     return IbisConnection(CLICKHOUSE, ClickHouseBulk(tables), Traits(capabilities, computes=True))
@@ -97,7 +97,7 @@ class ClickHouseSession(Session):
         return text[text.rfind(SAID) + len(SAID) if SAID in text else 0 :][:600]
 
     @contextmanager
-    def complaining(self) -> Iterator[None]:
+    def one_line_errors(self) -> Iterator[None]:
         """Turn errors of the driver into one line of ours."""
         try:
             yield

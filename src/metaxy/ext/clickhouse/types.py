@@ -13,7 +13,7 @@ from ibis.backends.sql.datatypes import ClickHouseType
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.clickhouse.dialect import CLICKHOUSE
 from metaxy.ext.ibis.compiling import NativeStruct, narwhals_types
-from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.ext.ibis.json_columns import from_json, to_json
 from metaxy.ext.ibis.notation import read_type, written_type
 from metaxy.versioning.codec import map_polars
 from metaxy.versioning.column_types import Types

@@ -10,7 +10,7 @@ import polars as pl
 
 from metaxy.ext.delta.scan import OpenTable, scan_table
 from metaxy.storage.nested_types import grown, grows_inside
-from metaxy.versioning.casting import recast
+from metaxy.versioning.polars_casts import recast
 
 
 def fitting(table: OpenTable, rows: pl.LazyFrame) -> tuple[OpenTable, pl.LazyFrame]:

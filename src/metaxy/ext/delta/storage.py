@@ -27,8 +27,8 @@ from metaxy.ext.delta.damage import COMMITS, DATA, LOG, refuse_empty_commits, re
 from metaxy.ext.delta.files import Place, as_files
 from metaxy.ext.delta.growth import fitting
 from metaxy.ext.delta.scan import OpenTable, scan_table
-from metaxy.ext.rooted import Rooted
-from metaxy.storage.casting import storable
+from metaxy.ext.table_root import TableRoot
+from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
 from metaxy.storage.nested_types import parts_of
@@ -55,10 +55,10 @@ TYPES: Mapping[type[pl.DataType], pl.DataType] = {
 }
 
 
-class DeltaStorage(Rooted):
+class DeltaStorage(TableRoot):
     """Implements the storage port: one Delta table per feature below a root folder or bucket."""
 
-    capabilities = Capabilities(creates_tables=True, lacks=(*HUGE, nw.Time, nw.Duration))
+    capabilities = Capabilities(creates_tables=True, unsupported=(*HUGE, nw.Time, nw.Duration))
 
     def __init__(
         self, root: str, layout: Layout, storage_options: Mapping[str, str], write_options: Mapping[str, Any]

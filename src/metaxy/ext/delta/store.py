@@ -8,7 +8,7 @@ from pydantic import Field
 
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.delta.storage import DeltaStorage, Layout
-from metaxy.ext.rooted import BACKSLASH, CONTROL, ESCAPE, checked_root
+from metaxy.ext.table_root import BACKSLASH, CONTROL, ESCAPE, checked_root
 from metaxy.masking import mask_path
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig

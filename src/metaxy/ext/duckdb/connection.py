@@ -31,10 +31,10 @@ from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.duckdb.types import with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
-from metaxy.storage.loading import Loaded
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import HUGE, AccessMode
 from metaxy.storage.retrying import retried
+from metaxy.storage.temporaries import Temporaries
 from metaxy.versioning.frames import Frame, collect_to_arrow, with_durations
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
@@ -74,7 +74,7 @@ class DuckDBConnection:
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._threads = threading.local()
         self._alone = threading.Lock()
-        self._loaded = Loaded()
+        self._loaded = Temporaries()
         self._marker = f"mx_here_{uuid.uuid4().hex}"
 
     @property
@@ -188,7 +188,7 @@ class DuckDBConnection:
         return cursor
 
     @contextmanager
-    def complaining(self) -> Iterator[None]:
+    def one_line_errors(self) -> Iterator[None]:
         """Turn errors of DuckDB into one line of ours, and let Ctrl-C end what runs."""
         with interruptible(self.cursor.interrupt):
             try:
@@ -198,7 +198,7 @@ class DuckDBConnection:
 
     def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
         """Run a statement of ours."""
-        with self.complaining():
+        with self.one_line_errors():
             return self.cursor.execute(statement)
 
     @contextmanager
@@ -240,7 +240,7 @@ class DuckDBConnection:
 
     def fetch(self, query: str, types: object = None) -> Any:  # noqa: ARG002 - DuckDB knows them
         """Run a query and return an Arrow table; a relation converts its rows in parallel, a cursor does not."""
-        with self.complaining():
+        with self.one_line_errors():
             try:
                 rows = self.cursor.sql(query).to_arrow_table()
             except duckdb.OutOfMemoryException:
@@ -276,7 +276,7 @@ class DuckDBConnection:
             return False
         return True
 
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame of another connection to this database as one of this, None if it is of another database."""
         return self.relation(self.query_of(frame)) if self.owns(frame) else None
 
@@ -293,7 +293,7 @@ class DuckDBConnection:
         self._loaded.remember(lambda: self.cursor.unregister(name))
         return self.relation(f"SELECT * FROM {name}")
 
-    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
+    def embeddable(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return the frame, as statements may nest; or a temporary table, which spills to disk like any other."""
         if not reread or frame.to_native().type == "TABLE_RELATION":
             return frame

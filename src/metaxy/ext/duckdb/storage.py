@@ -20,14 +20,17 @@ from metaxy.versioning.codec import ByField, by_field_forms
 class DuckDBStorage:
     """Implements the storage port; `DuckDBConnection` is what it talks to."""
 
-    lacks: tuple[type[nw.dtypes.DType], ...] = ()
+    unsupported: tuple[type[nw.dtypes.DType], ...] = ()
     orders_nan = True
 
     def __init__(self, connection: DuckDBConnection, *, table_prefix: str = "", creates_tables: bool = False) -> None:
         self.connection = connection
         self.table_prefix = checked_prefix(table_prefix)
         self.capabilities = Capabilities(
-            transactions=True, creates_tables=creates_tables, lacks=self.lacks, orders_nan=self.orders_nan
+            transactions=True,
+            creates_tables=creates_tables,
+            unsupported=self.unsupported,
+            orders_nan=self.orders_nan,
         )
         self._writing = threading.Lock()
         self._schemas: dict[tuple[tuple[str, str], ...], tuple[nw.Schema, dict[str, ByField]]] = {}

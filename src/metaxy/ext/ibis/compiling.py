@@ -28,7 +28,7 @@ class NativeStruct(nw.Struct):
         return hash(nw.Struct(self.fields))
 
 
-def taught(compiler: Any) -> Any:
+def with_metaxy_rules(compiler: Any) -> Any:
     """Return a compiler like this one that knows lists, and that takes queries of ours as they are, without parsing."""
     kind: Any = type(compiler)
     return _taught(kind)()

@@ -16,10 +16,10 @@ from metaxy.ext.ibis.compiling import ibis_schema, nesting
 from metaxy.ext.ibis.hashing import templates
 from metaxy.ext.ibis.tables import Table, Tables
 from metaxy.hashing import HashAlgorithm
-from metaxy.storage.casting import cast_column
-from metaxy.storage.loading import Loaded
+from metaxy.storage.column_casts import cast_column
 from metaxy.storage.nested_types import parts_of, with_leaves
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
+from metaxy.storage.temporaries import Temporaries
 from metaxy.versioning.database import TypesOf
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_polars
@@ -35,7 +35,9 @@ class Traits:
 
     # By default, what Ibis can do by itself: it gives Polars neither maps, nor durations, nor integers of 128 bits.
     capabilities: Capabilities = field(
-        default_factory=lambda: Capabilities(adds_members=False, has_map=False, lacks=(*HUGE, nw.Duration, nw.Map))
+        default_factory=lambda: Capabilities(
+            adds_members=False, has_map=False, unsupported=(*HUGE, nw.Duration, nw.Map)
+        )
     )
     computes: bool = False
     deepest: int | None = None
@@ -60,7 +62,7 @@ class IbisConnection:
         self.session = bulk.session
         self.traits = traits
         self.hash_functions: Callable[[], Mapping[HashAlgorithm, Callable[[Any], Any]]] = dict
-        self._loaded = Loaded()
+        self._loaded = Temporaries()
 
     def open(self, mode: AccessMode) -> None:
         """Connect.
@@ -125,7 +127,7 @@ class IbisConnection:
 
     # -- frames from elsewhere -----------------------------------------------------------------------------------------
 
-    def adopted(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame of another connection to this place as one of this, None if it is of another place."""
         native = frame.to_native()
         sources = native._find_backends()[0] if isinstance(native, ibis.Table) else []
@@ -145,7 +147,7 @@ class IbisConnection:
             self.bulk.insert(name, rows, Table(types, schema))
         return self._temporary_table(name, schema)
 
-    def settled(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
+    def embeddable(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return a frame of this database as statements can hold it."""
         deepest = self.traits.deepest
         if deepest is None or isinstance(frame.to_native().op(), ops.DatabaseTable):

@@ -9,7 +9,7 @@ from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError, first_line
-from metaxy.ext.ibis.compiling import taught
+from metaxy.ext.ibis.compiling import with_metaxy_rules
 from metaxy.ext.ibis.listing import correct_narwhals
 from metaxy.masking import Secrets, hide_in
 from metaxy.storage.port import AccessMode
@@ -57,7 +57,7 @@ class Session:
                 "database, or use a store of files, such as DeltaMetadataStore"
             )
         correct_narwhals()
-        backend.compiler = taught(backend.compiler)
+        backend.compiler = with_metaxy_rules(backend.compiler)
         self._ibis = backend
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Session:
         return first_line(hide_in(error, self.secrets.hide))
 
     @contextmanager
-    def complaining(self) -> Iterator[None]:
+    def one_line_errors(self) -> Iterator[None]:
         """Turn errors of the driver into one line of ours."""
         try:
             yield
@@ -105,7 +105,7 @@ class Session:
     @contextmanager
     def use(self) -> Iterator[Any]:
         """Give the driver's connection to this thread alone; errors in the block become one line of ours."""
-        with self.lock, self.complaining():
+        with self.lock, self.one_line_errors():
             yield self.driver
 
     def execute(self, statement: str) -> None:
@@ -121,5 +121,5 @@ class Session:
         with self.lock:
             yield
 
-    def serialise(self, table: str) -> None:
+    def take_turns(self, table: str) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""

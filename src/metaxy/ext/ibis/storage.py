@@ -134,7 +134,7 @@ class IbisStorage:
     def _append(self, write: Append) -> None:
         name = self.table_name(write.key)
         if write.create or write.new_columns or write.new_members:
-            self._session.serialise(name)
+            self._session.take_turns(name)
         table = self._tables.find(name)
         types = self._types(write)
         new_table = False

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError
-from metaxy.versioning.casting import members_of
+from metaxy.versioning.polars_casts import members_of
 
 
 def refuse_finer_times(rows: pl.DataFrame, database: str, *others: type[pl.DataType]) -> None:

@@ -36,7 +36,7 @@ from metaxy.errors import StoreNotOpenError, TableNotFoundError, short_path
 from metaxy.ext.iceberg.commits import sink_whole
 from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
 from metaxy.masking import Secrets, mask_path
-from metaxy.storage.casting import storable
+from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
 from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
@@ -85,7 +85,7 @@ class TableIdentifier(NamedTuple):
 class IcebergStorage:
     """Implements the storage port: one Iceberg table per feature in a namespace of a catalog."""
 
-    capabilities = Capabilities(creates_tables=True, lacks=(*HUGE, nw.Time, nw.Duration))
+    capabilities = Capabilities(creates_tables=True, unsupported=(*HUGE, nw.Time, nw.Duration))
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from pyiceberg.catalog import Catalog
 
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.iceberg.storage import IcebergStorage
-from metaxy.ext.rooted import checked_root
+from metaxy.ext.table_root import checked_root
 from metaxy.masking import mask_path
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore

@@ -20,16 +20,16 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
 from metaxy.ext.lancedb.names import shown_name, stored_name
 from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, readable_types, scan_table
-from metaxy.ext.rooted import Rooted
+from metaxy.ext.table_root import TableRoot
 from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.evolution import is_lossless, lossy
 from metaxy.storage.files import check_reachable, kept_for, remove_folder, reported
 from metaxy.storage.nested_types import grown
 from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
-from metaxy.versioning.casting import recast
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.polars_casts import recast
 
 LOG, DATA = "_versions", "data/*.lance"
 SMALL = 100_000  # rows; files are merged until they have ten times as many
@@ -44,7 +44,7 @@ CONFLICT = re.compile(
 )
 
 
-class LanceStorage(Rooted):
+class LanceStorage(TableRoot):
     """Implements the storage port: one table per feature below a root folder or bucket."""
 
     def uri(self, key: FeatureKey) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.lancedb.storage import LanceStorage
-from metaxy.ext.rooted import checked_root
+from metaxy.ext.table_root import checked_root
 from metaxy.masking import mask_path
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig

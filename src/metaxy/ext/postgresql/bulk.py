@@ -9,7 +9,7 @@ from psycopg.copy import QueuedLibpqWriter
 
 from metaxy.errors import MetadataStoreError
 from metaxy.ext.ibis.bulk import Bulk
-from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.ext.ibis.json_columns import from_json, to_json
 from metaxy.ext.ibis.tables import Table
 from metaxy.ext.ibis.values import refuse_finer_times, refuse_nul
 from metaxy.ext.postgresql.dialect import POSTGRESQL

@@ -23,7 +23,8 @@ STOP_SECONDS = 5.0
 SURROUNDINGS = """SELECT current_schemas(false), ARRAY(SELECT collname::text FROM pg_collation
 WHERE collname = ANY(%s) AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding())))"""
 TRAITS = Traits(
-    Capabilities(by_field="json", has_map=False, transactions=True, lacks=(*HUGE, nw.Duration)), computes=True
+    Capabilities(by_field="json", has_map=False, transactions=True, unsupported=(*HUGE, nw.Duration)),
+    computes=True,
 )
 
 
@@ -92,7 +93,7 @@ class PostgreSQLSession(Session):
         return (info.host, info.port, info.dbname, info.user) if self.schema is not None else None
 
     @contextmanager
-    def complaining(self) -> Iterator[None]:
+    def one_line_errors(self) -> Iterator[None]:
         """Turn errors of the driver into one line of ours."""
         try:
             yield
@@ -117,7 +118,7 @@ class PostgreSQLSession(Session):
         with self.use() as driver, driver.transaction():
             yield
 
-    def serialise(self, table: str) -> None:
+    def take_turns(self, table: str) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""
         lock = f"current_schema() || '.' || {POSTGRESQL.literal(table)}"
         self.execute(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")

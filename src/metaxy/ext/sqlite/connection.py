@@ -27,7 +27,9 @@ OLDEST = (3, 39, 0)  # the first with FULL JOIN
 WAL_ATTEMPTS = 10
 STEPS = 1000  # of SQLite between two looks for Ctrl-C
 TRAITS = Traits(
-    Capabilities(by_field="json", has_map=False, has_decimal=False, transactions=True, lacks=(*HUGE, nw.Duration)),
+    Capabilities(
+        by_field="json", has_map=False, has_decimal=False, transactions=True, unsupported=(*HUGE, nw.Duration)
+    ),
     computes=True,
     deepest=5,
 )
@@ -99,7 +101,7 @@ class SQLiteSession(Session):
         return None if self.file == ":memory:" else Path(self.file).resolve()
 
     @contextmanager
-    def complaining(self) -> Iterator[None]:
+    def one_line_errors(self) -> Iterator[None]:
         """Turn errors of SQLite into one line of ours, and let Ctrl-C end what runs."""
         try:
             with interruptible(self._stop):

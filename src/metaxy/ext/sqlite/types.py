@@ -11,7 +11,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError
-from metaxy.ext.ibis.documents import from_json, to_json
+from metaxy.ext.ibis.json_columns import from_json, to_json
 from metaxy.ext.ibis.notation import read_type, written_type
 from metaxy.ext.sqlite.dialect import SQLITE
 

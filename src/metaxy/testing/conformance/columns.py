@@ -62,7 +62,7 @@ def sample_columns() -> Mapping[str, pl.Series]:
 def is_lacking(store: MetadataStore, column: pl.Series) -> bool:
     """Return whether the capabilities of a store say that no column can have this type."""
     able, schema = store.storage.capabilities, nw.from_native(column.to_frame("u")).schema
-    return first_with(schema, (*able.lacks, *([] if able.has_decimal else [nw.Decimal]))) is not None
+    return first_with(schema, (*able.unsupported, *([] if able.has_decimal else [nw.Decimal]))) is not None
 
 
 def refusal(store: MetadataStore, what: str) -> str | None:

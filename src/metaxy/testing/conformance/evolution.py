@@ -113,7 +113,7 @@ class Evolution(StoreCase):
 
     def test_structs_gain_members_at_any_depth(self, store: MetadataStore) -> None:
         define("video")
-        has_maps = nw.Map not in store.storage.capabilities.lacks
+        has_maps = nw.Map not in store.storage.capabilities.unsupported
         states = {**GROWING, **(WITH_MAPS if has_maps else {})}
         given = ["id", *states, c.METAXY_PROVENANCE_BY_FIELD]
         store.write("video", growing("a", 0).select(*given))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Loaded:
+class Temporaries:
     """Remembers, for each thread, how to let go of what it loaded inside a block."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Loaded:
     def forgetting(self) -> Iterator[None]:
         """Begin a block; at its end, whatever happens, let go of what was loaded in it.
 
-        >>> loaded = Loaded()
+        >>> loaded = Temporaries()
         >>> with loaded.forgetting():
         ...     loaded.remember(lambda: print("gone"))
         gone

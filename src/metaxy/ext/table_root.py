@@ -42,10 +42,10 @@ def checked_root(given: str, client: str, *, misread: str = CONTROL, decodes: bo
     return given
 
 
-class Rooted:
+class TableRoot:
     """The beginning of a storage: a root, the options of its object store, and nothing to connect."""
 
-    capabilities = Capabilities(creates_tables=True, lacks=HUGE)
+    capabilities = Capabilities(creates_tables=True, unsupported=HUGE)
 
     def __init__(self, root: str, storage_options: Mapping[str, str]) -> None:
         self.root = root

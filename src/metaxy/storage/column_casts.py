@@ -7,7 +7,7 @@ import polars as pl
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.files import one_line
 from metaxy.storage.nested_types import with_leaves
-from metaxy.versioning.casting import recast
+from metaxy.versioning.polars_casts import recast
 
 
 def storable(

@@ -20,7 +20,7 @@ STALE_FLAG = f"{INTERNAL_PREFIX}stale"
 
 
 @dataclass(frozen=True)
-class Flagged:
+class WithPredicates:
     """A relation with the boolean columns that were added to it."""
 
     frame: nw.LazyFrame[Any]
@@ -28,14 +28,14 @@ class Flagged:
     stale: str | None = None
 
 
-def add_flags(
+def add_predicates(
     frame: nw.LazyFrame[Any],
     ids: Sequence[str],
     filters: Sequence[nw.Expr] = (),
     renamed_filters: Sequence[nw.Expr] = (),
     rename: Mapping[str, str] | None = None,
     stale: Sequence[nw.Expr] = (),
-) -> Flagged:
+) -> WithPredicates:
     """Apply filters on IDs, and turn the other filters and predicates into columns.
 
     Args:
@@ -60,4 +60,4 @@ def add_flags(
         frame = frame.with_columns(nw.all_horizontal(*later, ignore_nulls=False).alias(KEEP))
     if stale:
         frame = frame.with_columns(nw.any_horizontal(*stale, ignore_nulls=True).alias(STALE_FLAG))
-    return Flagged(frame, KEEP if later else None, STALE_FLAG if stale else None)
+    return WithPredicates(frame, KEEP if later else None, STALE_FLAG if stale else None)

@@ -10,7 +10,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from metaxy.versioning.casting import members_of
+from metaxy.versioning.polars_casts import members_of
 
 PLAIN_NUMBERS = (1e-15, 1e15)  # others, if they are not 0, are written as text
 

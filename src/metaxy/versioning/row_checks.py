@@ -13,7 +13,7 @@ from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, METAXY_PROVENANCE_BY_FI
 from metaxy.errors import MetadataSchemaError
 from metaxy.versioning.codec import given_member_sql, member_polars
 from metaxy.versioning.dialect import Dialect
-from metaxy.versioning.stamp import Stamp
+from metaxy.versioning.system_columns import SystemColumns
 
 NUL = "\x00"
 
@@ -25,18 +25,18 @@ class Checks:
     feature: str
     ids: tuple[str, ...]
     text_ids: tuple[str, ...]
-    stamp: Stamp
+    system: SystemColumns
 
     @property
     def columns(self) -> dict[str, str]:
         """By-field columns that the frame has, by the letter that counts use for them."""
         given = {"p": METAXY_PROVENANCE_BY_FIELD, "d": METAXY_DATA_VERSION_BY_FIELD}
-        return {letter: name for letter, name in given.items() if name in self.stamp.given}
+        return {letter: name for letter, name in given.items() if name in self.system.given}
 
     def members(self, letter: str) -> list[tuple[int, str]]:
         """Fields whose versions the frame gives in a by-field column."""
-        fields = list(enumerate(self.stamp.members))
-        return fields if letter == "p" else [(n, m) for n, m in fields if self.stamp.overridden(m)]
+        fields = list(enumerate(self.system.members))
+        return fields if letter == "p" else [(n, m) for n, m in fields if self.system.overridden(m)]
 
 
 def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
@@ -54,7 +54,7 @@ def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
     for letter, name in checks.columns.items():
         column = f"mx_s.{dialect.quote(name)}"
         for n, member in checks.members(letter):
-            value = given_member_sql(checks.stamp.given[name], column, member, dialect)
+            value = given_member_sql(checks.system.given[name], column, member, dialect)
             missing = f"{value} IS NULL" if letter == "p" else f"{column} IS NOT NULL AND {value} IS NULL"
             counts |= {f"null_{letter}_{n}": total(missing), f"nul_{letter}_{n}": total(has_nul(value))}
     return {"total": "count(*)", **counts}
@@ -100,6 +100,6 @@ def raise_problems(checks: Checks, counts: Mapping[str, int]) -> None:
             where = f"ID column {checks.ids[int(position)]!r}"
             fix = "give every row an ID" if kind == "null" else "remove it"
         else:
-            where = f"field {checks.stamp.members[int(position)]!r} of {checks.columns[letter]}"
+            where = f"field {checks.system.members[int(position)]!r} of {checks.columns[letter]}"
             fix = "give every field a version" if kind == "null" else "remove it"
         raise MetadataSchemaError(f"{checks.feature}: {where} {what} in {count} of {total} rows; {fix}")
