@@ -288,3 +288,30 @@ def test_durations_are_collected_as_such(store: MetadataStore) -> None:
             read = store.read("video", columns=["id", "u"]).collect(backend).to_polars().sort("id")
             assert read["u"].to_list() == spans
         assert values(store.read("video", filters=[nw.col("u") >= timedelta(hours=5)])) == ["c", "d"]
+
+
+def test_numbers_are_divided_as_in_polars(store: MetadataStore) -> None:
+    define("video")
+    numbers = rows(id=list("abcde"), n=[-7, -1, 1, 7, None], x=[-7.0, -1.0, 1.0, 7.0, None])
+    store.write("video", numbers)
+    n, x = nw.col("n"), nw.col("x")
+    for condition in (
+        *(n / 2 == 0.5, n / 2 == 3.5, 7 / n == 1.0, n / n == 1, (n / 2 + x) > 1, x / 2 == -0.5, n // 2 == -4),
+        *(7 // n == -7, n % 2 == 1, (n / 2).is_in([3.5, -0.5]), ~(n / 4 < 0)),
+    ):
+        wanted = values(nw.from_native(numbers).filter(condition))
+        assert values(store.read("video", filters=condition)) == wanted, condition
+        assert store.count_rows_to_delete("video", condition, soft=False) == len(wanted), condition
+
+
+@pytest.mark.three_stores
+def test_nothing_is_compared_with_none(store: MetadataStore) -> None:
+    define("video")
+    store.write("video", rows(id=["a", "b"], x=[1, None]))
+    x, nothing = nw.col("x"), nw.lit(None)
+    for condition in (x == None, x != None, ~(x == nothing), nothing != x, (x > 0) | (x >= nothing)):  # noqa: E711
+        with pytest.raises(
+            MetadataSchemaError, match=r"compares column 'x' with None; use is_null\(\) or ~is_null\(\)$"
+        ):
+            store.delete("video", condition, soft=False)
+    assert values(store.read("video", filters="x = NULL OR x = 1")) == ["a", "b"]

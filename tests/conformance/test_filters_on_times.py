@@ -6,8 +6,10 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
+import pytest
 from tests.factory import define, rows, values
 
+from metaxy.errors import MetadataSchemaError
 from metaxy.store.store import MetadataStore
 
 MOMENTS = [
@@ -108,9 +110,29 @@ def test_parts_of_times(store: MetadataStore) -> None:
         for name in ("naive", "aware", "day")
         for part in ("year", "month", "day", "ordinal_day", "weekday")
     }
-    parts |= {f"naive.{part}": getattr(nw.col("naive").dt, part)() for part in ("hour", "minute", "second")}
+    parts |= {
+        f"naive.{part}": getattr(nw.col("naive").dt, part)()
+        for part in ("hour", "minute", "second", "millisecond", "microsecond")
+    }
+    parts |= {f"naive from {every}": nw.col("naive").dt.truncate(every) for every in ("1s", "1h", "1d", "1mo", "1y")}
     parts |= {"naive as day": nw.col("naive").cast(nw.Date), "day as time": nw.col("day").cast(nw.Datetime("us"))}
     flags = [value.alias(name) for name, value in parts.items()]
     found = store.read("video").select("id", *flags).collect("polars").to_native().sort("id")
     wanted = nw.from_native(rows(**COLUMNS).lazy()).select("id", *flags).collect().to_native()
     assert found.to_dict(as_series=False) == wanted.to_dict(as_series=False)
+
+
+def test_members_of_structs_are_compared_with_times_of_their_kind(store: MetadataStore) -> None:
+    define("video")
+    noon = datetime(2020, 1, 1, 12)
+    store.write("video", rows(id=["a"], s=[{"naive": noon, "inner": {"aware": noon.replace(tzinfo=UTC)}}]))
+    naive = nw.col("s").struct.field("naive")
+    assert values(store.read("video", filters=naive == noon)) == ["a"]
+    for condition in (
+        naive == noon.replace(tzinfo=UTC),
+        naive.is_in([noon.replace(tzinfo=UTC)]),
+        nw.col("s").struct.field("inner").struct.field("aware") > noon,
+        naive < nw.col("s").struct.field("inner").struct.field("aware"),
+    ):
+        with pytest.raises(MetadataSchemaError, match="column 's' compares a time that has a time zone with one that"):
+            store.delete("video", condition, soft=False)

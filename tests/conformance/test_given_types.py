@@ -1,6 +1,7 @@
 """Columns of types that only one library or this process knows: taken as what they mean, or refused in one line."""
 
 from collections.abc import Callable
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
@@ -85,6 +86,25 @@ def test_uuids_tell_samples_apart_in_every_library(store: MetadataStore) -> None
         given = given.filter(given.u.notnull()) if name == "ibis" else given
         given = given.filter("u IS NOT NULL") if name == "duckdb" else given if name == "ibis" else given[:2]
         assert store.resolve_update("thing", samples=given).counts["unchanged"] == 2, name
+
+
+def test_objects_of_several_types_become_none_of_them(store: MetadataStore) -> None:
+    """Arrow would take the type of the first one, and cut the others."""
+    define("video")
+    define("thing", ids=["u"])
+    day, noon = date(2020, 1, 1), datetime(2020, 1, 1, 12)
+    mixed: dict[str, list[Any]] = {
+        "date, datetime": [day, noon, None],
+        "Timestamp, date": [day, pd.Timestamp(noon), float("nan")],
+        "times with a time zone and times without one": [noon, noon.replace(tzinfo=timezone.utc), pd.NaT],
+        "bytes, str": [b"a", "b", None],
+    }
+    for kinds, column in mixed.items():
+        for key in ("video", "thing"):
+            with pytest.raises(MetadataSchemaError, match=f"column 'u' holds .*{kinds}, which no store can keep"):
+                store.write(key, in_pandas(pd.Series(column, dtype=object).array))
+    store.write("video", in_pandas(pd.Series([pd.Timestamp(noon), noon, pd.NaT], dtype=object).array))
+    assert values(store.read("video"), "u") == [None, noon, noon]
 
 
 def test_filters_look_for_uuids_as_text(store: MetadataStore) -> None:

@@ -54,3 +54,22 @@ def test_months_inside_of_columns_do_not_become_durations(tmp_path: Path) -> Non
     refused = r"^column 'x' holds intervals with months, .*; cast it to text$"
     with duckdb_store(tmp_path) as store, pytest.raises(MetadataSchemaError, match=refused):
         values(store.read("video"), "x")
+
+
+def test_durations_inside_of_columns_are_collected_by_narwhals(tmp_path: Path) -> None:
+    define("video")
+    with duckdb_store(tmp_path).open("w") as store:
+        store.write("video", rows(id=["a"], x=[[DAY]], y=[{"z": DAY}]))
+        found = store.read("video").collect("polars").to_native()
+        assert found.select("x", "y").rows() == [([DAY], {"z": DAY})]
+
+
+def test_durations_that_duckdb_does_not_give_back_are_refused(tmp_path: Path) -> None:
+    define("video")
+    longest = 106_751 * DAY
+    with duckdb_store(tmp_path).open("w") as store:
+        for column in ([longest + DAY], [-longest - DAY], [[longest + DAY]], [{"z": longest + DAY}]):
+            with pytest.raises(MetadataSchemaError, match=r"^column 'x' holds a duration of more than 292 years"):
+                store.write("video", rows(id=["a"], x=column))
+        store.write("video", rows(id=["a", "b"], x=[longest, -longest]))
+        assert values(store.read("video"), "x") == sorted([longest, -longest], key=repr)

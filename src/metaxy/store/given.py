@@ -6,6 +6,7 @@ interval as the numbers that it is made of.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -33,6 +34,7 @@ TEXTS: Final = frozenset({"uuid", "json"})  # types of databases and Arrow that 
 MISSING: Final = frozenset({"NoneType", "NAType", "NaTType"})  # what libraries have for NULL
 OFFSET: Final = re.compile(r"(UTC)?[+-]\d|Z$")  # zones without a name, of which Polars knows only those of whole hours
 NUL: Final = "\0"
+FAMILIES: Final = (datetime, date, str, bytes)  # a datetime is a date, too
 SETS: Final = frozenset({"set", "frozenset"})
 
 
@@ -127,6 +129,7 @@ def _from_pandas(frame: nw.DataFrame[Any], what: str) -> nw.DataFrame[Any]:
             kinds = _kinds_of_pandas(frame[name])
             if SETS & set(kinds):
                 raise _refused(what, name, _objects(kinds), f'frame["{name}"].map(sorted)')
+            _refuse_mixed(frame[name], kinds, what)
             if _are_uuids(kinds):
                 texts[name] = _texts_of_uuids(name, frame[name].to_list())
     zones = {name: getattr(dtype, "time_zone", None) or "" for name, dtype in frame.schema.items()}
@@ -137,6 +140,17 @@ def _from_pandas(frame: nw.DataFrame[Any], what: str) -> nw.DataFrame[Any]:
     except Exception as error:  # Arrow has several for what it does not know
         raise _without_arrow(rest, what, error) from error
     return nw.from_native(plain.with_columns(**texts).select(frame.columns), eager_only=True)
+
+
+def _refuse_mixed(column: nw.Series[Any], kinds: Mapping[str, type], what: str) -> None:
+    """Refuse objects of types that Arrow would make one without a word: a time becomes a day, a text bytes."""
+    families = {next((base for base in FAMILIES if issubclass(kind, base)), object) for kind in kinds.values()}
+    if {date, datetime} <= families or {str, bytes} <= families:
+        raise _refused(what, column.name, _objects(kinds), "all to one type")
+    zoned = {value.tzinfo is not None for value in column.to_list() if isinstance(value, datetime) and value == value}
+    if len(zoned) > 1:
+        cast = "all to times with a zone, or all to times without one"
+        raise _refused(what, column.name, "times with a time zone and times without one", cast)
 
 
 def _kinds_of_pandas(column: nw.Series[Any]) -> dict[str, type]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,7 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
-from metaxy.versioning.expressions import COMPARISONS, built, columns_of, steps
+from metaxy.versioning.expressions import COMPARISONS, built, columns_of, is_plain, steps, value_of
 from metaxy.versioning.patterns import PatternError
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
@@ -48,17 +49,30 @@ def checked_conditions(
 
 def reads_only(expression: nw.Expr, schema: Mapping[str, Any], columns: Sequence[str]) -> bool:
     """Return whether an expression can be evaluated with these columns alone."""
-    return set(columns) <= set(schema) and _unknown_column(expression, columns) is None
+    known = {name: schema[name] for name in columns if name in schema}
+    return len(known) == len(columns) and _unknown_column(expression, known) is None
 
 
-def _unknown_column(expression: nw.Expr, columns: Sequence[str]) -> str | None:
+def _without_rows(schema: Schema) -> nw.DataFrame[Any]:
+    """Return a frame without rows to try expressions on; columns of types that Polars lacks have none."""
+    return nw.from_native(pl.DataFrame(schema={name: _in_polars(dtype) for name, dtype in schema.items()}))
+
+
+def _in_polars(dtype: nw.dtypes.DType) -> Any:
+    if isinstance(dtype, nw.Datetime):
+        return pl.Datetime("us", dtype.time_zone and str(zone_of(dtype.time_zone)))
+    with suppress(Exception):  # it has its own errors for each kind of type
+        return nw.Schema({"c": dtype}).to_polars()["c"]
+    return pl.Null()
+
+
+def _unknown_column(expression: nw.Expr, schema: Schema) -> str | None:
     """Return a column that an expression reads beside these, None if there is none."""
     names = columns_of(expression)
     if names is not None:
-        return next((name for name in names if name not in columns), None)
-    empty = nw.from_native(pl.DataFrame(schema=dict.fromkeys(columns, pl.Null)))
+        return next((name for name in names if name not in schema), None)
     try:
-        empty.select(expression)
+        _without_rows(schema).select(expression)
     except nw.exceptions.ColumnNotFoundError as error:
         quoted = re.search(r'"(.*?)"(;|$)', str(error))
         return quoted[1] if quoted else first_line(error)
@@ -73,6 +87,7 @@ class _Comparison:
 
     operands: tuple[nw.Expr, ...]
     values: tuple[Any, ...]
+    with_none: bool = False  # whether one of the two sides is None
 
     @property
     def columns(self) -> str:
@@ -91,7 +106,13 @@ def _comparisons(condition: nw.Expr) -> Iterator[_Comparison]:
             if step.name in COMPARING or step.name == "lit":
                 values = [argument for argument in step.exprs if not isinstance(argument, nw.Expr)]
                 values += [*_listed(step.kwargs.get("other")), step.kwargs.get("value")]
-                yield _Comparison((*([built(type(whole), steps(whole)[:n])] if n else ()), *inner), tuple(values))
+                compared = (*([built(type(whole), steps(whole)[:n])] if n else ()), *inner)
+                none = step.name in COMPARISONS and any(map(_is_none, (*compared, *step.exprs)))
+                yield _Comparison(compared, tuple(values), none)
+
+
+def _is_none(side: Any) -> bool:
+    return is_plain(side) and value_of(side) is None
 
 
 def _listed(values: Any) -> list[Any]:
@@ -110,15 +131,23 @@ class _Reader:
 
     def check(self, condition: nw.Expr) -> None:
         """Refuse a condition that engines would understand in ways of their own."""
-        unknown = _unknown_column(condition, list(self.schema))
+        unknown = _unknown_column(condition, self.schema)
         if unknown is not None:
             raise MetadataSchemaError(
                 f"{self.where}: a filter names column {unknown!r}, which it does not have."
                 f"{did_you_mean(unknown, self.schema)} It has: {', '.join(self.schema)}"
             )
         for comparison in _comparisons(condition):
+            self._refuse_none(comparison)
             self._refuse_objects(comparison)
             self._refuse_two_kinds_of_time(comparison)
+
+    def _refuse_none(self, comparison: _Comparison) -> None:
+        """Refuse to ask whether something equals NULL: some engines say yes, others that nobody knows."""
+        if comparison.with_none:
+            raise MetadataSchemaError(
+                f"{self.where}: a filter compares column {comparison.columns} with None; use is_null() or ~is_null()"
+            )
 
     def _refuse_objects(self, comparison: _Comparison) -> None:
         for value in {type(value): value for value in comparison.values}.values():
@@ -153,9 +182,4 @@ class _Reader:
 
     @cached_property
     def _empty(self) -> nw.DataFrame[Any]:
-        types = {name: pl.Null() for name in self.schema} | {
-            name: pl.Datetime("us", dtype.time_zone and str(zone_of(dtype.time_zone)))
-            for name, dtype in self.schema.items()
-            if isinstance(dtype, nw.Datetime)
-        }
-        return nw.from_native(pl.DataFrame(schema=types))
+        return _without_rows(self.schema)

@@ -10,6 +10,7 @@ import sqlglot.expressions as sge
 from ibis.backends.clickhouse import Backend
 
 from metaxy.columns import BY_FIELD_COLUMNS
+from metaxy.errors import MetadataSchemaError
 from metaxy.ext.clickhouse.types import DATES, text_of_time
 from metaxy.ext.ibis.fetching import Fetching
 
@@ -36,6 +37,39 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
         for name in {id(node): node for node in query.find_all(sge.Identifier)}.values():  # some occur twice
             name.set("this", name.this.replace("\\", "\\\\"))
         return query
+
+    def visit_node(self, op: Any, **kwargs: Any) -> Any:
+        """Write an operation; lists are JSON, whose characters Ibis would take for their values."""
+        if type(op).__module__ == ops.ArrayLength.__module__:
+            raise MetadataSchemaError(
+                "ClickHouse keeps lists as text, and a filter cannot look into them; collect the rows, then filter"
+            )
+        return super().visit_node(op, **kwargs)
+
+    # -- times, which may lie before 1970, where ClickHouse counts towards it ------------------------------------------
+
+    def visit_ExtractMicrosecond(self, op: Any, *, arg: Any) -> Any:  # noqa: N802
+        micros = self.f.toUnixTimestamp64Micro(self._moment(arg))
+        return self.cast(self.f.positiveModulo(micros, 1_000_000), op.dtype)
+
+    def visit_ExtractMillisecond(self, op: Any, *, arg: Any) -> Any:  # noqa: N802
+        return self.cast(self.f.intDiv(self.visit_ExtractMicrosecond(op, arg=arg), 1_000), op.dtype)
+
+    def visit_TimestampTruncate(self, op: Any, *, arg: Any, unit: Any) -> Any:  # noqa: N802, ARG002
+        start = self._in_seconds(arg, unit)
+        return start if unit.short == "s" else self._moment(self.f.anon.dateTrunc(unit.singular, start, "UTC"))
+
+    def visit_TimestampBucket(self, op: Any, *, arg: Any, interval: Any, offset: Any) -> Any:  # noqa: N802
+        seconds = self._in_seconds(arg, op.interval.dtype.unit)
+        return self._moment(super().visit_TimestampBucket(op, arg=seconds, interval=interval, offset=offset))
+
+    def _in_seconds(self, moment: Any, unit: Any) -> Any:
+        return moment if unit.short in SUBSECONDS else self.f.anon.toStartOfSecond(self._moment(moment))
+
+    def _moment(self, moment: Any) -> Any:
+        return self.f.toDateTime64(moment, 6, "UTC")
+
+    # -- others --------------------------------------------------------------------------------------------------------
 
     def visit_Substring(self, _: Any, *, arg: Any, start: Any, length: Any) -> Any:  # noqa: N802 - as Ibis calls it
         first = self.if_(start >= 0, start + 1, start + 1 + self.f.lengthUTF8(arg))

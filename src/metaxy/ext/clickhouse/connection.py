@@ -32,6 +32,7 @@ SECURE_PORTS = (443, 8443)
 SETTINGS = {
     "join_use_nulls": 1,  # else what a join does not find is 0 or ''; in the SQL of a subquery it has no effect
     "prefer_column_name_to_alias": 1,  # as in every other database
+    "enable_extended_results_for_datetime_functions": 1,  # times are truncated to ones of any year, not of 1970 to 2106
     "output_format_arrow_date_as_uint16": 0,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "input_format_null_as_default": 0,  # NULL for a column that cannot hold it is an error, not 0 or ''

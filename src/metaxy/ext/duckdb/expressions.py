@@ -109,7 +109,7 @@ def _with_durations(collect: Callable[..., Any]) -> Callable[..., Any]:
     """Collect frames with durations where DuckDB has intervals, which Arrow and Polars do not know as such."""
 
     def collected(frame: Any, backend: Any, **options: Any) -> Any:
-        if backend is nw.Implementation.PANDAS or not any(kind.id == "interval" for kind in frame.native.types):
+        if backend is nw.Implementation.PANDAS or not any("INTERVAL" in str(kind) for kind in frame.native.types):
             return collect(frame, backend, **options)
         table = with_durations(frame.native.to_arrow_table())
         rows: Any = pl.from_arrow(table) if backend is nw.Implementation.POLARS else table

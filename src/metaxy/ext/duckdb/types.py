@@ -6,6 +6,7 @@ Polars has times of the day in nanoseconds, which Narwhals does not know in Duck
 from typing import TYPE_CHECKING, Any
 
 from metaxy.errors import MetadataSchemaError
+from metaxy.versioning.frames import with_arrow_leaves
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,8 @@ def with_known_types(table: "pa.Table") -> "pa.Table":
     """
     import pyarrow as pa
 
+    if "duration" in str(table.schema):
+        _refuse_long_durations(table)
     if not any(kind in str(table.schema) for kind in ("time64[ns]", "duration[ns]", "halffloat")):
         return table
     for index, column in enumerate(table.schema):
@@ -33,6 +36,21 @@ def with_known_types(table: "pa.Table") -> "pa.Table":
                 "round them, or cast the column to text"
             ) from error
     return table
+
+
+def _refuse_long_durations(table: "pa.Table") -> None:
+    """Refuse what DuckDB keeps, but gives as nanoseconds in 64 bits, where longer ones become others."""
+    import pyarrow as pa
+
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        wanted = with_arrow_leaves(column.type, lambda part: pa.duration("ns") if pa.types.is_duration(part) else part)
+        try:
+            column.cast(wanted)
+        except pa.ArrowInvalid as error:
+            raise MetadataSchemaError(
+                f"column {name!r} holds a duration of more than 292 years, which DuckDB does not give back; "
+                "cast the column to an integer"
+            ) from error
 
 
 def _nearest(dtype: Any) -> Any:

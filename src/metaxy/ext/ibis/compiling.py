@@ -40,8 +40,16 @@ def _taught(kind: Any) -> type:
         raw = sge.Subquery(this=sge.Var(this=query), alias=sge.TableAlias(this=sg.to_identifier("mx_query")))
         return sg.select(sge.Star()).from_(raw).subquery(copy=False)
 
+    def visit_divide(self: Any, op: Any, *, left: Any, right: Any) -> Any:
+        # SQLGlot casts integers when it writes the query, and forgets to where a column occurs elsewhere too.
+        whole = op.left.dtype.is_integer() and op.right.dtype.is_integer()
+        return sge.Div(
+            this=self.cast(left, dt.float64) if whole else sge.paren(left), expression=sge.paren(right), typed=True
+        )
+
     # Ibis gives each new class the methods that the first two name, and would put them before those of ours.
     more = {"SIMPLE_OPS": {}, "UNSUPPORTED_OPS": (), "visit_SQLQueryResult": visit_query, "visit_Listed": visit_listed}
+    more["visit_Divide"] = visit_divide
     return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), **more})
 
 
