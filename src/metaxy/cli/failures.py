@@ -1,4 +1,4 @@
-"""How errors look to someone who typed a command: one line, and an exit code that a script can act on."""
+"""Errors on the command line: one line for people, an exit code for scripts."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final

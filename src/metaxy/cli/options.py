@@ -1,4 +1,4 @@
-"""What the global options of the running command say. Light: no configuration is read and no user code imported."""
+"""Global options of the running command. Light: no configuration is read and no user code imported."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass

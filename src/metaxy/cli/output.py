@@ -1,4 +1,4 @@
-"""How commands print. What was asked for goes to stdout, everything else to stderr.
+"""Output of commands: what was asked for goes to stdout, everything else to stderr.
 
 Text that machines read (`print_json`, `print_text`) is written by no library: no colour, no wrapping, no padding.
 Tables are only coloured and fitted to a width where they go to a terminal. Whatever is printed goes through `printable`

@@ -1,4 +1,4 @@
-"""What `mx graph render` and `mx graph-diff render` have in common: options, formats, and where the picture goes."""
+"""Shared by `mx graph render` and `mx graph-diff render`: options, formats, and where the picture goes."""
 
 import os
 import sys

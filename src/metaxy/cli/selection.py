@@ -1,4 +1,4 @@
-"""Which features a command works on: those that are named, or all of the project."""
+"""Options that select the features a command works on: those that are named, or all of the project."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeAlias

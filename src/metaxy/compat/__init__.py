@@ -1,1 +1,1 @@
-"""What only users of metaxy 0.1 need; `_moved` has the table of its modules, `_old_names` that of its attributes."""
+"""For users of metaxy 0.1 only; `_moved` has the table of its modules, `_old_names` that of its attributes."""

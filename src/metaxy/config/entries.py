@@ -1,4 +1,4 @@
-"""What stands in the tables of the configuration: one store, one integration."""
+"""Tables of the configuration as models: one store, one integration."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line that says where."""
+"""Problems of a configuration as one line that says what is wrong, and where."""
 
 import re
 from collections.abc import Collection, Sequence

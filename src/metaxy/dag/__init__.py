@@ -1,1 +1,1 @@
-"""How features relate: the graph, its order, its versions, and the plan of one feature."""
+"""The graph of features: its order, its versions, and the plan of one feature."""

@@ -1,4 +1,4 @@
-"""What differs between two definitions of a feature, in words, and whether that concerns its rows."""
+"""Differences between two definitions of a feature, in words, and whether they concern its rows."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from enum import Enum

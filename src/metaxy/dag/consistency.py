@@ -1,4 +1,4 @@
-"""What can be wrong between features, found as soon as the last feature involved is registered.
+"""Checks between features, made as soon as the last feature involved is registered.
 
 Features may be registered in any order, so every check runs on whatever parents are there already. Each problem is one
 sentence. Problems of user code are errors; those of stored definitions, and those that redefining a feature causes in

@@ -1,4 +1,4 @@
-"""What a graph is like, in numbers, and what a feature depends on or is needed by. Every answer takes linear time."""
+"""Descriptions of a graph in numbers, and of what is around a feature. Every answer takes linear time."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What changed between two graphs: one view of both, with a status for each feature and field, and in words.
+"""Comparison of two graphs: one view of both, with a status for each feature and field, and in words.
 
 A feature is ``changed`` if its own definition gives it other versions or other samples, ``affected`` if something
 upstream does: both mean that there is something to compute. It is ``described`` if only words, columns or its project

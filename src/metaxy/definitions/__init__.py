@@ -1,1 +1,1 @@
-"""What a feature is: keys, fields, dependencies, mappings, lineage, filters; nothing here knows another feature."""
+"""Features as data: keys, fields, dependencies, mappings, lineage, filters; nothing here knows another feature."""

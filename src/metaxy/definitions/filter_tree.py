@@ -1,4 +1,4 @@
-"""What a filter string means, as a tree; and the tree as text, always in the same spelling."""
+"""The tree of a filter string, and the tree as text, always in the same spelling."""
 
 import re
 from collections.abc import Iterator, Mapping

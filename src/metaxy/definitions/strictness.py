@@ -1,4 +1,4 @@
-"""What happens when a definition is wrong in a way that older releases let pass.
+"""Errors or warnings for definitions that are wrong in a way that older releases let pass.
 
 User code gets an error. A definition that comes from a store or a lock file cannot be corrected there, and its rows
 exist: it gets a warning. The validators learn which of the two it is from the validation context.

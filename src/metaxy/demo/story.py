@@ -1,4 +1,4 @@
-"""What `mx demo` shows: after each change only those samples are computed again that it concerns."""
+"""The steps of `mx demo`: after each change only those samples are computed again that it concerns."""
 
 import shlex
 import shutil

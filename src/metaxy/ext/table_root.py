@@ -1,4 +1,4 @@
-"""What storages share whose tables are below one folder or bucket: names that clients misread, nothing to connect."""
+"""Base of storages whose tables are below one folder or bucket: names that clients misread, nothing to connect."""
 
 import os
 import re

@@ -1,1 +1,1 @@
-"""Where features come from: modules, installed packages, environment variables."""
+"""Loading of features: from modules, installed packages, environment variables."""

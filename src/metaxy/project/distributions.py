@@ -1,4 +1,4 @@
-"""Which installed packages belong to a project: its own and those that it needs."""
+"""The installed packages of a project: its own and those that it needs."""
 
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution

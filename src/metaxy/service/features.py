@@ -1,4 +1,4 @@
-"""What features there are, with their versions, fields and dependencies."""
+"""The features of a project, with their versions, fields and dependencies."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What projects recorded: pushes and their history, and the lock file that is made from them."""
+"""Pushes and their history, and the lock file that is made from them."""
 
 import json
 from collections.abc import Mapping, Sequence

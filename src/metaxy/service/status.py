@@ -1,4 +1,4 @@
-"""Which features are up to date, and what each of them needs."""
+"""The status of features: which are up to date, and what each of them needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,1 +1,1 @@
-"""Where tables live: the port that adapters implement, and the codec at the table boundary."""
+"""Tables behind a port that adapters implement, and the codec at the table boundary."""

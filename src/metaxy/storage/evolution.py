@@ -1,4 +1,4 @@
-"""How the columns of a frame fit the columns of its table: equal, cast without loss, new, or refused."""
+"""Schema evolution: how the columns of a frame fit those of its table: equal, cast without loss, new, or refused."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What storages made of files have in common: places, partitions and errors."""
+"""Shared by storages that are made of files: places, partitions and errors."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What a thread lends to a database: frames from elsewhere under names that must go again."""
+"""Temporary names in a database, for frames from elsewhere: what a thread made in a block goes at its end."""
 
 import threading
 from collections.abc import Callable, Iterator

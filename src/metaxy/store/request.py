@@ -1,4 +1,4 @@
-"""What a caller asks of an update, normalised and checked once; and the filters that all verbs take."""
+"""The request for an update, normalised and checked once; and the filters that all verbs take."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

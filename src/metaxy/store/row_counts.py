@@ -1,4 +1,4 @@
-"""How much a store has of a feature, counted where the rows are."""
+"""Counts of the rows, samples and versions of a feature, made where the rows are."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What a verb of the store takes from its surroundings, once: graph, settings and hash settings."""
+"""The scope of one call: graph, settings and hash settings, taken once from the surroundings."""
 
 from dataclasses import dataclass
 from functools import cached_property

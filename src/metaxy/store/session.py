@@ -1,4 +1,4 @@
-"""Who has a store open, and how: counted across threads, opened once, closed once; and the store's clock."""
+"""The session of a store: opened once, closed once, counted across threads; and the store's clock."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What an update looks at: the tables of a feature and its parents, or samples; and the recipe that fits them."""
+"""The tables of an update: those of a feature and its parents, or samples; and the recipe that fits them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

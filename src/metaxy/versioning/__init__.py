@@ -1,1 +1,1 @@
-"""How rows are versioned: the recipe as data, and its two renderings, SQL and Polars."""
+"""Versioning of rows: the recipe as data, and its two renderings, SQL and Polars."""

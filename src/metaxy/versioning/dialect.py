@@ -1,4 +1,4 @@
-"""How one SQL engine writes what a recipe needs, as data.
+"""The SQL of one engine, as data.
 
 A dialect is values and templates, never a subclass: quoting, hashes, ordered aggregates, byte order, row ids. The
 functions below it write the pieces of the hash recipe with them.

@@ -1,4 +1,4 @@
-"""Who runs a recipe: a database through one statement, or Polars through one plan.
+"""Engines, which run a recipe: a database by one statement, or Polars by one plan.
 
 Both engines take rows as storages give them and return flat columns with the short names of the recipe; packing them
 for the user is not their job.

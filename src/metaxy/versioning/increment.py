@@ -1,4 +1,4 @@
-"""What `resolve_update` returns: new, stale and orphaned samples, eager or lazy, as Narwhals or Polars frames."""
+"""Increments of `resolve_update`: new, stale and orphaned samples, eager or lazy, as Narwhals or Polars frames."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What has to happen to version the rows of one feature, as plain data.
+"""Recipes: the steps that version the rows of one feature, as plain data.
 
 A `Recipe` names inputs, columns, joins, field formulas and the comparison; it computes nothing. `sql` renders it as one
 statement and `polars` as one lazy plan; both must give the same rows. Inside a recipe every column has a short name, so

@@ -1,4 +1,4 @@
-"""What is counted before rows are stored: NULL or broken IDs and versions, and samples that occur twice.
+"""Checks of rows before they are stored: NULL or broken IDs and versions, and samples that occur twice.
 
 One aggregate over the frame, written for SQL or Polars; both give one row with the same names. `raise_problems` turns
 counts into an error, so that nothing is stored of a frame with anything wrong in it.

@@ -1,4 +1,4 @@
-"""What an SQL statement reads: a table or a query, the form of its columns, and flags computed beforehand."""
+"""Sources of an SQL statement: a table or a query, the form of its columns, and flags computed beforehand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

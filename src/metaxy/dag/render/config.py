@@ -1,4 +1,4 @@
-"""What a picture shows: every renderer honours the same options, which are those of `mx graph render`."""
+"""Options of pictures: every renderer honours the same ones, which are those of `mx graph render`."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Which field is computed from which fields: as a Mermaid flowchart, or as lines of text."""
+"""Dependencies between fields: as a Mermaid flowchart, or as lines of text."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What all renderers have in common: they choose the part of the graph that is shown, and then write text."""
+"""Base class of renderers: they choose the part of the graph that is shown, and then write text."""
 
 from abc import ABC, abstractmethod
 

@@ -1,4 +1,4 @@
-"""What Ibis is taught about ClickHouse: texts are not ASCII only, days are of any year, structs are JSON."""
+"""ClickHouse's SQL beyond what Ibis writes: texts are not ASCII only, days are of any year, structs are JSON."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who waits for a database file that one process can open at a time: they get it in the order in which they came.
+"""A queue of processes for a database file that one of them can open at a time, in the order in which they came.
 
 DuckDB only refuses a file that another process has open. Whoever closes a file and opens it again at once would come
 before all who look every few milliseconds, and again, so some would never have a turn. Those who wait stand in a hidden

@@ -1,4 +1,4 @@
-"""Where a DuckLake has its catalog and its files, as configuration."""
+"""Configuration of a DuckLake: where its catalog and its files are."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How a database is reached: a URL, or the name of an Ibis backend with parameters."""
+"""The address of a database: a URL, or the name of an Ibis backend with parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

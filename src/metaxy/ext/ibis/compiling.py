@@ -1,4 +1,4 @@
-"""What Ibis is taught: to take our SQL as it is, and to read structs that a database keeps as JSON."""
+"""Additions to Ibis's compilers: SQL of ours is taken as it is, and structs that a database keeps as JSON are read."""
 
 import re
 from collections.abc import Mapping

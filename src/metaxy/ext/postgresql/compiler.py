@@ -1,4 +1,4 @@
-"""What Ibis is taught about PostgreSQL: texts do not depend on the locale of the database."""
+"""PostgreSQL's SQL beyond what Ibis writes: texts do not depend on the locale of the database."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What Ibis is taught about SQLite: times are microseconds, structs are JSON, and texts are not ASCII only."""
+"""SQLite's SQL beyond what Ibis writes: times are microseconds, structs are JSON, and texts are not ASCII only."""
 
 import re
 from collections.abc import Iterator, Sequence

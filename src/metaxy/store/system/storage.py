@@ -1,4 +1,4 @@
-"""What a store remembers: graphs that were pushed, and events."""
+"""The system tables of a store: graphs that were pushed, and events."""
 
 from collections.abc import Mapping
 from functools import reduce

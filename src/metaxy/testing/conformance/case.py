@@ -1,4 +1,4 @@
-"""What the tests of the kit start from: a store that was just made, an empty graph, default settings."""
+"""Base class of the kit's tests: a store that was just made, an empty graph, default settings."""
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet

@@ -1,4 +1,4 @@
-"""What each method of the storage port promises, see `metaxy.storage.port.Storage`."""
+"""Tests of the storage port, method by method, see `metaxy.storage.port.Storage`."""
 
 import narwhals as nw
 import polars as pl

@@ -1,4 +1,4 @@
-"""Which rows count, in which columns."""
+"""Tests of reading: which rows count, in which columns."""
 
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What must be computed: one update of each kind, from samples, groups, parents of parents."""
+"""Tests of updates: one update of each kind, from samples, groups, parents of parents."""
 
 import narwhals as nw
 import polars as pl
