@@ -1,4 +1,4 @@
-"""What the verbs of Metaxy must know of a configuration: a frozen value, which is an argument below the facade.
+"""Settings: the part of a configuration that verbs need, as a frozen value that is an argument below the facade.
 
 `metaxy.config.MetaxyConfig` is one that was read from files; `metaxy.context.settings` returns the active one.
 """

@@ -25,8 +25,6 @@ def get_feature_dependencies(
     so that its size stays that of the graph.
 
     Args:
-        graph: The graph.
-        feature_key: The feature.
         recursive: Add ``dependency_tree`` and ``all_dependencies``.
         max_depth: Open the tree only so deep; what is below is ``truncated``.
 
@@ -54,8 +52,6 @@ def get_feature_dependents(
     """Return what depends on a feature, nothing for one that the graph does not have.
 
     Args:
-        graph: The graph.
-        feature_key: The feature.
         recursive: Add ``dependent_tree`` and ``all_dependents``, as `get_feature_dependencies` does.
         max_depth: Open the tree only so deep.
     """

@@ -18,7 +18,6 @@ def describe_graph(graph: FeatureGraph, project: str | None = None) -> dict[str,
     The depth is the number of features on the longest chain; a leaf has no dependents among the features described.
 
     Args:
-        graph: The graph.
         project: Describe only features of this project, and say how many there are.
     """
     return describe_view(GraphData.from_feature_graph(graph), project, _version(graph, project))
@@ -53,10 +52,6 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 def describe_feature(graph: FeatureGraph, feature_key: CoercibleToFeatureKey) -> dict[str, Any]:
     """Return everything that is known of one feature, as plain data.
-
-    Args:
-        graph: The graph.
-        feature_key: The feature.
 
     Raises:
         UnknownFeatureError: if the graph has no such feature.

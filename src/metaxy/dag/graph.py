@@ -105,7 +105,6 @@ class FeatureGraph:
         replaces another kind.
 
         Args:
-            definition: The definition.
             on_conflict: What to do when another class already has this key.
 
         Raises:

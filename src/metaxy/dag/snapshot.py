@@ -29,7 +29,6 @@ def serialize(definition: FeatureDefinition, feature_version: str, length: int) 
     """Return a definition as plain data.
 
     Args:
-        definition: The definition.
         feature_version: The version that the feature has in its graph.
         length: How many characters of the definition version are kept.
     """

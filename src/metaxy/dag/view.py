@@ -162,7 +162,6 @@ class GraphData(_Frozen):
         """View a graph; dependencies that it does not have are there as ``missing``.
 
         Args:
-            graph: The graph.
             project: Only features that are defined in this project, without what they need from others.
         """
         nodes = {node.key: node for node in _nodes(graph)}
