@@ -34,3 +34,16 @@ class MetadataStoreConfig(BaseModel):
     def given(self) -> dict[str, Any]:
         """Return the keys that were set, without those of the store's surroundings."""
         return {name: getattr(self, name) for name in self.model_fields_set - {"fallback_stores"}}
+
+
+class DatabaseStoreConfig(MetadataStoreConfig):
+    """Keys of every store in an SQL database."""
+
+    table_prefix: str | None = Field(default=None, description="prefix of all table names")
+    auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
+
+
+class FileDatabaseStoreConfig(DatabaseStoreConfig):
+    """Keys of every store in a database that is one file."""
+
+    lock_timeout: float = Field(default=10.0, ge=0, description="seconds to wait for a file that another process locks")

@@ -10,17 +10,16 @@ from metaxy.errors import InvalidConfigError
 from metaxy.ext.clickhouse.connection import connection_to, is_secure, parameters
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection
-from metaxy.ext.ibis.store import IbisMetadataStore, IbisMetadataStoreConfig
+from metaxy.ext.ibis.store import IbisMetadataStore, ServerStoreConfig
 from metaxy.store.config import MetadataStoreConfig
 
 NATIVE_PORTS = {8123: 9000, 8443: 9440}  # of the protocol that SQLAlchemy's driver speaks, by those of HTTP
 
 
-class ClickHouseMetadataStoreConfig(IbisMetadataStoreConfig):
+class ClickHouseMetadataStoreConfig(ServerStoreConfig):
     """Keys of a ClickHouse store."""
 
     auto_cast_struct_for_map: bool = Field(default=True, description="write structs of users to columns that are maps")
-    statement_timeout: float | None = Field(default=None, gt=0, description="seconds after which a statement is ended")
 
 
 class ClickHouseMetadataStore(IbisMetadataStore):

@@ -16,21 +16,18 @@ from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckLakeConfig, database_path
 from metaxy.masking import mask_address
-from metaxy.store.config import MetadataStoreConfig
+from metaxy.store.config import FileDatabaseStoreConfig
 from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import SqlEngine
 
 
-class DuckDBMetadataStoreConfig(MetadataStoreConfig):
+class DuckDBMetadataStoreConfig(FileDatabaseStoreConfig):
     """Keys of a DuckDB store."""
 
     database: str | Path = Field(description="path of the database file, `:memory:`, or another DuckDB address")
     config: dict[str, str] | None = Field(default=None, description="DuckDB settings for the connection")
     extensions: list[str | ExtensionSpec] | None = Field(default=None, description="DuckDB extensions to load")
-    table_prefix: str | None = Field(default=None, description="prefix of all table names")
-    auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
-    lock_timeout: float = Field(default=10.0, ge=0, description="seconds to wait for a file that another process locks")
     ducklake: DuckLakeConfig | None = Field(default=None, description="a DuckLake that holds the tables instead")
 
 

@@ -14,20 +14,24 @@ from metaxy.ext.ibis.generic import connection_to
 from metaxy.ext.ibis.storage import IbisStorage
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import mask_option
-from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
+from metaxy.store.config import DatabaseStoreConfig, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import Engine, PolarsEngine, SqlEngine
 
 
-class IbisMetadataStoreConfig(MetadataStoreConfig):
+class IbisMetadataStoreConfig(DatabaseStoreConfig):
     """Keys of a store behind Ibis."""
 
     connection_string: str | None = Field(default=None, description="URL of the database")
     backend: str | None = Field(default=None, description="name of the Ibis backend, if there is no URL")
     connection_params: dict[str, Any] | None = Field(default=None, description="parameters for the backend")
-    table_prefix: str | None = Field(default=None, description="prefix of all table names")
-    auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
+
+
+class ServerStoreConfig(IbisMetadataStoreConfig):
+    """Keys of a store on a server."""
+
+    statement_timeout: float | None = Field(default=None, gt=0, description="seconds after which a statement is ended")
 
 
 @with_old_names

@@ -8,16 +8,15 @@ from pydantic import Field
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection
-from metaxy.ext.ibis.store import IbisMetadataStore, IbisMetadataStoreConfig
+from metaxy.ext.ibis.store import IbisMetadataStore, ServerStoreConfig
 from metaxy.ext.postgresql.connection import connection_to
 from metaxy.store.config import MetadataStoreConfig
 
 
-class PostgreSQLMetadataStoreConfig(IbisMetadataStoreConfig):
+class PostgreSQLMetadataStoreConfig(ServerStoreConfig):
     """Keys of a PostgreSQL store."""
 
     auto_cast_struct_for_jsonb: bool = Field(default=True, description="store structs of users as JSONB")
-    statement_timeout: float | None = Field(default=None, gt=0, description="seconds after which a statement is ended")
 
 
 class PostgreSQLMetadataStore(IbisMetadataStore):

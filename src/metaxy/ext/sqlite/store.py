@@ -10,16 +10,13 @@ from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.store import IbisMetadataStore
 from metaxy.ext.sqlite.connection import connection_to
 from metaxy.masking import mask_address
-from metaxy.store.config import MetadataStoreConfig
+from metaxy.store.config import FileDatabaseStoreConfig, MetadataStoreConfig
 
 
-class SQLiteMetadataStoreConfig(MetadataStoreConfig):
+class SQLiteMetadataStoreConfig(FileDatabaseStoreConfig):
     """Keys of a SQLite store."""
 
     database: str | Path = Field(description="path of the database file, or `:memory:`")
-    table_prefix: str | None = Field(default=None, description="prefix of all table names")
-    auto_create_tables: bool | None = Field(default=None, description="create tables at the first write")
-    lock_timeout: float = Field(default=10.0, ge=0, description="seconds to wait for a file that another process locks")
 
 
 class SQLiteMetadataStore(IbisMetadataStore):
