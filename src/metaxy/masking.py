@@ -98,6 +98,7 @@ _SCHEMES: Final = re.compile(rf"((?:(?:{_INNER}):(?!//))*)([A-Za-z][\w+.-]*://)?
 _HOSTS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^:,@\[\]=\s]*)(?::\d{0,5})?(?:,(?:[^:,@=\s]*)(?::\d{0,5})?)*")
 _ROOTED: Final = re.compile(r"[/\\.~:]|[A-Za-z]:[/\\]")
 _PLAIN: Final = re.compile(r"(?!.*://)[^@=;&?#'\"]*", re.DOTALL)
+_DOCUMENT: Final = re.compile(r"\s*(?:\[?\s*\{|-----BEGIN)")  # such as the key of a service, for the path to it
 _PARAMETER: Final = re.compile(r"([^/=]+)=([^/]*)")
 _QUOTED: Final = r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|\{[^}]*\}"
 _NAME: Final = r"[A-Za-z_][\w.-]*"
@@ -303,7 +304,8 @@ def mask_option(name: str, text: str) -> str:
 def _is_shown(name: str, text: str) -> bool:
     """Return whether parts of an option are shown; a connection string that is none may be anything."""
     is_connection = _words(name)[-1:] in (["string"], ["dsn"])
-    return is_harmless(name) and not (is_connection and "://" not in text and not _DSN_START.match(text))
+    may_be_anything = is_connection and "://" not in text and not _DSN_START.match(text)
+    return is_harmless(name) and not may_be_anything and not _DOCUMENT.match(text)
 
 
 def _secrets(value: Any, name: str, hidden: bool) -> Iterator[str]:

@@ -284,3 +284,10 @@ def test_messages_keep_the_rest(message: str, shown: str | None) -> None:
 def test_short_secrets_hide_only_whole_words() -> None:
     assert Secrets.of({"password": "a"}).hide("an a, a: banana") == "an ***, ***: banana"
     assert Secrets.of({"threads": "4", "n": "4", "flag": "true"}).hide("4 true") == "4 true"
+
+
+def test_documents_are_hidden_where_a_path_to_them_may_stand() -> None:
+    key = '{"type": "service_account", "private_key": "-----BEGIN"}'
+    documents = (key, f"\n {key}", f"[{key}]", "-----BEGIN PRIVATE KEY-----\nabc")
+    assert [text for text in documents if mask(text, "google_service_account") != "***"] == []
+    assert mask("/keys/lake.json", "google_service_account") == "/keys/lake.json"

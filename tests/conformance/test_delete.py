@@ -2,7 +2,7 @@
 
 import narwhals as nw
 import pytest
-from tests.factory import define, fill, rows
+from tests.factory import define, fill, rows, values
 
 from metaxy.errors import FeatureNotFoundError, UnknownFeatureError
 from metaxy.store.row_counts import feature_statistics
@@ -37,3 +37,13 @@ def test_what_a_store_has_of_a_feature_is_counted(store: MetadataStore) -> None:
     assert (found.exists, found.samples, found.rows) == (True, 1, 7)
     assert (found.tombstones, found.feature_versions) == (1, 2)
     assert found.last_write is not None
+
+
+def test_ids_named_like_our_columns_tell_rows_apart(store: MetadataStore) -> None:
+    define("thing", ids=["metaxy_id", "metaxy_"])
+    names = {"metaxy_id": ["a", "a", "b"], "metaxy_": ["x", "y", "x"]}
+    store.write("thing", rows(**names, metaxy_n=[1, 2, 3]))
+    store.delete("thing", (nw.col("metaxy_id") == "a") & (nw.col("metaxy_n") < 2), soft=False)
+    assert values(store.read("thing"), "metaxy_id", "metaxy_", "metaxy_n") == [("a", "y", 2), ("b", "x", 3)]
+    store.delete("thing", nw.col("metaxy_") == "y", soft=False)
+    assert values(store.read("thing"), "metaxy_n") == [3]

@@ -30,6 +30,10 @@ def empty(file: Path) -> None:
     file.write_bytes(b"")
 
 
+def hollow(file: Path) -> None:
+    file.write_bytes(b"{}\n")
+
+
 def scramble(file: Path) -> None:
     file.write_bytes(b"?" * file.stat().st_size)
 
@@ -45,7 +49,7 @@ METADATA = "iceberg/metaxy/video/metadata"
 DAMAGES: dict[str, list[tuple[str, Damage]]] = {
     "delta": [
         *(("delta/video.delta/*/*.parquet", how) for how in (cut, shorten, empty, scramble)),
-        *((f"{LOG}/*.json", how) for how in (cut, empty)),
+        *((f"{LOG}/*.json", how) for how in (cut, empty, hollow)),
         (LOG, lose),
     ],
     "iceberg": [

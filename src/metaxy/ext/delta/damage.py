@@ -9,6 +9,7 @@ from metaxy.storage.damage import damaged, refuse_short_files, size_of
 
 LOG = "_delta_log"
 COMMITS = f"{LOG}/*.json"
+LEAST = len('{"txn":{}}')  # bytes of a commit: what is shorter says nothing
 DATA = "**/part-*.parquet"  # as all writers of Delta call them
 VERSION = re.compile(r"\d{20}\.(json|checkpoint\.([\w.-]+\.)?parquet)")  # and not the names while they are written
 
@@ -22,7 +23,8 @@ def refuse_empty_commits(table: Path) -> None:
     sizes = {file.name: size_of(file) for file in (table / LOG).iterdir() if VERSION.fullmatch(file.name)}
     known = max((name for name in sizes if ".checkpoint" in name), default="")  # holds all until its version
     for name in sorted(sizes):
-        if sizes[name] == 0 and (name[:20] > known[:20] or ".checkpoint" in name):
+        size = sizes[name]  # None if another process has just removed it
+        if size is not None and size < LEAST and (name[:20] > known[:20] or ".checkpoint" in name):
             raise damaged(f"{table}/{LOG}/{name} is empty, and what it said of the table is lost")
 
 

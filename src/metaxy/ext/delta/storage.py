@@ -20,6 +20,7 @@ from metaxy.columns import (
     METAXY_DELETED_AT,
     METAXY_FEATURE_VERSION,
     METAXY_UPDATED_AT,
+    is_system_column,
 )
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, TableNotFoundError
@@ -178,7 +179,7 @@ class DeltaStorage(TableRoot):
             return
         rows = nw.from_native(scan_table(table))
         schema = rows.collect_schema()
-        identity = [name for name in schema if not name.startswith("metaxy_") or name in ROW_IDENTITY]
+        identity = [name for name in schema if not is_system_column(name) or name in ROW_IDENTITY]
         simple = [name for name in identity if not schema[name].is_nested()]
         found = collect_to_polars(_those_with(condition, rows, schema).select(simple)).unique()
         if found.height:
