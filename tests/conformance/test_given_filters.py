@@ -90,3 +90,34 @@ def test_the_names_of_our_own_columns_are_refused(store: MetadataStore) -> None:
     for call in (lambda: store.write("video", frame), lambda: store.resolve_update("video", samples=frame)):
         with pytest.raises(MetadataSchemaError, match=r"column '__metaxy_keep' begins with '__metaxy_'.*rename it$"):
             call()
+
+
+NOT_UNDERSTOOD: list[tuple[Any, str]] = [
+    ("n = '1'", "column 'n' compares text with a number; cast one of them$"),
+    ("id = 1", "column 'id' compares text with a number"),
+    (nw.col("id").is_in(["a", 1.5]), "column 'id' compares text with a number"),
+    (nw.col("n").is_between(nw.lit("1"), nw.lit("2")), "column 'n' compares text with a number"),
+    (nw.col("id") == nw.col("n"), "column 'id', 'n' compares text with a number"),
+    (nw.col("size").struct.field("w") > "3", "column 'size' compares text with a number"),
+    (nw.col("size").struct.field("zz") > 3, "reads member 'zz' of a struct that does not have it$"),
+    (~nw.col("size").struct.field("in").struct.field("y").is_null() | (nw.col("n") == 1), "reads member 'y' of"),
+    ("size.in.x = 1", r"'size.in.x'.* A member is nw.col\('size'\).struct.field\('in'\).struct.field\('x'\)\. It has"),
+    (nw.struct("id", "n").is_in([{"id": "a"}]), "looks columns 'id', 'n' up in rows of 'id'; list a dict of all"),
+    (nw.struct("id", nw.col("n")).is_in([{"id": "a", "n": 1}, {"id": "a", "m": 1}]), "in rows of 'id', 'm'"),
+    (nw.struct("id", "n").is_in([("a", 1)]), "in rows of a tuple"),
+]
+
+
+def test_what_stores_would_understand_in_ways_of_their_own_is_refused_in_one_line(store: MetadataStore) -> None:
+    define("video")
+    sizes = [{"w": n, "in": {"x": n}} for n in (1, 2, 3)]
+    store.write("video", rows(id=["a", "b", "c"], n=[1, 2, 3], size=sizes))
+    for given, message in NOT_UNDERSTOOD:
+        with pytest.raises(MetadataSchemaError, match=f"^feature video: a filter [^\n]*{message}[^\n]*$"):
+            store.read("video", filters=given).collect()
+    for fine in (
+        nw.struct("n", "id").is_in([{"id": "b", "n": 2}, {"n": 3, "id": "b"}]),  # members have names, no places
+        nw.col("size").struct.field("in").struct.field("x") == 2,
+        nw.col("n").cast(nw.String) == "2",
+    ):
+        assert values(store.read("video", filters=fine)) == ["b"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
-from metaxy.versioning.expressions import COMPARISONS, built, columns_of, is_plain, steps, value_of
+from metaxy.versioning.expressions import COMPARISONS, built, column_of, columns_of, is_plain, steps, value_of
 from metaxy.versioning.patterns import PatternError
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
@@ -29,9 +30,9 @@ def checked_conditions(
     ``orders_nan``: the engine takes NaN for a number that equals itself and is greater than all others, as Polars does.
 
     Raises:
-        MetadataSchemaError: naming a column that does not exist, a value that no store knows, or a column where times
-            with and without a zone are compared; for a regular expression that engines read in different ways; or if
-            conditions nest too deep.
+        MetadataSchemaError: naming a column or a member that does not exist, a value that no store knows, or a column
+            where text is compared with numbers, or times with and without a zone; for a regular expression that
+            engines read in different ways; or if conditions nest too deep.
     """
     reader, rewriting = _Reader(where, schema), Rewriting(nw.Schema(schema), orders_nan)
     try:
@@ -122,6 +123,14 @@ def _listed(values: Any) -> list[Any]:
     return list(values) if str(getattr(values, "dtype", "")).lower() == "object" else []
 
 
+def _in_words(kind: type) -> str | None:
+    """Say whether a type of Python or of Narwhals is text or a number, None for any other."""
+    if issubclass(kind, (str, nw.String, nw.Categorical, nw.Enum)):
+        return "text"
+    numbers = issubclass(kind, (int, float, Decimal)) and not issubclass(kind, bool)
+    return "number" if numbers or (issubclass(kind, nw.dtypes.DType) and kind.is_numeric()) else None
+
+
 @dataclass(frozen=True)
 class _Reader:
     """Reads conditions on columns of known types."""
@@ -135,11 +144,14 @@ class _Reader:
         if unknown is not None:
             raise MetadataSchemaError(
                 f"{self.where}: a filter names column {unknown!r}, which it does not have."
-                f"{did_you_mean(unknown, self.schema)} It has: {', '.join(self.schema)}"
+                f"{did_you_mean(unknown, self.schema)}{self._member(unknown)} It has: {', '.join(self.schema)}"
             )
+        self._refuse_unknown_member(condition)
         for comparison in _comparisons(condition):
             self._refuse_none(comparison)
+            self._refuse_other_members(comparison)
             self._refuse_objects(comparison)
+            self._refuse_text_and_numbers(comparison)
             self._refuse_two_kinds_of_time(comparison)
 
     def _refuse_none(self, comparison: _Comparison) -> None:
@@ -159,6 +171,49 @@ class _Reader:
                     f"{type(value).__qualname__}, which no store knows; cast it, for example with str(value)"
                 ) from error
 
+    # -- members of structs, text and numbers --------------------------------------------------------------------------
+
+    def _member(self, unknown: str) -> str:
+        """Say how a member is written, where its path was taken for the name of a column."""
+        name, *members = unknown.split(".")
+        if not members or not isinstance(self.schema.get(name), nw.Struct):
+            return ""
+        return f" A member is nw.col({name!r})" + "".join(f".struct.field({member!r})" for member in members) + "."
+
+    def _refuse_unknown_member(self, condition: nw.Expr) -> None:
+        if columns_of(condition) is not None:  # no member is read
+            return
+        try:
+            self._empty.select(condition)
+        except Exception as error:  # Narwhals hides which one; other types are unknown here, members are not
+            if isinstance(error.__context__, pl.exceptions.StructFieldNotFoundError):
+                raise MetadataSchemaError(
+                    f"{self.where}: a filter reads member {first_line(error)!r} of a struct that does not have it"
+                ) from None
+
+    def _refuse_other_members(self, comparison: _Comparison) -> None:
+        """Refuse to look columns up in rows of others: engines find nothing, or each has an error of its own."""
+        first, *more = steps(comparison.operands[0]) if comparison.operands else [None]
+        if first is None or first.name != "struct" or more:
+            return
+        names = [argument if isinstance(argument, str) else column_of(argument) for argument in first.exprs]
+        for row in (row for row in comparison.values if None not in names and row is not None):
+            if not isinstance(row, Mapping) or row.keys() != set(names):
+                found = ", ".join(map(repr, row)) if isinstance(row, Mapping) else f"a {type(row).__qualname__}"
+                raise MetadataSchemaError(
+                    f"{self.where}: a filter looks columns {', '.join(map(repr, names))} up in rows of {found}; "
+                    "list a dict of all these columns for each row"
+                )
+
+    def _refuse_text_and_numbers(self, comparison: _Comparison) -> None:
+        """Refuse to compare text with numbers: DuckDB reads the text as a number, others have errors of their own."""
+        found = {_in_words(type(value)) for value in comparison.values}
+        found |= {_in_words(type(dtype)) for operand in comparison.operands for dtype in self._types(operand)}
+        if {"text", "number"} <= found:
+            raise MetadataSchemaError(
+                f"{self.where}: a filter on column {comparison.columns} compares text with a number; cast one of them"
+            )
+
     # -- times ---------------------------------------------------------------------------------------------------------
 
     def _refuse_two_kinds_of_time(self, comparison: _Comparison) -> None:
@@ -174,11 +229,17 @@ class _Reader:
 
     def _zones(self, expression: nw.Expr) -> list[str | None]:
         """Return the zones of the columns of an expression that are times."""
+        return [dtype.time_zone for dtype in self._types(expression) if isinstance(dtype, nw.Datetime)]
+
+    def _types(self, expression: nw.Expr) -> list[nw.dtypes.DType]:
+        """Return the types of the columns of an expression, as far as they are known."""
+        name = column_of(expression)
+        if name is not None:
+            return [self.schema[name]]
         try:
-            found = self._empty.select(expression).schema.values()
+            return list(self._empty.select(expression).schema.values())
         except Exception:  # other types are unknown here
             return []
-        return [dtype.time_zone for dtype in found if isinstance(dtype, nw.Datetime)]
 
     @cached_property
     def _empty(self) -> nw.DataFrame[Any]:

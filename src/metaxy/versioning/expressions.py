@@ -112,7 +112,7 @@ def rows_of_columns(left: nw.Expr, values: Any) -> Rows | None:
     rows = list(values)
     whole = all(
         isinstance(row, Mapping)
-        and list(row) == names
+        and row.keys() == set(names)
         and all(isinstance(value, Hashable) and value is not None for value in row.values())
         for row in rows
     )
