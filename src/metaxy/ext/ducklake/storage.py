@@ -32,7 +32,7 @@ class LakeStorage(DuckDBStorage):
     """Implements the storage port; tables are partitioned by feature version, and can be tidied."""
 
     connection: LakeConnection
-    lacks = (nw.Duration,)  # Parquet files would keep its milliseconds
+    unsupported = (nw.Duration,)  # Parquet files would keep its milliseconds
     orders_nan = False  # DuckLake leaves out what has no other value than the one that `!=` names, apart from NaN
 
     def append(self, writes: Sequence[Append]) -> None:
