@@ -140,6 +140,16 @@ NO_TERMINALS = pytest.mark.skipif(sys.platform == "win32", reason="Windows has n
 
 
 @NO_TERMINALS
+def test_names_stay_whole_in_a_narrow_table() -> None:
+    cells = "['a/long/name/of/a/feature', *(['1'] * 6)]"
+    show = (
+        f"from metaxy.cli.output import print_table; print_table('', ['Feature', *(['Materialized'] * 6)], [{cells}])"
+    )
+    _, text = on_a_terminal(show, COLUMNS="60", TERM="xterm")
+    assert "a/long/name/of/a/feature" in text
+
+
+@NO_TERMINALS
 def test_a_table_fits_a_terminal() -> None:
     show = "from metaxy.cli.output import print_table; print_table('Title', ['A', 'B'], [('x' * 50, 'y' * 50)])"
     code, text = on_a_terminal(show, COLUMNS="40", TERM="xterm")

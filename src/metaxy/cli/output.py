@@ -97,11 +97,15 @@ def _fitted_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[st
     from rich.text import Text
 
     view = Table(title=Text(title) if title else None, box=SIMPLE_HEAD, title_style="bold", pad_edge=False)
+    console = console_for(sys.stdout)
+    about = columns.index("Feature") if "Feature" in columns else 0  # stays whole, as long as that can be
+    names = max((_width(row[about]) for row in rows), default=0)
     for index, column in enumerate(columns):
-        view.add_column(column, justify="right" if index >= first_number else "left", overflow="fold")
+        whole = index == about and names <= console.width // 2
+        side: Literal["left", "right"] = "right" if index >= first_number else "left"
+        view.add_column(column, justify=side, overflow="fold", no_wrap=whole)
     for row in rows:
         view.add_row(*map(Text, row))
-    console = console_for(sys.stdout)
     with console.capture() as captured:
         console.print(view)
     return captured.get().rstrip("\n") + "\n"

@@ -1,7 +1,7 @@
 """`mx metadata show` and `stats`: rows, and how many there are."""
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -86,6 +86,8 @@ COLUMNS = (
 
 
 def _row(statistics: FeatureStatistics) -> list[str]:
-    values: dict[str, Any] = statistics.model_dump(mode="json")
+    values = dict(statistics)
+    if (moment := statistics.last_write) is not None:
+        values["last_write"] = moment.isoformat(sep=" ", timespec="seconds")
     cells = ["-" if values[name] is None else str(values[name]) for _, name in COLUMNS]
     return [str(statistics.feature_key), *cells]
