@@ -354,7 +354,7 @@ class BufferedMetadataWriter:
             key = coerce_to_feature_key(feature)
             if key in frames:
                 raise ValueError(f"feature {key} is given twice")
-            rows = collect_to_polars(given_frame(frame, f"the frame for feature {key}"))
+            rows = collect_to_polars(given_frame(frame, f"the frame for feature {key}", collect=True))
             try:
                 check_columns(self._scope.definition(key), nw.from_native(rows).schema)
             except MetadataSchemaError:

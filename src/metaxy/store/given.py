@@ -6,6 +6,7 @@ interval as the numbers that it is made of.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from metaxy.columns import INTERNAL_PREFIX, is_system_column
 from metaxy.definitions.names import differing_by_case
 from metaxy.errors import MetadataSchemaError, first_line
 from metaxy.storage.nested_types import parts_of
+from metaxy.store.given_values import refuse_years
 from metaxy.versioning.frames import (
     Frame,
     as_narwhals,
@@ -38,21 +40,36 @@ FAMILIES: Final = (datetime, date, str, bytes)  # a datetime is a date, too
 SETS: Final = frozenset({"set", "frozenset"})
 
 
-def given_frame(frame: Any, what: str) -> Frame:
+def given_frame(frame: Any, what: str, *, collect: bool = False) -> Frame:
     """Wrap a dataframe of the user. Columns in: any. Columns out: the same, of types that mean the same everywhere.
+
+    ``collect``: run a plan of Polars here, once, as all of its rows are needed anyway.
 
     Raises:
         MetadataSchemaError: if it is no dataframe, or naming the first column of another type, or with a name of ours.
     """
     given = wrapped_frame(frame, what)
-    refuse_names(given.collect_schema(), what)
+    refuse_names(_known_types(given, what), what)
     if given.implementation.is_polars():
-        return _from_polars(given, what)
+        return _from_polars(given.lazy().collect() if collect else given, what)
     if isinstance(given, nw.LazyFrame):
         return _from_database(given, what)
     if given.implementation.is_pyarrow():
         return nw.from_native(_from_arrow(given.to_native(), what), eager_only=True)
     return _from_polars(_from_pandas(given, what), what, 'frame["{}"].astype(str)')
+
+
+def _known_types(frame: Frame, what: str) -> Mapping[str, nw.dtypes.DType]:
+    """Return the types of columns; of such as decimals of a negative scale, Narwhals has none, but an error."""
+    with suppress(ValueError):
+        return frame.collect_schema()
+    for name in frame.columns:
+        try:
+            frame.select(name).collect_schema()
+        except ValueError as error:
+            kind = f"values of a type that is unknown ({first_line(error)})"
+            raise _refused(what, name, kind, "to a type that other libraries know") from error
+    return frame.collect_schema()
 
 
 def _refused(what: str, column: str, kind: object, cast: str) -> MetadataSchemaError:
@@ -89,6 +106,9 @@ def _from_polars(frame: Frame, what: str, cast: str = 'pl.col("{}").ext.storage(
         for part in _parts_of_polars(dtype):
             if isinstance(part, pl.BaseExtension):
                 raise _refused(what, name, f"the extension type {part.ext_name()}", cast.format(name))
+            if isinstance(part, pl.Array) and part.size == 0:
+                raise _refused(what, name, "arrays of no elements", "to a list")
+    refuse_years(frame.to_native(), what)
     objects = [name for name, dtype in schema.items() if dtype == pl.Object]
     if not objects:
         return frame
@@ -176,6 +196,8 @@ def _without_arrow(frame: nw.DataFrame[Any], what: str, error: Exception) -> Met
 
 
 def _from_arrow(table: "pa.Table", what: str) -> "pa.Table":
+    import pyarrow as pa
+
     table = with_durations(table)
     for index, field in enumerate(table.schema):
         _refuse_arrow(field.type, field.name, what)
@@ -183,6 +205,8 @@ def _from_arrow(table: "pa.Table", what: str) -> "pa.Table":
         if plain.type != field.type:
             table = table.set_column(index, field.name, plain)
     _refuse_unknown(table, what)
+    times = [field.name for field in table.schema if any(map(pa.types.is_temporal, _parts_of_arrow(field.type)))]
+    refuse_years(collect_to_polars(nw.from_native(table.select(times), eager_only=True)), what)
     return table
 
 
@@ -192,6 +216,8 @@ def _refuse_arrow(dtype: "pa.DataType", name: str, what: str) -> None:
     for part in _parts_of_arrow(dtype):
         if isinstance(part, pa.BaseExtensionType) and not (part is dtype and _is_text(part)):
             raise _refused(what, name, f"the extension type {part.extension_name}", f"to {part.storage_type} or text")
+        if pa.types.is_fixed_size_list(part) and part.list_size == 0:
+            raise _refused(what, name, "arrays of no elements", "to a list")
         if any(test(part) for test in (pa.types.is_union, pa.types.is_interval, pa.types.is_decimal256)):
             raise _refused(what, name, part, "to a struct, a duration, a smaller decimal or text")
 
@@ -249,8 +275,9 @@ def _plain_type(dtype: Any) -> Any:
         return pa.binary()
     if types.is_decimal(dtype):
         return pa.decimal128(dtype.precision, dtype.scale)
-    if OFFSET.match(getattr(dtype, "tz", None) or ""):
-        return pa.timestamp(dtype.unit, "UTC")
+    if types.is_timestamp(dtype):
+        zone = "UTC" if OFFSET.match(dtype.tz or "") else dtype.tz
+        return pa.timestamp("ms" if dtype.unit == "s" else dtype.unit, zone)  # Polars has no seconds
     return pa.date32() if types.is_date64(dtype) else dtype
 
 

@@ -93,9 +93,7 @@ def prepare(store: StoreParts, scope: Scope, feature: FeatureKey, frame: Any, op
         TableNotFoundError: if there is no table and the store may not create one.
     """
     definition = scope.definition(feature)
-    given = given_frame(frame, f"the frame for feature {definition.key}")
-    if isinstance(given, nw.LazyFrame) and given.implementation.is_polars():
-        given = given.collect()  # once, whoever takes it
+    given = given_frame(frame, f"the frame for feature {definition.key}", collect=True)
     table = feature_table(store, definition.key)
     try:
         return _prepared(store, scope, definition, given, table, options)
