@@ -340,3 +340,17 @@ def test_a_database_in_memory_lives_as_long_as_the_block() -> None:
         assert values(store.read("video")) == ["a"]
     with store:
         assert not store.has_feature("video")
+
+
+@pytest.mark.three_stores
+def test_options_that_no_store_has_are_refused(make: Callable[..., MetadataStore]) -> None:
+    wrong = {
+        "auto_optimize": ("often", -1, 1.5),
+        "hash_algorithm": ("md6",),
+        "schema_evolution": ("sometimes",),
+        "versioning_engine": ("fast",),
+    }
+    for name, given in wrong.items():
+        for value in given:
+            with pytest.raises(InvalidConfigError, match=rf"Store\(.*: {name} is {value!r}; input should be"):
+                make(**{name: value})

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from metaxy.errors import InvalidConfigError
 from metaxy.hashing import HashAlgorithm
 from metaxy.masking import mask
 from metaxy.storage.port import SchemaEvolution
@@ -34,6 +35,20 @@ class MetadataStoreConfig(BaseModel):
     def given(self) -> dict[str, Any]:
         """Return the keys that were set, without those of the store's surroundings."""
         return {name: getattr(self, name) for name in self.model_fields_set - {"fallback_stores"}}
+
+    @classmethod
+    def check(cls, store: str, **options: Any) -> None:
+        """Refuse values that no key of every store can have, as they are given to a constructor.
+
+        Raises:
+            InvalidConfigError: naming the store and the first such option.
+        """
+        try:
+            cls.model_validate({name: value for name, value in options.items() if value is not None})
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            name = str(problem["loc"][0])
+            raise InvalidConfigError(f"{store}: {name} is {options[name]!r}; {problem['msg'].lower()}") from None
 
 
 class DatabaseStoreConfig(MetadataStoreConfig):

@@ -55,6 +55,13 @@ class StoreParts:
         auto_optimize: bool | int = False,
     ) -> None:
         self.storage = storage
+        MetadataStoreConfig.check(
+            self.display(),
+            hash_algorithm=hash_algorithm,
+            versioning_engine=versioning_engine,
+            schema_evolution=schema_evolution,
+            auto_optimize=auto_optimize,
+        )
         self.engine = engine
         self.clock = Clock()
         self.hash_algorithm = hash_algorithm or self.default_hash_algorithm
