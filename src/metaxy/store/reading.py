@@ -31,6 +31,7 @@ from metaxy.errors import (
     StoreConnectionError,
     TableNotFoundError,
     did_you_mean,
+    first_line,
 )
 from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.storage.files import one_line
@@ -40,7 +41,7 @@ from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
-from metaxy.versioning.engine import Rows, View
+from metaxy.versioning.engine import PolarsEngine, Rows, View
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.polars import HASHES, escaped, hashed, joined
 from metaxy.versioning.recipe import Latest
@@ -85,17 +86,38 @@ class StoredTable(Generic[Store_co]):
             rows,
             filters=self.conditions(rows.filters),
             stale=self.conditions(rows.stale),
-            renamed_filters=self.conditions(rows.renamed_filters, renamed),
+            renamed_filters=self.conditions(rows.renamed_filters, renamed, rows.rename),
         )
 
-    def conditions(self, given: Iterable[nw.Expr], types: Types | None = None) -> tuple[nw.Expr, ...]:
+    def conditions(
+        self, given: Iterable[nw.Expr], types: Types | None = None, rename: Mapping[str, str] | None = None
+    ) -> tuple[nw.Expr, ...]:
         """Return conditions of the user on this table, or on columns of these types, as every engine understands them.
 
         Raises:
-            MetadataSchemaError: if they name a column that does not exist, or values that no store knows.
+            MetadataSchemaError: if they name a column that does not exist, or values that no store knows, or need what
+                the store cannot compute.
         """
         orders_nan = self.store.storage.capabilities.orders_nan
-        return checked_conditions(f"feature {self.key}", given, types or self.scan.schema, orders_nan=orders_nan)
+        where = f"feature {self.key}"
+        checked = checked_conditions(where, given, types or self.scan.schema, orders_nan=orders_nan)
+        here = self.scan.frame.implementation.is_polars() or not isinstance(self.store.engine, PolarsEngine)
+        if checked and here:  # and not fetched from a database before
+            self._refuse_unsupported(where, checked, dict(rename or {}))
+        return checked
+
+    def _refuse_unsupported(self, where: str, conditions: Sequence[nw.Expr], rename: dict[str, str]) -> None:
+        """Build a query that is not run: each library has errors of its own for what a database has no function for."""
+        frame = self.scan.frame.rename(rename) if rename else self.scan.frame
+        try:
+            frame.filter(*conditions)
+        except MetaxyError:
+            raise
+        except Exception as error:
+            raise MetadataSchemaError(
+                f"{where}: a filter needs what {self.store!r} cannot compute: {first_line(error)}; write it in another "
+                "way, or filter what is read"
+            ) from error
 
     def checked(self) -> Self:
         """Return the same, once it is clear that the table is one of a feature.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
@@ -19,6 +19,24 @@ from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
 
 COMPARING: Final = COMPARISONS | {"is_in", "is_between"}
+DIVISIONS: Final = frozenset({"__truediv__", "__floordiv__", "__mod__"})
+NUMBERS: Final = frozenset({"number", "boolean"})  # which may be compared with each other
+# What may not be compared with each other; a datetime is a date, too, and a boolean of Python an integer.
+KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "text": (str, nw.String, nw.Categorical, nw.Enum),
+    "boolean": (bool, nw.Boolean),
+    "number": (int, float, Decimal, nw.dtypes.NumericType),
+    "date": (date, nw.Date, nw.Datetime),
+    "time of the day": (time, nw.Time),
+    "duration": (timedelta, nw.Duration),
+}
+# What Polars raises where a function is not for such values.
+SENSELESS: Final = (
+    pl.exceptions.ComputeError,
+    pl.exceptions.InvalidOperationError,
+    pl.exceptions.SchemaError,
+    nw.exceptions.InvalidOperationError,
+)
 Schema = Mapping[str, nw.dtypes.DType]
 
 
@@ -31,8 +49,9 @@ def checked_conditions(
 
     Raises:
         MetadataSchemaError: naming a column or a member that does not exist, a value that no store knows, or a column
-            where text is compared with numbers, or times with and without a zone; for a regular expression that
-            engines read in different ways; or if conditions nest too deep.
+            where text is compared with numbers, or times with and without a zone; for what is no condition, or no
+            function of such values, or a division by zero; for a regular expression that engines read in different
+            ways; or if conditions nest too deep.
     """
     reader, rewriting = _Reader(where, schema), Rewriting(nw.Schema(schema), orders_nan)
     try:
@@ -124,11 +143,18 @@ def _listed(values: Any) -> list[Any]:
 
 
 def _in_words(kind: type) -> str | None:
-    """Say whether a type of Python or of Narwhals is text or a number, None for any other."""
-    if issubclass(kind, (str, nw.String, nw.Categorical, nw.Enum)):
-        return "text"
-    numbers = issubclass(kind, (int, float, Decimal)) and not issubclass(kind, bool)
-    return "number" if numbers or (issubclass(kind, nw.dtypes.DType) and kind.is_numeric()) else None
+    """Say what a type of Python or of Narwhals is among those of `KINDS`, None if it is none of them."""
+    return next((word for word, kinds in KINDS.items() if issubclass(kind, kinds)), None)
+
+
+def _divides_by_zero(condition: nw.Expr) -> bool:
+    waiting = [condition]
+    while waiting:
+        for step in steps(waiting.pop()):
+            if step.name in DIVISIONS and any(is_plain(value) and value_of(value) == 0 for value in step.exprs):
+                return True
+            waiting += [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
+    return False
 
 
 @dataclass(frozen=True)
@@ -146,13 +172,17 @@ class _Reader:
                 f"{self.where}: a filter names column {unknown!r}, which it does not have."
                 f"{did_you_mean(unknown, self.schema)}{self._member(unknown)} It has: {', '.join(self.schema)}"
             )
-        self._refuse_unknown_member(condition)
+        if _divides_by_zero(condition):
+            raise MetadataSchemaError(
+                f"{self.where}: a filter divides by zero, for which stores have answers of their own"
+            )
         for comparison in _comparisons(condition):
             self._refuse_none(comparison)
             self._refuse_other_members(comparison)
             self._refuse_objects(comparison)
-            self._refuse_text_and_numbers(comparison)
+            self._refuse_two_kinds(comparison)
             self._refuse_two_kinds_of_time(comparison)
+        self._refuse_senseless(condition)
 
     def _refuse_none(self, comparison: _Comparison) -> None:
         """Refuse to ask whether something equals NULL: some engines say yes, others that nobody knows."""
@@ -180,16 +210,35 @@ class _Reader:
             return ""
         return f" A member is nw.col({name!r})" + "".join(f".struct.field({member!r})" for member in members) + "."
 
-    def _refuse_unknown_member(self, condition: nw.Expr) -> None:
-        if columns_of(condition) is not None:  # no member is read
-            return
+    def _refuse_senseless(self, condition: nw.Expr) -> None:
+        """Refuse what is no condition, or reads what its columns do not have; Polars tells without any row."""
         try:
-            self._empty.select(condition)
-        except Exception as error:  # Narwhals hides which one; other types are unknown here, members are not
+            results = self._empty.select(condition).schema.values()
+        except Exception as error:  # Narwhals hides which member is missing
             if isinstance(error.__context__, pl.exceptions.StructFieldNotFoundError):
                 raise MetadataSchemaError(
                     f"{self.where}: a filter reads member {first_line(error)!r} of a struct that does not have it"
                 ) from None
+            if self._all_known and (isinstance(error, SENSELESS) or isinstance(error.__context__, SENSELESS)):
+                raise MetadataSchemaError(
+                    f"{self.where}: a filter{self._on(condition)} makes no sense: {first_line(error)}"
+                ) from None
+            return
+        for dtype in results:
+            if self._all_known and not isinstance(dtype, (nw.Boolean, nw.Unknown)):
+                raise MetadataSchemaError(
+                    f"{self.where}: a filter{self._on(condition)} is {dtype}, and not true or false; compare it"
+                )
+
+    def _on(self, condition: nw.Expr) -> str:
+        names = [name for step in steps(condition) for name in step.kwargs.get("names", ())]
+        return f" on column {', '.join(map(repr, names))}" if names else ""
+
+    @property
+    def _all_known(self) -> bool:
+        """Whether Polars has the types of all columns."""
+        types = zip(self._empty.schema.values(), self.schema.values(), strict=True)
+        return all(isinstance(given, nw.Unknown) or not isinstance(known, nw.Unknown) for known, given in types)
 
     def _refuse_other_members(self, comparison: _Comparison) -> None:
         """Refuse to look columns up in rows of others: engines find nothing, or each has an error of its own."""
@@ -205,13 +254,17 @@ class _Reader:
                     "list a dict of all these columns for each row"
                 )
 
-    def _refuse_text_and_numbers(self, comparison: _Comparison) -> None:
-        """Refuse to compare text with numbers: DuckDB reads the text as a number, others have errors of their own."""
+    def _refuse_two_kinds(self, comparison: _Comparison) -> None:
+        """Refuse to compare text with numbers, or dates: some read the text, others have errors of their own."""
         found = {_in_words(type(value)) for value in comparison.values}
         found |= {_in_words(type(dtype)) for operand in comparison.operands for dtype in self._types(operand)}
-        if {"text", "number"} <= found:
+        kinds = sorted(kind for kind in found if kind)
+        if len(kinds) > 1 and not NUMBERS.issuperset(kinds):
+            first, second = sorted(kinds[:2], key=list(KINDS).index)
+            one = first if first == "text" else f"a {first}"
             raise MetadataSchemaError(
-                f"{self.where}: a filter on column {comparison.columns} compares text with a number; cast one of them"
+                f"{self.where}: a filter on column {comparison.columns} compares {one} with a "
+                f"{second}; cast one of them"
             )
 
     # -- times ---------------------------------------------------------------------------------------------------------
