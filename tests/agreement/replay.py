@@ -298,7 +298,8 @@ class Replay:
         frame = pl.DataFrame(
             list(given.rows), schema={n: pl.String if t == pl.Object else t for n, t in schema.items()}
         )
-        objects = [name for name, dtype in schema.items() if dtype == pl.Object]
+        # An object column without values would be one without a type.
+        objects = [name for name, dtype in schema.items() if dtype == pl.Object and frame[name].count()]
         return frame.with_columns(pl.Series(n, [v and UUID(v) for v in frame[n]], pl.Object) for n in objects)
 
     def _type(self, key: FeatureKey, name: str, rows: Sequence[Row]) -> Any:

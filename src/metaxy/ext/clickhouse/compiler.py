@@ -27,6 +27,11 @@ FUNCTIONS = {
 }
 
 
+def _is_in_tuple(value: Any) -> bool:
+    """Return whether a value is a member of a tuple, whose lists are no JSON; tuples cannot be NULL."""
+    return isinstance(value, ops.StructField) and (not value.arg.dtype.nullable or _is_in_tuple(value.arg))
+
+
 class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has no types
     __slots__ = ()
     SIMPLE_OPS = FUNCTIONS
@@ -40,7 +45,7 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
 
     def visit_node(self, op: Any, **kwargs: Any) -> Any:
         """Write an operation; lists are JSON, whose characters Ibis would take for their values."""
-        if type(op).__module__ == ops.ArrayLength.__module__:
+        if type(op).__module__ == ops.ArrayLength.__module__ and not _is_in_tuple(op.args[0]):
             raise MetadataSchemaError(
                 "ClickHouse keeps lists as text, and a filter cannot look into them; collect the rows, then filter"
             )
