@@ -6,18 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from metaxy import context
 from metaxy.cli.app import DEBUG_VARIABLE, app
 from metaxy.testing import TempMetaxyProject
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(autouse=True)
-def _no_configuration_stays() -> Iterator[None]:
-    """Forget the configuration that a command which ran in this process made the active one."""
-    yield
-    context.set_global_settings(None)
 
 
 @pytest.fixture
