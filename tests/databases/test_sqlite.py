@@ -104,7 +104,9 @@ def test_times_are_compared_with_times_only(store: SQLiteMetadataStore, conditio
     define("video")
     store.write("video", rows(id=["a"], at=[datetime(2020, 1, 1)], day=[date(2020, 1, 1)]))
     for act in (lambda: store.read("video", filters=condition).collect(), lambda: store.delete("video", condition)):
-        with pytest.raises(MetadataSchemaError, match=r"SQLite cannot (compare|choose)") as caught:
+        with pytest.raises(
+            MetadataSchemaError, match=r"SQLite cannot (compare|choose)|compares text with a date"
+        ) as caught:
             act()
         assert "\n" not in str(caught.value)
     assert values(store.read("video")) == ["a"]

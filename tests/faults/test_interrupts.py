@@ -28,7 +28,8 @@ functions._hasher = hasher
 signal.signal(signal.SIGINT, signal.default_int_handler)  # even if this runs in the background
 """
 VERBS = """
-with make(hash_algorithm=HashAlgorithm.XXHASH64).open("w") as store:
+hashed_in_python = {"duckdb": HashAlgorithm.XXHASH64, "sqlite": HashAlgorithm.MD5}
+with make(hash_algorithm=hashed_in_python[sys.argv[1]]).open("w") as store:
     store.write("video", rows(id=[f"{n:06}" for n in range(50_000 if sys.argv[1] == "duckdb" else 300)]))
     store.write("clip", store.resolve_update("clip").new[:10])
     waiting = store.resolve_update("clip", lazy=True).new
