@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 
 import narwhals as nw
@@ -38,6 +39,7 @@ SENSELESS: Final = (
     nw.exceptions.InvalidOperationError,
 )
 Schema = Mapping[str, nw.dtypes.DType]
+LONG = 100  # steps of a condition
 
 
 def checked_conditions(
@@ -211,7 +213,12 @@ class _Reader:
         return f" A member is nw.col({name!r})" + "".join(f".struct.field({member!r})" for member in members) + "."
 
     def _refuse_senseless(self, condition: nw.Expr) -> None:
-        """Refuse what is no condition, or reads what its columns do not have; Polars tells without any row."""
+        """Refuse what is no condition, or reads what its columns do not have; Polars tells without any row.
+
+        Long conditions, which programs write, are not tried: that would cost more than to run them.
+        """
+        if sum(1 for _ in islice(steps(condition), LONG + 1)) > LONG:
+            return
         try:
             results = self._empty.select(condition).schema.values()
         except Exception as error:  # Narwhals hides which member is missing
