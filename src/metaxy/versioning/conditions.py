@@ -38,7 +38,7 @@ SENSELESS: Final = (
     nw.exceptions.InvalidOperationError,
 )
 Schema = Mapping[str, nw.dtypes.DType]
-DEEP = 6  # levels of a condition
+DEEP = 3  # levels of a condition
 
 
 def checked_conditions(
