@@ -162,29 +162,66 @@ def _comparison(left: tree.Operand, symbol: str, right: tree.Operand) -> "nw.Exp
 
 
 def _compared_in_time(name: str, symbol: str, when: date, given: tree.Value) -> "nw.Expr":
-    """Compare a column with a day or time as the type of the column asks for: Polars does not read text as time.
+    """Compare a column with a day or time as the type of the column asks for."""
+    compare, time = COMPARE[symbol], _time(when)
 
-    Expressions do not know types, but selectors do: each picks the column if it has the right type, else nothing.
+    def answers(days: "nw.Expr", naive: "nw.Expr", aware: "nw.Expr", others: "nw.Expr") -> "list[nw.Expr]":
+        import narwhals as nw  # see above
+
+        day = compare(_as_times(days), nw.lit(_naive(time))) if isinstance(when, datetime) else compare(days, when)
+        times = compare(naive, nw.lit(_naive(time))), compare(aware, nw.lit(time))
+        return [day, *times, compare(others, nw.lit(given.value))]
+
+    return _by_type_of_time(name, answers)
+
+
+def _listed_in_time(name: str, given: "list[tuple[date, Any]]") -> "nw.Expr":
+    """Look a column up among days and times, each with what was written for it, as the type of the column asks for."""
+    dates = [when for when, _ in given if not isinstance(when, datetime)]
+    times = [_naive(when) for when, _ in given if isinstance(when, datetime)]
+    moments = [_time(when) for when, _ in given]
+
+    def answers(days: "nw.Expr", naive: "nw.Expr", aware: "nw.Expr", others: "nw.Expr") -> "list[nw.Expr]":
+        found = [days.is_in(dates)] if dates else []
+        found += [_as_times(days).is_in(times)] if times else []
+        texts = [text for _, text in given]
+        return [*found, naive.is_in(list(map(_naive, moments))), aware.is_in(moments), others.is_in(texts)]
+
+    return _by_type_of_time(name, answers)
+
+
+def _by_type_of_time(name: str, answers: "Callable[..., list[nw.Expr]]") -> "nw.Expr":
+    """Answer with what is said of the column as days, as times without or with a zone, or as anything else.
+
+    Polars does not read text as time. Expressions do not know types, but selectors do: each picks the column if it has
+    the right type, else nothing.
     """
     import narwhals as nw  # see above
     import narwhals.selectors as ncs
 
-    compare = COMPARE[symbol]
     chosen = ncs.matches(f"^{re.escape(name)}$")
-    time = when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)
-    utc = time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    naive = utc.replace(tzinfo=None)
-    days = chosen & ncs.by_dtype(nw.Date)
-    answers = [
-        compare(days.cast(nw.Datetime("us")), nw.lit(naive)) if isinstance(when, datetime) else compare(days, when),
-        compare(chosen & ncs.datetime(time_zone=[None]), nw.lit(naive)),
-        compare(chosen & ncs.datetime(time_zone=["*"]), nw.lit(utc)),
-        compare(chosen - ncs.by_dtype(nw.Date, nw.Datetime), nw.lit(given.value)),
-    ]
+    zones = (chosen & ncs.datetime(time_zone=[zone]) for zone in (None, "*"))
+    found = answers(chosen & ncs.by_dtype(nw.Date), *zones, chosen - ncs.by_dtype(nw.Date, nw.Datetime))
     # Names the column itself, so that one that does not exist is an error, and changes nothing; it comes first, as
     # Narwhals takes the name of the whole from there, and a selector that picks nothing has none.
     exists = ~nw.col(name).is_null() | nw.lit(None, nw.Boolean)
-    return nw.all_horizontal(exists, nw.any_horizontal(*answers, ignore_nulls=False), ignore_nulls=False)
+    return nw.all_horizontal(exists, nw.any_horizontal(*found, ignore_nulls=False), ignore_nulls=False)
+
+
+def _as_times(days: "nw.Expr") -> "nw.Expr":
+    import narwhals as nw  # see above
+
+    return days.cast(nw.Datetime("us"))
+
+
+def _time(when: date) -> datetime:
+    """Return a day or time in UTC."""
+    time = when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)
+    return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _naive(when: datetime) -> datetime:
+    return _time(when).replace(tzinfo=None)
 
 
 def _is_distinct(left: "nw.Expr", right: "nw.Expr") -> "nw.Expr":
@@ -204,6 +241,9 @@ def _is_listed(operand: tree.Column | tree.Call, values: tuple[tree.Value, ...])
         return column.is_null() & ~column.is_null()
     if all(isinstance(text, str) and tree.moment(text) is None for text in texts):
         return column.is_in(texts)
+    moments = [(moment, text) for text in texts if isinstance(text, str) and (moment := tree.moment(text)) is not None]
+    if isinstance(operand, tree.Column) and len(moments) == len(texts):
+        return _listed_in_time(operand.name, moments)
     # Polars' `is_in` refuses to look for 1 among decimals, for 1.5 among integers, and for text among days.
     return nw.any_horizontal(*(_comparison(operand, "=", value) for value in values), ignore_nulls=False)
 

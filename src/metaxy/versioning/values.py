@@ -169,6 +169,8 @@ def listed(values: Iterable[Any], dtype: Any) -> list[Any] | None:
 
 def _type_of_list(values: Iterable[Any], dtype: Any) -> Any:
     """Return the type in which values are listed; times with and without a zone are left alone where they mix."""
+    if dtype is None:  # of several columns, or of one that nobody knows
+        return None
     if isinstance(dtype, nw.Unknown) and all(isinstance(value, time) for value in values):
         return pl.String()
     if isinstance(dtype, nw.Datetime):
