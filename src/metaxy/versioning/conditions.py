@@ -1,19 +1,28 @@
 """Conditions of users before an engine runs them: the columns that they name, and what they compare with these."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import narwhals as nw
 import polars as pl
 
 from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
-from metaxy.versioning.expressions import COMPARISONS, built, column_of, columns_of, is_plain, steps, value_of
+from metaxy.versioning.expressions import (
+    COMPARISONS,
+    all_steps,
+    built,
+    column_of,
+    columns_of,
+    is_plain,
+    steps,
+    value_of,
+)
 from metaxy.versioning.patterns import PatternError
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
@@ -38,7 +47,6 @@ SENSELESS: Final = (
     nw.exceptions.InvalidOperationError,
 )
 Schema = Mapping[str, nw.dtypes.DType]
-DEEP = 3  # levels of a condition
 
 
 def checked_conditions(
@@ -71,7 +79,7 @@ def checked_conditions(
 def reads_only(expression: nw.Expr, schema: Mapping[str, Any], columns: Sequence[str]) -> bool:
     """Return whether an expression can be evaluated with these columns alone."""
     known = {name: schema[name] for name in columns if name in schema}
-    return len(known) == len(columns) and _unknown_column(expression, known) is None
+    return len(known) == len(columns) and _unknown_column(expression, known, partial(_without_rows, known)) is None
 
 
 def _without_rows(schema: Schema) -> nw.DataFrame[Any]:
@@ -87,13 +95,13 @@ def _in_polars(dtype: nw.dtypes.DType) -> Any:
     return pl.Null()
 
 
-def _unknown_column(expression: nw.Expr, schema: Schema) -> str | None:
-    """Return a column that an expression reads beside these, None if there is none."""
+def _unknown_column(expression: nw.Expr, known: Schema, empty: Callable[[], nw.DataFrame[Any]]) -> str | None:
+    """Return a column that an expression reads beside those known, None if there is none; ``empty`` has no rows."""
     names = columns_of(expression)
     if names is not None:
-        return next((name for name in names if name not in schema), None)
+        return next((name for name in names if name not in known), None)
     try:
-        _without_rows(schema).select(expression)
+        empty().select(expression)
     except nw.exceptions.ColumnNotFoundError as error:
         quoted = re.search(r'"(.*?)"(;|$)', str(error))
         return quoted[1] if quoted else first_line(error)
@@ -149,13 +157,8 @@ def _in_words(kind: type) -> str | None:
 
 
 def _divides_by_zero(condition: nw.Expr) -> bool:
-    waiting = [condition]
-    while waiting:
-        for step in steps(waiting.pop()):
-            if step.name in DIVISIONS and any(is_plain(value) and value_of(value) == 0 for value in step.exprs):
-                return True
-            waiting += [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
-    return False
+    divisors = (value for step in all_steps(condition) if step.name in DIVISIONS for value in step.exprs)
+    return any(is_plain(value) and value_of(value) == 0 for value in divisors)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class _Reader:
 
     def check(self, condition: nw.Expr) -> None:
         """Refuse a condition that engines would understand in ways of their own."""
-        unknown = _unknown_column(condition, self.schema)
+        unknown = _unknown_column(condition, self.schema, lambda: self._empty)
         if unknown is not None:
             raise MetadataSchemaError(
                 f"{self.where}: a filter names column {unknown!r}, which it does not have."
@@ -212,12 +215,7 @@ class _Reader:
         return f" A member is nw.col({name!r})" + "".join(f".struct.field({member!r})" for member in members) + "."
 
     def _refuse_senseless(self, condition: nw.Expr) -> None:
-        """Refuse what is no condition, or reads what its columns do not have; Polars tells without any row.
-
-        Conditions that nest deep are not tried: each level doubles what Narwhals does.
-        """
-        if _depth(condition) > DEEP:
-            return
+        """Refuse what is no condition, or reads what its columns do not have; Polars tells without any row."""
         try:
             results = self._empty.select(condition).schema.values()
         except Exception as error:  # Narwhals hides which member is missing
@@ -303,8 +301,3 @@ class _Reader:
     @cached_property
     def _empty(self) -> nw.DataFrame[Any]:
         return _without_rows(self.schema)
-
-
-def _depth(condition: nw.Expr) -> int:
-    inner = (each for step in steps(condition) for each in step.exprs if isinstance(each, nw.Expr))
-    return 1 + max(map(_depth, inner), default=0)

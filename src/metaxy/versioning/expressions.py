@@ -26,6 +26,15 @@ def steps(expression: nw.Expr) -> Sequence[Any]:
     return expression._nodes
 
 
+def all_steps(expression: nw.Expr) -> Iterator[Any]:
+    """Yield the steps of an expression, and of those that are inside of it."""
+    waiting = [expression]
+    while waiting:
+        for step in steps(waiting.pop()):
+            yield step
+            waiting += [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
+
+
 def built(kind: type[nw.Expr], steps: Sequence[Any]) -> nw.Expr:
     """Return an expression of these steps."""
     return kind(*steps)
@@ -55,14 +64,11 @@ def columns_of(expression: nw.Expr) -> list[str] | None:
     (['a', 'b'], None, None)
     """
     names: dict[str, None] = {}
-    waiting = [expression]
-    while waiting:
-        for step in steps(waiting.pop()):
-            named = any(isinstance(argument, str) for argument in step.exprs) and not step.str_as_lit
-            if step.name not in CONDITIONS or named:
-                return None
-            names |= dict.fromkeys(step.kwargs.get("names", ()))
-            waiting += [argument for argument in step.exprs if isinstance(argument, nw.Expr)]
+    for step in all_steps(expression):
+        named = any(isinstance(argument, str) for argument in step.exprs) and not step.str_as_lit
+        if step.name not in CONDITIONS or named:
+            return None
+        names |= dict.fromkeys(step.kwargs.get("names", ()))
     return list(names)
 
 
