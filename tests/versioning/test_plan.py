@@ -16,6 +16,8 @@ from tests.stores import delta_store
 
 from metaxy.columns import METAXY_MATERIALIZATION_ID, METAXY_PROVENANCE, METAXY_UPDATED_AT
 from metaxy.dag.graph import FeatureGraph
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
 from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.store.store import MetadataStore
 from metaxy.versioning import polars as plan
@@ -178,3 +180,17 @@ def test_parents_that_stand_beside_each_other_are_as_if_they_were_joined(
     whole = plan.join_lazily(recipe, [first.lazy(), second.lazy()]).collect()
     quick = plan.join_at_once(recipe, [first, second])
     assert sorted(quick.select("k0", "k1", "k2").rows(), key=str) == sorted(whole.rows(), key=str)
+
+
+def test_groups_are_in_the_order_of_texts_where_a_storage_keeps_enums() -> None:
+    """Databases and lakes keep an Enum as text: the same rows must have the same versions everywhere."""
+    define("part", ids=["a", "n"])
+    group = FeatureDep(feature="part", lineage=LineageRelationship.aggregation(on=["a"]))
+    define("whole", group, ids=["a"])
+    found = []
+    for dtype in (pl.String(), pl.Enum(["b", "é", "a"])):
+        with memory_store().open("w") as store:
+            names = pl.Series(["a", "b", "é"], dtype=dtype)
+            store.write("part", rows({"default": ["1", "2", "3"]}, a=["x"] * 3, n=names))
+            found.append(store.resolve_update("whole").new[METAXY_PROVENANCE].to_list())
+    assert found[0] == found[1]

@@ -241,16 +241,20 @@ def _input_rows(step: Input, source: PolarsSource, settings: HashSettings) -> pl
     if step.group is None:
         return rows
     keys = list(step.group.keys)
-    values = [_group_value(v.short, step, settings).alias(v.short) for v in step.versions]
+    enums = {c.short for c in step.columns if isinstance(schema[c.stored], pl.Enum)}
+    order = [pl.col(name).cast(pl.String) if name in enums else pl.col(name) for name in step.group.order]
+    values = [_group_value(v.short, step, order, settings).alias(v.short) for v in step.versions]
     groups = rows.group_by(keys).agg(*values)
     if step.one_row_per_group:
         return groups
     return rows.select(c.short for c in step.columns).join(groups, on=keys, how="left", nulls_equal=True)
 
 
-def _group_value(short: str, step: Input, settings: HashSettings) -> pl.Expr:
-    """Hash the values of a group in order; a NULL makes it NULL, except from an optional parent."""
-    order = [pl.col(name) for name in (step.group.order if step.group else ())]
+def _group_value(short: str, step: Input, order: Sequence[pl.Expr], settings: HashSettings) -> pl.Expr:
+    """Hash the values of a group in order; a NULL makes it NULL, except from an optional parent.
+
+    Enums are ordered as texts, as in databases, and not as their categories are.
+    """
     text = escaped(pl.col(short)).sort_by(order).str.join(SEPARATOR, ignore_nulls=True)
     value = hashed(text.fill_null(""), settings)
     return value if step.optional else pl.when(pl.col(short).null_count() == 0).then(value)
