@@ -35,13 +35,13 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
         └── HashSettingsMismatchError            rows exist, under other hash settings
 """
 
-import difflib
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
 from types import FrameType, MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
+
+from metaxy.wording import did_you_mean, short_path
 
 __all__ = [
     "AbstractFeatureError",
@@ -90,8 +90,6 @@ __all__ = [
     "UnresolvedExternalFeatureWarning",
     "UntypedColumnWarning",
     "VersioningEngineMismatchError",
-    "did_you_mean",
-    "short_path",
     "warn_user",
 ]
 
@@ -100,39 +98,6 @@ ErrorKind: TypeAlias = Literal["failure", "request", "unreachable"]
 
 # Code between the user's line and ours: a package that Metaxy was called through is not to blame for a warning.
 _IN_BETWEEN: Final = frozenset({"metaxy", "pydantic", "narwhals", "contextlib", "importlib", "concurrent", "threading"})
-
-
-def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the closest option, or an empty string.
-
-    >>> did_you_mean("vidoe", ["video", "audio"])
-    " Did you mean 'video'?"
-    >>> did_you_mean("zzz", ["video"])
-    ''
-    """
-    spelled = {option.lower(): option for option in options}
-    close = difflib.get_close_matches(name.lower(), spelled, n=1)
-    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
-
-
-def first_line(error: BaseException) -> str:
-    r"""Return the first line of what an error says, the name of its kind if it says nothing.
-
-    >>> first_line(ValueError("no such table\n\n  at line 1")), first_line(KeyError())
-    ('no such table', 'KeyError')
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
-def short_path(path: str | PurePath) -> str:
-    """Return a path as someone in the working directory would write it.
-
-    >>> short_path(Path.cwd() / "metaxy.toml"), short_path("elsewhere.toml")
-    ('metaxy.toml', 'elsewhere.toml')
-    """
-    folder = Path.cwd()
-    return str(Path(path).relative_to(folder) if folder in Path(path).parents else path)
 
 
 def warn_user(message: str, category: type[Warning]) -> None:

@@ -19,7 +19,8 @@ from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.definition import class_path
 from metaxy.definitions.names import differing_by_case
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, did_you_mean, warn_user
+from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, warn_user
+from metaxy.wording import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass

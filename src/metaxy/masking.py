@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
-from metaxy.errors import short_path
+from metaxy.wording import short_path
 
 HIDDEN: Final = "***"
 Error = TypeVar("Error", bound=BaseException)

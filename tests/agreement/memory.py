@@ -11,8 +11,8 @@ from metaxy.errors import TableNotFoundError
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import by_field_forms
-from metaxy.versioning.engine import PolarsEngine
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.polars_engine import PolarsEngine
 
 
 class MemoryStorage:

@@ -25,8 +25,8 @@ from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import MetadataSchemaError, MetaxyError
 from metaxy.store.session import Clock
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.polars_engine import PolarsEngine
 
 MOMENT = pl.Datetime("us", "UTC")
 # What kinds of values are in a frame: where there are three types, of one family, root features differ in them, and the

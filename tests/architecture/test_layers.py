@@ -20,6 +20,7 @@ LAYERS = (
         "context",
         "masking",
         "printable",
+        "wording",
         "_lazy",
         "_markers",
         "_old_names",

@@ -10,7 +10,7 @@ from tests.factory import define, rows
 from metaxy.config import MetaxyConfig
 from metaxy.ext.duckdb import DuckDBMetadataStore
 
-FILES = 21
+FILES = 22
 CALLS = 250
 
 

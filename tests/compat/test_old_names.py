@@ -26,7 +26,8 @@ from metaxy.errors import (
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.ext.ducklake.config import LocalStorageConfig, PostgresCatalogConfig, S3StorageConfig, SQLiteCatalogConfig
-from metaxy.versioning.engine import PolarsEngine, SqlEngine
+from metaxy.versioning.polars_engine import PolarsEngine
+from metaxy.versioning.sql_engine import SqlEngine
 
 SCHEMA = nw.Schema({"a": nw.Int64(), "b": nw.String()})
 

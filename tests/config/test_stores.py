@@ -172,7 +172,7 @@ def test_a_wrong_option_in_a_variable(write: Write, monkeypatch: pytest.MonkeyPa
         ("metaxy.ext.dleta.DeltaMetadataStore", "metaxy.ext has no 'dleta'. Did you mean 'delta'?"),
         ("nowhere.Store", "No module named 'nowhere'"),
         ("Store", "'Store' is not the import path of a class; write package.module.Class"),
-        ("metaxy.errors.did_you_mean", "metaxy.errors.did_you_mean is not the class of a store"),
+        ("metaxy.errors.warn_user", "metaxy.errors.warn_user is not the class of a store"),
     ],
 )
 def test_a_wrong_path(write: Write, path: str, text: str) -> None:

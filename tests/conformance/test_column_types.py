@@ -14,8 +14,8 @@ from metaxy import columns as c
 from metaxy.errors import MetadataSchemaError
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.polars_engine import PolarsEngine
 
 IDS = ["a", "b", "null"]  # the rows of a column, which ends with NULL
 

@@ -14,7 +14,7 @@ from metaxy.errors import FeatureNotFoundError, InvalidConfigError, PolarsMateri
 from metaxy.hashing import HashAlgorithm
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.polars_engine import PolarsEngine
 
 
 @pytest.fixture(autouse=True)

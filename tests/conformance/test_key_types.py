@@ -17,7 +17,7 @@ from metaxy import columns as c
 from metaxy.errors import MetadataSchemaError
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.polars_engine import PolarsEngine
 
 # Each value is one that all types of its family can hold: two that are stored, and one that is not.
 TIMES = [datetime(2024, 7, day, 12) for day in (1, 2, 3)]

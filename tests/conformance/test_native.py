@@ -15,7 +15,7 @@ from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning import frames
-from metaxy.versioning.engine import SqlEngine
+from metaxy.versioning.sql_engine import SqlEngine
 
 MANY = 200
 LAKES = {"delta", "iceberg", "lancedb"}  # Polars computes on their files

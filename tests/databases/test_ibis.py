@@ -28,7 +28,7 @@ from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.hashing import HashAlgorithm
 from metaxy.testing.conformance import StorageConformance, StoreFactory
 from metaxy.testing.conformance.columns import Columns
-from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.polars_engine import PolarsEngine
 
 
 def _md5(text: str) -> str:

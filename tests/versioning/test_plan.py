@@ -21,6 +21,7 @@ from metaxy.definitions.lineage import LineageRelationship
 from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.store.store import MetadataStore
 from metaxy.versioning import polars as plan
+from metaxy.versioning import polars_comparison as comparison
 from metaxy.versioning.recipe import Column, Current, Input, Latest, Recipe
 
 STORES: dict[str, Callable[[Path], MetadataStore]] = {"memory": lambda _: memory_store(), "delta": delta_store}
@@ -163,8 +164,8 @@ def test_what_is_left_out_of_the_comparison_is_unchanged(left: Texts, right: Tex
     stored = frame_of(right, "c0", "low").with_columns(high=high, stale=pl.lit(stale) & (pl.col("c0") == "b"))
     recipe = recipe_of(repeats=expected["k0"].is_duplicated().any())
     shown = ["status", "k0", "k1", "p", "c0"]
-    whole = plan.compare(recipe, expected.lazy(), stored.lazy()).collect()
-    quick = plan.changed_rows(recipe, expected, stored)
+    whole = comparison.compare(recipe, expected.lazy(), stored.lazy()).collect()
+    quick = comparison.changed_rows(recipe, expected, stored)
     assert sorted(quick.select(shown).rows(), key=str) == sorted(whole.select(shown).rows(), key=str)
 
 

@@ -17,7 +17,8 @@ from metaxy.definitions.lineage import LineageRelationship
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine, SqlEngine
+from metaxy.versioning.polars_engine import PolarsEngine
+from metaxy.versioning.sql_engine import SqlEngine
 
 STORES: dict[str, Callable[[Path], MetadataStore]] = {
     "polars": lambda _: memory_store(),

@@ -5,8 +5,9 @@ from typing import Final
 
 from cyclopts import CycloptsError, UnknownCommandError
 
-from metaxy.errors import ErrorKind, RequestError, did_you_mean
+from metaxy.errors import ErrorKind, RequestError
 from metaxy.service.failures import Failure
+from metaxy.wording import did_you_mean
 
 FAILURE: Final = 1
 USAGE: Final = 2

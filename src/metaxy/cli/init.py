@@ -4,8 +4,8 @@ from pathlib import Path
 
 from metaxy.cli.options import current_options
 from metaxy.cli.output import done, print_text, say
-from metaxy.errors import short_path
 from metaxy.project.scaffold import write_project
+from metaxy.wording import short_path
 
 
 def init(path: Path = Path()) -> None:

@@ -11,9 +11,9 @@ from metaxy.cli.failures import FAILURE
 from metaxy.cli.output import say
 from metaxy.cli.selection import Flag
 from metaxy.cli.workspace import workspace
-from metaxy.errors import short_path
 from metaxy.service.history import FeatureChange, FeatureUpdate, LockFileResult
 from metaxy.service.history import lock as write_lock
+from metaxy.wording import short_path
 
 
 def lock(

@@ -15,8 +15,9 @@ from metaxy.ext.ducklake.sql import literal
 from metaxy.hashing import HashSettings
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.codec import ByField, by_field_forms
-from metaxy.versioning.engine import Engine, PolarsEngine, Target
+from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, as_lazy, as_narwhals, is_in_database
+from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.system_columns import SystemColumns
 
 

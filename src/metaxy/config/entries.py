@@ -11,8 +11,9 @@ from typing import Any, Final
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from metaxy.errors import StoreImportError, did_you_mean
+from metaxy.errors import StoreImportError
 from metaxy.masking import mask
+from metaxy.wording import did_you_mean
 
 ENTRY_KEYS: Final = ("type", "config")
 

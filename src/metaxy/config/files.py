@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from metaxy.errors import ConfigFileNotFoundError, InvalidConfigError, short_path
+from metaxy.errors import ConfigFileNotFoundError, InvalidConfigError
+from metaxy.wording import short_path
 
 if sys.version_info >= (3, 11):
     import tomllib

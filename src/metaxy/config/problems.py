@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from metaxy.config.files import locate
 from metaxy.environment import variable_of
-from metaxy.errors import InvalidConfigError, did_you_mean
+from metaxy.errors import InvalidConfigError
 from metaxy.masking import is_harmless, is_secret, mask_address, mask_text
+from metaxy.wording import did_you_mean
 
 ErrorKind = TypeVar("ErrorKind", bound=InvalidConfigError)
 _QUOTED: Final = re.compile(r"'([^']+)'")

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from metaxy import context
 from metaxy.config.entries import StoreConfig
 from metaxy.config.problems import config_error, validation_error
-from metaxy.errors import InvalidConfigError, StoreImportError, did_you_mean
+from metaxy.errors import InvalidConfigError, StoreImportError
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.settings import Settings
+from metaxy.wording import did_you_mean
 
 EXAMPLE: Final = 'stores.{} = {{ type = "metaxy.ext.duckdb.DuckDBMetadataStore", database = "metaxy.duckdb" }}'
 

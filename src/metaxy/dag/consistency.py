@@ -15,7 +15,8 @@ from metaxy.definitions.field import SpecialFieldDep
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.names import repeated
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import CyclicDependencyError, DefinitionError, DefinitionWarning, did_you_mean, warn_user
+from metaxy.errors import CyclicDependencyError, DefinitionError, DefinitionWarning, warn_user
+from metaxy.wording import did_you_mean
 
 Definitions = Mapping[FeatureKey, FeatureDefinition]
 

@@ -9,7 +9,8 @@ from metaxy.dag.view import GraphData, NodeStatus, Relation
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
-from metaxy.errors import FieldNotFoundError, did_you_mean
+from metaxy.errors import FieldNotFoundError
+from metaxy.wording import did_you_mean
 
 
 def describe_graph(graph: FeatureGraph, project: str | None = None) -> dict[str, Any]:

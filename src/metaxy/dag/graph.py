@@ -23,8 +23,8 @@ from metaxy.errors import (
     FieldNotFoundError,
     MetaxyMissingFeatureDependency,
     UnknownFeatureError,
-    did_you_mean,
 )
+from metaxy.wording import did_you_mean
 
 OnConflict: TypeAlias = Literal["raise", "ignore"]
 FieldVersions: TypeAlias = dict[str, str]

@@ -16,7 +16,8 @@ from metaxy.definitions.keys import (
     coerce_to_feature_key,
 )
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import DefinitionError, did_you_mean
+from metaxy.errors import DefinitionError
+from metaxy.wording import did_you_mean
 
 
 @total_ordering

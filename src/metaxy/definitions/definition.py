@@ -28,8 +28,9 @@ from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import CoercibleToFieldKey, FeatureKey, FieldKeyAdapter
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.definitions.strictness import stored
-from metaxy.errors import DefinitionError, MetaxyInvariantViolationError, did_you_mean
+from metaxy.errors import DefinitionError, MetaxyInvariantViolationError
 from metaxy.hashing import digest_parts
+from metaxy.wording import did_you_mean
 
 OnVersionMismatch: TypeAlias = Literal["warn", "error"]
 Json: TypeAlias = str | Mapping[str, Any]

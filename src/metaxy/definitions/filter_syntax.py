@@ -21,7 +21,8 @@ from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
 from metaxy.definitions import filter_tree as tree
-from metaxy.errors import FilterParseError, did_you_mean
+from metaxy.errors import FilterParseError
+from metaxy.wording import did_you_mean
 
 MAX_DEPTH: Final = 50
 SUPPORTED: Final = (

@@ -16,8 +16,9 @@ from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
 from metaxy.definitions.mapping import SpecificFieldsMapping
 from metaxy.definitions.names import ColumnNames, as_items, differing_by_case, repeated
 from metaxy.definitions.strictness import refuse
-from metaxy.errors import DefinitionError, did_you_mean
+from metaxy.errors import DefinitionError
 from metaxy.hashing import digest_parts
+from metaxy.wording import did_you_mean
 
 
 def _as_dep(item: Any) -> Any:

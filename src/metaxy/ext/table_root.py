@@ -4,10 +4,11 @@ import os
 import re
 from collections.abc import Mapping
 
-from metaxy.errors import InvalidConfigError, short_path
+from metaxy.errors import InvalidConfigError
 from metaxy.masking import Secrets, mask_path
 from metaxy.storage.files import absolute
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
+from metaxy.wording import short_path
 
 ESCAPE = "%[0-9A-Fa-f]{2}"  # stands for another sign in an address
 CONTROL = r"[\x00-\x1f\x7f]"

@@ -18,9 +18,9 @@ from metaxy.errors import (
     InvalidConfigError,
     LockFileMissingWarning,
     MetaxyMissingFeatureDependency,
-    short_path,
     warn_user,
 )
+from metaxy.wording import short_path
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from metaxy.config.problems import first_problem
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import EntrypointLoadError, MetaxyError, did_you_mean, short_path
+from metaxy.errors import EntrypointLoadError, MetaxyError
+from metaxy.wording import did_you_mean, short_path
 
 Loaded = TypeVar("Loaded")
 _NEVER_TO_BLAME: Final = sys.stdlib_module_names | {"metaxy", "pydantic"}

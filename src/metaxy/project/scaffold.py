@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from metaxy.config.files import CONFIG_FILE
-from metaxy.errors import InvalidConfigError, MetaxyError, short_path
+from metaxy.errors import InvalidConfigError, MetaxyError
 from metaxy.settings import is_project_name
+from metaxy.wording import short_path
 
 CONFIG: Final = """\
 # The configuration of this project; `mx config print` shows all of it, `mx doctor` checks it.

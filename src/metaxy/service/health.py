@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency, short_path
+from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency
 from metaxy.masking import Secrets
 from metaxy.project.entrypoints import (
     CONFIG_VARIABLE,
@@ -24,6 +24,7 @@ from metaxy.project.entrypoints import (
 from metaxy.project.locked import LockFile, load_lock_file, warn_about_drift
 from metaxy.service.project import Project
 from metaxy.store.store import MetadataStore
+from metaxy.wording import short_path
 
 State = Literal["fine", "note", "problem"]
 

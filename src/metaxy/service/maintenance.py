@@ -9,13 +9,14 @@ import polars as pl
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import MetaxyError, RequestError, did_you_mean
+from metaxy.errors import MetaxyError, RequestError
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project, Track
 from metaxy.store.request import as_filters
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
+from metaxy.wording import did_you_mean
 
 Work: TypeAlias = Callable[[MetadataStore, FeatureKey], int]
 

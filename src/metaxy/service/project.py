@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.errors import DefinitionError, RequestError, did_you_mean
+from metaxy.errors import DefinitionError, RequestError
 from metaxy.masking import mask, mask_address
 from metaxy.project.entrypoints import init, load_features
 from metaxy.store.external import sync_external_features
+from metaxy.wording import did_you_mean
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore

@@ -23,7 +23,6 @@ from metaxy.errors import (
     MetadataSchemaError,
     StoreConnectionError,
     StoreLockedError,
-    first_line,
 )
 from metaxy.store.given import given_frame
 from metaxy.store.scope import Scope
@@ -31,6 +30,7 @@ from metaxy.store.spill import Spill, frames_of
 from metaxy.store.store import MetadataStore
 from metaxy.store.writing import check_columns
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.wording import first_line
 
 RETRY_SECONDS = (0.1, 0.4, 1.6)
 logger = logging.getLogger(__name__)

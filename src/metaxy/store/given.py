@@ -17,7 +17,7 @@ import polars as pl
 
 from metaxy.columns import INTERNAL_PREFIX, is_system_column
 from metaxy.definitions.names import differing_by_case
-from metaxy.errors import MetadataSchemaError, first_line
+from metaxy.errors import MetadataSchemaError
 from metaxy.storage.nested_types import parts_of
 from metaxy.store.given_values import refuse_years
 from metaxy.versioning.frames import (
@@ -28,6 +28,7 @@ from metaxy.versioning.frames import (
     with_durations,
     wrapped_frame,
 )
+from metaxy.wording import first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -30,8 +30,6 @@ from metaxy.errors import (
     MetaxyError,
     StoreConnectionError,
     TableNotFoundError,
-    did_you_mean,
-    first_line,
 )
 from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.storage.files import one_line
@@ -41,10 +39,13 @@ from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
-from metaxy.versioning.engine import PolarsEngine, Rows, View
+from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.polars import HASHES, escaped, hashed, joined
+from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Latest
+from metaxy.versioning.sources import Rows
+from metaxy.wording import did_you_mean, first_line
 
 # What rows cannot be told apart or compared without; a table may lack the other system columns until it is written to.
 REQUIRED: Final = (

@@ -9,7 +9,7 @@ from metaxy import columns as c
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
+from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.store.given import given_frame
 from metaxy.store.parts import StoreParts
 from metaxy.store.request import UpdateRequest
@@ -19,6 +19,7 @@ from metaxy.store.snapshots import recorded_graph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT
 from metaxy.versioning.frames import to_polars_lazy
+from metaxy.wording import did_you_mean
 
 PROVENANCE = (c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD)
 DATA_VERSIONS = (c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD)

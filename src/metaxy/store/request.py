@@ -12,10 +12,11 @@ from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.filters import parse_filter_string
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.errors import DefinitionError, IgnoredOptionWarning, did_you_mean, warn_user
+from metaxy.errors import DefinitionError, IgnoredOptionWarning, warn_user
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.given import given_frame
 from metaxy.versioning.frames import Frame
+from metaxy.wording import did_you_mean
 
 Filter: TypeAlias = nw.Expr | str
 Filters: TypeAlias = Filter | Iterable[Filter] | None

@@ -38,10 +38,12 @@ from metaxy.versioning.codec import (
     output_arrow,
     output_polars,
 )
-from metaxy.versioning.engine import Changes, Engine, PolarsEngine, Rows
+from metaxy.versioning.engine import Changes, Engine
 from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
+from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, STORED, Recipe
+from metaxy.versioning.sources import Rows
 
 
 @dataclass(frozen=True)

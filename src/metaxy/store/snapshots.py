@@ -6,10 +6,11 @@ from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.view import GraphData, GraphNode
 from metaxy.definitions.selection import FeatureSelection
-from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.errors import SnapshotError
 from metaxy.store.parts import StoreParts
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_FEATURE_KEY
+from metaxy.wording import did_you_mean
 
 LATEST = "latest"
 CURRENT = "current"

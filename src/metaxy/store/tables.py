@@ -27,11 +27,13 @@ from metaxy.store.untyped import says_nothing, with_placeholders
 from metaxy.versioning.build import TableShape, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.conditions import checked_conditions
-from metaxy.versioning.engine import Engine, PolarsEngine, Rows
+from metaxy.versioning.engine import Engine
 from metaxy.versioning.frames import as_lazy, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids
 from metaxy.versioning.polars import rows_that_may_repeat
+from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Latest, Recipe
+from metaxy.versioning.sources import Rows
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,6 @@ from metaxy.errors import (
     MetaxyColumnMissingWarning,
     StoreConnectionError,
     TableNotFoundError,
-    did_you_mean,
-    first_line,
     warn_user,
 )
 from metaxy.storage.evolution import Fit, fit_columns
@@ -37,6 +35,7 @@ from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids, type_family
 from metaxy.versioning.row_checks import Checks, raise_problems
 from metaxy.versioning.system_columns import SystemColumns
+from metaxy.wording import did_you_mean, first_line
 
 OnDuplicate = Literal["error", "last"]
 KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT, c.METAXY_DELETED_AT)

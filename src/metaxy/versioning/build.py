@@ -22,10 +22,11 @@ from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.errors import DefinitionError, MetadataSchemaError, did_you_mean
+from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.hashing import HashSettings, join_values
 from metaxy.versioning.key_types import check_same_type
 from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Latest, Recipe, Version
+from metaxy.wording import did_you_mean
 
 REMEMBERED = 32  # recipes of one plan: tables change their columns, and tests their settings
 

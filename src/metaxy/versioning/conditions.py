@@ -12,7 +12,7 @@ from typing import Any, Final
 import narwhals as nw
 import polars as pl
 
-from metaxy.errors import MetadataSchemaError, did_you_mean, first_line
+from metaxy.errors import MetadataSchemaError
 from metaxy.versioning.expressions import (
     COMPARISONS,
     all_steps,
@@ -26,6 +26,7 @@ from metaxy.versioning.expressions import (
 from metaxy.versioning.patterns import PatternError
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
+from metaxy.wording import did_you_mean, first_line
 
 COMPARING: Final = COMPARISONS | {"is_in", "is_between"}
 DIVISIONS: Final = frozenset({"__truediv__", "__floordiv__", "__mod__"})

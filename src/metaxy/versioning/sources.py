@@ -1,7 +1,8 @@
-"""Sources of an SQL statement: a table or a query, the form of its columns, and flags computed beforehand."""
+"""Rows that go into a recipe, and sources of an SQL statement: a relation, its columns, flags computed beforehand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import narwhals as nw
 
@@ -36,3 +37,32 @@ class Source:
     def member(self, column: str, member: str, dialect: Dialect, table: str = "mx_t") -> str:
         """Write one member of a by-field column as text."""
         return member_sql(self.by_field.get(column), f"{table}.{dialect.quote(column)}", member, dialect)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it.
+
+    ``table`` is the quoted name where the relation is a plain table of the engine's database; ``schema`` are the types
+    of its columns, if they are at hand.
+    """
+
+    frame: nw.LazyFrame[Any]
+    table: str | None = None
+    by_field: Mapping[str, ByField] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    filters: tuple[nw.Expr, ...] = ()
+    renamed_filters: tuple[nw.Expr, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    stale: tuple[nw.Expr, ...] = ()
+    schema: Types = field(default_factory=dict)
+
+    @property
+    def types(self) -> Types:
+        """Types of the columns; some libraries run a query to learn them."""
+        return self.schema or self.frame.collect_schema()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the user asks nothing of these rows."""
+        return not (self.filters or self.renamed_filters or self.stale)

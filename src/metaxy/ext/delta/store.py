@@ -13,7 +13,7 @@ from metaxy.masking import mask_path
 from metaxy.storage.files import absolute
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.polars_engine import PolarsEngine
 
 # delta-rs decodes paths once too often, and panics where it makes an address of such a sign.
 MISREAD = rf"{CONTROL}|{ESCAPE}|{BACKSLASH}|[\[\]^|]"

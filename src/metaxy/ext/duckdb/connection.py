@@ -20,7 +20,6 @@ from metaxy.errors import (
     StoreConnectionError,
     StoreLockedError,
     StoreNotOpenError,
-    first_line,
 )
 from metaxy.ext.duckdb.damage import refuse_short_file, seems_short
 from metaxy.ext.duckdb.dialect import DUCKDB
@@ -36,6 +35,7 @@ from metaxy.storage.port import HUGE, AccessMode
 from metaxy.storage.retrying import retried
 from metaxy.storage.temporaries import Temporaries
 from metaxy.versioning.frames import Frame, collect_to_arrow, with_durations
+from metaxy.wording import first_line
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows

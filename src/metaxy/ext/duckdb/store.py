@@ -19,7 +19,7 @@ from metaxy.masking import mask_address
 from metaxy.store.config import FileDatabaseStoreConfig
 from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import SqlEngine
+from metaxy.versioning.sql_engine import SqlEngine
 
 
 class DuckDBMetadataStoreConfig(FileDatabaseStoreConfig):

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError, first_line
+from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError
 from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
 from metaxy.ext.duckdb.turns import Turns
@@ -18,6 +18,7 @@ from metaxy.ext.ducklake.config import DuckDBCatalogConfig, LocalStorageConfig, 
 from metaxy.masking import hide_in
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.retrying import retried
+from metaxy.wording import first_line
 
 UNSIGNED = "allow_unsigned_extensions"
 ATTEMPTS = 1000  # `lock_timeout` ends them

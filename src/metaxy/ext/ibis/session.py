@@ -8,11 +8,12 @@ from typing import Any
 from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 
-from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError, first_line
+from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError
 from metaxy.ext.ibis.compiling import with_metaxy_rules
 from metaxy.ext.ibis.listing import correct_narwhals
 from metaxy.masking import Secrets, hide_in
 from metaxy.storage.port import AccessMode
+from metaxy.wording import first_line
 
 
 class Session:

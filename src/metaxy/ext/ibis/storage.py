@@ -9,7 +9,7 @@ import sqlglot.expressions as sge
 
 from metaxy.columns import BY_FIELD_COLUMNS, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError, first_line
+from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.ibis.connection import IbisConnection, storable
 from metaxy.ext.ibis.tables import Table
 from metaxy.storage.nested_types import grown
@@ -17,6 +17,7 @@ from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
+from metaxy.wording import first_line
 
 
 class Hooks(Protocol):

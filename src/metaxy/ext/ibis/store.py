@@ -17,7 +17,9 @@ from metaxy.masking import mask_option
 from metaxy.store.config import DatabaseStoreConfig, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import Engine, PolarsEngine, SqlEngine
+from metaxy.versioning.engine import Engine
+from metaxy.versioning.polars_engine import PolarsEngine
+from metaxy.versioning.sql_engine import SqlEngine
 
 
 class IbisMetadataStoreConfig(DatabaseStoreConfig):

@@ -32,7 +32,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import StoreNotOpenError, TableNotFoundError, short_path
+from metaxy.errors import StoreNotOpenError, TableNotFoundError
 from metaxy.ext.iceberg.commits import sink_whole
 from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
 from metaxy.masking import Secrets, mask_path
@@ -43,6 +43,7 @@ from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import to_polars_lazy
+from metaxy.wording import short_path
 
 if TYPE_CHECKING:
     import pyarrow as pa

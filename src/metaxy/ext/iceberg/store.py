@@ -13,7 +13,7 @@ from metaxy.ext.table_root import checked_root
 from metaxy.masking import mask_path
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.engine import PolarsEngine
+from metaxy.versioning.polars_engine import PolarsEngine
 
 
 class IcebergMetadataStoreConfig(MetadataStoreConfig):

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import polars as pl
 
 from metaxy.dag.snapshot import PushResult, SerializedFeature
-from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.errors import SnapshotError
 from metaxy.storage.port import Storage
 from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
@@ -18,6 +18,7 @@ from metaxy.store.system.history import STATE, LastPush, last_push, recorded_sta
 from metaxy.store.system.records import FeatureVersionsModel
 from metaxy.store.system.rows import append_rows, scan_rows
 from metaxy.store.system.tables import FEATURE_VERSIONS, FEATURE_VERSIONS_SCHEMA
+from metaxy.wording import did_you_mean
 
 RESERVED_TAG = "metaxy"
 

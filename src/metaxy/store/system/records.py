@@ -12,7 +12,8 @@ from typing_extensions import Self
 
 from metaxy.dag.snapshot import SerializedFeature
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.errors import InvalidStoredFeatureWarning, first_line, warn_user
+from metaxy.errors import InvalidStoredFeatureWarning, warn_user
+from metaxy.wording import first_line
 
 
 class FeatureVersionsModel(BaseModel):

@@ -15,7 +15,7 @@ from metaxy.dag.snapshot import PushResult
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, coerce_to_feature_key
 from metaxy.definitions.selection import FeatureSelection
-from metaxy.errors import SnapshotError, did_you_mean
+from metaxy.errors import SnapshotError
 from metaxy.store.parts import StoreParts
 from metaxy.store.system.history import IDENTITY, newest, of_version, snapshots, versions_of
 from metaxy.store.system.push import prepare_push
@@ -28,6 +28,7 @@ from metaxy.store.system.tables import (
     FEATURE_VERSIONS,
     FEATURE_VERSIONS_SCHEMA,
 )
+from metaxy.wording import did_you_mean
 
 COLUMNS = tuple(FEATURE_VERSIONS_SCHEMA)
 

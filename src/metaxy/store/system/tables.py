@@ -11,7 +11,8 @@ import polars as pl
 
 from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import MetadataSchemaError, MetadataStoreError, did_you_mean, first_line
+from metaxy.errors import MetadataSchemaError, MetadataStoreError
+from metaxy.wording import did_you_mean, first_line
 
 METAXY_SYSTEM_KEY_PREFIX: Final = "metaxy-system"
 TIMESTAMP: Final = pl.Datetime("us")  # UTC, without a zone, as metaxy 0.1 has it

@@ -1,0 +1,160 @@
+"""Upkeep of a store: delete, drop and optimize, copy and rebase."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import narwhals as nw
+
+from metaxy.dag.graph import FeatureGraph
+from metaxy.definitions.keys import coerce_to_feature_key
+from metaxy.storage.port import Optimizable
+from metaxy.store.copying import CopyRequest, copy_features
+from metaxy.store.deleting import Deletion, count_rows_to_delete, delete_rows
+from metaxy.store.parts import StoreParts
+from metaxy.store.reading import find
+from metaxy.store.rebasing import rebase, target_scope
+from metaxy.store.request import Filters, as_filters
+from metaxy.store.system.tables import is_system_key, refuse_system_key
+from metaxy.store.tidiness import KEEP
+
+
+class StoreUpkeep(StoreParts):
+    """The verbs that look after rows that are there; those of every day are in `MetadataStore`."""
+
+    # -- deleting ------------------------------------------------------------------------------------------------------
+
+    def delete(
+        self,
+        feature: Any,
+        filters: Filters,
+        *,
+        soft: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
+    ) -> None:
+        """Delete the samples whose latest rows fulfil all filters, None for all; features that depend on it stay.
+
+        Args:
+            feature: anything that names a feature.
+            filters: conditions on the latest rows or, for a hard delete, on each row.
+            soft: append tombstones instead of removing rows.
+            with_feature_history: in all feature versions, not only in the current one.
+            with_sample_history: let the filters look at all rows of a sample, not only at the latest.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        scope = self._scope("w")
+        refuse_system_key(coerce_to_feature_key(feature), "delete from")
+        deletion = Deletion(scope.definition(feature), as_filters(filters), with_feature_history, with_sample_history)
+        delete_rows(self, scope, deletion, soft=soft)
+
+    def count_rows_to_delete(
+        self,
+        feature: Any,
+        filters: Filters,
+        *,
+        soft: bool = True,
+        with_feature_history: bool = False,
+        with_sample_history: bool = False,
+    ) -> int:
+        """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        scope = self._scope("r")
+        deletion = Deletion(scope.definition(feature), as_filters(filters), with_feature_history, with_sample_history)
+        return count_rows_to_delete(self, scope, deletion, soft=soft)
+
+    def drop_feature_metadata(self, feature: Any) -> None:
+        """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""
+        self._session.require("w")
+        refuse_system_key(key := coerce_to_feature_key(feature), "drop")
+        self.storage.drop(key)
+        self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
+
+    def optimize(self, feature: Any, *, keep: timedelta = KEEP) -> None:
+        """Make a feature's table quick to read again: small files are merged, replaced ones removed; no row changes.
+
+        It is safe beside readers and writers. Databases look after their tables themselves: nothing happens there.
+
+        Args:
+            feature: anything that names a feature, or a system table.
+            keep: how long files stay that no longer belong to the table; readers that take longer may miss them.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+        """
+        self._session.require("w")
+        if keep < timedelta(0):
+            raise ValueError(f"keep is a duration, not {keep!r}")
+        found = find(self, coerce_to_feature_key(feature), allow_fallback=False)
+        if isinstance(self.storage, Optimizable):
+            ids = () if is_system_key(found.key) else self._scope("w").definition(found.key).spec.id_columns
+            self.storage.optimize(found.key, keep, ids)
+
+    # -- copying -------------------------------------------------------------------------------------------------------
+
+    def copy_metadata(
+        self,
+        from_store: StoreParts,
+        features: Sequence[Any] | None = None,
+        *,
+        filters: Mapping[Any, Filters] | None = None,
+        global_filters: Filters = None,
+        with_feature_history: bool = True,
+        with_sample_history: bool = False,
+        progress: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, int]:
+        """Copy features from another store, row by row as they are, with tombstones, times and ids of runs.
+
+        Rows that are here already are not copied again, so an interrupted copy can be repeated. Features without a
+        table there are skipped.
+
+        Args:
+            from_store: the store to copy from; it must be open.
+            features: what to copy, all features of the current project by default.
+            filters: conditions per feature, on the rows that would be copied.
+            global_filters: conditions on the rows of all features.
+            with_feature_history: rows of all feature versions.
+            with_sample_history: all rows of each sample, not only its latest in each version.
+            progress: show a progress bar.
+            dry_run: only count the rows that would be copied.
+
+        Returns: ``features_copied`` and ``rows_copied``.
+        """
+        scope = self._scope("r" if dry_run else "w")
+        from_store._session.require("r")
+        request = CopyRequest.build(
+            scope,
+            features,
+            filters,
+            global_filters=as_filters(global_filters),
+            with_feature_history=with_feature_history,
+            with_sample_history=with_sample_history,
+            progress=progress,
+            dry_run=dry_run,
+        )
+        return copy_features(self, from_store, scope, request)
+
+    def rebase(
+        self, feature: Any, df: Any, *, to_feature_version: str | None = None, graph: FeatureGraph | None = None
+    ) -> nw.LazyFrame[Any]:
+        """Give rows of one feature version the provenance of another, where their content is still right.
+
+        Frames: rows of the feature → the same rows with new provenance and versions, data versions only where the user
+        set them; rows without parents are left out. Write the result with ``preserve_feature_version=True``.
+
+        Args:
+            feature: anything that names a feature with dependencies.
+            df: its rows, as `read` returns them.
+            to_feature_version: the version to rebase on, the current one or one that was pushed; by default the former.
+            graph: the graph that has this version; the active one, or the one that was pushed with it, by default.
+
+        Raises:
+            ValueError: if the feature is a root, or no graph has this version.
+        """
+        return rebase(self, target_scope(self, self._scope("r"), feature, to_feature_version, graph), feature, df)

@@ -1,0 +1,156 @@
+"""The engine that runs recipes with Polars."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.hashing import HashAlgorithm
+from metaxy.versioning import polars as plan
+from metaxy.versioning import polars_comparison as comparison
+from metaxy.versioning.codec import (
+    OutputColumns,
+    member_polars,
+    output_polars,
+    pack_polars,
+)
+from metaxy.versioning.column_types import Types
+from metaxy.versioning.engine import Changes, Engine, Target, View
+from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
+from metaxy.versioning.predicates import add_predicates
+from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
+from metaxy.versioning.row_checks import Checks, check_polars
+from metaxy.versioning.sources import Rows
+from metaxy.versioning.system_columns import (
+    SystemColumns,
+    system_columns_polars,
+)
+
+
+@dataclass(frozen=True)
+class PolarsEngine:
+    """Runs recipes with Polars, on frames of any kind."""
+
+    @property
+    def algorithms(self) -> frozenset[HashAlgorithm]:
+        """Algorithms that polars-hash has."""
+        return frozenset(plan.HASHES)
+
+    @property
+    def implementation(self) -> nw.Implementation:
+        """Polars."""
+        return nw.Implementation.POLARS
+
+    def temporary(self) -> AbstractContextManager[None]:
+        """Do nothing: frames live as long as someone uses them."""
+        return nullcontext()
+
+    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+        """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
+        parents, source = self._sources(recipe, inputs, current)
+        stored = [comparison.stored_rows(recipe.current, source, ())] if source and recipe.current else []
+        frames = pl.collect_all([*parents, *stored])
+        joined = plan.join_at_once(recipe, frames[: len(parents)])
+        rows = plan.expected_rows(recipe, joined.lazy()).collect()
+        if not recipe.inputs and plan.rows_that_may_repeat(rows.select(recipe.match)) is None:
+            recipe = replace(recipe, repeats=False)
+        changed = comparison.changed_rows(recipe, rows, frames[-1] if stored else None)
+        if source and recipe.current:
+            changed = comparison.add_stored(changed, recipe.current, source)
+        samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
+        return Changes(changed, samples, 0 if recipe.inputs else rows.height - samples)
+
+    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+        """Return the plan as a lazy frame."""
+        stored = recipe.current.columns if recipe.current else ()
+        return nw.from_native(self._plan(recipe, inputs, current, stored)[-1])
+
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+        """Count in one plan."""
+        expected, stored, compared = self._plan(recipe, inputs, current, counted=True)
+        counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
+        if stored is not None:
+            counted.append(stored.select(pl.col("rows").sum()))
+        found, total, *rows = pl.collect_all(counted)
+        return {**dict(found.iter_rows()), COUNTS: int(total.item()), STORED: int(rows[0].item()) if rows else 0}
+
+    def _sources(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
+    ) -> tuple[list[pl.LazyFrame], plan.PolarsSource | None]:
+        """Return the rows of each parent, and those that are there, where they are compared."""
+        parents = plan.parent_rows(recipe, [self.source(rows) for rows in inputs])
+        return parents, self.source(current) if current and recipe.compare else None
+
+    def _plan(
+        self,
+        recipe: Recipe,
+        inputs: Sequence[Rows],
+        current: Rows | None,
+        columns: Sequence[Column] = (),
+        *,
+        counted: bool = False,
+    ) -> tuple[pl.LazyFrame, pl.LazyFrame | None, pl.LazyFrame]:
+        """Return the plans of the expected rows, of those that are compared with them, and of those that changed."""
+        parents, source = self._sources(recipe, inputs, current)
+        expected = plan.expected_rows(recipe, plan.join_lazily(recipe, parents))
+        rows = (recipe.current, source, columns) if source and recipe.current else None
+        stored = comparison.stored_rows(*rows, counted=counted) if rows else None
+        return expected, stored, comparison.compare(recipe, expected, stored)
+
+    def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
+        """Return the rows that count, as a Polars lazy frame."""
+        source = self.source(rows)
+        schema = source.frame.collect_schema()
+        values = {c: pl.col(c) for c in columns}
+        for column, form in view.forms.items():
+            members = {m: member_polars(schema[column], column, m) for m in view.members}
+            values[column] = pack_polars(form, members).alias(column)
+        return nw.from_native(plan.latest_rows(source, latest, columns).select(*values.values()))
+
+    def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
+        """Show rows as a plan."""
+        return nw.from_native(output_polars(to_polars_lazy(flat), statuses, shown))
+
+    def take(self, frame: Frame, *, reread: bool = False) -> nw.LazyFrame[Any]:  # noqa: ARG002
+        """Collect a frame, so that it is checked and stored as one state of its data."""
+        return nw.from_native(collect_to_polars(frame).lazy())
+
+    def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:  # noqa: ARG002
+        """Return None: rows are collected anyway, in batches that fit into memory."""
+        return None
+
+    def hashing(self, algorithm: HashAlgorithm) -> "Engine":  # noqa: ARG002 - what Polars lacks is refused at open
+        """Return this engine."""
+        return self
+
+    def for_writing(self, frame: Frame, algorithm: HashAlgorithm) -> "Engine":  # noqa: ARG002
+        """Return this engine: Polars takes every frame."""
+        return self
+
+    def casting(self, casts: Types) -> "Engine":  # noqa: ARG002 - Polars reaches into everything
+        """Return this engine."""
+        return self
+
+    def check(self, frame: nw.LazyFrame[Any], checks: Checks) -> Mapping[str, int]:
+        """Count with Polars."""
+        return check_polars(checks, collect_to_polars(frame))
+
+    def add_system_columns(self, frame: nw.LazyFrame[Any], system: SystemColumns, target: Target) -> nw.LazyFrame[Any]:
+        """Version rows with Polars."""
+        casts = nw.Schema(target.casts).to_polars()
+        return nw.from_native(system_columns_polars(system, to_polars_lazy(frame), casts))
+
+    def source(self, rows: Rows) -> plan.PolarsSource:
+        """Add the flags that the user's filters ask for."""
+        flagged = add_predicates(
+            nw.from_native(to_polars_lazy(rows.frame)),
+            rows.ids,
+            rows.filters,
+            rows.renamed_filters,
+            rows.rename,
+            rows.stale,
+        )
+        return plan.PolarsSource(flagged.frame.to_native(), flagged.keep, flagged.stale)

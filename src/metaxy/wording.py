@@ -1,0 +1,38 @@
+"""How messages word a near match, what another library said, and a path."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the closest option, or an empty string.
+
+    >>> did_you_mean("vidoe", ["video", "audio"])
+    " Did you mean 'video'?"
+    >>> did_you_mean("zzz", ["video"])
+    ''
+    """
+    spelled = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1)
+    return f" Did you mean {spelled[close[0]]!r}?" if close else ""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says, the name of its kind if it says nothing.
+
+    >>> first_line(ValueError("no such table\n\n  at line 1")), first_line(KeyError())
+    ('no such table', 'KeyError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def short_path(path: str | PurePath) -> str:
+    """Return a path as someone in the working directory would write it.
+
+    >>> short_path(Path.cwd() / "metaxy.toml"), short_path("elsewhere.toml")
+    ('metaxy.toml', 'elsewhere.toml')
+    """
+    folder = Path.cwd()
+    return str(Path(path).relative_to(folder) if folder in Path(path).parents else path)
