@@ -18,6 +18,7 @@ LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").rglob("*.md"))
 
 
 def read(page: str) -> str:
@@ -56,7 +57,7 @@ def test_code_does_what_the_page_says(page: str, tmp_path: Path) -> None:
     assert result.stdout == output(text)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES])
 def test_links_lead_somewhere(page: str) -> None:
     folder = (ROOT / page).parent
     assert [target for target in LINK.findall(read(page)) if not (folder / target).exists()] == []
