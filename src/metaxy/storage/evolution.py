@@ -8,7 +8,7 @@ import narwhals as nw
 
 from metaxy.columns import is_system_column
 from metaxy.errors import MetadataSchemaError
-from metaxy.storage.nested_types import grown, new_members
+from metaxy.storage.nested_types import grown, new_members, typed
 from metaxy.storage.port import NewMember, SchemaEvolution
 from metaxy.versioning.codec import ByField
 
@@ -62,6 +62,23 @@ def is_lossless(source: Any, target: Any) -> bool:
     if isinstance(target, nw.Array) and getattr(source, "size", None) != target.size:
         return False
     return _members_fit(source, target, is_lossless)
+
+
+def common_type(left: Any, right: Any) -> Any:
+    """Return a type that holds every value of two types without loss, None if there is none.
+
+    >>> common_type(nw.Int32(), nw.UInt32()), common_type(nw.Int64(), nw.String())
+    (Int64, None)
+    """
+    if left == right or isinstance(right, nw.Unknown):
+        return left
+    if isinstance(left, nw.Unknown):
+        return right
+    both = (typed(left, right) or right, typed(right, left) or left)
+    wider: list[Any] = [nw.String()] if all(isinstance(dtype, TEXT) for dtype in both) else []
+    wider += [grown(*both), grown(*both[::-1])]
+    wider += [nw.Int16(), nw.Int32(), nw.Int64()] if all(dtype.is_integer() for dtype in both) else []
+    return next((dtype for dtype in wider if all(is_lossless(one, dtype) for one in both)), None)
 
 
 def is_map_of(source: nw.dtypes.DType, target: nw.dtypes.DType) -> bool:

@@ -38,8 +38,9 @@ class Scan:
     """A table as its storage gives it: lazy rows with physical columns, and the form of its by-field columns.
 
     ``table`` is the quoted name where the rows are a plain table of an SQL database; ``types`` are its SQL types.
-    ``documents`` are columns of JSON that hold lists and structs of any kind, which are seen as text. ``handle`` is
-    what the storage has opened, for its own use when rows are added.
+    ``documents`` are columns of JSON that hold lists and structs of any kind, which are seen as text. ``row_id`` names
+    a column of the rows, beside those of the schema, that tells them apart. ``handle`` is what the storage has opened,
+    for its own use when rows are added.
     """
 
     frame: nw.LazyFrame[Any]
@@ -48,6 +49,7 @@ class Scan:
     types: Mapping[str, str] = field(default_factory=dict)
     by_field: Mapping[str, ByField] = field(default_factory=dict)
     documents: frozenset[str] = frozenset()
+    row_id: str | None = None
     handle: Any = field(default=None, compare=False, repr=False)
 
 
@@ -114,6 +116,14 @@ class Storage(Protocol):
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies, for messages and status displays; no secrets."""
+
+
+@runtime_checkable
+class Hosting(Protocol):
+    """A storage whose engine reads the tables of some others itself, so that these need not be opened."""
+
+    def host(self, other: Storage) -> Storage | None:
+        """Return the tables of another storage as this one reads them, None if it cannot."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from metaxy.masking import mask
 from metaxy.storage.port import SchemaEvolution
 
 VersioningEngineOptions = Literal["auto", "native", "polars"]
+Fallback = Literal["tables", "rows"]
 
 
 class MetadataStoreConfig(BaseModel):
@@ -19,6 +20,9 @@ class MetadataStoreConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     fallback_stores: list[str] = Field(default_factory=list, description="stores to read from what is missing here")
+    fallback: Fallback = Field(
+        default="tables", description="what is looked for there: tables, or also rows, seen under those of this store"
+    )
     hash_algorithm: HashAlgorithm | None = Field(default=None, description="how samples are hashed; md5 if unset")
     versioning_engine: VersioningEngineOptions = Field(default="auto", description="where versions are computed")
     schema_evolution: SchemaEvolution | None = Field(default=None, description="add new columns, or refuse them")

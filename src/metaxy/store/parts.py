@@ -14,7 +14,7 @@ from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
-from metaxy.store.config import MetadataStoreConfig, VersioningEngineOptions
+from metaxy.store.config import Fallback, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
@@ -49,6 +49,7 @@ class StoreParts:
         hash_algorithm: HashAlgorithm | None = None,
         versioning_engine: VersioningEngineOptions = "auto",
         fallback_stores: "Sequence[StoreParts | str] | FallbackStoreList | None" = None,
+        fallback: Fallback = "tables",
         auto_create_tables: bool | None = None,
         materialization_id: str | None = None,
         schema_evolution: SchemaEvolution | None = None,
@@ -59,6 +60,7 @@ class StoreParts:
             self.display(),
             hash_algorithm=hash_algorithm,
             versioning_engine=versioning_engine,
+            fallback=fallback,
             schema_evolution=schema_evolution,
             auto_optimize=auto_optimize,
         )
@@ -72,6 +74,8 @@ class StoreParts:
         given = fallback_stores
         stores: FallbackStoreList = given if isinstance(given, FallbackStoreList) else FallbackStoreList(given)
         self.fallback_stores = stores.checked_against(self.hash_algorithm)
+        self.fallback: Fallback = fallback
+        self.reads_in_polars = False  # as rows that it sees under its own are outside its database, of which it told
         self._name = name
         self._materialization_id = materialization_id
         self._session = Session(storage, self.display())
@@ -129,6 +133,11 @@ class StoreParts:
             raise MetadataStoreError(f"{self!r} is open; close it before it is pickled")
         args, kwargs = self._arguments
         return _rebuild, (type(self), args, kwargs)
+
+    @property
+    def overlays(self) -> bool:
+        """Whether the rows of its fallback stores are seen under its own."""
+        return self.fallback == "rows" and len(self.fallback_stores) > 0
 
     # -- configuration -------------------------------------------------------------------------------------------------
 

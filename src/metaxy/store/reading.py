@@ -34,12 +34,13 @@ from metaxy.errors import (
 from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.storage.files import one_line
 from metaxy.storage.port import Scan
+from metaxy.store.layers import layers_of, stacked
 from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
-from metaxy.versioning.engine import View
+from metaxy.versioning.engine import Engine, View
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.polars import HASHES, escaped, hashed, joined
 from metaxy.versioning.polars_engine import PolarsEngine
@@ -66,11 +67,22 @@ Store_co = TypeVar("Store_co", bound=StoreParts, default=StoreParts, covariant=T
 
 @dataclass(frozen=True)
 class StoredTable(Generic[Store_co]):
-    """A table, and the store that has it."""
+    """A table, and the store that has it or, of one over others, that sees it.
+
+    ``in_polars``: Polars has to read it, as its rows are not all in the database of the store. ``is_stack``: it is made
+    of several tables, which may have rows in common.
+    """
 
     store: Store_co
     key: FeatureKey
     scan: Scan
+    in_polars: bool = False
+    is_stack: bool = False
+
+    @property
+    def engine(self) -> Engine:
+        """What reads the table."""
+        return PolarsEngine() if self.in_polars else self.store.engine
 
     def rows(self, ids: Sequence[str], **asked: Any) -> Rows:
         """Give the table to an engine; ``asked`` is what the user asks of its rows.
@@ -79,7 +91,7 @@ class StoredTable(Generic[Store_co]):
             MetadataSchemaError: if a condition names a column that the table does not have, or such values.
         """
         scan = self.scan
-        rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, **asked)
+        rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, row_id=scan.row_id, **asked)
         if rows.is_plain:
             return rows
         renamed = {rows.rename.get(name, name): dtype for name, dtype in scan.schema.items()}
@@ -137,6 +149,15 @@ class StoredTable(Generic[Store_co]):
         counts = event.is_null() | (event <= nw.lit(moment).cast(MOMENT))
         return replace(self, scan=replace(self.scan, frame=self.scan.frame.filter(counts), table=None))
 
+    def without_twins(self, ids: Sequence[str]) -> Self:
+        """Return the table without rows that several of its layers have, as after a copy of some of them."""
+        if not self.is_stack:
+            return self
+        schema, forms = self.scan.schema, (*self.scan.by_field, *self.scan.documents)
+        known = [*ids, *(column.name for column in c.SYSTEM_COLUMNS)] if ids else list(schema)
+        alike = [n for n in known if n in schema and n not in forms and not schema[n].is_nested()]
+        return replace(self, scan=replace(self.scan, frame=self.scan.frame.unique(alike), row_id=None))
+
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
@@ -187,11 +208,17 @@ def checked_moment(moment: datetime | None) -> datetime | None:
 def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> StoredTable[Store]:
     """Return the table of a feature in a store or, where it has none, in the first fallback that has one.
 
-    A table without rows is a table: its fallbacks are not asked.
+    A table without rows is a table: its fallbacks are not asked. Where the store sees the rows of its fallbacks under
+    its own, it is all tables as one.
 
     Raises:
         FeatureNotFoundError: naming the feature and the stores that were searched.
     """
+    if allow_fallback and store.overlays and (layers := layers_of(store, key)):
+        for layer in layers:
+            refuse_foreign_table(key, layer.scan, layer.store)
+        stack = stacked(store, key, layers)
+        return StoredTable(store, key, stack.scan, stack.in_polars, len(layers) > 1)
     try:
         return StoredTable(store, key, store.storage.scan(key))
     except TableNotFoundError as error:
@@ -277,9 +304,11 @@ def read_rows(
             raise MetadataSchemaError(
                 f"feature {found.key} has no column {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}"
             )
+    if not latest.one_per_sample:
+        found = found.without_twins(latest.ids)
     rows = found.rows(latest.ids, filters=tuple(filters))
     view = shown(found.scan, spec, scope, wanted) if spec else View()
-    return found.store.engine.latest(rows, latest, wanted, view)
+    return found.engine.latest(rows, latest, wanted, view)
 
 
 def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:

@@ -39,6 +39,8 @@ class MetadataStore(StoreUpkeep):
         hash_algorithm: how samples are hashed; md5 by default.
         versioning_engine: ``auto``: the database where all rows are in it, else Polars; or ``native``, or ``polars``.
         fallback_stores: stores, or names of configured stores, to read features from that have no table here.
+        fallback: ``rows``: this store sees the rows of its fallback stores under its own; or ``tables``, where it has
+            none.
         auto_create_tables: whether missing tables are created; the configuration decides by default.
         materialization_id: what ``metaxy_materialization_id`` gets by default.
         schema_evolution: ``add`` lets tables grow by new columns, ``strict`` refuses them.
@@ -103,7 +105,7 @@ class MetadataStore(StoreUpkeep):
             feature_version: rows of this version instead of the current one; needs ``with_feature_history``.
             filters: conditions on the latest rows; all must hold.
             columns: what to return, in this order.
-            allow_fallback: whether to look into fallback stores if this one has no table.
+            allow_fallback: whether to look into fallback stores: if this one has no table, or under its rows.
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample.
             include_soft_deleted: deleted samples too.

@@ -83,7 +83,7 @@ class Tables:
         Raises:
             FeatureNotFoundError: if a required parent has no table.
         """
-        current = _find(store, plan.feature.key, request, allow_fallback=False)
+        current = _find(store, plan.feature.key, request, allow_fallback=request.allow_fallback and store.overlays)
         parents = {} if request.samples is not None else dict(_find_parents(store, plan, request, expected))
         parents |= {key: StoredTable(store, key, given.scan) for key, given in expected.items()}
         return cls(store, scope, plan, request, current, parents, expected)
@@ -208,7 +208,8 @@ class Tables:
         message = f"feature {self.plan.feature.key}: {reason}"
         if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
             raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
-        warn_user(f"{message}; versions are computed with Polars", PolarsMaterializationWarning)
+        if not self.store.reads_in_polars:  # of which it has told
+            warn_user(f"{message}; versions are computed with Polars", PolarsMaterializationWarning)
         return PolarsEngine()
 
     def _reason_to_leave(self) -> str | None:
@@ -216,6 +217,8 @@ class Tables:
         engine = self.store.engine
         if isinstance(engine, PolarsEngine):
             return None
+        if any(found.in_polars for found in (*self.parents.values(), *([self.current] if self.current else []))):
+            return f"{self.store!r} sees rows that are not in its database"
         foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
         if foreign:
             return f"{', '.join(foreign)} comes from a fallback store, outside {self.store!r}"

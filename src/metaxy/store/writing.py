@@ -25,14 +25,16 @@ from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
 from metaxy.store.given import given_frame, without_repeats
+from metaxy.store.layers import layers_of, refuse_unlike
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
-from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
+from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database, to_polars_lazy
 from metaxy.versioning.key_types import refuse_nested_ids, type_family
+from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.row_checks import Checks, raise_problems
 from metaxy.versioning.system_columns import SystemColumns
 from metaxy.wording import did_you_mean, first_line
@@ -113,7 +115,8 @@ def _prepared(
     if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition.spec)):
         return None
     known = table.schema if table else {}
-    given = with_known_types(given, definition.spec, known)
+    below = layers_of(store, definition.key, below=True) if store.overlays else []
+    given = with_known_types(given, definition.spec, known if table or not below else below[0].scan.schema)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
     given = last_rows(given, definition) if options.on_duplicate == "last" else given
@@ -126,6 +129,11 @@ def _prepared(
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
         system = after_faster_clocks(store.engine, system, table, rows, definition)
+    if below:
+        refuse_unlike(definition.key, store, {name: schema[name] for name in system.user_columns} | dict(known), below)
+    for layer in below:
+        reader = store.engine if layer.is_native else PolarsEngine()
+        system = after_faster_clocks(reader, system, layer.scan, rows, definition)
     return fitted(engine, rows, system, fit, table, definition)
 
 
@@ -340,6 +348,7 @@ def after_faster_clocks(
     try:
         newest = _newest(ahead, event)
         if newest is not None:
+            ahead = nw.from_native(to_polars_lazy(ahead)) if isinstance(engine, PolarsEngine) else ahead
             here = samples.implementation == ahead.implementation
             samples = samples if here else engine.take(samples)
             newest = _newest(ahead.join(samples, on=list(ids), how="semi"), event)

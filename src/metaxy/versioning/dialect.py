@@ -57,11 +57,22 @@ class Dialect:
     row_of_max: str = "arg_max({0}, {1})"  # the row id that goes with the greatest value
     wide_time: str | None = None  # a time from 1970 on as the upper half of a number that has room for a row id
     row_of_wide: str = ""  # the row id in the lower half
+    # What stands for a column that a table lacks, by how its type begins; the longest beginning counts.
+    absent: Mapping[str, str | None] = field(default_factory=lambda: {"": "CAST(NULL AS {0})"})
 
     @property
     def null_text(self) -> str:
         """NULL as text."""
         return self.text.format("NULL", self.text_type)
+
+    def absent_value(self, kind: str) -> str | None:
+        """Write what stands for a column of this type in rows of a table that lacks it; None if nothing can.
+
+        >>> Dialect("ansi", {}).absent_value("INTEGER")
+        'CAST(NULL AS INTEGER)'
+        """
+        template = self.absent[max((start for start in self.absent if kind.startswith(start)), key=len)]
+        return template and template.format(kind)
 
     def quote(self, name: str) -> str:
         """Quote an identifier.

@@ -24,6 +24,7 @@ from metaxy.versioning.sources import Rows
 from metaxy.versioning.system_columns import (
     SystemColumns,
 )
+from metaxy.versioning.unions import Union
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ class Engine(Protocol):
 
     def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:
         """Return a frame over tables of another store as one of this engine's, None if it cannot read them itself."""
+
+    def union(self, union: Union) -> tuple[nw.LazyFrame[Any], str | None] | None:
+        """Return the rows of several tables and, if there is one, the column that tells them apart.
+
+        The tables are ones that the engine can read; None if it cannot give all of their columns one type.
+        """
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":
         """Return this engine or, for an algorithm that its database lacks, Polars."""

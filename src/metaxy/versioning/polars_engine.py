@@ -28,6 +28,7 @@ from metaxy.versioning.system_columns import (
     SystemColumns,
     system_columns_polars,
 )
+from metaxy.versioning.unions import Union, union_polars
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,10 @@ class PolarsEngine:
     def rebound(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any] | None:  # noqa: ARG002
         """Return None: rows are collected anyway, in batches that fit into memory."""
         return None
+
+    def union(self, union: Union) -> tuple[nw.LazyFrame[Any], str | None] | None:
+        """Return a plan over all tables, wherever they are."""
+        return nw.from_native(union_polars(union)), None
 
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":  # noqa: ARG002 - what Polars lacks is refused at open
         """Return this engine."""

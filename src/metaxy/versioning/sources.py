@@ -44,7 +44,8 @@ class Rows:
     """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it.
 
     ``table`` is the quoted name where the relation is a plain table of the engine's database; ``schema`` are the types
-    of its columns, if they are at hand.
+    of its columns, if they are at hand. ``row_id`` names a column of a relation that is no table, which tells its rows
+    apart.
     """
 
     frame: nw.LazyFrame[Any]
@@ -56,6 +57,7 @@ class Rows:
     rename: Mapping[str, str] = field(default_factory=dict)
     stale: tuple[nw.Expr, ...] = ()
     schema: Types = field(default_factory=dict)
+    row_id: str | None = None
 
     @property
     def types(self) -> Types:

@@ -33,6 +33,7 @@ from metaxy.versioning.system_columns import (
     system_column_types,
     system_columns_sql,
 )
+from metaxy.versioning.unions import ROW_ID, Union, has_row_ids, union_sql
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,17 @@ class SqlEngine:
         """Ask the database."""
         return self.database.rebound(frame)
 
+    def union(self, union: Union) -> tuple[nw.LazyFrame[Any], str | None] | None:
+        """Return a query over all tables."""
+        dialect = self.database.dialect
+        sources = [part.table or f"({self.database.query_of(part.frame)})" for part in union.parts]
+        query = union_sql(union, sources, dialect)
+        if query is None:
+            return None
+        row_id = ROW_ID if has_row_ids(union, dialect) else None
+        types = {**({ROW_ID: nw.Int64()} if row_id else {}), **union.schema}
+        return self.database.relation(query, lambda: types), row_id
+
     def hashing(self, algorithm: HashAlgorithm) -> "Engine":
         """Return this engine, if the dialect can write the algorithm."""
         return self if algorithm in self.database.dialect.hashes else PolarsEngine()
@@ -163,11 +175,11 @@ class SqlEngine:
             plain = replace(plain, deep=self._is_deep(rows, rows.table))
         if rows.is_plain and rows.table:
             return replace(plain, sql=rows.table, row_id=None if hidden else dialect.row_id)
-        frame, row_id = rows.frame, None
+        frame, row_id = rows.frame, rows.row_id
         if rows.table and dialect.row_id and not hidden:
-            row_id = "__metaxy_row"
+            row_id = ROW_ID
             query = f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}"
-            frame = self.database.relation(query, lambda: {"__metaxy_row": nw.Int64(), **rows.types})
+            frame = self.database.relation(query, lambda: {ROW_ID: nw.Int64(), **rows.types})
         flagged = add_predicates(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)

@@ -87,10 +87,15 @@ class ClickHouseSession(Session):
             raise StoreConnectionError(f"{self.display} needs a package: pip install 'metaxy[chdb]'") from error
         return ClickHouseBackend.from_connection(client)
 
+    def open(self, mode: AccessMode) -> None:
+        """Connect, and remember the database, as names of tables mean the same with it in all others."""
+        super().open(mode)
+        self.schema = self.driver.database or None
+
     @property
     def place(self) -> Any:
-        """The database, as this user sees it."""
-        return (self.driver.uri, self.driver.database, getattr(self.driver, "username", None))
+        """The server, as this user sees it."""
+        return (self.driver.uri, getattr(self.driver, "username", None)) if self.schema is not None else None
 
     def reason(self, error: Exception) -> str:
         """Return what the server says, without what the driver says of the server."""

@@ -31,5 +31,11 @@ CLICKHOUSE = Dialect(
     nul="char(0)",
     materialized="AS",
     nothing="any({0})",
+    absent={
+        "": "CAST(NULL AS Nullable({0}))",
+        "Nullable(": "CAST(NULL AS {0})",
+        "Map(": "CAST(map() AS {0})",
+        **dict.fromkeys(("Array(", "Tuple(", "LowCardinality(", "Variant(", "Dynamic", "JSON")),
+    },
     first_of_each="ORDER BY {0}, {1} LIMIT 1 BY {0}",
 )

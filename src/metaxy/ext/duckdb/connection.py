@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import narwhals as nw
@@ -21,6 +21,7 @@ from metaxy.errors import (
     StoreLockedError,
     StoreNotOpenError,
 )
+from metaxy.ext.duckdb import attaching
 from metaxy.ext.duckdb.damage import refuse_short_file, seems_short
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
@@ -39,6 +40,7 @@ from metaxy.wording import first_line
 
 REMOTE = ("md:", "s3://", "gs://", "gcs://", "r2://", "az://", "http://", "https://")
 LOCKED = ("Could not set lock on file", "being used by another process")  # on POSIX, on Windows
+ELSEWHERE = "{} is open for reading elsewhere in this process; close that store first"
 STARTED = time.time()
 CONFLICT = re.compile("write-write conflict|Conflict on|Transaction conflict")  # with another store of this process
 BATCH_ROWS = 122_880  # the rows of a DuckDB row group
@@ -46,6 +48,7 @@ DEEP_ROWS = 50_000  # in smaller tables, planning takes longer than finding the 
 DEEP = 2.5  # rows to a sample; what DuckDB takes for distinct is often too little by half
 ROWS = re.compile(r'"Estimated Cardinality": "~?(\d+)')
 UNIQUE = re.compile(r"\[Approx Unique: (\d+)\]")
+Result = TypeVar("Result")
 SESSION = ("SET TimeZone = 'UTC'", "SET python_enable_replacements = false", *CASE_MACROS)  # of each cursor
 
 
@@ -75,6 +78,9 @@ class DuckDBConnection:
         self._threads = threading.local()
         self._alone = threading.Lock()
         self._loaded = Temporaries()
+        self._use: tuple[str, ...] = ()  # of each cursor, where the file is read through another database
+        self._lodging: Path | None = None  # the file, as that database has it
+        self._guests: dict[Path, Turns] = {}  # files that are attached to this database
         self._marker = f"mx_here_{uuid.uuid4().hex}"
 
     @property
@@ -103,7 +109,9 @@ class DuckDBConnection:
         exists = self.is_remote or (not in_memory and _is_there(self.database))
         if not exists and not in_memory:
             _create(Path(self.database), self.config)
-        short = exists and not self.is_remote and seems_short(Path(self.database))
+        # To look at a file that this process has open would let go of the lock on it.
+        short = exists and not self.is_remote and not self.turns.is_open and seems_short(Path(self.database))
+        self._use = ()
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
         self._threads = threading.local()
         if mode == "w" and (file := self._own_file()):
@@ -123,39 +131,115 @@ class DuckDBConnection:
         return {"autoinstall_known_extensions": "false", **self.config}
 
     def _connect(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        def attempt(last: bool) -> duckdb.DuckDBPyConnection | None:
+            connection = self._tried(read_only=read_only, last=last)
+            if connection is not None:
+                self.turns.opened()
+            return connection
+
+        return self._in_turn(self.turns, attempt)
+
+    def _in_turn(self, turns: Turns, attempt: Callable[[bool], Result | None]) -> Result:
+        """Do what opens a file once it is not wanted by who came earlier, and again until it is not None.
+
+        ``attempt`` is told whether it is the last one.
+        """
         deadline = time.monotonic() + self.lock_timeout
-        with self.turns:
+        with turns:
             while True:
                 ends = time.monotonic() >= deadline  # then it is tried once, whoever waits
-                connection = self._tried(read_only=read_only, last=ends) if ends or self.turns.has_come() else None
-                if connection is not None:
-                    self.turns.opened()
-                    return connection
-                self.turns.wait()
+                with attaching.ALONE:
+                    result = attempt(ends) if ends or turns.has_come() else None
+                if result is not None:
+                    return result
+                turns.wait()
+
+    def _lodged(self, *, read_only: bool) -> duckdb.DuckDBPyConnection | None:
+        """Connect through the database that has this file attached, if one has."""
+        file = self._own_file()
+        connection = attaching.lodge(file) if file else None
+        if file is None or connection is None:
+            return None
+        if not read_only:
+            connection.close()
+            attaching.unlodge(file)
+            raise StoreLockedError(ELSEWHERE.format(self.place))
+        self._lodging = file
+        self._use = (f"USE {DUCKDB.quote(attaching.attached_name(file))}",)
+        connection.execute(*self._use)
+        return connection
 
     def _tried(self, *, read_only: bool, last: bool) -> duckdb.DuckDBPyConnection | None:
         """Connect; None if another process has the file locked, and there will be other attempts."""
         try:
+            if lodged := self._lodged(read_only=read_only):
+                return lodged
             return duckdb.connect(self.database, read_only=read_only, config=self.settings())
         except duckdb.ConnectionException as error:
             # This process has the file open in the other mode, which does no harm to a reader.
             if not read_only:
-                raise StoreLockedError(
-                    f"{self.place} is open for reading elsewhere in this process; close that store first"
-                ) from error
+                raise StoreLockedError(ELSEWHERE.format(self.place)) from error
             return self._tried(read_only=False, last=last)
         except duckdb.IOException as error:
-            if not any(sign in str(error) for sign in LOCKED):
+            if not is_locked(error):
                 raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
             if last:
-                raise StoreLockedError(
-                    f"{self.place} is locked by another process that writes to it (waited "
-                    f"{self.lock_timeout:g} s); raise `lock_timeout`, or use a store for many writers, such as "
-                    "PostgreSQL or Delta"
-                ) from error
+                raise self._locked(self.place) from error
             return None
         except duckdb.Error as error:
             raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
+
+    def _locked(self, place: str) -> StoreLockedError:
+        return StoreLockedError(
+            f"{place} is locked by another process that writes to it (waited {self.lock_timeout:g} s); raise "
+            "`lock_timeout`, or use a store for many writers, such as PostgreSQL or Delta"
+        )
+
+    # -- files of others -----------------------------------------------------------------------------------------------
+
+    def hosted(self, other: "DuckDBConnection") -> str | None:
+        """Return what stands before the names of another store's tables here, None if they cannot be read here.
+
+        Its file is attached, unless it is the same, or this process has it open elsewhere.
+
+        Raises:
+            StoreLockedError: if another process writes to it for too long.
+        """
+        file = other._own_file()
+        if file is None or not _is_there(str(file)):
+            return None
+        if (own := self._own_file()) and file.absolute() == own.absolute():
+            return ""
+        if file not in self._guests:
+            turns = Turns(file)
+            if not self._in_turn(turns, lambda last: self._try_to_attach(file, turns, other.place, last=last)):
+                return None
+        return f"{DUCKDB.quote(attaching.attached_name(file))}."
+
+    def _try_to_attach(self, file: Path, turns: Turns, place: str, *, last: bool) -> bool | None:
+        """Attach a file; None if another process has it locked, and there will be other attempts."""
+        here = attaching.is_in(self.cursor, attaching.attached_name(file))
+        if not here and (turns.is_open or attaching.is_attached(file)):
+            return False
+        assert self._connection is not None  # noqa: S101 - its cursor was used
+        try:
+            attaching.attach(self._connection, file)
+        except duckdb.Error as error:
+            if not is_locked(error):
+                return False  # opening it says why
+            if last:
+                raise self._locked(place) from error
+            return None
+        turns.opened()
+        self._guests[file] = turns
+        return True
+
+    def _may_close(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Let go of the files of others; returns whether nobody else in this process is connected through this."""
+        left = [attaching.leave(connection, file) for file in self._guests]
+        while self._guests:
+            self._guests.popitem()[1].closed()
+        return all(left)
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         correct_narwhals()
@@ -169,9 +253,14 @@ class DuckDBConnection:
     def close(self) -> None:
         """Disconnect; cursors of all threads end with it."""
         if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-            self.turns.closed()
+            with attaching.ALONE:
+                if self._may_close(self._connection):
+                    self._connection.close()
+                self._connection = None
+                if self._lodging:
+                    attaching.unlodge(self._lodging)
+                    self._lodging = None
+                self.turns.closed()
 
     # -- statements --------------------------------------------------------------------------------------------------
 
@@ -183,7 +272,7 @@ class DuckDBConnection:
         cursor: duckdb.DuckDBPyConnection | None = getattr(self._threads, "cursor", None)
         if cursor is None:
             cursor = self._threads.cursor = self._connection.cursor()
-            for statement in self.session:
+            for statement in (*self.session, *self._use):
                 cursor.execute(statement)
         return cursor
 
@@ -305,6 +394,11 @@ class DuckDBConnection:
     def temporary(self) -> AbstractContextManager[None]:
         """Let go of what this thread loads in the block; otherwise it is kept until the thread or the store ends."""
         return self._loaded.forgetting()
+
+
+def is_locked(error: duckdb.Error) -> bool:
+    """Return whether DuckDB says that another process has a file locked."""
+    return any(sign in str(error) for sign in LOCKED)
 
 
 def _is_there(path: str) -> bool:

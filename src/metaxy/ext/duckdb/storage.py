@@ -12,7 +12,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.port import AccessMode, Append, Capabilities, Scan, Storage
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import ByField, by_field_forms
 
@@ -32,6 +32,7 @@ class DuckDBStorage:
             unsupported=self.unsupported,
             orders_nan=self.orders_nan,
         )
+        self._place = ""  # what stands before the names of tables
         self._writing = threading.Lock()
         self._schemas: dict[tuple[tuple[str, str], ...], tuple[nw.Schema, dict[str, ByField]]] = {}
 
@@ -43,12 +44,23 @@ class DuckDBStorage:
         """Disconnect."""
         self.connection.close()
 
+    def host(self, other: Storage) -> Storage | None:
+        """Return the tables of another DuckDB file, or another DuckLake, as this connection reads them."""
+        if not isinstance(other, DuckDBStorage) or type(other) is not type(self):
+            return None
+        place = self.connection.hosted(other.connection)
+        if place is None:
+            return None
+        hosted = type(self)(self.connection, table_prefix=other.table_prefix)
+        hosted._place, hosted._schemas = place, self._schemas
+        return hosted
+
     def table_name(self, key: FeatureKey) -> str:
         """Name the table of a feature."""
         return self.table_prefix + key.table_name
 
     def _quoted(self, key: FeatureKey) -> str:
-        return DUCKDB.quote(self.table_name(key))
+        return self._place + DUCKDB.quote(self.table_name(key))
 
     def _select(self, table: str, columns: str) -> duckdb.DuckDBPyRelation | None:
         """Bind a query over a table, which is the cheapest way to ask whether it exists."""
@@ -69,7 +81,7 @@ class DuckDBStorage:
             raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
         types = _types(relation)
         if "INTERVAL" in types.values():
-            self._refuse_months(key, types)
+            self._refuse_months(key, table, types)
         columns = _as_seen(types)
         frame: nw.LazyFrame[duckdb.DuckDBPyRelation] = nw.from_native(
             relation if columns == "*" else relation.project(columns)
@@ -81,14 +93,14 @@ class DuckDBStorage:
         has_ids = columns == "*" and self._has_row_ids(table)
         return Scan(frame, self._schemas[known][0], table if has_ids else None, types, self._schemas[known][1])
 
-    def _refuse_months(self, key: FeatureKey, types: Mapping[str, str]) -> None:
+    def _refuse_months(self, key: FeatureKey, table: str, types: Mapping[str, str]) -> None:
         """Refuse a table with months, which others may have put there: DuckDB compares them as 30 days.
 
         Raises:
             MetadataSchemaError: naming the column.
         """
         for column in (column for column, kind in types.items() if kind == "INTERVAL"):
-            name, table = DUCKDB.quote(column), DUCKDB.quote(self.table_name(key))
+            name = DUCKDB.quote(column)
             months = f"datepart('year', {name}) <> 0 OR datepart('month', {name}) <> 0"
             if self.connection.fetch(f"SELECT 1 FROM {table} WHERE {months} LIMIT 1", dict).num_rows:
                 raise MetadataSchemaError(

@@ -46,6 +46,11 @@ class Turns:
             with suppress(OSError):
                 self._folder.rmdir()  # unless others wait
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has the file open."""
+        return _OPEN[self._file] > 0
+
     def opened(self) -> None:
         """Note that this process has the file open."""
         if not self._has_it:

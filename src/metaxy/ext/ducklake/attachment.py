@@ -1,5 +1,6 @@
 """The statements that attach a DuckLake to a DuckDB connection."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -30,6 +31,13 @@ class DuckLakeAttachmentManager:
     def __init__(self, config: DuckLakeConfig, store_name: str | None = None) -> None:
         self.config = config
         self.store_name = store_name
+
+    def for_reading(self) -> "DuckLakeAttachmentManager":
+        """Return what attaches the same lake for reading beside others, under a name that no other one has."""
+        alias = f"mx_{hashlib.sha256(self.config.model_dump_json().encode()).hexdigest()[:16]}"
+        options = {**self.config.attach_options, "READ_ONLY": True}
+        config = self.config.model_copy(update={"alias": alias, "attach_options": options})
+        return DuckLakeAttachmentManager(config, self.store_name)
 
     @property
     def extensions(self) -> tuple[str, ...]:

@@ -10,11 +10,18 @@ from typing import Any
 import duckdb
 
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreLockedError
+from metaxy.ext.duckdb.attaching import is_in
 from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection
+from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
 from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
-from metaxy.ext.ducklake.config import DuckDBCatalogConfig, LocalStorageConfig, SQLiteCatalogConfig
+from metaxy.ext.ducklake.config import (
+    DuckDBCatalogConfig,
+    LocalStorageConfig,
+    MotherDuckCatalogConfig,
+    SQLiteCatalogConfig,
+)
 from metaxy.masking import hide_in
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.retrying import retried
@@ -137,6 +144,32 @@ class LakeConnection(DuckDBConnection):
         query = "SELECT name, secret_string FROM duckdb_secrets() WHERE type = 'ducklake'"
         return {name: text.partition(";")[2] for name, text in connection.execute(query).fetchall()}
 
+    def hosted(self, other: DuckDBConnection) -> str | None:
+        """Return what stands before the names of another lake's tables here, None if they cannot be read here.
+
+        It is attached for reading. Of a DuckDB file a process has one handle, so a catalog in one is left alone.
+        """
+        if not isinstance(other, LakeConnection):
+            return None
+        if other.lake.config == self.lake.config:
+            return ""
+        guest = other.lake.for_reading()
+        if isinstance(guest.config.catalog, (DuckDBCatalogConfig, MotherDuckCatalogConfig)):
+            return None
+        known = self.lake.statements()
+        statements = [each for each in guest.statements() if each not in known and each != guest.use_sql]
+        if {_secret(each) for each in known} & {_secret(each) for each in statements} - {None}:
+            return None  # theirs would take the place of ours
+        try:
+            if not is_in(self.cursor, guest.name):
+                for name in guest.extensions:
+                    load_installed(self.cursor, name)
+                for statement in statements:
+                    self.cursor.execute(statement)
+        except duckdb.Error:
+            return None  # opening it says why
+        return f"{DUCKDB.quote(guest.name)}."
+
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def is_deep(self, table: str, keys: Sequence[str]) -> bool:  # noqa: ARG002
@@ -170,6 +203,12 @@ def _instance(database: str, lake: DuckLakeAttachmentManager) -> str:
         return database
     path = str(Path(catalog.uri).absolute())
     return f":memory:metaxy_{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+def _secret(statement: str) -> str | None:
+    """Return the name of the secret that a statement creates."""
+    found = re.match(r'CREATE OR REPLACE SECRET "?(\w+)', statement)
+    return found[1].lower() if found else None
 
 
 def _cause(error: Exception) -> Exception:
