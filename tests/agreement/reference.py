@@ -64,7 +64,7 @@ class Given:
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    untyped: frozenset[str] = frozenset()
+    untyped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

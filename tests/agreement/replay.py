@@ -156,13 +156,13 @@ class Replay:
         answer, increments = self._answers(step.feature, asked, lazy=step.lazy, every_engine=True)
         if answer is None:
             return
-        untyped = step.samples.untyped if step.samples else frozenset()
+        untyped = step.samples.untyped if step.samples else ()
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
             known = step.samples is not None or self._knows_types(step.feature)
             for rows in (answer.new, answer.stale) if known else ():
                 self.reference.write(
-                    step.feature, Given(tuple(answer.columns), tuple(rows), untyped), self.clock.moment
+                    step.feature, Given(tuple(sorted(answer.columns)), tuple(rows), untyped), self.clock.moment
                 )
             for name, store in self.stores.items():
                 store.write(step.feature, increments[name].new)
@@ -249,7 +249,7 @@ class Replay:
         rows: Sequence[Row],
         expand: Mapping[tuple[Any, ...], Sequence[Any]],
         data: Mapping[str, str] | None = None,
-        untyped: frozenset[str] = frozenset(),
+        untyped: tuple[str, ...] = (),
     ) -> None:
         """Write rows of an update, one per sample; in an expansion each gets the IDs that `expand` says."""
         ids = self.specs[key].id_columns

@@ -219,7 +219,7 @@ def given_rows(world: World, root: Root, columns: Sequence[str], *, samples: boo
             )
     given = [{name: row[name] for name in (*columns, *parts)} for row in rows.values()]
     twins = given[:1] if world.chance(5) and not samples else []
-    return Given(tuple(dict.fromkeys([*columns, *parts])), (*given[:MOST_ROWS], *twins), frozenset(untyped))
+    return Given(tuple(dict.fromkeys([*columns, *parts])), (*given[:MOST_ROWS], *twins), tuple(untyped))
 
 
 def sample_ids(world: World, root: Root) -> list[Row]:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, reject, seed, settings
+from hypothesis.internal.cache import LRUCache
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 from tests.agreement.case import Case
 from tests.agreement.memory import memory_store
 from tests.agreement.reference import Ambiguous
@@ -70,7 +73,12 @@ def check_cases(examples: int, shard: int, check: Callable[[Case], None]) -> Non
         suppress_health_check=list(HealthCheck),
     )
     test = configured(given(cases())(check))
-    (seed(shard)(test) if in_ci else test)()
+    with pytest.MonkeyPatch.context() as patch:
+        # Hypothesis also draws texts of the source of modules that happen to be loaded: each edit, and each test that
+        # ran before in this process, would make other cases.
+        patch.setattr(providers.HypothesisProvider, "_local_constants", Constants())
+        patch.setattr(providers, "CONSTANTS_CACHE", LRUCache(1024))
+        (seed(shard)(test) if in_ci else test)()
 
 
 def stores(group: str, algorithm: HashAlgorithm, folder: Path) -> dict[str, MetadataStore]:
