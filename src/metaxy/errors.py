@@ -54,6 +54,7 @@ __all__ = [
     "DefinitionError",
     "DefinitionWarning",
     "DependencyError",
+    "EmptySamplesWarning",
     "EntrypointLoadError",
     "ExternalFeatureVersionMismatchError",
     "ExternalFeatureVersionMismatchWarning",
@@ -361,6 +362,10 @@ class LockFileMissingWarning(MetaxyWarning):
 
 class ExtraProvenanceFieldWarning(MetaxyWarning):
     """A by-field column has members that are not fields of the feature; they are not stored."""
+
+
+class EmptySamplesWarning(MetaxyWarning):
+    """An update was asked for without any samples, so all that a feature has would be orphaned."""
 
 
 class UntypedColumnWarning(MetaxyWarning):

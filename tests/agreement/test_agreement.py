@@ -51,7 +51,7 @@ def runs() -> Iterator[object]:
         yield pytest.param("other stores", shard, 20, marks=pytest.mark.slow)
 
 
-@pytest.mark.filterwarnings("ignore::metaxy.errors.UntypedColumnWarning")
+@pytest.mark.filterwarnings("ignore::metaxy.errors.UntypedColumnWarning", "ignore::metaxy.errors.EmptySamplesWarning")
 @pytest.mark.parametrize(("group", "shard", "examples"), [*runs()])
 def test_all_agree(group: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     def check(case: Case) -> None:

@@ -208,6 +208,13 @@ def _empty_lists(store: MetadataStore) -> None:
     store.write("up", rows().with_columns(tags=pl.lit([])))  # here
 
 
+@gives("EmptySamplesWarning")
+def _no_samples(store: MetadataStore) -> None:
+    place("up")
+    store.write("up", rows())
+    store.resolve_update("up", samples=rows().head(0))  # here
+
+
 @gives("MetaxyColumnMissingWarning")
 def _no_provenance(store: MetadataStore) -> None:
     place("up")

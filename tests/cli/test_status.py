@@ -10,7 +10,7 @@ from tests.factory import rows
 
 from metaxy.testing import TempMetaxyProject
 
-HEADS = ["Status", "Feature", "Materialized", "Missing", "Stale", "Orphaned"]
+HEADS = ["Status", "Feature", "Materialized", "New", "Stale", "Orphaned"]
 
 
 @pytest.fixture
@@ -67,6 +67,14 @@ def test_what_waits_for_its_parents_is_not_in_sync(filled: TempMetaxyProject) ->
     )
     text, _ = status(filled, "--assert-in-sync", code=1)
     assert cells(text)[2] == ["⚠ (no input)", "video/crop", "0", "-", "-", "-"]
+
+
+def test_it_is_said_why_all_is_orphaned(filled: TempMetaxyProject) -> None:
+    with filled.use(), filled.store().open("w") as store:
+        store.delete("video/raw", None)
+    text, _ = status(filled)
+    assert cells(text)[2][2:] == ["3", "0", "0", "3"]
+    assert text.endswith("\nvideo/crop: all samples are orphaned, no input from video/raw\n")
 
 
 def test_json(filled: TempMetaxyProject) -> None:
@@ -172,11 +180,11 @@ def test_verbose_shows_places_progress_and_samples(filled: TempMetaxyProject) ->
     text, _ = status(filled, "--verbose")
     assert "video__crop" in text
     assert "⚠ (75%)" in text
-    assert "video/crop: Missing samples (1):" in text
+    assert "video/crop: New samples (1):" in text
     assert "video/crop: Stale samples (1):" in text
     assert "{'" not in text.split("samples")[0]
     details = as_json(filled, "video/crop", "--verbose")["features"]["video/crop"]["sample_details"]
-    assert [detail.splitlines()[0] for detail in details] == ["Missing samples (1):", "Stale samples (1):"]
+    assert [detail.splitlines()[0] for detail in details] == ["New samples (1):", "Stale samples (1):"]
 
 
 def test_a_snapshot_is_computed_with_its_own_graph(filled: TempMetaxyProject) -> None:

@@ -71,12 +71,22 @@ def test_what_has_no_table_is_missing(store: MetadataStore) -> None:
     assert get_feature_metadata_status("video", store).status_category == "missing"
     nothing = get_feature_metadata_status("clip", store, compute_progress=True)
     assert (counts(nothing), nothing.status_category, nothing.status.has_input) == ((0, 0, 0, 0), "missing", False)
-    assert nothing.status.format_status_line() == "✗ clip: 0 rows, 0 missing, 0 stale, 0 orphaned (no input from video)"
+    assert nothing.status.format_status_line() == "✗ clip: 0 rows, 0 new, 0 stale, 0 orphaned (no input from video)"
     assert nothing.to_representation().missing_input == ["video"]
     store.write("video", rows(id=["a"]))
     found = get_feature_metadata_status("clip", store, compute_progress=True)
     assert (counts(found), found.status_category, found.status.needs_update) == ((0, 1, 0, 0), "missing", True)
     assert found.status.progress_percentage == 0
+
+
+@pytest.mark.three_stores
+def test_status_says_why_all_is_orphaned(store: MetadataStore) -> None:
+    fill(store)
+    store.delete("video", None)
+    found = get_feature_metadata_status("clip", store)
+    assert (counts(found), found.status.has_input) == ((3, 0, 0, 3), True)
+    assert found.to_representation().missing_input == ["video"]
+    assert found.status.format_status_line().endswith("0 new, 0 stale, 3 orphaned (no input from video)")
 
 
 def test_progress_counts_inputs(store: MetadataStore) -> None:
@@ -109,7 +119,7 @@ def test_samples_are_shown_on_demand(store: MetadataStore) -> None:
     found = get_feature_metadata_status("clip", store)
     details = found.sample_details(limit=1)
     assert [text.splitlines()[0] for text in details] == [
-        "Missing samples (1):",
+        "New samples (1):",
         "Stale samples (1):",
         "Orphaned samples (1):",
     ]

@@ -14,7 +14,7 @@ from tests.stores import StoreFactory, duckdb_store
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
-from metaxy.errors import DefinitionError, FeatureNotFoundError, MetadataSchemaError
+from metaxy.errors import DefinitionError, EmptySamplesWarning, FeatureNotFoundError, MetadataSchemaError
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.store.store import MetadataStore
 from metaxy.testing.conformance.factory import change
@@ -40,6 +40,21 @@ def test_the_columns_of_an_update(store: MetadataStore) -> None:
     store.write("clip", increment.new)
     store.delete("video", None)
     assert set(store.resolve_update("clip").orphaned.columns) == set(everything(store, "clip").columns)
+
+
+@pytest.mark.three_stores
+def test_no_samples_over_rows_are_warned_of(store: MetadataStore) -> None:
+    define("video")
+    samples, nothing = rows(id=["a", "b", "c"]), rows(id=["a"]).head(0)
+    store.resolve_update("video", samples=nothing)  # there is nothing that could be orphaned
+    store.write("video", samples)
+    for given in (nothing, pl.DataFrame()):
+        for lazy in (False, True):
+            with pytest.warns(EmptySamplesWarning, match="feature video: no samples were given, so all 3 that it has"):
+                orphaned = store.resolve_update("video", samples=given, lazy=lazy).orphaned
+            assert sorted(values(orphaned)) == ["a", "b", "c"]
+    store.delete("video", None)
+    assert not store.resolve_update("video", samples=nothing)
 
 
 @pytest.mark.three_stores

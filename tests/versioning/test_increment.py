@@ -65,6 +65,20 @@ def test_a_batch_holds_something(increment: Increment, size: int) -> None:
         next(increment.batches(size))
 
 
+def test_rows_are_told_apart_from_samples() -> None:
+    def groups(*names: str) -> nw.DataFrame[Any]:
+        return nw.from_native(pl.DataFrame({"group": names}, schema={"group": pl.String}))
+
+    frames = (groups("x", "x", "x", "y"), groups("z"), groups())
+    increment = Increment(*frames).with_expected(10, ["group"])
+    assert repr(increment) == "Increment(new=2 in 4 rows, stale=1, orphaned=0, unchanged=7)"
+    page = increment._repr_html_()
+    assert "<th>samples</th><th>count</th><th>rows</th>" in page
+    assert "<td>new</td><td>2</td><td>4</td>" in page
+    assert "<td>stale</td><td>1</td><td>1</td>" in page
+    assert "<th>rows</th>" not in Increment(*frames).with_expected(10)._repr_html_()
+
+
 @pytest.mark.parametrize("store_name", STORES)
 def test_batches_never_split_a_group(store_name: str, tmp_path: Path) -> None:
     lineage = LineageRelationship.aggregation(on=["g"])
@@ -79,7 +93,7 @@ def test_batches_never_split_a_group(store_name: str, tmp_path: Path) -> None:
 
 def test_polars_increments_show_what_they_are(increment: Increment) -> None:
     converted = increment.to_polars()
-    assert repr(converted) == "PolarsIncrement(new=3, stale=1, orphaned=0)"
+    assert repr(converted) == "PolarsIncrement(rows: new=3, stale=1, orphaned=0)"
     assert converted
     assert not PolarsIncrement(*(frame.clear() for frame in converted))
 

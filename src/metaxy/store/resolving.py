@@ -112,6 +112,7 @@ class Resolution:
         increment = self._split(changes)
         if self.tables:
             self.tables.refuse_where_nothing_counts(increment.counts["new"], changes.expected)
+            self.tables.warn_of_no_samples(changes.expected, orphaned=len(increment.orphaned))
         return increment
 
     def lazy(self) -> LazyIncrement:
@@ -125,7 +126,8 @@ class Resolution:
         tables = self.tables
         if tables is None:
             return self.views()
-        if tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine):
+        in_database = tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine)
+        if in_database or tables.samples_are_none:  # without samples, a warning must not come too late
             increment = self.changes()
             new, stale, orphaned = map(as_lazy, increment)
             return LazyIncrement(new=new, stale=stale, orphaned=orphaned, compute=lambda: increment)

@@ -36,11 +36,11 @@ NAMED: Final = 3  # parents that are named
 
 
 class FeatureMetadataStatus(BaseModel):
-    """How many rows a feature has, and how many samples it lacks, has in an old version, or should not have.
+    """How many rows a feature has, and how many samples are new, stale and orphaned.
 
-    ``store_row_count`` counts rows of the current version; ``has_input`` is false where nothing can be said, because
-    the parents in ``missing_input`` have no rows. The progress is the part of the expected samples that were computed
-    at least once, in per cent.
+    ``store_row_count`` counts rows of the current version. Where nothing is expected, ``missing_input`` names the
+    parents that have no rows: then all that is stored is orphaned or, where ``has_input`` is false, nothing can be
+    said. The progress is the part of the expected samples that were computed at least once, in per cent.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,8 +73,8 @@ class FeatureMetadataStatus(BaseModel):
         start = f"{ICONS[self.status_category]} {self.feature_key}: {self.store_row_count} rows"
         if self.is_root_feature:
             return f"{start} (root)"
-        counts = f"{self.missing_count} missing, {self.stale_count} stale, {self.orphaned_count} orphaned"
-        return f"{start}, {counts}" + ("" if self.has_input else f" ({no_input(self.missing_input)})")
+        counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned"
+        return f"{start}, {counts}" + (f" ({no_input(self.missing_input)})" if self.missing_input else "")
 
 
 class FullFeatureMetadataRepresentation(BaseModel):
@@ -169,7 +169,7 @@ def format_sample_previews(
 ) -> list[str]:
     """Show the first samples of each kind that occurs, as text."""
     kinds = (
-        ("Missing", missing_count, lazy_increment.new),
+        ("New", missing_count, lazy_increment.new),
         ("Stale", stale_count, lazy_increment.stale),
         ("Orphaned", orphaned_count, lazy_increment.orphaned),
     )
@@ -263,7 +263,8 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
     here = tally is not None and resolution is not None and resolution.current is not None
     rows = tally.stored if tally and here else _stored_rows(store, plan.feature, options.own_filters, options)
     increment = resolution.views() if resolution else None
-    has_input = not plan.feature_deps or bool(tally and (tally.expected or tally.orphaned))
+    expected = not plan.feature_deps or bool(tally and tally.expected)
+    has_input = expected or bool(tally and tally.orphaned)
     status = FeatureMetadataStatus(
         feature_key=key,
         target_version=scope.version(key),
@@ -275,7 +276,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
         needs_update=any(tally[:3]) if tally else False,
         is_root_feature=not plan.feature_deps,
         has_input=has_input,
-        missing_input=() if has_input else _parents_without_rows(store, plan, options),
+        missing_input=() if expected else _parents_without_rows(store, plan, options),
         store_metadata=store._metadata_of(store, key)
         if here
         else store.get_store_metadata(key, check_fallback=options.use_fallback),

@@ -12,6 +12,7 @@ from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import (
+    EmptySamplesWarning,
     FeatureNotFoundError,
     MetadataSchemaError,
     PolarsMaterializationWarning,
@@ -99,6 +100,12 @@ class Tables:
         """Whether the samples live in this process, where they stay when the store is closed."""
         samples = self.request.samples
         return samples is not None and not is_in_database(samples)
+
+    @property
+    def samples_are_none(self) -> bool:
+        """Whether an eager frame of samples has no rows, so that nothing is saved by computing later."""
+        samples = self.request.samples
+        return isinstance(samples, nw.DataFrame) and not len(samples)
 
     def repeats_samples(self) -> bool:
         """Return whether samples that are at hand may occur twice; those of a database are counted by their update."""
@@ -240,6 +247,15 @@ class Tables:
             self._refuse_other_settings(*self.parents)
         if new >= expected:
             self._refuse_other_settings(self.plan.feature.key)
+
+    def warn_of_no_samples(self, expected: int, *, orphaned: int) -> None:
+        """Warn that all would go: a folder that is not mounted, or a wrong query, looks like that."""
+        if self.request.samples is not None and not expected and orphaned:
+            message = (
+                f"feature {self.plan.feature.key}: no samples were given, so all {orphaned} that it has are orphaned; "
+                "if there should be samples, look why none were found before you delete these"
+            )
+            warn_user(message, EmptySamplesWarning)
 
     def _refuse_other_settings(self, *keys: FeatureKey) -> None:
         tables = {**self.parents, **({self.plan.feature.key: self.current} if self.current else {})}

@@ -37,7 +37,7 @@ class PolarsIncrement(NamedTuple):
         return any(frame.height for frame in self)
 
     def __repr__(self) -> str:
-        return f"PolarsIncrement(new={self.new.height}, stale={self.stale.height}, orphaned={self.orphaned.height})"
+        return f"PolarsIncrement(rows: {', '.join(f'{kind}={len(rows)}' for kind, rows in self._asdict().items())})"
 
 
 class _Frames(NamedTuple):
@@ -52,7 +52,8 @@ class Increment(_Frames):
     ``new`` and ``stale`` hold the columns of the parents and the versions to write; ``orphaned`` holds the stored rows.
     It unpacks like a tuple of the three, is true if there is anything to do, and shows itself as a table in notebooks.
     ``expected`` is how many samples the feature should have, where that is known. Where several rows may be one sample,
-    as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty.
+    as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty. ``len(increment.new)`` counts
+    rows and `counts` samples: where they differ, the increment shows both.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -124,17 +125,31 @@ class Increment(_Frames):
         return self.new.to_arrow(), self.stale.to_arrow(), self.orphaned.to_arrow()
 
     def __repr__(self) -> str:
-        return f"Increment({', '.join(f'{name}={count}' for name, count in self.counts.items())})"
+        def shown(kind: str, samples: int, rows: int) -> str:
+            return f"{kind}={samples}" if samples == rows else f"{kind}={samples} in {rows} rows"
+
+        return f"Increment({', '.join(shown(*each) for each in self._shown_counts())})"
+
+    def _shown_counts(self) -> list[tuple[str, int, int]]:
+        """Return kinds with the number of their samples, and of their rows where these are in a frame."""
+        rows = {kind: len(frame) for kind, frame in zip(self._fields, self, strict=True)}
+        return [(kind, samples, rows.get(kind, samples)) for kind, samples in self.counts.items()]
 
     def _repr_html_(self) -> str:
-        """Show counts and the first samples of each kind in a notebook."""
-        rows = "".join(f"<tr><td>{name}</td><td>{count:,}</td></tr>" for name, count in self.counts.items())
+        """Show counts and the first samples of each kind in a notebook; rows, too, where there are more of them."""
+        counts = self._shown_counts()
+        differ = any(samples != rows for _, samples, rows in counts)
+        head = "<th>samples</th><th>count</th>" + ("<th>rows</th>" if differ else "")
+        rows = "".join(
+            f"<tr><td>{kind}</td><td>{samples:,}</td>" + (f"<td>{rows:,}</td>" if differ else "") + "</tr>"
+            for kind, samples, rows in counts
+        )
         tables = "".join(
             f"<details><summary>{name}</summary>{frame.head(PREVIEW_ROWS).to_polars()._repr_html_()}</details>"
             for name, frame in zip(self._fields, self, strict=True)
             if len(frame)
         )
-        return f"<table><tr><th>samples</th><th>count</th></tr>{rows}</table>{tables}"
+        return f"<table><tr>{head}</tr>{rows}</table>{tables}"
 
 
 def _slices(frame: nw.DataFrame[Any], size: int) -> Iterator[nw.DataFrame[Any]]:

@@ -32,7 +32,7 @@ def status(
     allow_fallback_stores: bool = True,
     format: OutputFormat = "plain",
 ) -> int:
-    """Show how many rows features have, and how many samples are missing, stale and orphaned.
+    """Show how many rows features have, and how many samples are new, stale and orphaned.
 
     Args:
         features: The features; all of the project if none is named.
@@ -42,7 +42,7 @@ def status(
         global_filter: Look only at rows, also of their parents, that fulfil this condition.
         stale_if: Count rows that fulfil this condition as stale, whatever their version.
         snapshot_id: Take the features as they were pushed with this version of the project; `latest` for the last.
-        assert_in_sync: Fail if a feature is missing or needs an update.
+        assert_in_sync: Fail if a feature has no table or needs an update.
         skip_unknown: Leave out features that the graph does not have, with a warning, instead of failing.
         verbose: Show where the rows are, how far the work is, and some samples.
         progress: Show which part of the expected samples was computed at least once.
@@ -102,7 +102,7 @@ def as_data(found: Status) -> dict[str, Any]:
 
 def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool, verbose: bool) -> None:
     """Print a table, and below it what does not fit into one."""
-    heads = ["Status", "Feature", "Materialized", "Missing", "Stale", "Orphaned"]
+    heads = ["Status", "Feature", "Materialized", "New", "Stale", "Orphaned"]
     rows = [[_icon(each, with_progress), each.feature_key, *_counts(each)] for each in found]
     if verbose:
         heads.append("Info")
@@ -116,7 +116,8 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
                 else f"{each.feature_key}: {each.error_message}"
             )
         if each.missing_input:
-            print_text(f"{each.feature_key}: {no_input(each.missing_input)}")
+            consequence = "all samples are orphaned, " if each.orphaned else ""
+            print_text(f"{each.feature_key}: {consequence}{no_input(each.missing_input)}")
         for text in each.sample_details or ():
             print_text(f"{each.feature_key}: {text}")
 
