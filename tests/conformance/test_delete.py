@@ -21,9 +21,9 @@ def video(store: MetadataStore) -> None:
 @pytest.mark.three_stores
 def test_features_without_a_table_are_not_found(store: MetadataStore, soft: bool) -> None:
     with pytest.raises(FeatureNotFoundError, match="feature clip has no table"):
-        store.delete("clip", None, soft=soft)
+        store.delete("clip", everything=True, soft=soft)
     with pytest.raises(UnknownFeatureError, match="Did you mean 'clip'"):
-        store.delete("clipp", None, soft=soft)
+        store.delete("clipp", everything=True, soft=soft)
     assert not store.has_feature("clip")
 
 

@@ -37,7 +37,7 @@ def test_db05_all_versions_are_deleted_with_feature_history(store: MetadataStore
 def test_db05_tombstones_keep_versions_and_runs(store: MetadataStore) -> None:
     kept = ("id", c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION, c.METAXY_MATERIALIZATION_ID, c.METAXY_UPDATED_AT)
     before = values(everything(store, "video"), *kept)
-    store.delete("video", None, with_feature_history=True)
+    store.delete("video", everything=True, with_feature_history=True)
     dead = everything(store, "video").filter(pl.col(c.METAXY_DELETED_AT).is_not_null())
     assert values(dead, *kept) == before
 
@@ -53,10 +53,12 @@ def test_filters_see_older_rows_with_sample_history(store: MetadataStore) -> Non
 
 
 @pytest.mark.three_stores
-def test_filters_must_be_given(store: MetadataStore) -> None:
+def test_what_to_delete_must_be_said(store: MetadataStore) -> None:
     define("video")
-    with pytest.raises(TypeError, match="filters"):
-        store.delete("video")  # type: ignore[call-arg] # what the test is about
+    with pytest.raises(ValueError, match="feature video: say which rows to delete: pass filters"):
+        store.delete("video")
+    with pytest.raises(ValueError, match="everything=True goes with neither"):
+        store.delete("video", "id = 'a'", everything=True)
 
 
 @pytest.mark.three_stores
@@ -73,7 +75,7 @@ def test_db28_a_row_from_a_faster_clock_can_be_deleted(store: MetadataStore) -> 
     store.write("video", rows(id=["a"]))
     ahead = datetime.now(timezone.utc) + timedelta(hours=1)
     put(store, "video", everything(store, "video").with_columns(pl.lit(ahead).alias(c.METAXY_UPDATED_AT)))
-    store.delete("video", None)
+    store.delete("video", everything=True)
     assert values(store.read("video")) == []
 
 

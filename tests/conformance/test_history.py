@@ -20,7 +20,7 @@ def features() -> None:
 
 
 def test_later_writes_and_deletions_do_not_count(store: MetadataStore) -> None:
-    changes: list[tuple[Callable[[], None], list[tuple[str, int]]]] = [
+    changes: list[tuple[Callable[[], object], list[tuple[str, int]]]] = [
         (lambda: None, []),
         (lambda: store.write("video", rows("1", id=["a", "b"], n=[1, 1])), [("a", 1), ("b", 1)]),
         (lambda: store.write("video", rows("2", id=["a"], n=[2])), [("a", 2), ("b", 1)]),
@@ -28,7 +28,7 @@ def test_later_writes_and_deletions_do_not_count(store: MetadataStore) -> None:
         (lambda: store.write("video", rows("3", id=["a"], n=[3])), [("a", 3), ("b", 1)]),
     ]
     store.write("video", rows("0", id=["a"], n=[0]))
-    store.delete("video", None, soft=False)
+    store.delete("video", everything=True, soft=False)
     states = []
     for change, state in changes:
         change()

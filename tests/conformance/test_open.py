@@ -34,7 +34,7 @@ VERBS: dict[str, Callable[[MetadataStore], Any]] = {
     "compute_provenance": lambda store: store.compute_provenance("clip", pl.DataFrame()),
     "write": lambda store: store.write("video", rows(id=["a"])),
     "write_multi": lambda store: store.write_multi({"video": rows(id=["a"])}),
-    "delete": lambda store: store.delete("video", None),
+    "delete": lambda store: store.delete("video", everything=True),
 }
 WRITING_VERBS = ("write", "write_multi", "delete")
 
@@ -208,7 +208,7 @@ def test_db17_hostile_prefixes_are_refused(tmp_path: Path, prefix: str) -> None:
 def test_db17_prefixes_are_quoted(tmp_path: Path, prefix: str) -> None:
     with duckdb_store(tmp_path, table_prefix=prefix).open("w") as store:
         store.write("video", rows(id=["a"]))
-        store.delete("video", None, soft=False)
+        store.delete("video", everything=True, soft=False)
         store.write("video", rows(id=["b"]))
         assert values(store.read("video")) == ["b"]
     with duckdb_store(tmp_path) as store:

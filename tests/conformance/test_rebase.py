@@ -80,7 +80,7 @@ def test_data_versions_that_were_set_after_an_update_are_kept(store: MetadataSto
 @pytest.mark.three_stores
 def test_rows_without_parents_are_left_out(store: MetadataStore) -> None:
     computed(store)
-    store.delete("video", None)
+    store.delete("video", everything=True)
     store.write("video", rows(id=["b"], n=[2]))
     assert values(store.rebase("clip", previous(store))) == ["b"]
 

@@ -203,5 +203,5 @@ def test_parents_without_rows_are_named(store: MetadataStore) -> None:
     assert missing() == ("left", "right")  # they have no sample together
     store.write("right", rows(id=["a"]))
     assert missing() == ()
-    store.delete("right", None)
+    store.delete("right", everything=True)
     assert missing() == ("right",)

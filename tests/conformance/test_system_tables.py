@@ -396,7 +396,7 @@ def test_system_tables_are_not_read_from_fallbacks(make: StoreFactory) -> None:
 @pytest.mark.three_stores
 def test_system_tables_are_not_deleted_from(store: MetadataStore) -> None:
     with pytest.raises(MetadataStoreError, match="cannot delete from metaxy-system/feature_versions"):
-        store.delete(FEATURE_VERSIONS_KEY, None)
+        store.delete(FEATURE_VERSIONS_KEY, everything=True)
 
 
 @pytest.mark.three_stores

@@ -38,7 +38,7 @@ def test_the_columns_of_an_update(store: MetadataStore) -> None:
     assert increment.new.columns[:2] == ["id", "path"]
     assert increment.new.columns == increment.stale.columns == increment.orphaned.columns
     store.write("clip", increment.new)
-    store.delete("video", None)
+    store.delete("video", everything=True)
     assert set(store.resolve_update("clip").orphaned.columns) == set(everything(store, "clip").columns)
 
 

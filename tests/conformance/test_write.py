@@ -174,7 +174,7 @@ def test_times_of_any_zone_and_unit_become_utc_microseconds(store: MetadataStore
         given = moment.dt.convert_time_zone(zone) if zone else moment.dt.replace_time_zone(None)
         store.write("video", rows(id=["a"]).with_columns(given))
         assert only(store)[c.METAXY_CREATED_AT] == OLD.replace(microsecond=0), (unit, zone)
-        store.delete("video", None, soft=False)
+        store.delete("video", everything=True, soft=False)
 
 
 @pytest.mark.three_stores
@@ -365,7 +365,7 @@ def test_tables_made_by_others_are_written_and_read(tmp_path: Path, by_field: st
         assert values(store.resolve_update("clip").new, "id", c.METAXY_PROVENANCE) == [
             ("a", md5(md5("default|__metaxy_initial__|video.x|1|video.y|2")))
         ]
-        store.delete("video", None)
+        store.delete("video", everything=True)
         assert values(store.read("video")) == []
 
 

@@ -63,7 +63,7 @@ def update(store: DuckDBMetadataStore, features: mx.FeatureGraph) -> dict[str, i
             found[key] = len(new) + len(stale) + len(orphaned)
             store.write(key, pl.concat([new, stale], how="diagonal_relaxed"))
             if len(orphaned):
-                store.delete(key, None)
+                store.delete(key, everything=True)
                 store.write(key, store.resolve_update(key).to_polars().new)
     return found
 

@@ -56,7 +56,7 @@ def test_large_ids_compare_with_those_of_fallback_stores(tmp_path: Path) -> None
     for make in (duckdb_store, postgresql_store):
         with make(near, fallback_stores=[postgresql_store(tmp_path)]).open("w") as store:
             store.write("clip", large(7))  # a table of our own, with integers where the database has them
-            store.delete("clip", soft=False, filters=None)
+            store.delete("clip", soft=False, everything=True)
             store.write("clip", store.resolve_update("clip").new)
             assert not store.resolve_update("clip")
             assert values(store.read("clip")) == [1, LARGE, 2]

@@ -55,7 +55,7 @@ def check_key(store: MetadataStore, key: str, child: str) -> None:
     store.delete(key, nw.col("id") == "a")
     assert values(store.read(key)) == ["b"]
     assert values(store.resolve_update(child).orphaned) == ["a"]
-    store.delete(key, None, soft=False)
+    store.delete(key, everything=True, soft=False)
     assert everything(store, key).is_empty()
 
 
@@ -124,5 +124,5 @@ def test_names_of_fields(make: Make) -> None:
 def test_db17_prefixes_that_are_words_of_sql(make: Make) -> None:
     with make(table_prefix="order_").open("w") as store:
         store.write("video", rows(id=VALUES))
-        store.delete("video", None, soft=False)
+        store.delete("video", everything=True, soft=False)
         assert values(store.read("video")) == []

@@ -249,8 +249,8 @@ def test_a_table_of_someone_else_stays_as_it_is(make: Make, what: str) -> None:
             lambda: store.read("video"),
             lambda: store.resolve_update("video", samples=rows(id=["a"])),
             lambda: store.resolve_update("clip"),
-            lambda: store.delete("video", None),
-            lambda: store.delete("video", None, soft=False),
+            lambda: store.delete("video", everything=True),
+            lambda: store.delete("video", everything=True, soft=False),
         ]
         for verb in verbs:
             message = complaint(verb, MetadataSchemaError)
@@ -269,7 +269,7 @@ def test_unknown_columns_of_a_table_do_no_harm(make: Make) -> None:
         assert values(store.read("video"), "id", *odd) == [("a", "?", 1, 2.5, True), ("b", None, None, None, None)]
         increment = store.resolve_update("video", samples=rows(["1", "3"], id=["a", "b"]))
         assert (values(increment.new), values(increment.stale)) == ([], ["b"])
-        store.delete("video", None)
+        store.delete("video", everything=True)
         assert values(store.read("video")) == []
 
 

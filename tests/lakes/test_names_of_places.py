@@ -58,7 +58,7 @@ def use(make: Callable[[], MetadataStore]) -> None:
         assert (values(increment.new), values(increment.stale), values(increment.orphaned)) == (["c"], [], ["a"])
     with make().open("w") as store:
         assert values(store.read("video"), "id", "x") == [("b", 2), ("c", 4)]
-        store.delete("video", None, soft=False)
+        store.delete("video", everything=True, soft=False)
         assert everything(store, "video").is_empty()
         store.drop_feature_metadata("video")
         assert not store.has_feature("video")

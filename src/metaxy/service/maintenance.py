@@ -53,10 +53,10 @@ def delete(
     history = (everything and not soft) if with_feature_history is None else with_feature_history
 
     def work(opened: MetadataStore, key: FeatureKey) -> int:
-        count = opened.count_rows_to_delete(key, wanted, soft=soft, with_feature_history=history)
-        if not dry_run:
-            opened.delete(key, wanted or None, soft=soft, with_feature_history=history)
-        return count
+        options: dict[str, bool] = {"everything": not wanted, "soft": soft, "with_feature_history": history}
+        if dry_run:
+            return opened.count_rows_to_delete(key, wanted, **options)
+        return opened.delete(key, wanted, **options).rows
 
     keys = project.keys(features)
     return _each(project.store(store), keys, work, track, only_present=features is None, dry_run=dry_run)
@@ -109,7 +109,7 @@ def optimize(
 
 
 def _all_rows(store: MetadataStore, key: FeatureKey) -> int:
-    return store.count_rows_to_delete(key, [], soft=False, with_feature_history=True)
+    return store.count_rows_to_delete(key, everything=True, soft=False, with_feature_history=True)
 
 
 def _each(

@@ -127,6 +127,14 @@ class Hosting(Protocol):
 
 
 @runtime_checkable
+class DeletesAmong(Protocol):
+    """A storage that looks rows up in a frame of its database; for others, the frame becomes a long condition."""
+
+    def delete_among(self, key: FeatureKey, condition: nw.Expr | None, rows: nw.LazyFrame[Any]) -> None:
+        """Remove the rows that fulfil a condition, and are equal to one of these rows in all columns of these."""
+
+
+@runtime_checkable
 class Optimizable(Protocol):
     """A storage whose tables get slower with every write, until they are tidied."""
 

@@ -1,16 +1,22 @@
 """Deleting: tombstones that hide samples, or rows removed for good."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT, STRAY_COLUMNS
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.storage.port import Append
+from metaxy.definitions.keys import FeatureKey
+from metaxy.storage.port import Append, DeletesAmong, Storage
+from metaxy.store.named import NamedRows, named_rows
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, readable
+from metaxy.store.request import Filters, as_filters
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock
 from metaxy.store.writing import append
@@ -20,67 +26,183 @@ from metaxy.versioning.recipe import Latest
 
 
 @dataclass(frozen=True)
+class Deleted:
+    """How many rows were hidden or removed, and how many samples stay as they were written since they were named."""
+
+    rows: int
+    changed_since: int = 0
+
+
+@dataclass(frozen=True)
 class Deletion:
-    """Which rows of a feature are deleted, and how far back."""
+    """Which rows of a feature are deleted, and how far back; ``rows`` is a frame that names some."""
 
     definition: FeatureDefinition
     filters: Sequence[nw.Expr] = ()
+    rows: Any = None
+    soft: bool = True
     with_feature_history: bool = False
     with_sample_history: bool = False
 
+    @classmethod
+    def build(
+        cls, definition: FeatureDefinition, filters: Filters, rows: Any, *, everything: bool, **rest: bool
+    ) -> "Deletion":
+        """Normalise what the user passed.
 
-def delete_rows(store: StoreParts, scope: Scope, deletion: Deletion, *, soft: bool) -> None:
+        Raises:
+            ValueError: if nothing says which rows are meant, or everything and something.
+        """
+        conditions = as_filters(filters)
+        if everything == (bool(conditions) or rows is not None):
+            wrong = "everything=True goes with neither filters nor rows" if everything else "say which rows to delete"
+            raise ValueError(
+                f"feature {definition.key}: {wrong}: pass filters, such as nw.col('id') == 'a', or rows=, a frame with "
+                f"{', '.join(definition.spec.id_columns)}; to delete all rows, pass everything=True alone"
+            )
+        return cls(definition, conditions, rows, **rest)
+
+
+def delete_rows(store: StoreParts, scope: Scope, deletion: Deletion) -> Deleted:
     """Delete rows of this very store; those of its fallback stores are not its own.
 
     Raises:
         FeatureNotFoundError: if the feature has no table in this store.
     """
-    found = find(store, deletion.definition.key, allow_fallback=False).checked()
-    with readable(f"feature {found.key}"):
-        if soft:
-            _append_tombstones(store, found, scope, deletion)
-            return
-        deletion = replace(deletion, filters=found.conditions(deletion.filters))
-        store.storage.delete(deletion.definition.key, _condition(scope, deletion))
+    with _selection(store, scope, deletion) as selection:
+        return selection.hide() if deletion.soft else selection.remove()
 
 
-def count_rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion, *, soft: bool) -> int:
+def count_rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion) -> int:
     """Count the rows that a deletion would hide or remove, where they are.
 
     Raises:
         FeatureNotFoundError: if the feature has no table in this store.
     """
+    with _selection(store, scope, deletion) as selection:
+        return count_lazy_rows(selection.to_hide()[0] if deletion.soft else selection.to_remove())
+
+
+@contextmanager
+def _selection(store: StoreParts, scope: Scope, deletion: Deletion) -> "Iterator[_Selection]":
     found = find(store, deletion.definition.key, allow_fallback=False).checked()
-    if soft:
-        rows = _rows_to_hide(found, scope, deletion)
+    with readable(f"feature {found.key}"), store.engine.temporary():
+        named = None
+        if deletion.rows is not None:
+            ids, what = deletion.definition.spec.id_columns, f"the rows to delete of feature {found.key}"
+            named = named_rows(store.engine, deletion.rows, ids, found.scan.schema, what)
+        yield _Selection(store, found, scope, deletion, named)
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The rows of a table that a deletion is about."""
+
+    store: StoreParts
+    found: StoredTable
+    scope: Scope
+    deletion: Deletion
+    named: NamedRows | None
+
+    # -- tombstones ----------------------------------------------------------------------------------------------------
+
+    def hide(self) -> Deleted:
+        """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
+        rows, changed = self.to_hide()
+        marked = rows.with_columns(_deleted_at(self.store.clock).alias(METAXY_DELETED_AT)).select(self._kept_columns)
+        tombstones = self.store.engine.take(marked)
+        count = count_lazy_rows(tombstones)
+        if count:
+            append(self.store, [Append(self.found.key, tombstones, base=self.found.scan)])
+        return Deleted(count, changed)
+
+    def to_hide(self) -> tuple[nw.LazyFrame[Any], int]:
+        """Return the rows that count and are meant, and how many samples were written since they were named."""
+        latest = self._latest(include_deleted=False)
+        if self.deletion.with_sample_history:
+            latest = Latest(latest.ids, latest.feature_version, one_per_sample=False)
+        return self._unchanged(self._rows(latest, self._kept_columns, self.deletion.filters))
+
+    @property
+    def _kept_columns(self) -> list[str]:
+        return [name for name in self.found.scan.schema if name not in STRAY_COLUMNS]
+
+    # -- rows that are removed -----------------------------------------------------------------------------------------
+
+    def remove(self) -> Deleted:
+        """Remove the rows that fulfil the filters, each judged by itself; of the samples that are named, if any are."""
+        samples, changed = self._samples
+        count = count_lazy_rows(self.to_remove())
+        if count:
+            _remove(self.store.storage, self.found.key, self._condition, samples)
+        return Deleted(count, changed)
+
+    def to_remove(self) -> nw.LazyFrame[Any]:
+        """Return the rows that `remove` would remove."""
+        samples, _ = self._samples
+        rows, condition = self.found.scan.frame, self._condition
+        rows = rows if condition is None else rows.filter(condition)
+        return rows if samples is None else self.store.engine.among(rows, samples)
+
+    @cached_property
+    def _condition(self) -> nw.Expr | None:
+        """The condition on the rows to remove, None for all."""
+        conditions = list(self.found.conditions(self.deletion.filters))
+        if not self.deletion.with_feature_history:
+            conditions.append(nw.col(METAXY_FEATURE_VERSION) == self.scope.version(self.found.key))
+        return _all(conditions) if conditions else None
+
+    @cached_property
+    def _samples(self) -> tuple[nw.LazyFrame[Any] | None, int]:
+        """The samples whose rows are removed, None for all; and how many of those named were written since."""
+        if self.named is None or not self.named.are_writes:
+            return (self.named.samples if self.named else None), 0
+        latest = self._latest(include_deleted=True)
+        same, changed = self._unchanged(self._rows(latest, [*latest.ids, METAXY_UPDATED_AT], ()))
+        return same.select(*latest.ids), changed
+
+    # -- latest rows ---------------------------------------------------------------------------------------------------
+
+    def _latest(self, *, include_deleted: bool) -> Latest:
+        history = self.deletion.with_feature_history
+        return latest_per_version(
+            self.scope, self.deletion.definition, all_versions=history, include_deleted=include_deleted
+        )
+
+    def _rows(self, latest: Latest, columns: Sequence[str], filters: Sequence[nw.Expr]) -> nw.LazyFrame[Any]:
+        among = self.named.samples if self.named else None
+        rows = self.found.rows(self.deletion.definition.spec.id_columns, filters=tuple(filters), among=among)
+        return self.store.engine.latest(rows, latest, columns, View())
+
+    def _unchanged(self, rows: nw.LazyFrame[Any]) -> tuple[nw.LazyFrame[Any], int]:
+        """Leave out rows that are not those that were named, as they were written since; and count them."""
+        if self.named is None or not self.named.are_writes:
+            return rows, 0
+        engine = self.store.engine
+        rows = engine.take(rows, reread=True)
+        same = engine.among(rows, self.named.frame)
+        return same, count_lazy_rows(rows) - count_lazy_rows(same)
+
+
+def _all(conditions: Sequence[nw.Expr]) -> nw.Expr:
+    return nw.all_horizontal(*conditions, ignore_nulls=False)
+
+
+def _remove(storage: Storage, key: FeatureKey, condition: nw.Expr | None, samples: nw.LazyFrame[Any] | None) -> None:
+    if samples is None:
+        storage.delete(key, condition)
+    elif isinstance(storage, DeletesAmong):
+        storage.delete_among(key, condition, samples)
     else:
-        condition = _condition(scope, replace(deletion, filters=found.conditions(deletion.filters)))
-        rows = found.scan.frame if condition is None else found.scan.frame.filter(condition)
-    with readable(f"feature {found.key}"):
-        return count_lazy_rows(rows)
+        storage.delete(key, _all([*([] if condition is None else [condition]), _is_one_of(collect_to_polars(samples))]))
 
 
-def _rows_to_hide(found: StoredTable, scope: Scope, deletion: Deletion) -> nw.LazyFrame[Any]:
-    """Read the rows that count and fulfil the filters, with the columns that are written."""
-    ids = deletion.definition.spec.id_columns
-    latest = latest_per_version(scope, deletion.definition, all_versions=deletion.with_feature_history)
-    if deletion.with_sample_history:
-        latest = Latest(latest.ids, latest.feature_version, one_per_sample=False)
-    rows = found.rows(ids, filters=tuple(deletion.filters))
-    return found.store.engine.latest(rows, latest, _kept_columns(found), View())
-
-
-def _kept_columns(found: StoredTable) -> list[str]:
-    return [name for name in found.scan.schema if name not in STRAY_COLUMNS]
-
-
-def _append_tombstones(store: StoreParts, found: StoredTable, scope: Scope, deletion: Deletion) -> None:
-    """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
-    live = _rows_to_hide(found, scope, deletion)
-    marked = live.with_columns(_deleted_at(store.clock).alias(METAXY_DELETED_AT)).select(_kept_columns(found))
-    tombstones = store.engine.take(marked)
-    if collect_to_polars(tombstones.select(METAXY_DELETED_AT).head(1)).height:
-        append(store, [Append(deletion.definition.key, tombstones, base=found.scan)])
+def _is_one_of(samples: pl.DataFrame) -> nw.Expr:
+    """Write the condition that the IDs of a row are those of a sample."""
+    names = samples.columns
+    ids = nw.col(names[0]) if len(names) == 1 else nw.struct(*names)
+    values = samples.to_series() if len(names) == 1 else samples.to_struct()
+    return ids.is_in(nw.from_native(values.implode(), series_only=True))
 
 
 def latest_per_version(
@@ -98,11 +220,3 @@ def _deleted_at(clock: Clock) -> nw.Expr:
     now = nw.lit(clock.now()).cast(nw.Datetime("us", "UTC"))
     written = nw.col(METAXY_UPDATED_AT).cast(nw.Datetime("us", "UTC"))
     return nw.max_horizontal(now, written.dt.offset_by("1us"))
-
-
-def _condition(scope: Scope, deletion: Deletion) -> Any:
-    """Write the condition on the rows to remove, None for all; each row is judged by itself."""
-    conditions = list(deletion.filters)
-    if not deletion.with_feature_history:
-        conditions.append(nw.col(METAXY_FEATURE_VERSION) == scope.version(deletion.definition.key))
-    return nw.all_horizontal(*conditions, ignore_nulls=False) if conditions else None

@@ -10,7 +10,7 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
 from metaxy.store.copying import CopyRequest, copy_features
-from metaxy.store.deleting import Deletion, count_rows_to_delete, delete_rows
+from metaxy.store.deleting import Deleted, Deletion, count_rows_to_delete, delete_rows
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
@@ -27,34 +27,56 @@ class StoreUpkeep(StoreParts):
     def delete(
         self,
         feature: Any,
-        filters: Filters,
+        filters: Filters = None,
         *,
+        rows: Any = None,
+        everything: bool = False,
         soft: bool = True,
         with_feature_history: bool = False,
         with_sample_history: bool = False,
-    ) -> None:
-        """Delete the samples whose latest rows fulfil all filters, None for all; features that depend on it stay.
+    ) -> Deleted:
+        """Delete the samples whose latest rows fulfil all filters, or are among rows; features that depend on it stay.
+
+        Frames: all ID columns, and ``metaxy_updated_at`` where it means rows and not only samples → nothing. Samples
+        that were written after such rows stay, and are counted.
 
         Args:
             feature: anything that names a feature.
             filters: conditions on the latest rows or, for a hard delete, on each row.
+            rows: a frame of any library and size that names what to delete, such as ``increment.orphaned``; with
+                filters, both must hold.
+            everything: all rows; nothing else may be said then.
             soft: append tombstones instead of removing rows.
             with_feature_history: in all feature versions, not only in the current one.
             with_sample_history: let the filters look at all rows of a sample, not only at the latest.
 
+        Returns: how many ``rows`` were hidden or removed, and how many samples had ``changed_since``.
+
         Raises:
+            ValueError: if nothing says what to delete.
             FeatureNotFoundError: if the feature has no table in this store.
+            MetadataSchemaError: if the frame lacks IDs, or some are NULL or of other types than those of the feature.
         """
         scope = self._scope("w")
         refuse_system_key(coerce_to_feature_key(feature), "delete from")
-        deletion = Deletion(scope.definition(feature), as_filters(filters), with_feature_history, with_sample_history)
-        delete_rows(self, scope, deletion, soft=soft)
+        deletion = Deletion.build(
+            scope.definition(feature),
+            filters,
+            rows,
+            everything=everything,
+            soft=soft,
+            with_feature_history=with_feature_history,
+            with_sample_history=with_sample_history,
+        )
+        return delete_rows(self, scope, deletion)
 
     def count_rows_to_delete(
         self,
         feature: Any,
-        filters: Filters,
+        filters: Filters = None,
         *,
+        rows: Any = None,
+        everything: bool = False,
         soft: bool = True,
         with_feature_history: bool = False,
         with_sample_history: bool = False,
@@ -62,11 +84,20 @@ class StoreUpkeep(StoreParts):
         """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
 
         Raises:
+            ValueError: if nothing says what to delete.
             FeatureNotFoundError: if the feature has no table in this store.
         """
         scope = self._scope("r")
-        deletion = Deletion(scope.definition(feature), as_filters(filters), with_feature_history, with_sample_history)
-        return count_rows_to_delete(self, scope, deletion, soft=soft)
+        deletion = Deletion.build(
+            scope.definition(feature),
+            filters,
+            rows,
+            everything=everything,
+            soft=soft,
+            with_feature_history=with_feature_history,
+            with_sample_history=with_sample_history,
+        )
+        return count_rows_to_delete(self, scope, deletion)
 
     def drop_feature_metadata(self, feature: Any) -> None:
         """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""

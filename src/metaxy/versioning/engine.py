@@ -84,6 +84,9 @@ class Engine(Protocol):
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, with these columns."""
 
+    def among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Keep the rows that are equal to one of the others in all columns of these; NULL is equal to nothing."""
+
     def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
         """Show flat rows of some statuses as users see them."""
 

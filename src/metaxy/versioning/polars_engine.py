@@ -20,7 +20,7 @@ from metaxy.versioning.codec import (
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.engine import Changes, Engine, Target, View
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
-from metaxy.versioning.predicates import add_predicates
+from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
 from metaxy.versioning.sources import Rows
@@ -111,6 +111,10 @@ class PolarsEngine:
             values[column] = pack_polars(form, members).alias(column)
         return nw.from_native(plan.latest_rows(source, latest, columns).select(*values.values()))
 
+    def among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Look each row up with Polars."""
+        return nw.from_native(among_polars(to_polars_lazy(rows), to_polars_lazy(others)))
+
     def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
         """Show rows as a plan."""
         return nw.from_native(output_polars(to_polars_lazy(flat), statuses, shown))
@@ -150,8 +154,9 @@ class PolarsEngine:
 
     def source(self, rows: Rows) -> plan.PolarsSource:
         """Add the flags that the user's filters ask for."""
+        frame: nw.LazyFrame[Any] = nw.from_native(to_polars_lazy(rows.frame))
         flagged = add_predicates(
-            nw.from_native(to_polars_lazy(rows.frame)),
+            frame if rows.among is None else self.among(frame, rows.among),
             rows.ids,
             rows.filters,
             rows.renamed_filters,

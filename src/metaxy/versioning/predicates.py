@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 
 from metaxy.columns import INTERNAL_PREFIX
 from metaxy.versioning.conditions import reads_only
+from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.key_types import alike
 
 KEEP = f"{INTERNAL_PREFIX}keep"
 KEEP_RENAMED = f"{INTERNAL_PREFIX}keep_renamed"
@@ -26,6 +29,23 @@ class WithPredicates:
     frame: nw.LazyFrame[Any]
     keep: str | None = None
     stale: str | None = None
+
+
+def among_sql(columns: Sequence[str], query: str, dialect: Dialect) -> str:
+    """Write the condition that a row ``mx_t`` is equal to one of a query in some columns.
+
+    >>> among_sql(["id", "n"], "SELECT 1, 2", Dialect("ansi", {}))
+    '(mx_t."id", mx_t."n") IN (SELECT "id", "n" FROM (SELECT 1, 2) AS mx_g)'
+    """
+    ours, others = dialect.names(columns, "mx_t"), dialect.names(columns)
+    return f"({ours}) IN (SELECT {others} FROM ({query}) AS mx_g)"
+
+
+def among_polars(rows: pl.LazyFrame, others: pl.LazyFrame) -> pl.LazyFrame:
+    """Keep the rows that are equal to one of the others in all columns of these; they stay in their order."""
+    left, right = rows.collect_schema(), others.collect_schema()
+    left_on, right_on = alike(left, right, [(name, name) for name in right])
+    return rows.join(others, left_on=left_on, right_on=right_on, how="semi", maintain_order="left")
 
 
 def add_predicates(

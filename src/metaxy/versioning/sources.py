@@ -45,7 +45,8 @@ class Rows:
 
     ``table`` is the quoted name where the relation is a plain table of the engine's database; ``schema`` are the types
     of its columns, if they are at hand. ``row_id`` names a column of a relation that is no table, which tells its rows
-    apart.
+    apart. ``among`` is a frame with some of the IDs: samples that none of its rows names are left out before anything
+    else is done.
     """
 
     frame: nw.LazyFrame[Any]
@@ -58,6 +59,7 @@ class Rows:
     stale: tuple[nw.Expr, ...] = ()
     schema: Types = field(default_factory=dict)
     row_id: str | None = None
+    among: nw.LazyFrame[Any] | None = None
 
     @property
     def types(self) -> Types:
@@ -67,4 +69,4 @@ class Rows:
     @property
     def is_plain(self) -> bool:
         """Whether the user asks nothing of these rows."""
-        return not (self.filters or self.renamed_filters or self.stale)
+        return not (self.filters or self.renamed_filters or self.stale) and self.among is None

@@ -24,7 +24,7 @@ from metaxy.versioning.engine import Changes, Engine, Target, View
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.latest import pick
 from metaxy.versioning.polars_engine import PolarsEngine
-from metaxy.versioning.predicates import add_predicates
+from metaxy.versioning.predicates import add_predicates, among_sql
 from metaxy.versioning.recipe import COUNTS, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
 from metaxy.versioning.sources import Rows, Source
@@ -97,6 +97,14 @@ class SqlEngine:
         return self.database.relation(
             query, lambda: {c: type_of(view.forms[c]) if c in view.forms else rows.types[c] for c in columns}
         )
+
+    def among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """Let the database look each row up."""
+        return self._among(rows, others, rows.collect_schema)
+
+    def _among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any], types: TypesOf) -> nw.LazyFrame[Any]:
+        found = among_sql(others.columns, self.database.query_of(others), self.database.dialect)
+        return self.database.relation(f"SELECT * FROM ({self.database.query_of(rows)}) AS mx_t WHERE {found}", types)
 
     def show(self, flat: nw.LazyFrame[Any], statuses: Sequence[int], shown: OutputColumns) -> nw.LazyFrame[Any]:
         """Show rows as a query."""
@@ -180,6 +188,9 @@ class SqlEngine:
             row_id = ROW_ID
             query = f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}"
             frame = self.database.relation(query, lambda: {ROW_ID: nw.Int64(), **rows.types})
+        if rows.among is not None:
+            numbered = {row_id: nw.Int64()} if row_id else {}
+            frame = self._among(frame, rows.among, lambda: {**numbered, **rows.types})
         flagged = add_predicates(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
         query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)

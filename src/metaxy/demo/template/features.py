@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import polars as pl
 from PIL import Image, ImageDraw
 
@@ -151,5 +150,5 @@ def update(
             rows = rows.hstack(pl.DataFrame([compute(row) for row in track(rows.to_dicts())]))
         store.write(feature, rows)
     if not todo.orphaned.is_empty():
-        store.delete(feature, nw.col("video").is_in(todo.orphaned["video"].to_list()))
+        store.delete(feature, rows=todo.orphaned)
     return todo

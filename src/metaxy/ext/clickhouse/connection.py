@@ -56,7 +56,7 @@ def connection_to(
         by_field="map", unsupported=(*HUGE, nw.Duration), orders_nan=False, structs_as_maps=structs_as_maps
     )
     tables = ClickHouseTables(ClickHouseSession(address, statement_timeout), CLICKHOUSE)
-    return IbisConnection(CLICKHOUSE, ClickHouseBulk(tables), Traits(capabilities, computes=True))
+    return IbisConnection(CLICKHOUSE, ClickHouseBulk(tables), Traits(capabilities, computes=True, deletes_apart=True))
 
 
 class ClickHouseSession(Session):

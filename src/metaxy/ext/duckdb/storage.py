@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import narwhals as nw
 
+from metaxy.columns import INTERNAL_PREFIX
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.duckdb.connection import DuckDBConnection
@@ -15,6 +16,9 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan, Storage
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import ByField, by_field_forms
+from metaxy.versioning.predicates import among_sql
+
+FOUND = f"{INTERNAL_PREFIX}found"
 
 
 class DuckDBStorage:
@@ -167,23 +171,36 @@ class DuckDBStorage:
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""
-        table, types = DUCKDB.quote(self.table_name(key)), self.scan(key).types
+        table, types = self._quoted(key), self.scan(key).types
         if condition is None:
             self._change(f"DELETE FROM {table}")
-        elif any(column.lower() == "rowid" for column in types):  # it hides what tells rows apart
-            self._keep(table, _as_seen(types), ~condition.fill_null(value=False))
         else:
-            query = f"SELECT rowid AS __metaxy_row, {_as_seen(types)} FROM {table}"
-            rows = self.connection.relation(query).filter(condition)
-            query = self.connection.query_of(rows.select("__metaxy_row"))
+            self._remove(table, types, condition)
+
+    def delete_among(self, key: FeatureKey, condition: nw.Expr | None, rows: nw.LazyFrame[Any]) -> None:
+        """Remove the rows that fulfil a condition, and are equal to one of these rows in all columns of these."""
+        found = among_sql(rows.columns, self.connection.query_of(rows), DUCKDB)
+        both = [nw.col(FOUND), *([] if condition is None else [condition])]
+        among = nw.all_horizontal(*both, ignore_nulls=False)
+        self._remove(self._quoted(key), self.scan(key).types, among, f", {found} AS {FOUND}")
+
+    def _remove(self, table: str, types: Mapping[str, str], condition: nw.Expr, flags: str = "") -> None:
+        hidden = any(column.lower() == "rowid" for column in types)  # it hides what tells rows apart
+        row = "" if hidden else "rowid AS __metaxy_row, "
+        rows = self.connection.relation(
+            f"SELECT mx_t.*{flags} FROM (SELECT {row}{_as_seen(types)} FROM {table}) AS mx_t"
+        )
+        if hidden:
+            self._keep(table, rows.filter(~condition.fill_null(value=False)).select(list(types)))
+        else:
+            query = self.connection.query_of(rows.filter(condition).select("__metaxy_row"))
             self._change(f"DELETE FROM {table} WHERE rowid IN ({query})")
 
-    def _keep(self, table: str, columns: str, condition: nw.Expr) -> None:
-        """Write the rows anew that fulfil a condition, and only them."""
+    def _keep(self, table: str, rows: nw.LazyFrame[Any]) -> None:
+        """Write rows anew, and only them."""
         kept = f"__metaxy_kept_{uuid.uuid4().hex}"
-        rows = self.connection.query_of(self.connection.relation(f"SELECT {columns} FROM {table}").filter(condition))
         self._change(
-            f"CREATE TEMP TABLE {kept} AS {rows}",
+            f"CREATE TEMP TABLE {kept} AS {self.connection.query_of(rows)}",
             f"DELETE FROM {table}",
             f"INSERT INTO {table} BY NAME FROM {kept}",
             f"DROP TABLE {kept}",

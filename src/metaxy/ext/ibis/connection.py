@@ -1,8 +1,8 @@
 """A database behind Ibis, as the SQL engine sees it."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +30,8 @@ class Traits:
     """What a database can do.
 
     ``computes``: it computes versions; otherwise Polars does. ``deepest``: how far queries of users may nest; those
-    that nest deeper are stored first.
+    that nest deeper are stored first. ``deletes_apart``: rows are deleted outside of the session, where its temporary
+    tables are not known.
     """
 
     # By default, what Ibis can do by itself: it gives Polars neither maps, nor durations, nor integers of 128 bits.
@@ -41,6 +42,7 @@ class Traits:
     )
     computes: bool = False
     deepest: int | None = None
+    deletes_apart: bool = False
 
 
 class IbisConnection:
@@ -157,6 +159,21 @@ class IbisConnection:
         name, schema = _temporary_name(), frame.collect_schema()
         self.execute(f"CREATE TEMPORARY TABLE {self.dialect.quote(name)} AS {self.query_of(frame)}")
         return self._temporary_table(name, schema)
+
+    @contextmanager
+    def lasting(self, frame: nw.LazyFrame[Any]) -> Iterator[str]:
+        """Return a query that gives the rows of a frame to any statement, also to one that runs in another session."""
+        frame = frame if self.owns(frame) else self.load(frame)
+        if not self.traits.deletes_apart:
+            yield self.query_of(frame)
+            return
+        name, schema = _temporary_name(), frame.collect_schema()
+        self.tables.create(name, {column: self.tables.sql_type(dtype) for column, dtype in schema.items()})
+        try:
+            self.bulk.insert_query(name, self.dialect.names(schema), self.query_of(frame))
+            yield f"SELECT * FROM {self.tables.qualified(name)}"
+        finally:
+            self.execute(f"DROP TABLE {self.tables.qualified(name)}")
 
     def _temporary_table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:
         self._loaded.remember(lambda: self._drop_temporary(name))

@@ -225,6 +225,18 @@ class IbisStorage:
         with self._session.transaction():
             self.connection.execute(f"DELETE FROM {self._tables.qualified(self.table_name(key))} WHERE {where}")
 
+    def delete_among(self, key: FeatureKey, condition: nw.Expr | None, rows: nw.LazyFrame[Any]) -> None:
+        """Remove the rows that fulfil a condition, and are equal to one of these rows in all columns of these."""
+        connection, quote = self.connection, self.connection.dialect.quote
+        seen = self._seen(key).values
+        columns = ", ".join(seen.get(column, quote(column)) for column in rows.columns)
+        wheres = [] if condition is None else [self._where(key, condition)]
+        with connection.temporary(), connection.lasting(rows) as query:
+            others = f"SELECT {connection.dialect.names(rows.columns)} FROM ({query}) AS mx_g"
+            where = " AND ".join([f"({columns}) IN ({others})", *(f"({where})" for where in wheres)])
+            with self._session.transaction():
+                connection.execute(f"DELETE FROM {self._tables.qualified(self.table_name(key))} WHERE {where}")
+
     def _where(self, key: FeatureKey, condition: nw.Expr) -> str:
         """Write a condition on the rows of a table, in the words of the database."""
         table = self._seen(key)

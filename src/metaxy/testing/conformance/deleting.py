@@ -13,8 +13,6 @@ from metaxy.versioning.frames import collect_to_polars
 
 SOFT: Final = pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
 FILTERS: Final[dict[str, tuple[Any, list[str]]]] = {
-    "none": (None, []),
-    "empty": ([], []),
     "id": (nw.col("id") == "a", ["b", "c", "d"]),
     "latest": (nw.col("n") == 2, ["b", "c", "d"]),
     "not the latest": ([nw.col("id") == "a", nw.col("n") == 1], ["a", "b", "c", "d"]),
@@ -60,9 +58,9 @@ class Deleting(StoreCase):
         assert dead[c.METAXY_MATERIALIZATION_ID].item() == "run-2"
 
     def test_deleting_again_changes_nothing(self, filled: MetadataStore) -> None:
-        filled.delete("video", None)
+        filled.delete("video", everything=True)
         count = everything(filled, "video").height
-        filled.delete("video", None)
+        filled.delete("video", everything=True)
         assert everything(filled, "video").height == count
 
     def test_a_hard_delete_of_the_newest_row_brings_the_older_one_back(self, filled: MetadataStore) -> None:
@@ -73,7 +71,7 @@ class Deleting(StoreCase):
     def test_rows_of_other_versions_stay(self, filled: MetadataStore, soft: bool) -> None:
         define("video", fields=[{"key": "default", "code_version": "2"}])
         filled.write("video", rows(id=["a"], n=[3]))
-        filled.delete("video", None, soft=soft)
+        filled.delete("video", everything=True, soft=soft)
         assert values(filled.read("video")) == []
         define("video")
         assert values(filled.read("video"), "id", "n") == [("a", 2), ("b", 1), ("c", 1), ("d", None)]
@@ -84,6 +82,30 @@ class Deleting(StoreCase):
         filled.delete("video", nw.col("id") == "a", soft=soft)
         assert values(filled.read("clip")) == ["a", "b", "c", "d"]
         assert ids(filled.resolve_update("clip")) == ([], [], ["a"])
+
+    @SOFT
+    def test_a_delete_that_says_nothing_deletes_nothing(self, filled: MetadataStore, soft: bool) -> None:
+        for nothing in (None, ()):
+            with pytest.raises(ValueError, match="everything=True"):
+                filled.delete("video", nothing, soft=soft)
+        assert values(filled.read("video")) == ["a", "b", "c", "d"]
+        assert filled.delete("video", everything=True, soft=soft).rows == (4 if soft else 5)
+        assert values(filled.read("video")) == []
+
+    @SOFT
+    def test_orphans_are_deleted_as_they_are_unless_they_were_written_since(
+        self, filled: MetadataStore, soft: bool
+    ) -> None:
+        filled.write("clip", filled.resolve_update("clip").new)
+        filled.delete("video", nw.col("id").is_in(["a", "c"]), soft=soft)
+        orphaned = filled.resolve_update("clip").orphaned
+        filled.write("clip", filled.read("clip", filters=nw.col("id") == "a"))
+        deleted = filled.delete("clip", rows=orphaned, soft=soft)
+        assert (deleted.rows, deleted.changed_since) == (1, 1)
+        assert values(filled.read("clip")) == ["a", "b", "d"]
+        filled.delete("clip", rows=orphaned.select("id"), soft=soft)
+        assert not filled.resolve_update("clip")
+        assert values(filled.read("clip")) == ["b", "d"]
 
     @SOFT
     def test_orphans_can_be_deleted_by_their_ids(self, filled: MetadataStore, soft: bool) -> None:

@@ -1,0 +1,99 @@
+"""Rows that a caller names by a frame: by their IDs and, where it has them, by the times of their writes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_UPDATED_AT
+from metaxy.errors import MetadataSchemaError
+from metaxy.store.given import given_frame
+from metaxy.versioning.column_types import Types
+from metaxy.versioning.engine import Engine
+from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
+from metaxy.versioning.key_types import check_same_type, meeting_type, refuse_nested_ids
+from metaxy.wording import did_you_mean
+
+
+@dataclass(frozen=True)
+class NamedRows:
+    """Rows of a table that a caller names, where the engine computes: each once, and never with a NULL.
+
+    Columns: IDs, and ``metaxy_updated_at`` where ``frame`` has it: then the row that was written at this time is meant.
+    """
+
+    frame: nw.LazyFrame[Any]
+    ids: tuple[str, ...]
+
+    @property
+    def samples(self) -> nw.LazyFrame[Any]:
+        """The IDs alone."""
+        return self.frame.select(*self.ids)
+
+    @property
+    def are_writes(self) -> bool:
+        """Whether rows are named, and not only their samples."""
+        return METAXY_UPDATED_AT in self.frame.columns
+
+
+def named_rows(engine: Engine, given: Any, ids: Sequence[str], types: Types, what: str) -> NamedRows:
+    """Check a frame that names rows of a table, and bring it to where the engine computes.
+
+    Columns in: all IDs, any others. ``types`` are those of the table.
+
+    Raises:
+        MetadataSchemaError: if IDs are missing, NULL, or of types that cannot be equal to those of the table.
+    """
+    frame = given_frame(given, what, collect=True)
+    if isinstance(frame, nw.DataFrame) and not len(frame):  # whatever is wrong with it, it names nothing
+        nothing = pl.DataFrame(schema={name: nw.Schema(types).to_polars()[name] for name in ids})
+        return NamedRows(engine.take(nw.from_native(nothing)), tuple(ids))
+    schema = frame.collect_schema()
+    for name in ids:
+        if name not in schema:
+            raise MetadataSchemaError(
+                f"{what} lack ID column {name!r}.{did_you_mean(name, schema)} They have: {', '.join(schema)}"
+            )
+    columns = [*ids, *([METAXY_UPDATED_AT] if METAXY_UPDATED_AT in schema and METAXY_UPDATED_AT in types else [])]
+    return NamedRows(engine.take(as_names(frame, columns, types, what)), tuple(ids))
+
+
+def as_names(frame: Frame, columns: Sequence[str], types: Types, what: str) -> Frame:
+    """Return some columns of a frame, each row once, as values of these types; rows that none can equal are left out.
+
+    Raises:
+        MetadataSchemaError: if a column holds NULL, or values that are never equal to those of its type.
+    """
+    schema = frame.collect_schema()
+    refuse_nested_ids(what, columns, schema)
+    names = frame.select(*columns)
+    same = all(schema[name] == types[name] for name in columns)
+    if not is_in_database(names) or not same:
+        names = nw.from_native(collect_to_polars(names))
+    _refuse_nulls(names, columns, what)
+    for name in columns:
+        check_same_type(what, name, schema[name], types[name])
+    if isinstance(names, nw.DataFrame):
+        return nw.from_native(_narrowed(names.to_native(), nw.Schema(types).to_polars()).unique(maintain_order=True))
+    return names.unique()
+
+
+def _refuse_nulls(names: Frame, columns: Iterable[str], what: str) -> None:
+    counts = collect_to_polars(names.select(nw.col(name).is_null().sum() for name in columns)).row(0, named=True)
+    for name, count in counts.items():
+        if count:
+            raise MetadataSchemaError(f"{what}: column {name!r} is NULL in {count} rows; leave these rows out")
+
+
+def _narrowed(names: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Give values the types of a table; one that has no equal there names no row of it."""
+    for name, given in names.schema.items():
+        wanted = pl.String() if isinstance(types[name], (pl.Enum, pl.Categorical)) else types[name]
+        if given != wanted and not isinstance(wanted, pl.Unknown):
+            both = meeting_type(given, wanted)
+            narrow = pl.col(name).cast(wanted, strict=False)
+            exact = narrow.cast(both, strict=False) == pl.col(name).cast(both, strict=False)
+            names = names.filter(exact).with_columns(narrow)
+    return names
