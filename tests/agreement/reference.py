@@ -5,7 +5,7 @@ definition versions are taken from it.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -226,7 +226,8 @@ class Reference:
             elif any(differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children):
                 stale.append(row)
         wanted = {tuple(row[name] for name in match) for row in expected}
-        orphaned = [children[0] for sample, children in stored.items() if sample not in wanted]
+        orphaned = [child for sample, children in stored.items() if sample not in wanted for child in children]
+        orphaned += self._left_over(stored, stale, match)
         return Answer(new, stale, orphaned, expected, columns, {*table.columns, *c.ALL_SYSTEM_COLUMNS}, match)
 
     def _children(self, spec: FeatureSpec, match: Sequence[str], own: Conditions) -> dict[tuple[Any, ...], list[Row]]:
@@ -235,6 +236,18 @@ class Reference:
         for row in sorted(self.latest(spec.key, own), key=lambda row: [ranked(row[name]) for name in spec.id_columns]):
             stored.setdefault(tuple(row[name] for name in match), []).append(row)
         return stored
+
+    def _left_over(
+        self, stored: Mapping[tuple[Any, ...], list[Row]], stale: Sequence[Row], match: Sequence[str]
+    ) -> Iterator[Row]:
+        """Yield the children with another provenance than is expected, beside those of the same parent that have it."""
+        expected: dict[tuple[Any, ...], set[str]] = {}
+        for row in stale:
+            expected.setdefault(tuple(row[name] for name in match), set()).add(row[c.METAXY_PROVENANCE])
+        for sample, provenances in expected.items():
+            old = [child for child in stored[sample] if child[c.METAXY_PROVENANCE] not in provenances]
+            if len(provenances) == 1 and len(old) < len(stored[sample]):
+                yield from old
 
     def _given(self, spec: FeatureSpec, samples: Given, own: Conditions) -> tuple[list[Row], set[str]]:
         columns = set(samples.columns) - {c.METAXY_PROVENANCE_BY_FIELD, c.METAXY_PROVENANCE}

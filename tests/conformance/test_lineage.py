@@ -11,6 +11,7 @@ from tests.factory import define, everything, ids, put, rows, values
 from metaxy import columns as c
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
@@ -97,7 +98,8 @@ def test_one_child_that_disagrees_makes_its_parent_stale(expanded: MetadataStore
         expanded.write("crop", crops(stale, *(n for n in (1, 2, 3) if n != number)))
         for engine in ENGINES:
             increment = expanded.resolve_update("crop", versioning_engine=engine)
-            assert [values(frame, "video") for frame in increment] == [[], ["a"], []], engine
+            assert [values(frame, "video") for frame in increment] == [[], ["a"], ["a"]], engine
+            assert values(increment.orphaned, "crop") == [number], engine  # it was left over
         expanded.write("crop", crops(increment.stale, number))
         assert not any(expanded.resolve_update("crop", versioning_engine=engine) for engine in ENGINES)
 
@@ -116,10 +118,15 @@ def test_one_child_that_a_predicate_names_makes_its_parent_stale(expanded: Metad
     assert [values(frame, "video") for frame in increment] == [[], ["b"], []]
 
 
-def test_a_parent_that_is_gone_is_orphaned_once(expanded: MetadataStore) -> None:
+def test_all_children_of_a_parent_that_is_gone_are_orphaned(expanded: MetadataStore) -> None:
     expanded.delete("video", nw.col("video") == "a")
-    increment = expanded.resolve_update("crop")
-    assert [values(frame, "video") for frame in increment] == [[], [], ["a"]]
+    for engine in ENGINES:
+        increment = expanded.resolve_update("crop", versioning_engine=engine)
+        assert [values(frame, "video") for frame in increment] == [[], [], ["a", "a", "a"]], engine
+        assert values(increment.orphaned, "crop") == [1, 2, 3], engine
+        lazy = expanded.resolve_update("crop", versioning_engine=engine, lazy=True)
+        assert values(lazy.orphaned, "crop") == [1, 2, 3], engine
+    assert get_feature_metadata_status("crop", expanded).status.orphaned_count == 3
     expanded.delete("crop", nw.col("video") == "a")
     assert not expanded.resolve_update("crop")
 

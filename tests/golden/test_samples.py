@@ -49,7 +49,17 @@ def refuse_null_members(case: dict[str, Any]) -> None:
     case["steps"] = [{**case["steps"][0], "expected_error": "MetadataSchemaError"}]
 
 
-OURS = {"separator-ambiguity": escape_separators, "agg-null-member": refuse_null_members}
+def orphan_all_children(case: dict[str, Any]) -> None:
+    """Metaxy 0.1 names one child of a parent that is gone, so that the others stay for ever; we name all."""
+    orphaned = case["steps"][-1]["expected"]["orphaned"]
+    orphaned.append({**orphaned[0], "n": 1})
+
+
+OURS = {
+    "separator-ambiguity": escape_separators,
+    "agg-null-member": refuse_null_members,
+    "expansion": orphan_all_children,
+}
 
 
 def sha256(text: str) -> str:

@@ -134,7 +134,13 @@ def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _
     stored = [c for c in known.schema if c not in STRAY_COLUMNS]
     columns = tuple(Column(c, f"o{n}", c) for n, c in enumerate(stored))
     latest = Latest(tuple(spec.id_columns), known.feature_version)
-    return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns))
+    own = tuple(i for i in spec.id_columns if i not in keys) if any(map(is_expansion, spec.deps)) else ()
+    return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns), own=own)
+
+
+def is_expansion(dep: FeatureDep) -> bool:
+    """Return whether one row of a parent makes many of the feature."""
+    return dep.lineage.relationship.type == LineageRelationshipType.EXPANSION
 
 
 def build_joined_recipe(plan: FeaturePlan, schema: nw.Schema, settings: HashSettings) -> Recipe:
@@ -249,8 +255,7 @@ class _Builder:
     def _match(self, deps: Sequence[FeatureDep], output: Mapping[str, Column], joined: list[str]) -> list[str]:
         """Choose the columns on which expected and stored rows meet: the feature's IDs where they are all known."""
         ids = list(self.spec.id_columns)
-        expands = any(dep.lineage.relationship.type == LineageRelationshipType.EXPANSION for dep in deps)
-        known = set(joined) if expands else {*joined, *output}
+        known = set(joined) if any(map(is_expansion, deps)) else {*joined, *output}
         if set(ids) <= known:
             return ids
         return joined

@@ -5,41 +5,76 @@ from dataclasses import replace
 
 import polars as pl
 
-from metaxy.columns import METAXY_PROVENANCE
+from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE, METAXY_UPDATED_AT
 from metaxy.versioning.key_types import alike
 from metaxy.versioning.polars import PolarsSource, latest_rows
-from metaxy.versioning.recipe import BROKEN, NEW, ORPHANED, STALE, Column, Current, Recipe
+from metaxy.versioning.recipe import BEGUN, BROKEN, NEW, ORPHANED, STALE, Column, Current, Recipe
 
 End = Callable[[pl.DataFrame, int], pl.DataFrame]  # takes so many rows from one end of a frame
 
 
-def stored_rows(
-    current: Current, source: PolarsSource, columns: Sequence[Column], *, counted: bool = False
-) -> pl.LazyFrame:
-    """Reduce the current rows to what is compared: keys (``c…``), provenance, flag; and ``columns`` (``o…``).
-
-    ``counted`` adds ``rows``, the number of stored rows that each of them is.
-    """
-    rows = latest_rows(source, current.latest, [*current.keys, *(c.stored for c in columns), METAXY_PROVENANCE])
+def stored_rows(current: Current, source: PolarsSource, columns: Sequence[Column]) -> pl.LazyFrame:
+    """Reduce the current rows to what is compared: keys (``c…``), provenance, flag; and ``columns`` (``o…``)."""
     stale = pl.col(source.stale).fill_null(value=False) if source.stale else pl.lit(value=False)
     keys = [pl.col(key).alias(f"c{n}") for n, key in enumerate(current.keys)]
     payload = [pl.col(c.stored).alias(c.short) for c in columns]
-    provenance = pl.col(METAXY_PROVENANCE)
+    provenance, needed = pl.col(METAXY_PROVENANCE), [*current.keys, *(c.stored for c in columns), METAXY_PROVENANCE]
     if not current.collapse:
-        one = {"rows": pl.lit(1)} if counted else {}
-        return rows.select(*keys, *payload, low=provenance, high=provenance, stale=stale, **one)
-    names, kept = list(current.keys), ["low", "high", "stale", *(["rows"] if counted else [])]
-    return (
-        rows.sort(list(current.latest.ids))
-        .with_columns(
-            __metaxy_low=provenance.min().over(names),
-            __metaxy_high=provenance.max().over(names),
-            __metaxy_stale=(stale | provenance.is_null()).any().over(names),
-            __metaxy_rows=pl.len().over(names),
-        )
-        .unique(names, keep="first", maintain_order=True)
-        .select(*keys, *payload, **{name: pl.col(f"__metaxy_{name}") for name in kept})
+        rows = latest_rows(source, current.latest, needed)
+        return rows.select(*keys, *payload, low=provenance, high=provenance, stale=stale)
+    latest, known = replace(current.latest, include_deleted=True), source.frame.collect_schema()
+    times = [pl.col(name) for name in (METAXY_DELETED_AT, METAXY_UPDATED_AT) if name in known]
+    needed += [*current.own, METAXY_DELETED_AT, METAXY_UPDATED_AT, *([source.keep] if source.keep else [])]
+    lives = [pl.col(METAXY_DELETED_AT).is_null()] if METAXY_DELETED_AT in known else []
+    lives += [pl.col(source.keep).fill_null(value=False)] if source.keep else []
+    marked = [pl.col(name).is_null() for name in current.own if METAXY_DELETED_AT in known]
+    marked += [pl.col(METAXY_DELETED_AT).is_not_null() if marked else pl.lit(value=False)]
+    return latest_rows(replace(source, keep=None), latest, needed).select(
+        *keys,
+        *payload,
+        own=provenance,
+        stale=stale,
+        live=pl.all_horizontal(lives) if lives else pl.lit(value=True),
+        mark=pl.when(pl.all_horizontal(marked)).then(provenance),
+        event=pl.coalesce(times) if times else pl.lit(None),
     )
+
+
+def parents_of(current: Current, stored: pl.LazyFrame) -> pl.LazyFrame:
+    """Bring the children of each parent that was computed to one row, others stay as they are.
+
+    A parent is ``here`` if a child lives. One without children that was computed has the provenance that was recorded,
+    unless something happened to its children later; one whose children are being written is stale, or new.
+    """
+    if not current.collapse:
+        return stored
+    live, mark, own = pl.col("live"), pl.col("mark"), pl.col("own")
+    begun, event = (mark == BEGUN).any(), pl.col("event")
+    parents = stored.group_by([f"c{n}" for n in range(len(current.keys))], maintain_order=True).agg(
+        low=pl.coalesce(own.filter(live).min(), mark.max()),
+        high=pl.coalesce(own.filter(live).max(), mark.max()),
+        stale=(live & (pl.col("stale") | own.is_null())).any() | begun,
+        here=live.any(),
+        computed=mark.is_not_null().any() & ~begun & (event.filter(mark.is_not_null()).max() >= event.max()),
+    )
+    return parents.filter(pl.col("here") | pl.col("computed")).drop("computed")
+
+
+def with_lost_children(current: Current, compared: pl.LazyFrame, stored: pl.LazyFrame) -> pl.LazyFrame:
+    """Put the children that are lost in place of the parents that are gone. Compared rows, and all stored ones, in.
+
+    These are all children of a parent that is gone and, where some carry the one provenance expected, the others.
+    """
+    if not current.collapse:
+        return compared
+    keys, status, p = [f"c{n}" for n in range(len(current.keys))], pl.col("status"), pl.col("p")
+    parents = compared.filter((status == ORPHANED) | (status == STALE) & (pl.col("low") != pl.col("high")))
+    parents = parents.group_by(keys).agg(status=status.first(), p=p.first(), several=p.n_unique() > 1)
+    children = stored.filter("live").join(parents.filter(~pl.col("several")), on=keys, nulls_equal=True)
+    kept = (pl.col("own") == p).any().over(keys)
+    lost = children.filter((status == ORPHANED) | kept & (pl.col("own") != p))
+    lost = lost.with_columns(status=ORPHANED).drop("p", "several", "own", "stale", "live", "mark", "event")
+    return pl.concat([compared.filter(status != ORPHANED), lost], how="diagonal")
 
 
 def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None) -> pl.LazyFrame:
@@ -53,10 +88,11 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
     pairs = [(key, f"c{n}") for n, key in enumerate(keys)]
     left_on, right_on = alike(expected.collect_schema(), stored.collect_schema(), pairs)
     rows = expected.join(stored, left_on=left_on, right_on=right_on, how="full", coalesce=False)
+    gone = pl.when(pl.col("here")).then(ORPHANED) if "here" in stored.collect_schema() else pl.lit(ORPHANED)
     differs = pl.col("stale") | pl.col("low").ne_missing(pl.col("p")) | pl.col("high").ne_missing(pl.col("p"))
     status = (
         pl.when(pl.col("mx_expected").is_null())
-        .then(ORPHANED)
+        .then(gone)
         .when(broken)
         .then(BROKEN)
         .when(pl.col("mx_stored").is_null())
@@ -105,16 +141,21 @@ def _without_same(
 
 def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource) -> pl.DataFrame:
     """Read the stored columns of orphaned rows, of which there are few: ``status`` and ``c…`` in → ``o…`` too out."""
-    lost = changed.filter(pl.col("status") == ORPHANED)
-    if lost.is_empty():
+    lost = pl.col("status") == ORPHANED
+    if current.collapse:
+        lost |= (pl.col("status") == STALE) & (pl.col("low") != pl.col("high"))
+    keys, samples = [f"c{n}" for n in range(len(current.keys))], changed.filter(lost)
+    if samples.is_empty():
         schema = source.frame.collect_schema()
         return changed.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns)
-    keys = [f"c{n}" for n in range(len(current.keys))]
     if set(current.keys) <= set(current.latest.ids):  # then all rows of a sample are lost, or none
-        wanted, names = lost.lazy().select(keys), list(current.keys)
+        wanted, names = samples.lazy().select(keys), list(current.keys)
         frame = source.frame.join(wanted, left_on=names, right_on=keys, how="semi", nulls_equal=True)
         source = replace(source, frame=frame)
-    stored = stored_rows(current, source, current.columns).select(*keys, *(c.short for c in current.columns))
+    stored = stored_rows(current, source, current.columns)
+    if current.collapse:
+        return with_lost_children(current, changed.lazy(), stored).collect()
+    stored = stored.select(*keys, *(c.short for c in current.columns))
     return changed.lazy().join(stored, on=keys, how="left", nulls_equal=True).collect()
 
 
@@ -127,5 +168,5 @@ def count_samples(recipe: Recipe, expected: pl.LazyFrame) -> pl.LazyFrame:
 def count(recipe: Recipe, compared: pl.LazyFrame) -> pl.LazyFrame:
     """Count the samples of each status. Compared rows in → ``status`` and ``n`` out."""
     samples = pl.struct(recipe.match).n_unique() if recipe.repeats else pl.len()
-    orphaned = pl.col("status").first() == ORPHANED  # stored rows are one per sample, and have no expected columns
+    orphaned = pl.col("status").first() == ORPHANED  # stored rows are counted, and have no expected columns
     return compared.group_by("status").agg(n=pl.when(orphaned).then(pl.len()).otherwise(samples))

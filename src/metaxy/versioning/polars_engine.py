@@ -58,7 +58,10 @@ class PolarsEngine:
         rows = plan.expected_rows(recipe, joined.lazy()).collect()
         if not recipe.inputs and plan.rows_that_may_repeat(rows.select(recipe.match)) is None:
             recipe = replace(recipe, repeats=False)
-        changed = comparison.changed_rows(recipe, rows, frames[-1] if stored else None)
+        children = (
+            comparison.parents_of(recipe.current, frames[-1].lazy()).collect() if source and recipe.current else None
+        )
+        changed = comparison.changed_rows(recipe, rows, children)
         if source and recipe.current:
             changed = comparison.add_stored(changed, recipe.current, source)
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
@@ -71,12 +74,13 @@ class PolarsEngine:
 
     def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
         """Count in one plan."""
-        expected, stored, compared = self._plan(recipe, inputs, current, counted=True)
+        expected, stored, compared = self._plan(recipe, inputs, current)
         counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
         if stored is not None:
-            counted.append(stored.select(pl.col("rows").sum()))
-        found, total, *rows = pl.collect_all(counted)
-        return {**dict(found.iter_rows()), COUNTS: int(total.item()), STORED: int(rows[0].item()) if rows else 0}
+            rows = stored.filter("live") if recipe.current and recipe.current.collapse else stored
+            counted.append(rows.select(pl.len()))
+        found, total, *here = pl.collect_all(counted)
+        return {**dict(found.iter_rows()), COUNTS: int(total.item()), STORED: int(here[0].item()) if here else 0}
 
     def _sources(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
@@ -91,15 +95,15 @@ class PolarsEngine:
         inputs: Sequence[Rows],
         current: Rows | None,
         columns: Sequence[Column] = (),
-        *,
-        counted: bool = False,
     ) -> tuple[pl.LazyFrame, pl.LazyFrame | None, pl.LazyFrame]:
-        """Return the plans of the expected rows, of those that are compared with them, and of those that changed."""
+        """Return the plans of the expected rows, of those that are stored, and of those that changed."""
         parents, source = self._sources(recipe, inputs, current)
         expected = plan.expected_rows(recipe, plan.join_lazily(recipe, parents))
-        rows = (recipe.current, source, columns) if source and recipe.current else None
-        stored = comparison.stored_rows(*rows, counted=counted) if rows else None
-        return expected, stored, comparison.compare(recipe, expected, stored)
+        if source is None or recipe.current is None:
+            return expected, None, comparison.compare(recipe, expected, None)
+        stored = comparison.stored_rows(recipe.current, source, columns)
+        compared = comparison.compare(recipe, expected, comparison.parents_of(recipe.current, stored))
+        return expected, stored, comparison.with_lost_children(recipe.current, compared, stored)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a Polars lazy frame."""

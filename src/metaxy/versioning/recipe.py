@@ -23,6 +23,10 @@ BROKEN: Final = 4  # an ID or a data version that must not be NULL is NULL
 COUNTS: Final = 5  # the one extra row that carries the number of expected rows
 STORED: Final = 6  # another one, where samples are only counted: the number of stored rows
 
+# What the provenance of a marker says of its parent; any other one is that with which it was computed, to no children.
+BEGUN: Final = ""  # its children are being written
+WRITTEN: Final = "written"  # they were
+
 
 @dataclass(frozen=True)
 class Column:
@@ -104,13 +108,15 @@ class Current:
     """The rows that the feature has: their columns, and how they match the expected ones.
 
     ``keys`` are stored names in the order of `Recipe.match`. ``collapse``: several rows share a key (expansion), and a
-    key counts as current only if all of its rows carry the expected provenance.
+    key counts as current only if all of its rows carry the expected provenance. ``own`` are the IDs that tell these
+    rows apart; deleted rows in which they are NULL are markers, which say how far a parent was computed.
     """
 
     latest: Latest
     columns: tuple[Column, ...]
     keys: tuple[str, ...]
     collapse: bool = False
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

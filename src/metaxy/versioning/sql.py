@@ -8,6 +8,7 @@ expected samples, unless they are the rows themselves; of rows that the user giv
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from metaxy.columns import METAXY_PROVENANCE
@@ -25,6 +26,16 @@ from metaxy.versioning.recipe import (
     Recipe,
 )
 from metaxy.versioning.sources import Source
+from metaxy.versioning.sql_children import (
+    IS_LOST,
+    child_columns,
+    children_of_lost,
+    each_with_its_parent,
+    judged,
+    lost_parents,
+    parents,
+    parted,
+)
 from metaxy.versioning.sql_expected import ExpectedStatement, full_join
 
 
@@ -79,10 +90,12 @@ class _Statement(ExpectedStatement):
         self._current(*compared)
         same = [(f"mx_e.{key}", f"mx_c.c{n}") for n, key in enumerate(self.recipe.match)]
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
+        gone = str(ORPHANED)
         if compared[0].collapse:
             differs += " OR mx_c.high IS DISTINCT FROM mx_e.p"
+            gone = f"CASE WHEN mx_c.here = 1 THEN {ORPHANED} END"
         status = (
-            f"CASE WHEN mx_e.here IS NULL THEN {ORPHANED} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
+            f"CASE WHEN mx_e.here IS NULL THEN {gone} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
             f" WHEN mx_c.stale OR {differs} THEN {STALE} END"
         )
         # Only orphaned rows show what is stored; a NULL row id keeps the others out of the join that fetches it.
@@ -91,41 +104,42 @@ class _Statement(ExpectedStatement):
             for c in self._stored_columns
         ]
         both = [f"{status} AS status", *columns, *stored]
-        orphaned = [str(ORPHANED), *(["NULL"] * len(columns)), *stored]
+        orphaned = [gone, *(["NULL"] * len(columns)), *stored]
         sides = "expected AS mx_e", "stored AS mx_c"
         body = full_join(sides, same, both, [both, orphaned], self.dialect)
         self._add("compared", body)
         return self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True)
 
     def _current(self, current: Current, source: Source) -> None:
+        if current.collapse:
+            self._children(current, source)
+            return
         d = self.dialect
         ctes, picked = pick(source, current.latest, d, "c")
         self.ctes += ctes
         keys = [f"mx_t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
         stale = f"coalesce(mx_t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
         payload = [f"mx_t.{source.row_id} AS rc"] if source.row_id else self._stored_payload(current)
-        shorts = ["rc"] if source.row_id else [c.short for c in current.columns]
-        provenance = f"mx_t.{d.quote(METAXY_PROVENANCE)}"
-        self._stored_columns = shorts
-        if not current.collapse:
-            columns = [*keys, f"{provenance} AS low", f"{stale} AS stale", *payload, "1 AS here"]
-            self._add("stored", picked.select(columns), materialized=not d.hash_joins)
+        self._stored_columns = ["rc"] if source.row_id else [c.short for c in current.columns]
+        columns = [*keys, f"mx_t.{d.quote(METAXY_PROVENANCE)} AS low", f"{stale} AS stale", *payload, "1 AS here"]
+        self._add("stored", picked.select(columns), materialized=not d.hash_joins)
+
+    def _children(self, current: Current, source: Source) -> None:
+        """Bring the children of each parent to one row or, where rows have no id to find them by, keep them all."""
+        d = self.dialect
+        ctes, picked = pick(replace(source, keep=None), replace(current.latest, include_deleted=True), d, "c")
+        self.ctes += ctes
+        columns, keys = child_columns(current, source, d), [f"c{n}" for n in range(len(current.keys))]
+        if source.row_id:
+            self._add("stored_rows", picked.select([*columns, f"mx_t.{source.row_id} AS rc"]), materialized=True)
+            self._add("stored", parents(keys, d), materialized=not d.hash_joins)
+            self._stored_columns = [*keys, "low", "high"]
             return
-        partition = f"PARTITION BY {', '.join(f'mx_t.{d.quote(key)}' for key in current.keys)}"
-        order = ", ".join(source.ordered(i, f"mx_t.{d.quote(i)}", d) for i in current.latest.ids)
-        over = f"OVER ({partition})"
-        # `low` and `high` differ, or `stale` is set, as soon as one of the rows disagrees or has no provenance.
-        columns = [
-            *keys,
-            f"min({provenance}) {over} AS low",
-            f"max({provenance}) {over} AS high",
-            f"(max(CASE WHEN {stale} OR {provenance} IS NULL THEN 1 ELSE 0 END) {over}) = 1 AS stale",
-            *payload,
-            "1 AS here",
-            f"row_number() OVER ({partition} ORDER BY {order}) AS mx_n",
-        ]
-        self._add("stored_rows", picked.select(columns))
-        self._add("stored", "SELECT * FROM stored_rows WHERE mx_n = 1")
+        payload = [c.short for c in current.columns]
+        self._add("children", picked.select([*columns, *self._stored_payload(current)]))
+        self._add("stored_rows", each_with_its_parent(keys, payload, d))
+        self._add("stored", "SELECT * FROM stored_rows WHERE computed AND (live = 1 OR mx_n = 1)")
+        self._stored_columns = [*keys, "own", "live", "mx_n", "low", "high", *payload]
 
     def _stored_payload(self, current: Current) -> list[str]:
         return [f"mx_t.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
@@ -135,6 +149,7 @@ class _Statement(ExpectedStatement):
     def _final(self, changed: str) -> str:
         """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
         nothing = ["NULL"] * (len(self.recipe.output) + len(self.recipe.fields))
+        collapse = self._compared is not None and self._compared[0].collapse
         values = [f"mx_ch.{f.short}" for f in self.recipe.fields]
         current, source = self._compared or (None, None)
         stored = list(current.columns) if current else []
@@ -145,24 +160,34 @@ class _Statement(ExpectedStatement):
             lost = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
             branches = [
                 _select(rows, changed, joins, f"mx_ch.status <> {ORPHANED}"),
-                _select(["mx_ch.status", *nothing, "NULL", *kept], changed, [lost]),
+                _select([str(ORPHANED), *nothing, "NULL", *kept], self._lost(changed) if collapse else changed, [lost]),
             ]
         else:
             output, joins = self._payload("LEFT JOIN")
-            branches = [
-                _select(
-                    ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)], changed, joins
-                )
-            ]
+            rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)]
+            branches = [_select(rows, self._parted(changed) if collapse else changed, joins)]
         numbers = [self._counted(status, number, changed, stored) for status, number in self._numbers()]
         return "\nUNION ALL ".join([*branches, *numbers])
+
+    def _lost(self, changed: str) -> str:
+        """Find the children that are lost, by their parents; returns the name of the step."""
+        keys = [f"c{n}" for n in range(len(self._stored_columns) - 2)]
+        self._add("lost_parents", lost_parents(changed, keys))
+        self._add("lost_children", children_of_lost(keys, self.dialect))
+        return self._add("lost", f"SELECT rc FROM lost_children WHERE {IS_LOST}")
+
+    def _parted(self, changed: str) -> str:
+        """Show each sample once, and each child that is lost; returns the name of the step."""
+        keys = [f"c{n}" for n in range(self._stored_columns.index("own"))]
+        self._add("judged", judged(changed, keys, repeats=self.recipe.repeats))
+        return self._add("shown", parted("judged", [*self._expected_columns, *self._stored_columns]))
 
     def _numbers(self) -> Iterator[tuple[int, str]]:
         """Yield what is counted beside the samples that changed, with the status of its row."""
         if self._counts:
             yield COUNTS, self._count()
         if self._compared and self.only_counts:
-            rows = "stored_rows" if self._compared[0].collapse else "stored"
+            rows = "stored_rows WHERE live = 1" if self._compared[0].collapse else "stored"
             yield STORED, f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM {rows})"
 
     def _counted(self, status: int, number: str, changed: str, stored: Sequence[Column]) -> str:
