@@ -51,6 +51,7 @@ __all__ = [
     "ConfigFileNotFoundError",
     "ConfigNotSetWarning",
     "CyclicDependencyError",
+    "DeclaredColumnsWarning",
     "DefinitionError",
     "DefinitionWarning",
     "DependencyError",
@@ -366,6 +367,10 @@ class ExtraProvenanceFieldWarning(MetaxyWarning):
 
 class EmptySamplesWarning(MetaxyWarning):
     """An update was asked for without any samples, so all that a feature has would be orphaned."""
+
+
+class DeclaredColumnsWarning(MetaxyWarning):
+    """Rows were written whose columns are not as the class of their feature declares them."""
 
 
 class UntypedColumnWarning(MetaxyWarning):

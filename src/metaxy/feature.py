@@ -7,7 +7,7 @@ as some are declared, the ID columns should be among them.
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypedDict, get_args
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from typing_extensions import dataclass_transform
@@ -20,6 +20,7 @@ from metaxy.definitions.definition import class_path
 from metaxy.definitions.names import differing_by_case
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning, warn_user
+from metaxy.settings import OnMisfit
 from metaxy.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -34,9 +35,14 @@ SYSTEM_FIELDS_MARK: Final = "__metaxy_system_fields__"
 
 
 class FeatureConfig(TypedDict, total=False):
-    """Settings of a feature for integrations, by the name of the integration."""
+    """Settings of a feature that are no part of its version.
+
+    ``ext`` has those for integrations, by the name of the integration. ``declared`` says what writes do about columns
+    that do not fit the class, instead of what the configuration says.
+    """
 
     ext: dict[str, Any]
+    declared: OnMisfit
 
 
 def _as_utc(value: Any) -> Any:
@@ -201,7 +207,7 @@ def check_columns(cls: type[BaseModel], spec: FeatureSpec) -> None:
         spec: Its spec.
 
     Raises:
-        DefinitionError: if a name belongs to Metaxy or differs from another only by case.
+        DefinitionError: if a name belongs to Metaxy or differs from another only by case, or if ``declared`` is wrong.
 
     Warns:
         DefinitionWarning: if columns are declared, but not the ID columns.
@@ -214,6 +220,9 @@ def check_columns(cls: type[BaseModel], spec: FeatureSpec) -> None:
 
 
 def _column_problems(cls: type[BaseModel]) -> Iterator[str]:
+    config = getattr(cls, "feature_config", {})
+    if (declared := config.get("declared", "warn")) not in get_args(OnMisfit):
+        yield f"has declared = {declared!r} in its feature_config: choose {', '.join(get_args(OnMisfit))}"
     for name in _redeclared(cls):
         yield f"redeclares {name!r}, a system column of Metaxy: choose another name for the column"
     if twins := differing_by_case(cls.model_fields):

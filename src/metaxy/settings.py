@@ -6,7 +6,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,6 +14,8 @@ from metaxy.environment import Variables, environment_values, metaxy_variables, 
 from metaxy.errors import InvalidConfigError
 from metaxy.hashing import DEFAULT_TRUNCATION_LENGTH, MIN_TRUNCATION_LENGTH
 
+OnMisfit: TypeAlias = Literal["warn", "error", "ignore"]
+"""What a write does about rows whose columns are not as their feature class declares them."""
 _PROJECT: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -44,6 +46,7 @@ class Settings(BaseModel):
     auto_create_tables: bool = Field(default=False, description="SQL stores create missing tables")
     project: str | None = Field(default=None, description="name of the current project")
     locked: bool | None = Field(default=None, description="another version of an external feature is an error")
+    declared: OnMisfit = Field(default="warn", description="what writes do about columns that do not fit their class")
     sync: bool = Field(default=True, description="replace external features by those in the store when it is used")
     extra_features: Sequence[Any] = Field(default=(), description="more features to sync and lock")
 

@@ -215,6 +215,15 @@ def _no_samples(store: MetadataStore) -> None:
     store.resolve_update("up", samples=rows().head(0))  # here
 
 
+@gives("DeclaredColumnsWarning")
+def _a_column_that_is_declared_and_missing(store: MetadataStore) -> None:
+    class Up(mx.BaseFeature, spec=mx.FeatureSpec(key="up", id_columns=["id"])):
+        id: str
+        path: str
+
+    store.write(Up, rows())  # here
+
+
 @gives("MetaxyColumnMissingWarning")
 def _no_provenance(store: MetadataStore) -> None:
     place("up")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -64,6 +65,27 @@ def test_rows_of_other_hash_settings_are_found(tmp_path: Path) -> None:
     state, text = findings(TempMetaxyProject(tmp_path, FEATURES, project="vision"), 1)["stores", "dev"]
     assert state == "problem"
     assert "hash_truncation_length = 8" in text
+
+
+def test_tables_that_are_not_as_classes_declare_them_are_found(tmp_path: Path) -> None:
+    def project(columns: str, **settings: Any) -> TempMetaxyProject:
+        code = FEATURES.replace("    id: str", f"    id: str\n    {columns}", 1)
+        return TempMetaxyProject(tmp_path, code, project="vision", **settings)
+
+    row = {"id": ["a"], "path": ["x"], "metaxy_provenance_by_field": [{"audio": "1", "frames": "1"}]}
+    old = project("path: str", declared="ignore")
+    with old.use(), old.store().open("w") as store:
+        store.write("video/raw", pl.DataFrame(row))
+        store.write("video/raw", pl.DataFrame(row).rename({"path": "uri"}).with_columns(id=pl.lit("b")), "run")
+    renamed = ("note", "'path' is NULL since 'uri' came (older rows that have it: 1): was it renamed?")
+    assert findings(project("uri: str"), 0)["columns", "video/raw in dev"] == renamed
+    for action, code, found in [("warn", 0, "note"), ("error", 1, "problem"), ("ignore", 0, None)]:
+        [*states] = [
+            each[0]
+            for (area, _), each in findings(project("uri: int", declared=action), code).items()
+            if area == "columns"
+        ]
+        assert states == [found] * (found is not None)
 
 
 def test_no_project_at_all(run: Run) -> None:

@@ -115,6 +115,24 @@ def test_only_names_and_types_of_columns_are_part_of_the_definition(graph: Featu
     assert define_again(title=str, description=int) != written.feature_definition_version
 
 
+def test_what_writes_do_about_columns_is_no_part_of_any_version(graph: FeatureGraph) -> None:
+    def define(config: FeatureConfig) -> FeatureDefinition:
+        class Video(BaseFeature, spec=VIDEO):
+            feature_config = config
+            video_id: str
+
+        return graph.get_feature_definition("video")
+
+    plain, strict = define({}), define({"declared": "error"})
+    assert (plain.declared, strict.declared) == (None, "error")
+    assert pickle.loads(pickle.dumps(strict)).declared == "error"
+    assert plain.model_dump(mode="json") == strict.model_dump(mode="json")
+    assert plain.feature_definition_version == strict.feature_definition_version
+    assert [(column.name, str(column.annotation)) for column in strict.declared_columns] == [("video_id", "str")]
+    with pytest.raises(DefinitionError, match="declared = 'no' in its feature_config: choose warn, error, ignore"):
+        define({"declared": "no"})  # type: ignore[typeddict-item]  # the point of the test
+
+
 def test_a_class_without_spec_is_abstract(graph: FeatureGraph) -> None:
     class Media(BaseFeature):
         path: str

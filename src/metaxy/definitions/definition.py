@@ -5,6 +5,7 @@ import json
 import pkgutil
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from types import FrameType
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast
 
@@ -25,11 +26,13 @@ from typing_extensions import Self
 
 from metaxy import context
 from metaxy._old_names import with_old_names
+from metaxy.definitions.declared import DeclaredColumn, ExactTypes, declared_columns
 from metaxy.definitions.keys import CoercibleToFieldKey, FeatureKey, FieldKeyAdapter
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.definitions.strictness import stored
 from metaxy.errors import DefinitionError, MetaxyInvariantViolationError
 from metaxy.hashing import digest_parts
+from metaxy.settings import OnMisfit
 from metaxy.wording import did_you_mean
 
 OnVersionMismatch: TypeAlias = Literal["warn", "error"]
@@ -105,6 +108,7 @@ class FeatureDefinition(BaseModel):
     _on_version_mismatch: OnVersionMismatch = PrivateAttr(default="warn")
     _provenance_by_field: dict[str, str] | None = PrivateAttr(default=None)
     _feature_class: Any = PrivateAttr(default=None)
+    _declared: OnMisfit | None = PrivateAttr(default=None)
 
     @field_validator("feature_schema", mode="before")
     @classmethod
@@ -138,6 +142,7 @@ class FeatureDefinition(BaseModel):
             project=feature_class.metaxy_project(),
         )
         definition._feature_class = feature_class
+        definition._declared = getattr(feature_class, "feature_config", {}).get("declared")
         return definition
 
     @classmethod
@@ -221,6 +226,19 @@ class FeatureDefinition(BaseModel):
     def columns(self) -> list[str]:
         """The columns that the class declares."""
         return list(self.feature_schema.get("properties", {}))
+
+    @property
+    def declared(self) -> OnMisfit | None:
+        """What writes do about columns that do not fit the class, None for what the configuration says."""
+        return self._declared
+
+    @cached_property
+    def declared_columns(self) -> tuple[DeclaredColumn, ...]:
+        """The columns that the class declares, with their types, without those of Metaxy."""
+        if self._feature_class is None:
+            return declared_columns(self.feature_schema, {})
+        schema = self._feature_class.model_json_schema(by_alias=False, schema_generator=ExactTypes)
+        return declared_columns(schema, self._feature_class.model_fields)
 
     @property
     def source(self) -> str:

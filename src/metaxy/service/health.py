@@ -24,6 +24,7 @@ from metaxy.project.entrypoints import (
 from metaxy.project.locked import LockFile, load_lock_file, warn_about_drift
 from metaxy.service.project import Project
 from metaxy.store.store import MetadataStore
+from metaxy.store.table_columns import table_problems
 from metaxy.wording import short_path
 
 State = Literal["fine", "note", "problem"]
@@ -152,12 +153,23 @@ def _store(config: MetaxyConfig, name: str, graph: FeatureGraph) -> Iterator[Fin
         with store.open("r"):
             problems = list(_hash_problems(store, graph))
             count = sum(store.has_feature(key) for key in graph.feature_definitions_by_key)
+            columns = list(_columns(store, name, config, graph))
     except MetaxyError as error:
         yield Finding("stores", name, "problem", _one_line(error))
         return
     of_all = f"{count} of {len(graph.feature_definitions_by_key)} feature(s)"
     yield Finding("stores", name, "fine", f"{store.display()}: {of_all}, {store.hash_algorithm.value}")
     yield from (Finding("stores", name, "problem", problem) for problem in problems)
+    yield from columns
+
+
+def _columns(store: MetadataStore, name: str, config: MetaxyConfig, graph: FeatureGraph) -> Iterator[Finding]:
+    """Yield where tables are not as classes declare them; it is a problem only where writes would be refused."""
+    for key, definition in graph.feature_definitions_by_key.items():
+        action = definition.declared or config.declared
+        if action != "ignore" and (problems := table_problems(store, definition)):
+            state: State = "problem" if action == "error" else "note"
+            yield Finding("columns", f"{key} in {name}", state, "; ".join(problems))
 
 
 def _hash_problems(store: MetadataStore, graph: FeatureGraph) -> Iterator[str]:

@@ -24,6 +24,7 @@ from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
+from metaxy.store.declared import Comparison
 from metaxy.store.given import given_frame, without_repeats
 from metaxy.store.layers import layers_of, refuse_unlike
 from metaxy.store.parts import StoreParts
@@ -115,6 +116,7 @@ def _prepared(
     if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition.spec)):
         return None
     known = table.schema if table else {}
+    columns = given.collect_schema()
     below = layers_of(store, definition.key, below=True) if store.overlays else []
     given = with_known_types(given, definition.spec, known if table or not below else below[0].scan.schema)
     check_columns(definition, given.collect_schema())
@@ -124,7 +126,8 @@ def _prepared(
     schema = rows.collect_schema()
     system = build_system_columns(store, scope, definition, schema, table, options)
     refuse_types(store, definition, {name: schema[name] for name in system.user_columns if name not in known})
-    rows = checked(engine, given, rows, build_checks(definition, schema, system), definition)
+    declared = Comparison.of(definition, scope.settings.declared, columns, schema)
+    rows = checked(engine, given, rows, build_checks(definition, schema, system, declared), definition, declared)
     fit = fit_to_table(store, definition, schema, system, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
@@ -228,11 +231,18 @@ def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
 
 
 def checked(
-    engine: Engine, given: Frame, rows: nw.LazyFrame[Any], checks: Checks, definition: FeatureDefinition
+    engine: Engine,
+    given: Frame,
+    rows: nw.LazyFrame[Any],
+    checks: Checks,
+    definition: FeatureDefinition,
+    declared: Comparison,
 ) -> nw.LazyFrame[Any]:
     """Count what may be wrong; equal rows collapse, different rows of one sample are refused."""
-    counts = engine.check(given.lazy() if _polars_may_count(given, checks.ids) else rows, checks)
+    counted = given.lazy() if _polars_may_count(given, checks.ids) else rows
+    counts = engine.check(counted, checks)
     raise_problems(checks, counts)
+    declared.report(definition, counts, counted)
     if counts["samples"] == counts["total"]:
         return rows
     where, advice = f"feature {definition.key}", 'pass on_duplicate="last" to keep the last one'
@@ -367,11 +377,16 @@ def _newest(rows: nw.LazyFrame[Any], event: nw.Expr) -> datetime | None:
     return found
 
 
-def build_checks(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType], system: SystemColumns) -> Checks:
+def build_checks(
+    definition: FeatureDefinition,
+    schema: Mapping[str, nw.dtypes.DType],
+    system: SystemColumns,
+    declared: Comparison,
+) -> Checks:
     """Decide what to count."""
     ids = tuple(definition.spec.id_columns)
     text_ids = tuple(name for name in ids if type_family(schema[name]) == "text")
-    return Checks(f"feature {definition.key}", ids, text_ids, system)
+    return Checks(f"feature {definition.key}", ids, text_ids, system, declared.checks)
 
 
 def fit_to_table(

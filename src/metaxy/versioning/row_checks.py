@@ -4,12 +4,13 @@ One aggregate over the frame, written for SQL or Polars; both give one row with 
 counts into an error, so that nothing is stored of a frame with anything wrong in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, METAXY_PROVENANCE_BY_FIELD
+from metaxy.definitions.declared import Value
 from metaxy.errors import MetadataSchemaError
 from metaxy.versioning.codec import given_member_sql, member_polars
 from metaxy.versioning.dialect import Dialect
@@ -19,13 +20,32 @@ NUL = "\x00"
 
 
 @dataclass(frozen=True)
+class ColumnCheck:
+    """What the type of a column does not tell: whether it is ever NULL, and which values it has; None for any.
+
+    ``annotation`` is how the class declares it, for messages.
+    """
+
+    column: str
+    annotation: str
+    nullable: bool
+    values: tuple[Value, ...] | None
+
+    @property
+    def kind(self) -> type:
+        """Which values they are: `str`, `int` or `bool`."""
+        return type(self.values[0]) if self.values else object
+
+
+@dataclass(frozen=True)
 class Checks:
-    """The counts to take: per ID column, per field, and how many samples there are."""
+    """The counts to take: per ID column, per field, per declared column, and how many samples there are."""
 
     feature: str
     ids: tuple[str, ...]
     text_ids: tuple[str, ...]
     system: SystemColumns
+    declared: tuple[ColumnCheck, ...] = ()
 
     @property
     def columns(self) -> dict[str, str]:
@@ -57,7 +77,29 @@ def counts_sql(checks: Checks, dialect: Dialect) -> dict[str, str]:
             value = given_member_sql(checks.system.given[name], column, member, dialect)
             missing = f"{value} IS NULL" if letter == "p" else f"{column} IS NOT NULL AND {value} IS NULL"
             counts |= {f"null_{letter}_{n}": total(missing), f"nul_{letter}_{n}": total(has_nul(value))}
-    return {"total": "count(*)", **counts}
+    return {"total": "count(*)", **counts, **_declared_sql(checks.declared, dialect)}
+
+
+def _declared_sql(declared: Iterable[ColumnCheck], dialect: Dialect) -> dict[str, str]:
+    counts = {}
+    for n, check in enumerate(declared):
+        column = f"mx_s.{dialect.quote(check.column)}"
+        if not check.nullable:
+            counts[f"none_{n}"] = f"count(*) - count({column})"
+        if check.values is not None:
+            other = f"{column} IS NOT NULL AND {_comparable(column, check, dialect)} NOT IN ({_list(check, dialect)})"
+            counts[f"other_{n}"] = f"coalesce(sum(CASE WHEN {other} THEN 1 ELSE 0 END), 0)"
+    return counts
+
+
+def _comparable(column: str, check: ColumnCheck, dialect: Dialect) -> str:
+    if check.kind is str:
+        return dialect.text.format(column, dialect.text_type)
+    return f"CASE WHEN {column} THEN 1 ELSE 0 END" if check.kind is bool else column
+
+
+def _list(check: ColumnCheck, dialect: Dialect) -> str:
+    return ", ".join(dialect.literal(v) if isinstance(v, str) else str(int(v)) for v in check.values or ())
 
 
 def check_sql(checks: Checks, source: str, dialect: Dialect) -> str:
@@ -79,8 +121,21 @@ def check_polars(checks: Checks, frame: pl.DataFrame) -> dict[str, int]:
             value = member_polars(frame.schema[name], name, member)
             counts[f"null_{letter}_{n}"] = (value.is_null() & (pl.col(name).is_not_null() | (letter == "p"))).sum()
             counts[f"nul_{letter}_{n}"] = value.str.contains(NUL, literal=True).sum()
+    counts |= _declared_polars(checks.declared)
     row = frame.select(pl.len().alias("total"), **counts).row(0, named=True)
     return {**row, "samples": frame.select(checks.ids).n_unique()}
+
+
+def _declared_polars(declared: Iterable[ColumnCheck]) -> dict[str, pl.Expr]:
+    counts = {}
+    for n, check in enumerate(declared):
+        column = pl.col(check.column)
+        if not check.nullable:
+            counts[f"none_{n}"] = column.null_count()
+        if check.values is not None:
+            given = column.cast(pl.String) if check.kind is str else column
+            counts[f"other_{n}"] = (~given.is_in(list(check.values))).sum()
+    return counts
 
 
 def raise_problems(checks: Checks, counts: Mapping[str, int]) -> None:

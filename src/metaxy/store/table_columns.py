@@ -1,0 +1,86 @@
+"""Tables beside the columns that the class of their feature declares, and columns that were renamed in code only."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import narwhals as nw
+
+from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT, STRAY_COLUMNS, is_system_column
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.errors import FeatureNotFoundError
+from metaxy.storage.port import Scan
+from metaxy.store.declared import declared_among, missing
+from metaxy.store.parts import StoreParts
+from metaxy.store.reading import MOMENT, find, readable
+from metaxy.versioning.declared_types import misfit
+from metaxy.versioning.frames import collect_to_polars
+
+
+def table_problems(store: StoreParts, definition: FeatureDefinition) -> list[str]:
+    """Compare the table that a feature has in a store, which must be open, with what its class declares.
+
+    Returns what does not fit: columns that the table lacks, columns of other types, and columns that are NULL since
+    another one came in their place. Rows are counted only where the table has columns that are not declared, as a
+    renamed column leaves one behind.
+    """
+    if not definition.declared_columns:
+        return []
+    try:
+        scan = find(store, definition.key, allow_fallback=False).scan
+    except FeatureNotFoundError:
+        return []
+    with readable(f"feature {definition.key}"):
+        return [*missing(definition, scan.schema), *_misfits(definition, scan), *_renamed(definition, scan)]
+
+
+def _misfits(definition: FeatureDefinition, scan: Scan) -> Iterator[str]:
+    for name, column in declared_among(definition, scan.schema).items():
+        found = None if name in scan.documents else misfit(name, column.annotation, scan.schema[name])
+        if found is not None:
+            yield str(found)
+
+
+class Use(NamedTuple):
+    """When a column first and last got a value, and how many rows have one."""
+
+    first: datetime | None
+    last: datetime | None
+    rows: int
+
+
+def _renamed(definition: FeatureDefinition, scan: Scan) -> Iterator[str]:
+    """Find columns that have no value from the write on that brought another one of their type, here undeclared."""
+    others = {*definition.spec.id_columns, *STRAY_COLUMNS}
+    names = [name for name in scan.schema if not is_system_column(name) and name not in others]
+    undeclared = set(names) - declared_among(definition, scan.schema).keys()
+    if not undeclared or METAXY_UPDATED_AT not in scan.schema:
+        return
+    rows = scan.frame.filter(nw.col(METAXY_DELETED_AT).is_null()) if METAXY_DELETED_AT in scan.schema else scan.frame
+    uses, free = _uses(rows, names), list(names)
+    for old in sorted(names, key=lambda name: -uses[name].rows):  # what few rows have is rather NULL by chance
+        like = [new for new in free if {old, new} & undeclared and scan.schema[old] == scan.schema[new]]
+        for new in like:
+            if _follows(rows, uses[old], uses[new]):
+                free.remove(new)
+                yield f"{old!r} is NULL since {new!r} came (older rows that have it: {uses[old].rows}): was it renamed?"
+                break
+
+
+def _follows(rows: nw.LazyFrame[Any], old: Use, new: Use) -> bool:
+    """Return whether a column got its first value in the write after the one that gave another its last."""
+    if old.last is None or new.first is None or old.last >= new.first:
+        return False
+    written = nw.col(METAXY_UPDATED_AT).cast(MOMENT)
+    between = (written > nw.lit(old.last).cast(MOMENT)) & (written < nw.lit(new.first).cast(MOMENT))
+    return collect_to_polars(rows.filter(between).select(METAXY_UPDATED_AT).head(1)).is_empty()
+
+
+def _uses(rows: nw.LazyFrame[Any], names: list[str]) -> Mapping[str, Use]:
+    """Count all columns of a table at once."""
+    counts: dict[str, nw.Expr] = {}
+    for n, name in enumerate(names):
+        written = nw.when(~nw.col(name).is_null()).then(nw.col(METAXY_UPDATED_AT))
+        counts |= {f"first_{n}": written.min(), f"last_{n}": written.max(), f"rows_{n}": nw.col(name).count()}
+    found: dict[str, Any] = collect_to_polars(rows.select(**counts)).row(0, named=True)
+    return {name: Use(found[f"first_{n}"], found[f"last_{n}"], found[f"rows_{n}"]) for n, name in enumerate(names)}
