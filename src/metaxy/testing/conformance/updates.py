@@ -74,6 +74,6 @@ class Updates(StoreCase):
         assert found.status_category == "needs_update"
         assert status.needs_update
         assert status.progress_percentage is None
-        assert status.format_status_line() == "⚠ clip: 4 rows, 1 missing, 1 stale, 1 orphaned"
+        assert status.format_status_line() == "⚠ clip: 4 rows, 1 new, 1 stale, 1 orphaned"
         assert found.lazy_increment is not None
         assert values(found.lazy_increment.new) == ["e"]
