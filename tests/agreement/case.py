@@ -42,7 +42,8 @@ class Resolve:
     """An update, and what of it is written back.
 
     ``kept`` chooses rows (None: the very frames that came back), ``expand`` the further IDs that each gets in an
-    expansion, ``data`` overrides the data version of some fields.
+    expansion, ``data`` overrides the data version of some fields. ``chosen`` picks samples that are asked for by
+    themselves as well, by the first of their IDs or by all.
     """
 
     feature: FeatureKey
@@ -54,6 +55,7 @@ class Resolve:
     compare: bool = True
     one_row_per_group: bool = False
     lazy: bool = False
+    chosen: tuple[bool, ...] = ()
     kept: tuple[bool, ...] | None = None
     expand: tuple[Any, ...] = ()
     data: Mapping[str, str] | None = None

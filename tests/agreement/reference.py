@@ -79,6 +79,10 @@ class Answer:
     stored_columns: set[str]
     match: list[str]
 
+    @property
+    def samples(self) -> list[Row]:
+        return [*self.expected, *self.orphaned]
+
 
 @dataclass(frozen=True)
 class Sample:

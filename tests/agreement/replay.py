@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
@@ -156,6 +157,8 @@ class Replay:
         answer, increments = self._answers(step.feature, asked, lazy=step.lazy, every_engine=True)
         if answer is None:
             return
+        if step.chosen:
+            self._resolve_some(step, asked, answer)
         untyped = step.samples.untyped if step.samples else ()
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
@@ -174,6 +177,34 @@ class Replay:
             rows = [row for n, row in enumerate(rows) if step.kept and step.kept[n % len(step.kept)]]
         expand = {self._sample(answer, row): step.expand for row in rows}
         self._write_back(step.feature, answer, rows, expand, step.data, untyped)
+
+    def _resolve_some(self, step: Resolve, asked: Question, answer: Answer) -> None:
+        """Ask for some samples: what an update says of them is what it says of them among all."""
+        own = [name for name in answer.match if name in self.specs[step.feature].id_columns]
+        names = own[: None if step.chosen[0] else 1]
+        samples = {repr(plain(row)): row for row in ({n: r[n] for n in names} for r in answer.samples)}
+        equal = {text: row for text, row in samples.items() if all(value == value for value in row.values())}  # not NaN
+        some = [text for n, text in enumerate(sorted(equal)) if step.chosen[n % len(step.chosen)]]
+
+        def chosen(rows: Iterable[Row]) -> list[Row]:
+            return [row for row in rows if repr(plain({n: row[n] for n in names})) in some]
+
+        part = replace(
+            answer,
+            new=chosen(answer.new),
+            stale=chosen(answer.stale),
+            orphaned=chosen(answer.orphaned),
+            expected=chosen(answer.expected),
+        )
+        ids = self._frame(step.feature, Given(tuple(names), tuple(samples[text] for text in some)))
+        for label, store, engine in self._engines(every_engine=True):
+            where, options = f"{label}, some of {step.feature}", self._options(step.feature, asked)
+            found = store.resolve_update(step.feature, ids=ids, versioning_engine=engine, **options)
+            compare_increment(where, found, part)
+            assert found.expected == len({self._sample(part, row) for row in part.expected}), where
+            if step.lazy:
+                views = store.resolve_update(step.feature, ids=ids, versioning_engine=engine, lazy=True, **options)
+                compare_increment(f"{where}, lazy", views, part)
 
     def _is_first(self, step: Resolve) -> bool:
         """Say whether an update is of samples that no table is there for."""

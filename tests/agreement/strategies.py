@@ -324,6 +324,7 @@ def asked(world: World, spec: FeatureSpec, shown: Sequence[str], tick: int) -> d
         "stale": world.conditions(shown, 25),
         "compare": not world.chance(5),
         "one_row_per_group": world.chance(25),
+        "chosen": tuple(world.draw(st.lists(st.booleans(), min_size=2, max_size=8))) if world.chance(40) else (),
         **written(world, spec, tick),
     }
 

@@ -14,7 +14,7 @@ from metaxy.versioning.column_types import Types
 from metaxy.versioning.engine import Engine
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import check_same_type, meeting_type, refuse_nested_ids
-from metaxy.wording import did_you_mean
+from metaxy.wording import did_you_mean, first_line
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,43 @@ def named_rows(engine: Engine, given: Any, ids: Sequence[str], types: Types, wha
             )
     columns = [*ids, *([METAXY_UPDATED_AT] if METAXY_UPDATED_AT in schema and METAXY_UPDATED_AT in types else [])]
     return NamedRows(engine.take(as_names(frame, columns, types, what)), tuple(ids))
+
+
+def given_ids(given: Any, ids: Sequence[str], what: str) -> Frame:
+    """Return the IDs by which a caller chooses samples: those columns of a frame, or a list where there is one.
+
+    Raises:
+        MetadataSchemaError: if the frame has none of the IDs, or a list is given where there are several.
+    """
+    values = nw.from_native(given, allow_series=True, pass_through=True)
+    if isinstance(values, (list, tuple, set, frozenset, nw.Series)):
+        if len(ids) > 1:
+            raise MetadataSchemaError(f"{what} are a list, but samples have several: {', '.join(ids)}; pass a frame")
+        given = _column(ids[0], values, what)
+    frame = given_frame(given, what, collect=True)
+    if isinstance(frame, nw.DataFrame) and not len(frame):  # whatever is wrong with it, it names nothing
+        return nw.from_native(pl.DataFrame(schema=dict.fromkeys(ids, pl.Null)))
+    known = [name for name in ids if name in frame.columns]
+    if not known:
+        near = did_you_mean(ids[0], frame.columns)
+        raise MetadataSchemaError(
+            f"{what} lack ID column {', '.join(map(repr, ids))}.{near} They have: {', '.join(frame.columns)}"
+        )
+    return frame.select(*known)
+
+
+def _column(name: str, values: Any, what: str) -> pl.DataFrame:
+    """Make a frame of a list of IDs.
+
+    Raises:
+        MetadataSchemaError: if they are of several types.
+    """
+    if isinstance(values, nw.Series):
+        return values.to_polars().rename(name).to_frame()
+    try:
+        return pl.DataFrame({name: list(values)})
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise MetadataSchemaError(f"{what} are no list of values of one type: {first_line(error)}") from error
 
 
 def as_names(frame: Frame, columns: Sequence[str], types: Types, what: str) -> Frame:

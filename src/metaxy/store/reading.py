@@ -35,6 +35,7 @@ from metaxy.hashing import HashAlgorithm, HashSettings
 from metaxy.storage.files import one_line
 from metaxy.storage.port import Scan
 from metaxy.store.layers import layers_of, stacked
+from metaxy.store.named import as_names, given_ids
 from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
 from metaxy.versioning.codec import ByField, member_polars
@@ -253,6 +254,7 @@ class Wanted:
     with_sample_history: bool
     include_soft_deleted: bool
     as_of: datetime | None
+    ids: Any = None
 
     def __post_init__(self) -> None:
         """Refuse a version that would not be looked for."""
@@ -278,8 +280,24 @@ def read_feature(
     ids = tuple(spec.id_columns) if spec else ()
     version = wanted.feature_version if wanted.with_feature_history else scope.version(key)
     latest = Latest(ids, version, not wanted.with_sample_history, include_deleted=wanted.include_soft_deleted)
-    rows = read_rows(found, spec, scope, latest, wanted.filters, wanted.columns)
+    among = None if wanted.ids is None else _chosen(found, ids, wanted.ids)
+    rows = read_rows(found, spec, scope, latest, wanted.filters, wanted.columns, among)
     return found.store.in_own_library(rows), found
+
+
+def _chosen(found: StoredTable, ids: Sequence[str], given: Any) -> nw.LazyFrame[Any]:
+    """Bring the IDs that a caller chooses samples by to where the table is read.
+
+    Raises:
+        MetadataSchemaError: if they are none, NULL, or of types that cannot be equal to those of the table.
+    """
+    what = f"the ids for feature {found.key}"
+    if not ids:
+        raise ValueError(
+            f"{what} mean nothing here: the graph does not have the feature, whose definition names its IDs"
+        )
+    names = given_ids(given, ids, what)
+    return found.engine.take(as_names(names, names.columns, found.scan.schema, what))
 
 
 def read_rows(
@@ -289,6 +307,7 @@ def read_rows(
     latest: Latest,
     filters: Sequence[nw.Expr],
     columns: Sequence[str] | None,
+    among: nw.LazyFrame[Any] | None = None,
 ) -> nw.LazyFrame[Any]:
     """Return the rows that count. Table columns in → ``columns`` out, in that order, or all of them.
 
@@ -306,7 +325,7 @@ def read_rows(
             )
     if not latest.one_per_sample:
         found = found.without_twins(latest.ids)
-    rows = found.rows(latest.ids, filters=tuple(filters))
+    rows = found.rows(latest.ids, filters=tuple(filters), among=among)
     view = shown(found.scan, spec, scope, wanted) if spec else View()
     return found.engine.latest(rows, latest, wanted, view)
 

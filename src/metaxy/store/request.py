@@ -12,9 +12,11 @@ from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.filters import parse_filter_string
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError, IgnoredOptionWarning, warn_user
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.given import given_frame
+from metaxy.store.named import given_ids
 from metaxy.versioning.frames import Frame
 from metaxy.wording import did_you_mean
 
@@ -63,6 +65,7 @@ class UpdateOptions(TypedDict, total=False):
     staleness_predicates: Filters
     one_row_per_group: bool
     as_of: datetime | None
+    ids: Any
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
@@ -95,6 +98,7 @@ class UpdateRequest:
     staleness_predicates: Sequence[nw.Expr] = ()
     one_row_per_group: bool = False
     as_of: datetime | None = None
+    ids: Frame | None = None
     allow_fallback: bool = True
 
     @classmethod
@@ -107,6 +111,7 @@ class UpdateRequest:
         global_filters: Filters = None,
         target_filters: Filters = None,
         staleness_predicates: Filters = None,
+        ids: Any = None,
         **rest: Any,
     ) -> "UpdateRequest":
         """Normalise what the user passed.
@@ -134,8 +139,14 @@ class UpdateRequest:
             global_filters=as_filters(global_filters),
             target_filters=as_filters(target_filters),
             staleness_predicates=as_filters(staleness_predicates),
+            ids=None if ids is None else given_ids(ids, plan.feature.id_columns, f"the ids for feature {key}"),
             **rest,
         )
+
+    def id_columns(self, spec: FeatureSpec) -> tuple[str, ...]:
+        """Return the ID columns by which samples are chosen, none where all are asked for."""
+        known = () if self.ids is None else self.ids.columns
+        return tuple(name for name in spec.id_columns if name in known)
 
     def filters_of(self, key: FeatureKey) -> tuple[nw.Expr, ...]:
         """Return the conditions on the rows of one feature, without those that only the feature itself has."""

@@ -82,7 +82,14 @@ class Resolution:
         given, engine = tables.inputs(), tables.engine()
         in_polars = _shows_polars(engine, request.samples)
         return cls(
-            engine, given.recipe, given.rows, tables.current_rows(), scope.shape, in_polars, given.untyped, tables
+            engine,
+            given.recipe,
+            given.rows,
+            tables.current_rows(given.recipe),
+            scope.shape,
+            in_polars,
+            given.untyped,
+            tables,
         )
 
     @classmethod

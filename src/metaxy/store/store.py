@@ -1,6 +1,7 @@
 """The metadata store: a thin conductor of a storage, an engine, the active graph and the active configuration."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, Literal, overload
 
@@ -58,6 +59,7 @@ class MetadataStore(StoreUpkeep):
         *,
         feature_version: str | None = None,
         filters: Filters = None,
+        ids: Any = None,
         columns: Sequence[str] | None = None,
         allow_fallback: bool = True,
         with_feature_history: bool = False,
@@ -73,6 +75,7 @@ class MetadataStore(StoreUpkeep):
         *,
         feature_version: str | None = None,
         filters: Filters = None,
+        ids: Any = None,
         columns: Sequence[str] | None = None,
         allow_fallback: bool = True,
         with_feature_history: bool = False,
@@ -87,6 +90,7 @@ class MetadataStore(StoreUpkeep):
         *,
         feature_version: str | None = None,
         filters: Filters = None,
+        ids: Any = None,
         columns: Sequence[str] | None = None,
         allow_fallback: bool = True,
         with_feature_history: bool = False,
@@ -104,6 +108,7 @@ class MetadataStore(StoreUpkeep):
             feature: anything that names a feature.
             feature_version: rows of this version instead of the current one; needs ``with_feature_history``.
             filters: conditions on the latest rows; all must hold.
+            ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples.
             columns: what to return, in this order.
             allow_fallback: whether to look into fallback stores: if this one has no table, or under its rows.
             with_feature_history: rows of all feature versions.
@@ -125,9 +130,12 @@ class MetadataStore(StoreUpkeep):
             with_sample_history=with_sample_history,
             include_soft_deleted=include_soft_deleted,
             as_of=checked_moment(as_of),
+            ids=ids,
         )
         scope = self._scope("r")
         if is_system_key(key := coerce_to_feature_key(feature)):
+            if ids is not None:
+                raise ValueError(f"{key} is a system table, whose rows are no samples; use filters instead of ids")
             rows = self.in_own_library(read_system_rows(self, key, wanted.filters, columns))
             return (rows, self) if with_store_info else rows
         if scope.needs_sync:
@@ -200,6 +208,7 @@ class MetadataStore(StoreUpkeep):
         staleness_predicates: Filters = None,
         one_row_per_group: bool = False,
         as_of: datetime | None = None,
+        ids: Any = None,
         **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
@@ -219,6 +228,8 @@ class MetadataStore(StoreUpkeep):
             staleness_predicates: stored rows that fulfil one are stale whatever their version.
             one_row_per_group: one row per group of an aggregation, instead of one per row of the parent.
             as_of: compare the state at this time: what was written or deleted later does not count.
+            ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples, and
+                those parents, are looked at. In an expansion, the IDs of the parent.
             ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect, with a warning.
 
         Raises:
@@ -241,9 +252,11 @@ class MetadataStore(StoreUpkeep):
             staleness_predicates=staleness_predicates,
             one_row_per_group=one_row_per_group,
             as_of=checked_moment(as_of),
+            ids=ids,
         )
-        resolution = Resolution.of(self, scope, plan, request)
-        return resolution.lazy() if lazy else resolution.changes()
+        with self.engine.temporary() if ids is not None and not lazy else nullcontext():
+            resolution = Resolution.of(self, scope, plan, request)
+            return resolution.lazy() if lazy else resolution.changes()
 
     def compute_provenance(self, feature: Any, df: Any) -> Any:
         """Add the version columns to rows that the user joined from the parents.

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import narwhals as nw
@@ -20,6 +21,7 @@ from metaxy.errors import (
     warn_user,
 )
 from metaxy.storage.port import Scan
+from metaxy.store.named import as_names
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, read_rows, refuse_other_hash_settings
 from metaxy.store.request import UpdateRequest
@@ -27,13 +29,14 @@ from metaxy.store.scope import Scope
 from metaxy.store.untyped import says_nothing, with_placeholders
 from metaxy.versioning.build import TableShape, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine
 from metaxy.versioning.frames import as_lazy, collect_to_polars, is_in_database
 from metaxy.versioning.key_types import refuse_nested_ids
 from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.polars_engine import PolarsEngine
-from metaxy.versioning.recipe import Latest, Recipe
+from metaxy.versioning.recipe import Input, Latest, Recipe
 from metaxy.versioning.sources import Rows
 
 
@@ -128,8 +131,9 @@ class Tables:
             current=self._known_current,
             compare=not self.request.skip_comparison,
             one_row_per_group=self.request.one_row_per_group,
+            ids=self.request.id_columns(self.plan.feature),
         )
-        return Inputs(recipe, [self._parent_rows(coerce_to_feature_key(step.feature)) for step in recipe.inputs], {})
+        return Inputs(recipe, [self._input_rows(step) for step in recipe.inputs], {})
 
     def _inputs_of_samples(self) -> Inputs:
         spec = self.plan.feature
@@ -138,17 +142,35 @@ class Tables:
         where, orders_nan = f"the samples for feature {spec.key}", self.store.storage.capabilities.orders_nan
         own = checked_conditions(where, self.own_filters, schema, orders_nan=orders_nan)
         compare = not self.request.skip_comparison
-        recipe = build_given_recipe(spec, schema, self.scope.hash, current=self._known_current, compare=compare)
-        ids = tuple(spec.id_columns)
-        rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema)
+        chosen = self.request.id_columns(spec)
+        recipe = build_given_recipe(
+            spec, schema, self.scope.hash, current=self._known_current, compare=compare, ids=chosen
+        )
+        ids, among = tuple(spec.id_columns), None if self.no_samples else self._among(chosen, schema)
+        rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema, among=among)
         return Inputs(recipe, [rows], untyped)
 
-    def current_rows(self) -> Rows | None:
+    def current_rows(self, recipe: Recipe) -> Rows | None:
         """Name the rows that the feature has, None if it has no table."""
         if self.current is None:
             return None
-        stale = tuple(self.request.staleness_predicates)
-        return self.current.rows(self.plan.feature.id_columns, filters=self.own_filters, stale=stale)
+        stale, among = tuple(self.request.staleness_predicates), self._among(recipe.ids, self.current.scan.schema)
+        return self.current.rows(self.plan.feature.id_columns, filters=self.own_filters, stale=stale, among=among)
+
+    def _among(
+        self, names: Sequence[str], types: Types, stored: Mapping[str, str] = MappingProxyType({})
+    ) -> nw.LazyFrame[Any] | None:
+        """Bring IDs that are asked for to where they are compared with those of a table, which may call them otherwise.
+
+        Raises:
+            MetadataSchemaError: if one is NULL, or of a type that cannot be equal to that of the table.
+        """
+        if self.request.ids is None or not names:
+            return None
+        columns = {stored.get(name, name): nw.col(name) for name in names}
+        frame = self.request.ids.select(**columns)
+        ids = as_names(frame, list(columns), types, f"the ids for feature {self.plan.feature.key}")
+        return as_lazy(ids) if self.request.versioning_engine == "polars" else self.store.engine.take(ids)
 
     @property
     def own_filters(self) -> tuple[nw.Expr, ...]:
@@ -164,13 +186,31 @@ class Tables:
             return TableShape(None, found.scan.schema, one_per_sample=self.expected[key].repeats)
         return TableShape(self.scope.version(key), found.scan.schema)
 
-    def _parent_rows(self, key: FeatureKey) -> Rows:
+    def _input_rows(self, step: Input) -> Rows:
+        stored = {column.name: column.stored for column in step.columns}
+        if step.feature:
+            return self._parent_rows(coerce_to_feature_key(step.feature), step.among, stored)
+        types = self._types_of_ids()
+        ids = self._among(list(stored), types)
+        assert ids is not None  # noqa: S101 - else the recipe would not join them
+        return Rows(ids, ids=tuple(stored), schema={name: types[name] for name in stored})
+
+    def _types_of_ids(self) -> Types:
+        """Return the types of the columns of all parents, by the names that they have for the feature."""
+        types: dict[str, nw.dtypes.DType] = {}
+        for dep in self.plan.feature_deps:
+            known = self.parents[dep.feature].scan.schema if dep.feature in self.parents else {}
+            types = {(dep.rename or {}).get(name, name): dtype for name, dtype in known.items()} | types
+        return types
+
+    def _parent_rows(self, key: FeatureKey, chosen: Sequence[str], stored: Mapping[str, str]) -> Rows:
         dep = next(dep for dep in self.plan.feature_deps if dep.feature == key)
         return self.parents[key].rows(
             self.plan.parent_features_by_key[key].id_columns,
             filters=self.request.filters_of(key),
             renamed_filters=tuple(dep.filters),
             rename=dict(dep.rename or {}),
+            among=self._among(chosen, self.parents[key].scan.schema, stored),
         )
 
     def _samples(self) -> tuple[nw.LazyFrame[Any], Mapping[str, pl.DataType]]:

@@ -5,7 +5,7 @@ rows are matched on. It sees schemas, never rows.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import narwhals as nw
 
@@ -71,6 +71,7 @@ def build_recipe(
     current: TableShape | None = None,
     compare: bool = True,
     one_row_per_group: bool = False,
+    ids: tuple[str, ...] = (),
 ) -> Recipe:
     """Build the recipe of a feature from its parents' tables, or return the one that was built of the same before.
 
@@ -81,15 +82,16 @@ def build_recipe(
         current: version and columns of the feature's own table, None where it has none.
         compare: False makes all expected rows new.
         one_row_per_group: give one row per group of an aggregation instead of one per row of the parent.
+        ids: the ID columns by which samples are chosen, if only some are asked for.
 
     Raises:
-        DefinitionError: if columns collide, or parents have nothing to join on.
+        DefinitionError: if columns collide, parents have nothing to join on, or nothing to choose samples by.
         MetadataSchemaError: if a column is missing or IDs have different types.
     """
-    asked = (tuple(tables.items()), settings, current, compare, one_row_per_group)
+    asked = (tuple(tables.items()), settings, current, compare, one_row_per_group, ids)
     recipe: Recipe | None = plan.memo.get(asked)
     if recipe is None:
-        recipe = _Builder(plan, tables, settings, one_row_per_group).build(current, compare=compare)
+        recipe = _Builder(plan, tables, settings, one_row_per_group).build(current, ids, compare=compare)
         if len(plan.memo) >= REMEMBERED:
             plan.memo.clear()
         plan.memo[asked] = recipe
@@ -103,6 +105,7 @@ def build_given_recipe(
     *,
     current: TableShape | None = None,
     compare: bool = True,
+    ids: tuple[str, ...] = (),
 ) -> Recipe:
     """Build the recipe for rows that the user gives: their by-field provenance is taken as it is."""
     names = _Names(f"feature {spec.key}")
@@ -119,7 +122,7 @@ def build_given_recipe(
     match = tuple(names.shorts[c] for c in spec.id_columns)
     stored = _current(spec, current, spec.id_columns, names) if current and compare else None
     # Nothing keeps a user from giving a sample twice.
-    return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare, repeats=True)
+    return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare, repeats=True, ids=ids)
 
 
 def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _Names) -> Current:
@@ -192,7 +195,7 @@ class _Builder:
         self.names = _Names(f"feature {plan.feature.key}")
         self.versions: dict[tuple[FeatureKey, str], Version] = {}
 
-    def build(self, current: TableShape | None, *, compare: bool) -> Recipe:
+    def build(self, current: TableShape | None, ids: tuple[str, ...], *, compare: bool) -> Recipe:
         deps = self._join_order()
         if not deps:
             raise DefinitionError(
@@ -207,6 +210,8 @@ class _Builder:
             output |= added
             joined += [c for c in self._input_ids(dep) if c not in joined]
         keys = self._match(deps, output, joined)
+        chosen = self._chosen(ids, keys)
+        inputs = self._choosing(inputs, chosen)
         stored = _current(self.spec, current, keys, self.names) if current and compare else None
         optional = frozenset(v.short for i in inputs if i.optional for v in i.versions)
         return Recipe(
@@ -220,6 +225,7 @@ class _Builder:
             compare,
             optional,
             repeats=not set(joined) <= set(keys) or any(self._repeats(dep) for dep in deps),
+            ids=chosen,
         )
 
     # -- joins ---------------------------------------------------------------------------------------------------------
@@ -259,6 +265,30 @@ class _Builder:
         if set(ids) <= known:
             return ids
         return joined
+
+    # -- some samples only ---------------------------------------------------------------------------------------------
+
+    def _chosen(self, ids: tuple[str, ...], keys: Sequence[str]) -> tuple[str, ...]:
+        """Return the ID columns by which samples are chosen: those on which expected and stored rows meet."""
+        chosen = tuple(name for name in ids if name in keys)
+        if ids and not chosen:
+            raise DefinitionError(
+                f"feature {self.spec.key}: its samples cannot be chosen by {', '.join(ids)}, as they are compared by "
+                f"{', '.join(keys)}; pass ids= with one of these columns"
+            )
+        return chosen
+
+    def _choosing(self, inputs: Sequence[Input], chosen: tuple[str, ...]) -> list[Input]:
+        """Choose rows of the parents by the IDs that they have; join what is asked for, if that leaves others, too."""
+        if not chosen:
+            return list(inputs)
+        steps = [replace(step, among=tuple(n for n in chosen if n in _own_ids(step))) for step in inputs]
+        whole = [step.among == chosen for step in steps]
+        if all(whole) or any(w and not step.optional for w, step in zip(whole, steps, strict=True)):
+            return steps
+        columns = tuple(Column(name, self.names.shorts[name], name) for name in chosen)
+        every = Latest((), None, one_per_sample=False, include_deleted=True)
+        return [*steps, Input("", every, columns, (), join=tuple(column.short for column in columns))]
 
     # -- one parent ----------------------------------------------------------------------------------------------------
 
@@ -355,6 +385,15 @@ class _Builder:
         versions = tuple(Version(m, f"d{index}_{n}", f"{parent}.{label}") for n, (m, label) in enumerate(members))
         self.versions |= {(parent, label): v for (_, label), v in zip(members, versions, strict=True)}
         return versions
+
+
+def _own_ids(step: Input) -> set[str]:
+    """Return the columns of a parent that choose whole samples of it, and whole groups: IDs, and what it is grouped by.
+
+    The columns that it is joined on, which a restriction must not go beyond, are what its child knows of its samples.
+    """
+    group = step.group
+    return {c.name for c in step.columns if c.stored in step.latest.ids and (not group or c.short in group.keys)}
 
 
 # -- which data versions of which parents go into the provenance of each field ----------------------------------------

@@ -71,7 +71,9 @@ class Input:
     """One parent: its rows, the columns taken from it, and how it joins those before it.
 
     ``join`` lists the short names shared with the inputs before; the first input joins nothing. ``optional`` parents
-    are joined from the left, or fully when ``outer`` (all parents are optional).
+    are joined from the left, or fully when ``outer`` (all parents are optional). ``among`` are those of its columns, as
+    the user sees them, by which its samples are chosen before anything else is done. An input that is no parent, but
+    the samples that are asked for, has no name.
     """
 
     feature: str
@@ -83,6 +85,7 @@ class Input:
     one_row_per_group: bool = False
     optional: bool = False
     outer: bool = False
+    among: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class Recipe:
 
     ``match`` lists the short names on which expected and current rows meet; ``output`` the columns of the result.
     ``repeats``: several expected rows may be one sample, equal on ``match``, as the rows of an aggregated group are.
+    ``ids`` are the columns by which samples are chosen, as the user sees them, where only some are asked for.
     """
 
     feature: str
@@ -137,6 +141,7 @@ class Recipe:
     compare: bool = True
     optional_versions: frozenset[str] = field(default_factory=frozenset)
     repeats: bool = False
+    ids: tuple[str, ...] = ()
 
     @property
     def sample_order(self) -> tuple[str, ...]:
