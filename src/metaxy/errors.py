@@ -32,6 +32,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
         ├── StoreConnectionError                 the database, path or bucket cannot be reached
         ├── BufferedWriterError (RuntimeError)   a background writer failed, or is not running
         ├── HashAlgorithmNotSupportedError (ValueError)
+        ├── RenameError                          rows are still under the old key of a feature, or must stay there
         └── HashSettingsMismatchError            rows exist, under other hash settings
 """
 
@@ -80,6 +81,7 @@ __all__ = [
     "MetaxyWarning",
     "MovedMetadataStoreWarning",
     "PolarsMaterializationWarning",
+    "RenameError",
     "RequestError",
     "SnapshotError",
     "StoreConnectionError",
@@ -329,6 +331,10 @@ class BufferedWriterError(MetadataStoreError, RuntimeError):
 
 class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):
     """The engine of this store cannot compute the hash algorithm."""
+
+
+class RenameError(MetadataStoreError):
+    """Rows of a feature are still under a key that it had before, or cannot be taken over to its new one."""
 
 
 class HashSettingsMismatchError(MetadataStoreError):

@@ -19,33 +19,36 @@ class MemoryStorage:
     capabilities = Capabilities(creates_tables=True)
 
     def __init__(self) -> None:
-        self.tables: dict[FeatureKey, list[pl.DataFrame]] = {}
+        self._tables: dict[FeatureKey, list[pl.DataFrame]] = {}
 
     def open(self, mode: AccessMode) -> None: ...
 
     def close(self) -> None: ...
 
     def has_table(self, key: FeatureKey) -> bool:
-        return key in self.tables
+        return key in self._tables
 
     def scan(self, key: FeatureKey) -> Scan:
-        if key not in self.tables:
+        if key not in self._tables:
             raise TableNotFoundError(f"no table {key}")
-        frame = nw.from_native(pl.concat(self.tables[key], how="diagonal").lazy())
+        frame = nw.from_native(pl.concat(self._tables[key], how="diagonal").lazy())
         schema = frame.collect_schema()
         return Scan(frame, schema, by_field=by_field_forms(schema))
 
     def append(self, writes: Sequence[Append]) -> None:
         for write in writes:
-            self.tables.setdefault(write.key, []).append(collect_to_polars(write.frame))
+            self._tables.setdefault(write.key, []).append(collect_to_polars(write.frame))
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         rows = collect_to_polars(self.scan(key).frame)
         gone = nw.lit(value=True) if condition is None else condition.fill_null(value=False)
-        self.tables[key] = [nw.from_native(rows).filter(~gone).to_native()]
+        self._tables[key] = [nw.from_native(rows).filter(~gone).to_native()]
 
     def drop(self, key: FeatureKey) -> None:
-        self.tables.pop(key, None)
+        self._tables.pop(key, None)
+
+    def tables(self) -> Sequence[FeatureKey]:
+        return sorted(self._tables)
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         return {"table": str(key)}

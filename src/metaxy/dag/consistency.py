@@ -6,6 +6,7 @@ the features that depend on it, are warnings, because the definition at fault ca
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, TypeAlias
 
 from metaxy.dag.plan import FeaturePlan, unknown_parent_fields
 from metaxy.dag.walk import find_cycle
@@ -18,7 +19,25 @@ from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import CyclicDependencyError, DefinitionError, DefinitionWarning, warn_user
 from metaxy.wording import did_you_mean
 
+OnConflict: TypeAlias = Literal["raise", "ignore"]
 Definitions = Mapping[FeatureKey, FeatureDefinition]
+
+
+def replaces(new: FeatureDefinition, old: FeatureDefinition, on_conflict: OnConflict) -> bool:
+    """Decide whether a definition takes the place of one with the same key.
+
+    Raises:
+        DefinitionError: if two classes have this key.
+    """
+    if new.is_external != old.is_external:
+        return old.is_external
+    if new.feature_class_path == old.feature_class_path:
+        return True
+    if on_conflict == "ignore":
+        return False
+    raise DefinitionError(
+        f"feature '{new.key}' is already defined by {old.source}; {new.source} needs another key, or remove one of them"
+    )
 
 
 def check_definition(
@@ -45,6 +64,36 @@ def check_definition(
         child = definitions[key]
         for problem in dict.fromkeys(_problems(child.spec, definitions, only=new.key)):
             _report(problem, fatal=child.is_user_code and not redefined)
+
+
+def check_renames(
+    new: FeatureDefinition, definitions: Definitions, claims: Mapping[FeatureKey, Iterable[FeatureKey]]
+) -> None:
+    """Check that no feature was renamed from a key that still is one, or that another one was renamed from.
+
+    Args:
+        new: The definition to be registered.
+        definitions: All definitions of the graph as it would be, the new one included.
+        claims: The features that say they had a key before, by this key.
+
+    Raises:
+        DefinitionError: otherwise.
+    """
+    for former in new.spec.renamed_from:
+        if former in definitions:
+            _report(_still_there(new.key, former), fatal=new.is_user_code)
+        for other in (key for key in claims.get(former, ()) if key != new.key):
+            problem = f"features '{new.key}' and '{other}' both say renamed_from='{former}': only one of them can be it"
+            _report(problem, fatal=new.is_user_code)
+    for other in claims.get(new.key, ()):
+        _report(_still_there(other, new.key), fatal=new.is_user_code)
+
+
+def _still_there(key: FeatureKey, former: FeatureKey) -> str:
+    return (
+        f"feature '{key}' says renamed_from='{former}', but the graph still has a feature '{former}': remove its class "
+        f'(in a notebook: mx.graph.remove_feature("{former}")), or renamed_from'
+    )
 
 
 def check_distinct(new: FeatureDefinition, others: Iterable[FeatureDefinition]) -> None:

@@ -7,26 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from typing_extensions import Self
 
 from metaxy import context
 from metaxy.dag import consistency, snapshot, versions
+from metaxy.dag.consistency import OnConflict
 from metaxy.dag.plan import FeaturePlan, FQFieldKey
 from metaxy.dag.walk import dependencies_first
 from metaxy.definitions.definition import FeatureClass, FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import (
     AmbiguousProjectError,
-    DefinitionError,
     FieldNotFoundError,
     MetaxyMissingFeatureDependency,
     UnknownFeatureError,
 )
 from metaxy.wording import did_you_mean
 
-OnConflict: TypeAlias = Literal["raise", "ignore"]
 FieldVersions: TypeAlias = dict[str, str]
 
 
@@ -57,6 +56,7 @@ class FeatureGraph:
         self._definitions: dict[FeatureKey, FeatureDefinition] = {}
         self._dependents: dict[FeatureKey, dict[FeatureKey, None]] = {}
         self._names: dict[tuple[str, str], dict[FeatureKey, None]] = {}
+        self._former: dict[FeatureKey, dict[FeatureKey, None]] = {}
         self._memo = _Memo()
 
     def __repr__(self) -> str:
@@ -111,10 +111,11 @@ class FeatureGraph:
             DefinitionError: if the key is taken, or if something is wrong between this feature and the others.
         """
         old = self._definitions.get(definition.key)
-        if old is not None and not _replaces(definition, old, on_conflict):
+        if old is not None and not consistency.replaces(definition, old, on_conflict):
             return
         candidate = {**self._definitions, definition.key: definition}
         consistency.check_distinct(definition, self._clashing(definition))
+        consistency.check_renames(definition, candidate, self._former)
         consistency.check_definition(
             definition, candidate, self._dependents.get(definition.key, ()), redefined=old is not None
         )
@@ -166,14 +167,23 @@ class FeatureGraph:
             self._dependents.setdefault(dep.feature, {})[definition.key] = None
         for name in _names(definition):
             self._names.setdefault(name, {})[definition.key] = None
+        for former in definition.spec.renamed_from:
+            self._former.setdefault(former, {})[definition.key] = None
 
     def _unlink(self, definition: FeatureDefinition) -> None:
         for dep in definition.spec.deps:
             self._dependents[dep.feature].pop(definition.key, None)
         for name in _names(definition):
             self._names[name].pop(definition.key)
+        for former in definition.spec.renamed_from:
+            self._former[former].pop(definition.key, None)
 
     # -- projects ------------------------------------------------------------------------------------------------------
+
+    @property
+    def has_renames(self) -> bool:
+        """Whether some feature says which key it had before."""
+        return any(self._former.values())
 
     @property
     def has_external_features(self) -> bool:
@@ -390,19 +400,6 @@ class FeatureGraph:
         for definition in snapshot.deserialize(data):
             new.add_feature_definition(definition)
         return new
-
-
-def _replaces(new: FeatureDefinition, old: FeatureDefinition, on_conflict: OnConflict) -> bool:
-    """Decide whether a definition takes the place of one with the same key."""
-    if new.is_external != old.is_external:
-        return old.is_external
-    if new.feature_class_path == old.feature_class_path:
-        return True
-    if on_conflict == "ignore":
-        return False
-    raise DefinitionError(
-        f"feature '{new.key}' is already defined by {old.source}; {new.source} needs another key, or remove one of them"
-    )
 
 
 def _as_keys(sources: Any) -> set[FeatureKey]:

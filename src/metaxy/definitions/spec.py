@@ -4,7 +4,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import to_jsonable_python
 from typing_extensions import Self
 
@@ -12,7 +21,7 @@ from metaxy import context
 from metaxy.columns import is_system_column
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec, SpecialFieldDep
-from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, FieldKey, ValidatedFeatureKey
 from metaxy.definitions.mapping import SpecificFieldsMapping
 from metaxy.definitions.names import ColumnNames, as_items, differing_by_case, repeated
 from metaxy.definitions.strictness import refuse
@@ -29,7 +38,13 @@ def _as_field(item: Any) -> Any:
     return {"key": item} if isinstance(item, str) else item
 
 
+def _as_former_keys(value: Any) -> Any:
+    """Return a list of keys: a text, a key or a feature class is one."""
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 Dep = Annotated[FeatureDep, BeforeValidator(_as_dep)]
+FormerKeys = Annotated[tuple[ValidatedFeatureKey, ...], BeforeValidator(_as_former_keys)]
 DeclaredField = Annotated[FieldSpec, BeforeValidator(_as_field)]
 
 
@@ -50,6 +65,7 @@ class FeatureSpec(BaseModel):
     fields: tuple[DeclaredField, ...] = (FieldSpec(),)
     metadata: dict[str, Any] = {}
     description: str | None = None
+    renamed_from: FormerKeys = ()
 
     if TYPE_CHECKING:
 
@@ -62,6 +78,7 @@ class FeatureSpec(BaseModel):
             fields: Sequence[str | FieldSpec | Mapping[str, Any]] = ...,
             metadata: Mapping[str, Any] = ...,
             description: str | None = None,
+            renamed_from: CoercibleToFeatureKey | Sequence[CoercibleToFeatureKey] = ...,
         ) -> None: ...
 
     @field_validator("deps", "fields", mode="before")
@@ -73,6 +90,14 @@ class FeatureSpec(BaseModel):
     @classmethod
     def _plain_json(cls, value: Any) -> Any:
         return to_jsonable_python(value)
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave former keys out where there are none, as metaxy 0.1 does not know them."""
+        data: dict[str, Any] = plain(self)
+        if not data.get("renamed_from", True):
+            del data["renamed_from"]
+        return data
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
@@ -94,7 +119,14 @@ class FeatureSpec(BaseModel):
             yield f"has several fields that are stored as {name!r} ('x/y' and 'x_y' are the same there): rename one"
         for parent in repeated(str(dep.feature) for dep in self.deps):
             yield f"lists the dependency '{parent}' twice: merge the two"
+        yield from self._former_problems()
         yield from self._reference_problems()
+
+    def _former_problems(self) -> Iterator[str]:
+        if self.key in self.renamed_from:
+            yield f"says renamed_from='{self.key}', which is its own key: name the key that it had before"
+        for name in repeated(map(str, self.renamed_from)):
+            yield f"lists '{name}' twice in renamed_from"
 
     def _id_problems(self) -> Iterator[str]:
         for name in repeated(self.id_columns):
@@ -155,12 +187,14 @@ class FeatureSpec(BaseModel):
         return digest_parts((text for key in sorted(versions) for text in (key, versions[key])), length)
 
     def version_at(self, length: int) -> str:
-        """Return the hash of the canonical JSON form of the spec.
+        """Return the hash of the canonical JSON form of the spec, which does not depend on former keys.
 
         Args:
             length: How many characters of the hash are kept.
         """
-        return digest_parts([json.dumps(self.model_dump(mode="json"), sort_keys=True)], length)
+        return digest_parts(
+            [json.dumps(self.model_dump(mode="json", exclude={"renamed_from"}), sort_keys=True)], length
+        )
 
     def table_name(self) -> str:
         """Return the name of the table that holds the feature."""

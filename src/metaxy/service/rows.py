@@ -43,9 +43,12 @@ def rows(
     wanted = as_filters(filters)
     with project.store(store) as opened:
         frame = opened.read(key, filters=wanted, columns=columns)
-        if not columns and not system_columns:
-            frame = frame.select(nw.exclude(*SYSTEM))
-        found = collect_to_polars(frame.head(limit))
+        return shown(frame, limit, all_columns=bool(columns) or system_columns)
+
+
+def shown(frame: nw.LazyFrame[Any], limit: int, *, all_columns: bool) -> Rows:
+    """Return the first rows of a frame, without Metaxy's own columns unless all are wanted."""
+    found = collect_to_polars((frame if all_columns else frame.select(nw.exclude(*SYSTEM))).head(limit))
     return Rows(found.columns, found.rows())
 
 

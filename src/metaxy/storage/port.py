@@ -135,6 +135,18 @@ class DeletesAmong(Protocol):
 
 
 @runtime_checkable
+class Listable(Protocol):
+    """A storage that knows which tables it has."""
+
+    def tables(self) -> Sequence[FeatureKey]:
+        """Return keys whose tables exist, sorted, system tables and tables of others among them.
+
+        What no feature can be called is left out. Where the name of a table may stand for several keys, which differ by
+        hyphens and underscores, it is the one with underscores.
+        """
+
+
+@runtime_checkable
 class Optimizable(Protocol):
     """A storage whose tables get slower with every write, until they are tidied."""
 

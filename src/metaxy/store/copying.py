@@ -84,12 +84,24 @@ def copy_features(store: StoreParts, source: StoreParts, scope: Scope, request: 
             except FeatureNotFoundError:
                 logger.warning("feature %s has no table in %r and was not copied", key, source)
                 continue
-            with readable(f"feature {key}"):
-                copied = _Copy(store, found, scope, scope.definition(key), request, bar).run()
+            copied = copy_table(store, found, scope, scope.definition(key), request, bar)
             logger.info("feature %s: %d rows copied", key, copied)
             counts["features_copied"] += 1
             counts["rows_copied"] += copied
     return counts
+
+
+def copy_table(
+    store: StoreParts,
+    found: StoredTable,
+    scope: Scope,
+    definition: FeatureDefinition,
+    request: CopyRequest,
+    bar: "Progress | None" = None,
+) -> int:
+    """Copy the rows of a table that count to that of a feature, and count those that were not there yet."""
+    with readable(f"feature {found.key}"):
+        return _Copy(store, found, scope, definition, request, bar).run()
 
 
 def _bar() -> "Progress":
@@ -151,52 +163,58 @@ class _Copy:
         count = count_lazy_rows(batch)
         if count and not self.request.dry_run:
             table = existing_table(self.store, self.definition.key)
-            append(self.store, [self._prepared(batch, table)])
+            append(self.store, [as_they_are(self.store, self.scope, self.definition, batch, table)])
         return count
 
     def _absent(self, rows: nw.LazyFrame[Any], table: Scan) -> nw.LazyFrame[Any]:
         """Leave out the rows that the table has; NULLs are equal."""
         schema = rows.collect_schema()
         columns = [n for n in (*self.definition.spec.id_columns, *IDENTITY) if n in schema and n in table.schema]
-        keys = {f"__metaxy_key_{n}": _as_text(name) for n, name in enumerate(columns)}
+        keys = {f"__metaxy_key_{n}": as_text(name) for n, name in enumerate(columns)}
         stored = table.frame.select(**keys)
         return rows.with_columns(**keys).join(stored, on=list(keys), how="anti").drop(list(keys))
 
-    def _prepared(self, given: nw.LazyFrame[Any], table: Scan | None) -> Append:
-        """Fit rows to the table; nothing that they have is changed."""
-        engine = self.store.engine.for_writing(given, self.scope.algorithm)
-        rows = engine.take(given)
-        schema = rows.collect_schema()
-        system = self._system_columns(schema, table)
-        fit = fit_to_table(self.store, self.definition, schema, system, table)
-        return fitted(engine, rows, system, fit, table, self.definition)
 
-    def _system_columns(self, schema: nw.Schema, table: Scan | None) -> SystemColumns:
-        """Keep all that the rows have; fields that only other versions of the feature have, too."""
-        given = by_field_forms(schema)
-        fields = [f.key.to_struct_key() for f in self.definition.spec.fields]
-        forms = [*given.values(), *(table.by_field.values() if table else ())]
-        members = tuple(dict.fromkeys([*fields, *(m for form in forms for m in form.members)]))
-        scalars = {column.name: column.kind for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
-        computed = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION)
-        stored = forms_of_table(self.store.storage, self.scope.shape, members, table)
-        # Maps and JSON may hold fields that nothing here knows of.
-        verbatim = {n for n, form in given.items() if form.form != "struct" and stored[n].form == form.form}
-        return SystemColumns(
-            members=members,
-            user_columns=user_columns(schema),
-            hash=self.scope.hash,
-            texts={name: None for name, kind in scalars.items() if kind == "text" and name not in computed},
-            times={name: None for name, kind in scalars.items() if kind == "timestamp"},
-            kept=frozenset(name for name in scalars if name in schema),
-            given=given,
-            forms=stored,
-            verbatim=frozenset(verbatim),
-            exact=True,
-        )
+def as_they_are(
+    store: StoreParts, scope: Scope, definition: FeatureDefinition, given: nw.LazyFrame[Any], table: Scan | None
+) -> Append:
+    """Fit rows with all their system columns to a table, None for a new one; nothing that they have is changed."""
+    engine = store.engine.for_writing(given, scope.algorithm)
+    rows = engine.take(given)
+    schema = rows.collect_schema()
+    system = _system_columns(store, scope, definition, schema, table)
+    fit = fit_to_table(store, definition, schema, system, table)
+    return fitted(engine, rows, system, fit, table, definition)
 
 
-def _as_text(name: str) -> nw.Expr:
+def _system_columns(
+    store: StoreParts, scope: Scope, definition: FeatureDefinition, schema: nw.Schema, table: Scan | None
+) -> SystemColumns:
+    """Keep all that the rows have; fields that only other versions of the feature have, too."""
+    given = by_field_forms(schema)
+    fields = [f.key.to_struct_key() for f in definition.spec.fields]
+    forms = [*given.values(), *(table.by_field.values() if table else ())]
+    members = tuple(dict.fromkeys([*fields, *(m for form in forms for m in form.members)]))
+    scalars = {column.name: column.kind for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
+    computed = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION)
+    stored = forms_of_table(store.storage, scope.shape, members, table)
+    # Maps and JSON may hold fields that nothing here knows of.
+    verbatim = {n for n, form in given.items() if form.form != "struct" and stored[n].form == form.form}
+    return SystemColumns(
+        members=members,
+        user_columns=user_columns(schema),
+        hash=scope.hash,
+        texts={name: None for name, kind in scalars.items() if kind == "text" and name not in computed},
+        times={name: None for name, kind in scalars.items() if kind == "timestamp"},
+        kept=frozenset(name for name in scalars if name in schema),
+        given=given,
+        forms=stored,
+        verbatim=frozenset(verbatim),
+        exact=True,
+    )
+
+
+def as_text(name: str) -> nw.Expr:
     """Write a column as text that is never NULL, so that NULLs meet in a join."""
     return nw.concat_str(nw.lit("="), nw.col(name).cast(nw.String)).fill_null("")
 

@@ -1,6 +1,8 @@
 """Rebasing: rows that are still right get the versions of another graph, so that nothing is computed again."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import narwhals as nw
@@ -18,6 +20,7 @@ from metaxy.store.scope import Scope
 from metaxy.store.snapshots import recorded_graph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT
+from metaxy.store.tables import ExpectedRows
 from metaxy.versioning.frames import to_polars_lazy
 from metaxy.wording import did_you_mean
 
@@ -74,7 +77,7 @@ def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFra
             f"feature {definition.key} is a root: its provenance is given, not computed; write its rows again instead"
         )
     rows = given_frame(df, f"the frame for feature {definition.key}")
-    fresh, keys = _fresh(store, scope, plan)
+    fresh, keys = expected_provenance(store, scope, plan)
     rows = nw.from_native(to_polars_lazy(rows)) if fresh.implementation.is_polars() else store.engine.take(rows)
     names = rows.collect_schema().names()
     for key in keys:
@@ -88,13 +91,18 @@ def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFra
     return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*versioned)
 
 
-def _fresh(store: StoreParts, scope: Scope, plan: FeaturePlan) -> tuple[nw.LazyFrame[Any], list[str]]:
-    """Return the expected provenance, and the columns that tell its rows apart.
+def expected_provenance(
+    store: StoreParts,
+    scope: Scope,
+    plan: FeaturePlan,
+    parents: Mapping[FeatureKey, ExpectedRows] = MappingProxyType({}),
+) -> tuple[nw.LazyFrame[Any], list[str]]:
+    """Return the expected provenance, and the columns that tell its rows apart; ``parents`` stand in for tables.
 
     Those are the feature's IDs or, where one row of a parent makes many of the feature, the parents'.
     """
     request = UpdateRequest.build(plan, one_row_per_group=True, versioning_engine=store.versioning_engine)
-    frame = Resolution.of(store, scope, plan, request).expected()
+    frame = Resolution.of(store, scope, plan, request, parents).expected()
     ids = list(plan.feature.id_columns)
     keys = ids if set(ids) <= set(frame.collect_schema()) else plan.input_id_columns
     return frame.select(*keys, *PROVENANCE), keys

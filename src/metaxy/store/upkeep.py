@@ -14,9 +14,11 @@ from metaxy.store.deleting import Deleted, Deletion, count_rows_to_delete, delet
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
+from metaxy.store.renaming import Renamed, former_tables, rename
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.system.tables import is_system_key, refuse_system_key
 from metaxy.store.tidiness import KEEP
+from metaxy.store.unknown_tables import UnknownTable, unknown_tables
 
 
 class StoreUpkeep(StoreParts):
@@ -105,6 +107,48 @@ class StoreUpkeep(StoreParts):
         refuse_system_key(key := coerce_to_feature_key(feature), "drop")
         self.storage.drop(key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
+
+    def unknown_tables(self) -> list[UnknownTable]:
+        """Return the tables of features that the graph does not have, with counts of their rows.
+
+        System tables, and tables that are none of a feature, are left out.
+
+        Raises:
+            MetadataStoreError: if the storage cannot list its tables.
+        """
+        return unknown_tables(self, self._scope("r"))
+
+    def rename_feature(self, old: Any, new: Any, *, drop_old: bool = False, dry_run: bool = False) -> list[Renamed]:
+        """Take the rows of a feature whose key has changed over to its new key, so that nothing is computed again.
+
+        All rows are copied as they are, with history and tombstones. The latest ones get the versions of the new
+        definition, and so do those of features that depend on it; samples that were stale or orphaned stay so. It can
+        be repeated at any time: what is there already is not added again.
+
+        Args:
+            old: the key that the feature had; the graph has no such feature any more.
+            new: the feature, with its new key.
+            drop_old: remove the old table afterwards.
+            dry_run: only count.
+
+        Returns: what was done to each feature, dependencies first.
+
+        Raises:
+            RenameError: if more than the key has changed since the rows were written.
+            FeatureNotFoundError: if neither key has a table here.
+        """
+        scope = self._scope("r" if dry_run else "w")
+        former = {coerce_to_feature_key(new): coerce_to_feature_key(old)}
+        return rename(self, scope, former, drop_old=drop_old, dry_run=dry_run)
+
+    def rename_features(self, *, drop_old: bool = False, dry_run: bool = False) -> list[Renamed]:
+        """Do as `rename_feature` for all features that say ``renamed_from`` and have a table under such a key.
+
+        Raises:
+            RenameError: if more than the keys has changed since the rows were written.
+        """
+        scope = self._scope("r" if dry_run else "w")
+        return rename(self, scope, former_tables(self, scope), drop_old=drop_old, dry_run=dry_run)
 
     def optimize(self, feature: Any, *, keep: timedelta = KEEP) -> None:
         """Make a feature's table quick to read again: small files are merged, replaced ones removed; no row changes.

@@ -11,10 +11,12 @@ COMMANDS: Final = (
     ("stats", "metaxy.cli.metadata.show:stats", "Count the rows and versions that features have in a store."),
     ("copy", "metaxy.cli.metadata.copy:copy", "Copy features from one store to another."),
     ("rebase", "metaxy.cli.metadata.rebase:rebase", "Take rows over to another version, without computing them again."),
+    ("rename", "metaxy.cli.metadata.rename:rename", "Take rows over to the new keys of features that were renamed."),
+    ("tables", "metaxy.cli.metadata.tables:app", "Show, drop and rename tables of features that are no more."),
     ("delete", "metaxy.cli.metadata.delete:delete", "Delete rows of features."),
     ("drop", "metaxy.cli.metadata.delete:drop", "Remove the tables of features from a store."),
 )
 
-app = App(name="metadata", help="Show, count, copy, rebase and delete the rows of features.")
+app = App(name="metadata", help="Show, count, copy, rebase, rename and delete the rows of features.")
 for _name, _target, _summary in COMMANDS:
     app.command(_target, name=_name, help=_summary)

@@ -9,7 +9,7 @@ from cyclopts.validators import Number
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say
 from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features
 from metaxy.cli.workspace import workspace
-from metaxy.service.rows import FeatureStatistics, rows, statistics
+from metaxy.service.rows import FeatureStatistics, Rows, rows, statistics
 
 
 def show(
@@ -42,6 +42,11 @@ def show(
         system_columns=all_columns,
         filters=filter or (),
     )
+    print_rows(found, limit, format)
+
+
+def print_rows(found: Rows, limit: int, format: OutputFormat) -> None:
+    """Print rows, and how many there are."""
     if format == "json":
         print_json(found.data())
         return

@@ -1,9 +1,10 @@
 """Rows of features in Delta tables, one per feature below a root folder or bucket."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,7 @@ from metaxy.ext.table_root import TableRoot
 from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
+from metaxy.storage.listing import folders_in, keys_below
 from metaxy.storage.nested_types import parts_of
 from metaxy.storage.port import HUGE, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
@@ -39,6 +41,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
 
 Layout = Literal["nested", "flat"]
+SUFFIX = ".delta"
 FAILURES = (DeltaError, OSError, pl.exceptions.ComputeError)
 CREATED_MEANWHILE = "table already exists"
 SMALL = 2**24  # bytes; optimizing makes files of about six times as much
@@ -71,7 +74,7 @@ class DeltaStorage(TableRoot):
     def uri(self, key: FeatureKey) -> str:
         """Return the address of a feature's table."""
         path = "/".join(key.parts) if self.layout == "nested" else key.table_name
-        return f"{self.root}/{path}.delta"
+        return f"{self.root}/{path}{SUFFIX}"
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether there is a Delta table."""
@@ -223,6 +226,16 @@ class DeltaStorage(TableRoot):
         folders = Counter(path.rpartition("/")[0] for path, size in sizes.items() if size < SMALL)
         return folders.total() - len(folders)
 
+    def tables(self) -> Sequence[FeatureKey]:
+        """Return keys whose tables exist."""
+        with reported(self.root, FAILURES, self._hide):
+            if self.is_local:
+                check_reachable(Path(self.root))
+                folders: Callable[[str], Iterable[str]] = partial(folders_in, self.root)
+            else:
+                folders = partial(_prefixes_in, DeltaFileSystemHandler(self.root, self.storage_options or None))
+            return keys_below(folders, SUFFIX, nested=self.layout == "nested")
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"uri": self._hide(self.uri(key))}
@@ -231,6 +244,13 @@ class DeltaStorage(TableRoot):
 def _conflicts(error: Exception) -> bool:
     """Return whether another writer was faster, so that nothing was stored."""
     return isinstance(error, CommitFailedError) or CREATED_MEANWHILE in str(error)
+
+
+def _prefixes_in(bucket: DeltaFileSystemHandler, path: str) -> Iterator[str]:
+    """Yield the names of what stands for the folders in a folder of a bucket."""
+    for found in bucket.get_file_info_selector(path, allow_not_found=True, recursive=False):
+        if not found.is_file:
+            yield found.path.rstrip("/").rpartition("/")[2]
 
 
 def _doubled(name: str) -> str:

@@ -13,6 +13,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.storage.listing import keys_of
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan, Storage
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import ByField, by_field_forms
@@ -218,6 +219,14 @@ class DuckDBStorage:
 
         with self._writing:
             self.connection.change(run)
+
+    def tables(self) -> Sequence[FeatureKey]:
+        """Return keys whose tables exist in the current schema."""
+        rows = self.connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_catalog = current_database() "
+            "AND table_schema = current_schema()"
+        ).fetchall()
+        return keys_of((name for (name,) in rows), self.table_prefix)
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""

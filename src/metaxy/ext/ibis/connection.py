@@ -14,7 +14,7 @@ import polars as pl
 from metaxy.ext.ibis.bulk import Bulk
 from metaxy.ext.ibis.compiling import ibis_schema, nesting
 from metaxy.ext.ibis.hashing import templates
-from metaxy.ext.ibis.tables import Table, Tables
+from metaxy.ext.ibis.tables import GIVEN, Table, Tables
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.column_casts import cast_column
 from metaxy.storage.nested_types import parts_of, with_leaves
@@ -194,7 +194,7 @@ def _frame(table: Any) -> nw.LazyFrame[Any]:
 
 
 def _temporary_name() -> str:
-    return f"mx_given_{uuid.uuid4().hex[:16]}"
+    return f"{GIVEN}{uuid.uuid4().hex[:16]}"
 
 
 def storable(frame: pl.DataFrame) -> pl.DataFrame:

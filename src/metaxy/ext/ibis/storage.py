@@ -12,6 +12,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
 from metaxy.ext.ibis.connection import IbisConnection, storable
 from metaxy.ext.ibis.tables import Table
+from metaxy.storage.listing import keys_of
 from metaxy.storage.nested_types import grown
 from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
@@ -253,6 +254,11 @@ class IbisStorage:
     def drop(self, key: FeatureKey) -> None:
         """Remove a table."""
         self.connection.execute(f"DROP TABLE IF EXISTS {self._tables.qualified(self.table_name(key))}")
+
+    def tables(self) -> Sequence[FeatureKey]:
+        """Return keys whose tables exist; those that a store of your own names in another way are not found."""
+        names = set(self._tables.names())
+        return [key for key in keys_of(names, self.table_prefix) if self._hooks.get_table_name(key) in names]
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""

@@ -12,6 +12,9 @@ from metaxy.ext.ibis.session import Session
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.dialect import Dialect
 
+GIVEN = "mx_given_"
+FOR_A_WHILE = (GIVEN, "ibis_")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -59,6 +62,12 @@ class Tables:
             return None
         types = {column: session.ibis.compiler.type_mapper.to_string(dtype) for column, dtype in schema.items()}
         return Table(types, narwhals_types(schema))
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all tables but those that Ibis and Metaxy have put beside them for a while."""
+        with self.session.use():
+            names: list[str] = self.session.ibis.list_tables()
+        return [name for name in names if not name.startswith(FOR_A_WHILE)]
 
     def seen(self, name: str, table: Table) -> Table:  # noqa: ARG002 - others look at its rows
         """Return how rows of a table are read; UUIDs, which others may have put there, are text as everywhere."""

@@ -39,6 +39,7 @@ from metaxy.masking import Secrets, mask_path
 from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.files import Failures, check_reachable, kept_for, partition_columns, reported
+from metaxy.storage.listing import keys_of
 from metaxy.storage.port import HUGE, AccessMode, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
@@ -276,6 +277,16 @@ class IcebergStorage:
         if version is not None:
             rows = rows.filter(pl.col(METAXY_FEATURE_VERSION) == version)
         self._replace(table, rows, None if version is None else (version,))
+
+    def tables(self) -> Sequence[FeatureKey]:
+        """Return keys whose tables the catalog has, also those that were never written to."""
+        if self._catalog is None:
+            return []
+        with reported(self.warehouse, self.failures, self._hide):
+            try:
+                return keys_of(name for *_, name in self.catalog.list_tables(self.namespace))
+            except NoSuchNamespaceError:
+                return []
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""

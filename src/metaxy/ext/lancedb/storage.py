@@ -14,6 +14,7 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 from lance.commit import CommitConflictError
+from lance.file import LanceFileSession
 from lance.fragment import write_fragments
 
 from metaxy.definitions.keys import FeatureKey
@@ -24,6 +25,7 @@ from metaxy.ext.table_root import TableRoot
 from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.evolution import is_lossless, lossy
 from metaxy.storage.files import check_reachable, kept_for, remove_folder, reported
+from metaxy.storage.listing import folders_in, keys_below
 from metaxy.storage.nested_types import grown
 from metaxy.storage.port import Append, Scan
 from metaxy.storage.retrying import retried
@@ -31,6 +33,7 @@ from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.polars_casts import recast
 
+SUFFIX = ".lance"
 LOG, DATA = "_versions", "data/*.lance"
 SMALL = 100_000  # rows; files are merged until they have ten times as many
 VERSIONS = f"{LOG}/*"
@@ -49,7 +52,7 @@ class LanceStorage(TableRoot):
 
     def uri(self, key: FeatureKey) -> str:
         """Return the address of a feature's table."""
-        return f"{self.root}/{key.table_name}.lance"
+        return f"{self.root}/{key.table_name}{SUFFIX}"
 
     def has_table(self, key: FeatureKey) -> bool:
         """Return whether there is a table."""
@@ -191,6 +194,15 @@ class LanceStorage(TableRoot):
             if name not in indexed:
                 table.create_scalar_index(name, "BTREE")
         self._table(key).optimize.optimize_indices()
+
+    def tables(self) -> Sequence[FeatureKey]:
+        """Return keys whose tables exist."""
+        with self._errors(self.root):
+            if self.is_local:
+                check_reachable(Path(self.root))
+                return keys_below(partial(folders_in, self.root), SUFFIX)
+            bucket = LanceFileSession(self.root, self.storage_options or None)
+            return keys_below(lambda _: bucket.list_with_delimiter().common_prefixes, SUFFIX)
 
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""

@@ -7,7 +7,10 @@ import pytest
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
+from metaxy.storage.port import Listable
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.storage import SystemTableStorage
+from metaxy.store.system.tables import FEATURE_VERSIONS_KEY
 from metaxy.testing.conformance.case import StoreCase, StoreFactory
 from metaxy.testing.conformance.factory import define, everything, rows, to_append, values
 from metaxy.versioning.frames import collect_to_polars
@@ -45,6 +48,21 @@ class Port(StoreCase):
             storage.drop(TABLE)
             storage.drop(TABLE)  # nothing is there, and nothing happens
         assert storage.has_table(FeatureKey("video"))
+
+    def test_tables_are_listed(self, store: MetadataStore, frame: pl.DataFrame) -> None:
+        storage = store.storage
+        if not isinstance(storage, Listable):
+            pytest.skip("the storage has no `tables`")
+        SystemTableStorage(store).push_graph_snapshot(project="test")
+        [system] = [key for key in storage.tables() if key != FeatureKey("video")]
+        assert system.table_name == FEATURE_VERSIONS_KEY.table_name
+        for key in ("a/b", "a/b-c/d", "a_b"):
+            storage.append([to_append(store, key, frame, create=True)])
+        names = {key.table_name for key in storage.tables()} - {system.table_name}
+        assert names == {"video", "a__b", "a__b_c__d", "a_b"}
+        assert all(map(storage.has_table, storage.tables()))
+        storage.drop(TABLE)
+        assert TABLE not in storage.tables()
 
     def test_a_scan_takes_conditions_and_columns(self, table: MetadataStore, frame: pl.DataFrame) -> None:
         scan = table.storage.scan(TABLE)

@@ -1,0 +1,53 @@
+"""`mx metadata rename`: rows of features whose keys have changed."""
+
+from collections.abc import Sequence
+
+from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, say
+from metaxy.cli.selection import Flag
+from metaxy.cli.workspace import workspace
+from metaxy.service.renaming import Taken, as_data
+from metaxy.service.renaming import rename as take_over
+
+
+def rename(
+    old: str | None = None,
+    new: str | None = None,
+    *,
+    drop_old: Flag = False,
+    yes: Flag = False,
+    dry_run: Flag = False,
+    store: str | None = None,
+    format: OutputFormat = "plain",
+) -> None:
+    """Take rows over to the new key of a feature and rebase its children, so that nothing is computed again.
+
+    Without keys, all features that say renamed_from are taken over. It can be interrupted, and repeated at any time.
+
+    Args:
+        old: The key that the feature had.
+        new: The key that it has now.
+        drop_old: Remove the old table afterwards; otherwise it stays, until `mx metadata tables drop`.
+        yes: Do not ask before tables are dropped.
+        dry_run: Only say how many rows would be taken over.
+        store: Name of the store; the default one if not given.
+        format: How to print what was done.
+    """
+    project = workspace()
+    if drop_old and not dry_run:
+        what = f"the table of {old}" if old else "the old tables of all features that say renamed_from"
+        confirm(f"Drop {what} from {project.store_name(store)} once its rows are taken over", yes=yes)
+    taken = take_over(project, old, new, store=store, drop_old=drop_old, dry_run=dry_run)
+    if format == "json":
+        print_json({"dry_run": dry_run, "features": [as_data(each) for each in taken]})
+        return
+    _tell(taken, dry_run=dry_run)
+
+
+def _tell(taken: Sequence[Taken], *, dry_run: bool) -> None:
+    """Say of each feature how many rows were copied, and how many samples got new versions."""
+    if taken:
+        rows = ([each.feature, each.former or "-", str(each.copied), str(each.rebased)] for each in taken)
+        print_table("", ["Feature", "Former key", "Rows copied", "Samples rebased"], rows)
+    copied, rebased = sum(each.copied for each in taken), sum(each.rebased for each in taken)
+    what = f"{copied} row(s) copied, {rebased} sample(s) rebased"
+    say(f"Dry run: {what.replace(' copied', ' would be copied')}") if dry_run else done(f"Rename complete: {what}")

@@ -1,0 +1,104 @@
+"""`mx metadata tables`: tables of features that the project does not have any more."""
+
+from functools import partial
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from metaxy.cli.metadata.rename import rename
+from metaxy.cli.metadata.show import print_rows
+from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, print_text, progress, say
+from metaxy.cli.selection import Filters, Flag
+from metaxy.cli.workspace import workspace
+from metaxy.service import renaming
+
+app = App(name="tables", help="Show, drop and rename tables of features that are no more.")
+app.command(rename, name="rename", help="Take rows over to the new key of a feature, as `mx metadata rename` does.")
+
+
+@app.default
+@app.command(name="list")
+def list_tables(*, store: str | None = None, format: OutputFormat = "plain") -> None:
+    """Show the tables of features that the project does not have: how many rows they hold, when they were written.
+
+    Args:
+        store: Name of the store; the default one if not given.
+        format: How to print them.
+    """
+    project = workspace()
+    found = renaming.tables(project, store=store)
+    if format == "json":
+        print_json({"tables": [renaming.as_data(each) for each in found]})
+    elif found:
+        rows = ([t.feature, str(t.rows), str(t.feature_versions), _moment(t)] for t in found)
+        print_table("", ["Feature", "Rows", "Feature versions", "Last write"], rows)
+        print_text(f"Total: {len(found)} table(s)")
+    else:
+        say(f"No tables of former features in {project.store_name(store)}.")
+
+
+def _moment(table: renaming.Table) -> str:
+    return table.last_write.isoformat(sep=" ", timespec="seconds") if table.last_write else "-"
+
+
+@app.command
+def show(
+    feature: str,
+    *,
+    limit: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
+    columns: Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)] = None,
+    all_columns: Flag = False,
+    filter: Filters = None,
+    store: str | None = None,
+    format: OutputFormat = "plain",
+) -> None:
+    """Show rows of such a table, of all versions.
+
+    Args:
+        feature: Key that the feature had.
+        limit: How many rows.
+        columns: Which columns; by default those that are not Metaxy's own.
+        all_columns: Show Metaxy's own columns as well.
+        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
+        store: Name of the store; the default one if not given.
+        format: How to print them.
+    """
+    found = renaming.rows(
+        workspace(),
+        feature,
+        store=store,
+        limit=limit,
+        columns=columns,
+        system_columns=all_columns,
+        filters=filter or (),
+    )
+    print_rows(found, limit, format)
+
+
+@app.command
+def drop(
+    features: Annotated[list[str], Parameter(negative=())],
+    *,
+    yes: Flag = False,
+    dry_run: Flag = False,
+    store: str | None = None,
+) -> None:
+    """Remove such tables, with all that is in them.
+
+    Args:
+        features: Keys that the features had.
+        yes: Do not ask.
+        dry_run: Only say how many rows would go.
+        store: Name of the store; the default one if not given.
+    """
+    project = workspace()
+    if not dry_run:
+        confirm(f"Drop the tables of {', '.join(features)} from {project.store_name(store)}", yes=yes)
+    with progress("tables") as bar:
+        track = partial(bar.track, description="drop")
+        dropped = list(renaming.drop(project, features, store=store, dry_run=dry_run, track=track))
+    for each in dropped:
+        print_text(f"{each.feature}: table {'would be ' if dry_run else ''}dropped, with {each.rows} row(s)")
+    what = f"{len(dropped)} table(s), {sum(each.rows for each in dropped)} row(s)"
+    say(f"Dry run complete: {what} would go") if dry_run else done(f"Drop complete: {what}")

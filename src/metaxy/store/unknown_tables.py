@@ -1,0 +1,74 @@
+"""Tables of features that the graph does not have: which there are, and what is in them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import narwhals as nw
+
+from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.errors import MetadataSchemaError, MetadataStoreError
+from metaxy.storage.port import Listable
+from metaxy.store.parts import StoreParts
+from metaxy.store.reading import StoredTable, find, readable
+from metaxy.store.scope import Scope
+from metaxy.store.system.rows import scan_rows
+from metaxy.store.system.tables import COL_FEATURE_KEY, FEATURE_VERSIONS, METAXY_SYSTEM_KEY_PREFIX
+from metaxy.versioning.frames import collect_to_polars
+
+
+@dataclass(frozen=True)
+class UnknownTable:
+    """The table of a feature that the graph does not have: how many rows of all versions it holds, and since when."""
+
+    key: FeatureKey
+    rows: int
+    feature_versions: int
+    last_write: datetime | None
+
+
+def unknown_tables(store: StoreParts, scope: Scope) -> list[UnknownTable]:
+    """Count the rows of each table that is one of a feature, but of none of the graph's; tables of others are left out.
+
+    Raises:
+        MetadataStoreError: if the store does not know which tables it has.
+    """
+    return [_counted(found) for found in _unknown(store, scope)]
+
+
+def _unknown(store: StoreParts, scope: Scope) -> Iterator[StoredTable]:
+    if not isinstance(store.storage, Listable):
+        raise MetadataStoreError(f"{store!r} cannot list its tables: its storage has no `tables` method")
+    known = {key.table_name for key in scope.graph.feature_definitions_by_key}
+    pushed = _pushed(store)
+    for key in store.storage.tables():
+        if key.table_name not in known and not _is_system(key):
+            try:
+                yield find(store, pushed.get(key.table_name, key), allow_fallback=False).checked()
+            except MetadataSchemaError:  # a table of someone else
+                continue
+
+
+def _is_system(key: FeatureKey) -> bool:
+    return FeatureKey(key.parts[:1]).table_name == FeatureKey(METAXY_SYSTEM_KEY_PREFIX).table_name
+
+
+def _pushed(store: StoreParts) -> dict[str, FeatureKey]:
+    """Return all keys that were ever pushed, by table: these know which underscores are hyphens."""
+    rows = collect_to_polars(scan_rows(store.storage, FEATURE_VERSIONS).select(COL_FEATURE_KEY).unique())
+    keys = map(coerce_to_feature_key, rows[COL_FEATURE_KEY].drop_nulls())
+    return {key.table_name: key for key in keys}
+
+
+def _counted(found: StoredTable) -> UnknownTable:
+    with readable(f"feature {found.key}"):
+        counts = collect_to_polars(
+            found.scan.frame.select(
+                rows=nw.len(),
+                feature_versions=nw.col(METAXY_FEATURE_VERSION).n_unique(),
+                last_write=nw.col(METAXY_UPDATED_AT).max(),
+            )
+        ).row(0, named=True)
+    counts["feature_versions"] = counts["feature_versions"] or 0  # some databases count nothing as NULL
+    return UnknownTable(found.key, **counts)
