@@ -1,5 +1,6 @@
 """Feature classes: what defining one does, what is refused, instances, pickles."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from typing import Any, ClassVar, cast
 
 import pytest
 from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import WithDefaultSchema
 
 from metaxy.columns import ALL_SYSTEM_COLUMNS
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
-from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.definition import FeatureDefinition, _names_and_types
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import AbstractFeatureError, DefinitionError, DefinitionWarning
@@ -113,6 +116,29 @@ def test_only_names_and_types_of_columns_are_part_of_the_definition(graph: Featu
     assert define_again(title=str, description=int | None) == written.feature_definition_version
     graph.remove_feature("video")
     assert define_again(title=str, description=int) != written.feature_definition_version
+
+
+class _AllByPydantic(GenerateJsonSchema):
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def test_recorded_schemas_are_those_of_pydantic_whoever_declares_the_system_columns() -> None:
+    class Required(BaseFeature):
+        __metaxy_system_fields__ = True
+        metaxy_provenance: str
+
+    class Number(BaseFeature):
+        __metaxy_system_fields__ = True
+        metaxy_provenance: int = 0  # type: ignore[assignment]  # the point of the test
+
+    columns: Any = {"video_id": (str, Field(alias="video-id")), "parts": (list[Importable], []), "size": (int, ...)}
+    for base in (BaseFeature, Required, Number, BaseFeature):
+        options: Any = {"__base__": base, "__cls_kwargs__": {"spec": VIDEO}}
+        for cls in (create_model("Video", **options, **columns), create_model("Video", **options)):
+            ours = FeatureDefinition.from_feature_class(cls).feature_schema
+            theirs = _names_and_types(cls.model_json_schema(schema_generator=_AllByPydantic))
+            assert json.dumps(ours) == json.dumps(theirs)
 
 
 def test_what_writes_do_about_columns_is_no_part_of_any_version(graph: FeatureGraph) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from functools import cached_property
 from types import FrameType
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
@@ -21,11 +21,12 @@ from pydantic import (
     field_validator,
 )
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core.core_schema import WithDefaultSchema
+from pydantic_core.core_schema import ModelFieldsSchema, WithDefaultSchema
 from typing_extensions import Self
 
 from metaxy import context
 from metaxy._old_names import with_old_names
+from metaxy.columns import is_system_column
 from metaxy.definitions.declared import DeclaredColumn, ExactTypes, declared_columns
 from metaxy.definitions.keys import CoercibleToFieldKey, FeatureKey, FieldKeyAdapter
 from metaxy.definitions.spec import FeatureSpec
@@ -57,7 +58,24 @@ NAMED = frozenset({"properties", "$defs"})  # words whose keys are names
 
 
 class _WithoutDefaults(GenerateJsonSchema):
-    """Leaves defaults out, as `_names_and_types` does later: to encode them takes half of the time."""
+    """Leaves defaults out, as `_names_and_types` does later, and writes the system columns that classes share once."""
+
+    _written: ClassVar[tuple[Any, Any]] = ({}, {})  # system columns as Pydantic has them, and their JSON schema
+
+    def model_fields_schema(self, schema: ModelFieldsSchema) -> dict[str, Any]:
+        """Return the schema of columns; those of Metaxy come first, and may all be left out."""
+        fields = schema["fields"]
+        system = {name: field for name, field in fields.items() if is_system_column(name)}
+        if not system or list(fields)[: len(system)] != list(system):
+            return super().model_fields_schema(schema)
+        known, written = _WithoutDefaults._written
+        if known != system:
+            written = super().model_fields_schema({**schema, "fields": system})
+            _WithoutDefaults._written = system, written
+        if "required" in written:
+            return super().model_fields_schema(schema)
+        own = super().model_fields_schema({**schema, "fields": {n: f for n, f in fields.items() if n not in system}})
+        return {**own, "properties": {**written["properties"], **own["properties"]}}
 
     def default_schema(self, schema: WithDefaultSchema) -> dict[str, Any]:
         """Return the schema of what has a default."""
