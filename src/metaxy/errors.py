@@ -31,6 +31,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
         ├── StoreLockedError                     another process writes to an embedded database
         ├── StoreConnectionError                 the database, path or bucket cannot be reached
         ├── BufferedWriterError (RuntimeError)   a background writer failed, or is not running
+        ├── TooManyOrphansError                  so many samples are orphaned that it looks like a mistake
         ├── HashAlgorithmNotSupportedError (ValueError)
         ├── RenameError                          rows are still under the old key of a feature, or must stay there
         └── HashSettingsMismatchError            rows exist, under other hash settings
@@ -90,6 +91,7 @@ __all__ = [
     "StoreNotOpenError",
     "SystemDataNotFoundError",
     "TableNotFoundError",
+    "TooManyOrphansError",
     "UnknownFeatureError",
     "UnresolvedExternalFeatureWarning",
     "UntypedColumnWarning",
@@ -327,6 +329,23 @@ class StoreConnectionError(MetadataStoreError):
 
 class BufferedWriterError(MetadataStoreError, RuntimeError):
     """A background writer could not write its rows, or is not running."""
+
+
+class TooManyOrphansError(MetadataStoreError):
+    """So many samples of a feature are orphaned that it looks like a mistake; none was deleted."""
+
+    code = "TOO_MANY_ORPHANS"
+
+    @classmethod
+    def of(cls, feature: str, orphaned: int, rows: int, max_share: float) -> "TooManyOrphansError":
+        """Build the error from the numbers."""
+        error = cls(
+            f"feature {feature}: {orphaned} of its {rows} samples are orphaned, more than max_share={max_share:g} lets "
+            "go; a folder that is not mounted looks like this: see what became of their parents or samples, or delete "
+            "them with max_share=1"
+        )
+        error.details = {"feature": feature, "orphaned": orphaned, "rows": rows, "max_share": max_share}
+        return error
 
 
 class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):

@@ -77,6 +77,39 @@ def test_stats(filled: TempMetaxyProject) -> None:
     assert ["video/crop", "2", "4", "1", "1"] in [line.split()[:5] for line in out.splitlines()]
 
 
+# -- clean -----------------------------------------------------------------------------------------------------------
+
+
+def test_clean(filled: TempMetaxyProject) -> None:
+    assert json.loads(filled.run_cli(["metadata", "clean", "--all-features", "-f", "json"]).stdout)["rows"] == 0
+    filled.run_cli(["metadata", "delete", "video/raw", "--filter", "id = 'a'"])
+    tried = filled.run_cli(["metadata", "clean", "video/crop", "--dry-run"])
+    assert ["video/crop", "1", "0"] in [line.split() for line in tried.stdout.splitlines()]
+    assert "Dry run complete: 1 feature(s), 1 orphaned sample(s) would go" in tried.stderr
+    assert counts(filled)["video/crop"]["samples"] == 3
+    assert (
+        "✓ Clean complete: 1 feature(s), 1 orphaned" in filled.run_cli(["metadata", "clean", "--all-features"]).stderr
+    )
+    assert counts(filled)["video/crop"]["samples"] == 2
+
+
+def test_clean_refuses_what_looks_like_a_mistake(filled: TempMetaxyProject) -> None:
+    filled.run_cli(["metadata", "delete", "video/raw", "--filter", "id < 'c'"])
+    assert "2 of its 3 samples are orphaned" in refused(filled, "clean", "video/crop").stderr
+    found = json.loads(refused(filled, "clean", "--all-features", "-f", "json").stdout)
+    crop = found["features"]["video/crop"]
+    assert (crop["error"], crop["orphaned"], crop["rows"], crop["max_share"]) == ("TOO_MANY_ORPHANS", 2, 3, 0.5)
+    assert "is a root" in refused(filled, "clean", "video/raw").stderr
+    refused(filled, "clean", "video/crop", "--max-share", "1.5", code=2)
+    assert counts(filled)["video/crop"]["samples"] == 3
+    done = filled.run_cli(["metadata", "clean", "video/crop", "--max-share", "0.7", "-f", "json"]).stdout
+    assert json.loads(done) == {
+        "dry_run": False,
+        "rows": 2,
+        "features": {"video/crop": {"rows": 2, "changed_since": 0}},
+    }
+
+
 # -- delete and drop ---------------------------------------------------------------------------------------------------
 
 

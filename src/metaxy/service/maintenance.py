@@ -1,4 +1,4 @@
-"""Work on the rows of features: delete, drop, optimize, copy, rebase; each can be tried without a change."""
+"""Work on the rows of features: delete, clean, drop, optimize, copy, rebase; each can be tried without a change."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,27 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetaxyError, RequestError
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project, Track
+from metaxy.store.deleting import Deleted
 from metaxy.store.request import as_filters
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.wording import did_you_mean
 
-Work: TypeAlias = Callable[[MetadataStore, FeatureKey], int]
+Work: TypeAlias = Callable[[MetadataStore, FeatureKey], int | Deleted]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many rows of a feature something was done to, or would be done to, or why it was not."""
+    """How many rows of a feature something was done to, or would be done to, or why it was not.
+
+    ``changed_since`` counts the samples that stay, as they were written while it was done.
+    """
 
     feature: str
     rows: int = 0
     failure: Failure | None = None
+    changed_since: int = 0
 
 
 def delete(
@@ -59,6 +64,33 @@ def delete(
         return opened.delete(key, wanted, **options).rows
 
     keys = project.keys(features)
+    return _each(project.store(store), keys, work, track, only_present=features is None, dry_run=dry_run)
+
+
+def clean(
+    project: Project,
+    features: Sequence[str] | None = None,
+    *,
+    store: str | None = None,
+    max_share: float = 0.5,
+    dry_run: bool = False,
+    track: Track = iter,
+) -> Iterator[Outcome]:
+    """Delete the samples of features whose parents are gone, parents first, as `MetadataStore.delete_orphaned` does.
+
+    Of all features, those without parents are left out: nothing in a store says which samples they should have. What is
+    deleted orphans its children in turn, which a dry run does not foresee.
+
+    Raises:
+        RequestError: if the store has none of all features.
+    """
+
+    def work(opened: MetadataStore, key: FeatureKey) -> Deleted:
+        return opened.delete_orphaned(key, max_share=max_share, dry_run=dry_run)
+
+    keys = project.graph.topological_sort_features(project.keys(features))
+    if features is None:
+        keys = [key for key in keys if project.graph.get_feature_plan(key).feature_deps]
     return _each(project.store(store), keys, work, track, only_present=features is None, dry_run=dry_run)
 
 
@@ -128,7 +160,9 @@ def _each(
             raise RequestError("NO_FEATURES", f"{store!r} has none of the features of the project")
         for key in track(present):
             try:
-                outcome = Outcome(str(key), work(store, key))
+                done = work(store, key)
+                counts = done if isinstance(done, Deleted) else Deleted(done)
+                outcome = Outcome(str(key), counts.rows, changed_since=counts.changed_since)
             except MetaxyError as error:
                 outcome = Outcome(str(key), failure=Failure.of(error))
             yield outcome

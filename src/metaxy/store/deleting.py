@@ -73,14 +73,15 @@ def delete_rows(store: StoreParts, scope: Scope, deletion: Deletion) -> Deleted:
         return selection.hide() if deletion.soft else selection.remove()
 
 
-def count_rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion) -> int:
+def rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion) -> Deleted:
     """Count the rows that a deletion would hide or remove, where they are.
 
     Raises:
         FeatureNotFoundError: if the feature has no table in this store.
     """
     with _selection(store, scope, deletion) as selection:
-        return count_lazy_rows(selection.to_hide()[0] if deletion.soft else selection.to_remove())
+        rows, changed = selection.to_hide() if deletion.soft else selection.to_remove()
+        return Deleted(count_lazy_rows(rows), changed)
 
 
 @contextmanager
@@ -131,18 +132,18 @@ class _Selection:
 
     def remove(self) -> Deleted:
         """Remove the rows that fulfil the filters, each judged by itself; of the samples that are named, if any are."""
-        samples, changed = self._samples
-        count = count_lazy_rows(self.to_remove())
+        (rows, changed), (samples, _) = self.to_remove(), self._samples
+        count = count_lazy_rows(rows)
         if count:
             _remove(self.store.storage, self.found.key, self._condition, samples)
         return Deleted(count, changed)
 
-    def to_remove(self) -> nw.LazyFrame[Any]:
-        """Return the rows that `remove` would remove."""
-        samples, _ = self._samples
+    def to_remove(self) -> tuple[nw.LazyFrame[Any], int]:
+        """Return the rows that `remove` would remove, and how many samples were written since they were named."""
+        samples, changed = self._samples
         rows, condition = self.found.scan.frame, self._condition
         rows = rows if condition is None else rows.filter(condition)
-        return rows if samples is None else self.store.engine.among(rows, samples)
+        return (rows if samples is None else self.store.engine.among(rows, samples)), changed
 
     @cached_property
     def _condition(self) -> nw.Expr | None:

@@ -10,7 +10,9 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
 from metaxy.store.copying import CopyRequest, copy_features
-from metaxy.store.deleting import Deleted, Deletion, count_rows_to_delete, delete_rows
+from metaxy.store.deleting import Deleted, Deletion, delete_rows, rows_to_delete
+from metaxy.store.external import sync_external_features
+from metaxy.store.orphans import delete_orphaned
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
@@ -99,7 +101,35 @@ class StoreUpkeep(StoreParts):
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
         )
-        return count_rows_to_delete(self, scope, deletion)
+        return rows_to_delete(self, scope, deletion).rows
+
+    def delete_orphaned(
+        self, feature: Any, increment: Any = None, *, max_share: float = 0.5, dry_run: bool = False
+    ) -> Deleted:
+        """Delete the samples of a feature whose parents, or whose own samples, are gone, by tombstones.
+
+        Those that were written since the increment stay, and are counted. As a folder that is not mounted looks as if
+        all of its samples were gone, nothing is deleted if more than a part of the feature would be.
+
+        Args:
+            feature: anything that names a feature.
+            increment: what `resolve_update` returned; without, the orphaned samples are found now, which for a root
+                feature nothing can.
+            max_share: which part of the feature's samples may go, from 0 to 1.
+            dry_run: only count the samples that would go.
+
+        Returns: how many ``rows`` were hidden, and how many samples had ``changed_since``.
+
+        Raises:
+            TooManyOrphansError: if more samples would go; none does.
+            DefinitionError: if a root feature comes without an increment.
+        """
+        scope = self._scope("r" if dry_run else "w")
+        refuse_system_key(coerce_to_feature_key(feature), "delete from")
+        if scope.needs_sync:
+            sync_external_features(self)
+        definition = scope.definition(feature)
+        return delete_orphaned(self, scope, definition, increment, max_share=max_share, dry_run=dry_run)
 
     def drop_feature_metadata(self, feature: Any) -> None:
         """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""

@@ -14,6 +14,7 @@ COMMANDS: Final = (
     ("rename", "metaxy.cli.metadata.rename:rename", "Take rows over to the new keys of features that were renamed."),
     ("tables", "metaxy.cli.metadata.tables:app", "Show, drop and rename tables of features that are no more."),
     ("delete", "metaxy.cli.metadata.delete:delete", "Delete rows of features."),
+    ("clean", "metaxy.cli.metadata.clean:clean", "Delete the samples of features whose parents are gone."),
     ("drop", "metaxy.cli.metadata.delete:drop", "Remove the tables of features from a store."),
 )
 
