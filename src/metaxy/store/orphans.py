@@ -67,7 +67,7 @@ def _orphaned(increment: Any, ids: Sequence[str]) -> pl.DataFrame:
 
 
 def _refuse_most(store: StoreParts, scope: Scope, definition: FeatureDefinition, going: int, max_share: float) -> None:
-    found = find(store, definition.key, allow_fallback=False)
+    found = find(store, definition.key, allow_fallback=store.overlays)
     latest = latest_per_version(scope, definition, all_versions=False)
     with readable(f"feature {definition.key}"):
         rows = found.engine.latest(found.rows(latest.ids), latest, latest.ids, View())
