@@ -28,6 +28,10 @@ METAXY_UPDATED_AT: Final = "metaxy_updated_at"
 METAXY_DELETED_AT: Final = "metaxy_deleted_at"
 METAXY_MATERIALIZATION_ID: Final = "metaxy_materialization_id"
 METAXY_DEFINITION_VERSION: Final = "metaxy_definition_version"  # system tables only
+# What an update says of its samples beside their versions; never stored.
+METAXY_CHANGED_FIELDS: Final = "metaxy_changed_fields"
+METAXY_PREVIOUS: Final = "metaxy_previous"
+INCREMENT_COLUMNS: Final = frozenset({METAXY_CHANGED_FIELDS, METAXY_PREVIOUS})
 DEFAULT_CODE_VERSION: Final = "__metaxy_initial__"
 
 SYSTEM_COLUMNS: Final = (

@@ -56,6 +56,7 @@ class Resolve:
     one_row_per_group: bool = False
     lazy: bool = False
     chosen: tuple[bool, ...] = ()
+    previous: bool = False
     kept: tuple[bool, ...] | None = None
     expand: tuple[Any, ...] = ()
     data: Mapping[str, str] | None = None

@@ -6,7 +6,7 @@ definition versions are taken from it.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -53,6 +53,7 @@ class Question:
     stale: Conditions = ()
     compare: bool = True
     one_row_per_group: bool = False
+    previous: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Given:
 
 @dataclass(frozen=True)
 class Answer:
-    """Rows by status, the rows that should exist, and the columns of both kinds of rows."""
+    """Rows by status, the rows that should exist, and the columns of both kinds of rows.
+
+    ``added`` are columns of new and stale rows that say what was before.
+    """
 
     new: list[Row]
     stale: list[Row]
@@ -78,6 +82,7 @@ class Answer:
     columns: set[str]
     stored_columns: set[str]
     match: list[str]
+    added: frozenset[str] = frozenset()
 
     @property
     def samples(self) -> list[Row]:
@@ -144,7 +149,7 @@ class Reference:
         if not given.rows and key in self.tables:
             return  # no rows say nothing of a table that is there
         table = self.tables.setdefault(key, Table())
-        user = [name for name in given.columns if not c.is_system_column(name)]
+        user = [name for name in given.columns if not c.is_system_column(name) and name not in c.INCREMENT_COLUMNS]
         user = [name for name in user if name in table.columns or name not in given.untyped]
         for name in user:
             if name not in table.columns:
@@ -190,13 +195,15 @@ class Reference:
 
     def latest(self, key: FeatureKey, conditions: Conditions = ()) -> list[Row]:
         """Return the latest row of each sample of the current version, unless it is deleted."""
+        rows = [row for row in self.tables[key].rows if row[c.METAXY_FEATURE_VERSION] == self.version(key)]
+        return [row for row in self._living(key, rows) if all(holds(condition, row) for condition in conditions)]
+
+    def _living(self, key: FeatureKey, rows: Iterable[Row]) -> list[Row]:
         newest: dict[tuple[Any, ...], Row] = {}
-        for row in self.tables[key].rows:
-            if row[c.METAXY_FEATURE_VERSION] == self.version(key):
-                sample = tuple(row[name] for name in self.spec(key).id_columns)
-                newest[sample] = later(newest.get(sample, row), row)
-        living = [row for row in newest.values() if row[c.METAXY_DELETED_AT] is None]
-        return [row for row in living if all(holds(condition, row) for condition in conditions)]
+        for row in rows:
+            sample = tuple(row[name] for name in self.spec(key).id_columns)
+            newest[sample] = later(newest.get(sample, row), row)
+        return [row for row in newest.values() if row[c.METAXY_DELETED_AT] is None]
 
     def delete_softly(self, key: FeatureKey, condition: Condition, now: datetime) -> None:
         rows = self.latest(key, [condition])
@@ -210,6 +217,30 @@ class Reference:
     # -- updates -------------------------------------------------------------------------------------------------------
 
     def resolve(self, key: FeatureKey, asked: Question) -> Answer:
+        answer = self._resolve(key, asked)
+        if not asked.previous:
+            return answer
+        new, stale = (
+            [row | self._before(key, row, answer.match) for row in rows] for rows in (answer.new, answer.stale)
+        )
+        return replace(answer, new=new, stale=stale, added=c.INCREMENT_COLUMNS)
+
+    def _before(self, key: FeatureKey, row: Row, match: list[str]) -> Row:
+        """Say which fields changed since the newest row of a sample, of any feature version, and what that row held."""
+        spec, table = self.spec(key), self.tables.get(key, Table())
+        rows = [other for other in self._living(key, table.rows) if all(other[name] == row[name] for name in match)]
+        rows.sort(key=lambda other: [ranked(other[name]) for name in spec.id_columns])
+        newest = max(rows, key=place_in_time, default=None)
+        before = newest[c.METAXY_PROVENANCE_BY_FIELD] if newest else {}
+        own = row[c.METAXY_PROVENANCE_BY_FIELD]
+        payload = [name for name in table.columns if name not in spec.id_columns]
+        shown = newest is not None and set(match) == set(spec.id_columns) and payload
+        return {
+            c.METAXY_CHANGED_FIELDS: [name for name in members(spec) if before.get(name) != own[name]],
+            c.METAXY_PREVIOUS: {name: newest[name] for name in payload} if newest and shown else None,
+        }
+
+    def _resolve(self, key: FeatureKey, asked: Question) -> Answer:
         spec, own = self.spec(key), (*asked.filters.get(key, ()), *asked.everywhere, *asked.target)
         if asked.samples is not None:
             match = list(spec.id_columns)
@@ -399,15 +430,15 @@ def event(row: Row) -> datetime:
 
 def later(left: Row, right: Row) -> Row:
     """Return the row that counts: the one with the later event, or else the greater versions, NULL being least."""
-
-    def order(row: Row) -> list[tuple[bool, Any]]:
-        times = [event(row), row[c.METAXY_UPDATED_AT], row[c.METAXY_CREATED_AT]]
-        texts = [row[c.METAXY_DATA_VERSION].encode(), row[c.METAXY_PROVENANCE].encode()]
-        return [(value is not None, value) for value in [*times, *texts]]
-
-    if order(left) == order(right) and left != right:
+    if place_in_time(left) == place_in_time(right) and left != right:
         raise Ambiguous
-    return max(left, right, key=order)
+    return max(left, right, key=place_in_time)
+
+
+def place_in_time(row: Row) -> list[tuple[bool, Any]]:
+    times = [event(row), row[c.METAXY_UPDATED_AT], row[c.METAXY_CREATED_AT]]
+    texts = [row[c.METAXY_DATA_VERSION].encode(), row[c.METAXY_PROVENANCE].encode()]
+    return [(value is not None, value) for value in [*times, *texts]]
 
 
 def join(left: list[Sample], right: list[Sample], on: Sequence[str], *, optional: bool, full: bool) -> list[Sample]:

@@ -1,5 +1,6 @@
 """Replays a case on stores and on the reference, side by side, and compares all that comes out."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,6 +25,8 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import MetadataSchemaError, MetaxyError
+from metaxy.store.request import UpdateRequest
+from metaxy.store.resolving import Resolution
 from metaxy.store.session import Clock
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
@@ -149,6 +152,7 @@ class Replay:
             stale=self._fitting(step.feature, step.stale),
             compare=step.compare,
             one_row_per_group=step.one_row_per_group,
+            previous=step.previous,
         )
         if step.samples is not None:
             options = self._options(step.feature, asked)
@@ -242,12 +246,32 @@ class Replay:
             increments[label] = store.resolve_update(key, versioning_engine=engine, **options)
             compare_increment(f"{label}, {key}", increments[label], answer)
             assert increments[label].expected == len({self._sample(answer, row) for row in answer.expected}), label
+            assert increments[label].changed_fields == self._changed_fields(answer), label
             if lazy:
+                self._compare_tally(label, store, key, engine, options, answer)
                 views = store.resolve_update(key, versioning_engine=engine, lazy=True, **options)
                 compare_increment(f"{label}, {key}, lazy", views, answer)
                 if views.input is not None:
                     compare(f"{label}, {key}, input", views.input, answer.expected, answer.columns)
         return answer, increments
+
+    def _changed_fields(self, answer: Answer) -> dict[str, int] | None:
+        if not answer.added:
+            return None
+        samples = {self._sample(answer, row): row[c.METAXY_CHANGED_FIELDS] for row in [*answer.new, *answer.stale]}
+        return dict(Counter(name for names in samples.values() for name in names))
+
+    def _compare_tally(
+        self, label: str, store: MetadataStore, key: FeatureKey, engine: Any, options: dict[str, Any], answer: Answer
+    ) -> None:
+        request = UpdateRequest.build(self.graph.get_feature_plan(key), versioning_engine=engine, **options)
+        scope = store._scope("r")
+        tally = Resolution.of(store, scope, self.graph.get_feature_plan(key), request).tally()
+        new, stale, expected = (
+            len({self._sample(answer, row) for row in rows}) for rows in (answer.new, answer.stale, answer.expected)
+        )
+        assert tally[:4] == (new, stale, len(answer.orphaned), expected), label
+        assert tally.changed_fields == self._changed_fields(answer), label
 
     def _engines(self, every_engine: bool) -> list[tuple[str, MetadataStore, Any]]:
         engines: list[tuple[str, MetadataStore, Any]] = []
@@ -266,6 +290,7 @@ class Replay:
             "staleness_predicates": expressions(asked.stale),
             "skip_comparison": not asked.compare,
             "one_row_per_group": asked.one_row_per_group,
+            "previous": asked.previous,
         }
 
     # -- writing back --------------------------------------------------------------------------------------------------
@@ -369,8 +394,8 @@ def expressions(conditions: Iterable[Condition]) -> list[Any]:
 
 
 def compare_increment(where: str, increment: Any, answer: Answer) -> None:
-    compare(f"{where}, new", increment.new, answer.new, answer.columns)
-    compare(f"{where}, stale", increment.stale, answer.stale, answer.columns)
+    compare(f"{where}, new", increment.new, answer.new, answer.columns | answer.added)
+    compare(f"{where}, stale", increment.stale, answer.stale, answer.columns | answer.added)
     compare(f"{where}, orphaned", increment.orphaned, answer.orphaned, answer.stored_columns)
 
 

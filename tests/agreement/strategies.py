@@ -333,7 +333,8 @@ def written(world: World, spec: FeatureSpec, tick: int) -> dict[str, Any]:
     members = [f.key.to_struct_key() for f in spec.fields]
     override = {name: world.pick(world.versions) for name in world.subset(members, 1)} if world.chance(20) else None
     kept = tuple(world.draw(st.lists(st.booleans(), max_size=8))) if world.chance(40) else None
-    return {"lazy": world.chance(30), "kept": kept, "data": override, "tick": tick}
+    asked = {"lazy": world.chance(30), "previous": world.chance(50)}
+    return {**asked, "kept": kept, "data": override, "tick": tick}
 
 
 @st.composite

@@ -71,7 +71,7 @@ def test_what_waits_for_its_parents_is_not_in_sync(filled: TempMetaxyProject) ->
 
 def test_it_is_said_why_all_is_orphaned(filled: TempMetaxyProject) -> None:
     with filled.use(), filled.store().open("w") as store:
-        store.delete("video/raw", None)
+        store.delete("video/raw", everything=True)
     text, _ = status(filled)
     assert cells(text)[2][2:] == ["3", "0", "0", "3"]
     assert text.endswith("\nvideo/crop: all samples are orphaned, no input from video/raw\n")
@@ -226,3 +226,12 @@ def test_a_store_that_cannot_be_reached_is_no_missing_feature(tmp_path: Path) ->
     assert err.count("\n") == 1
     assert "no such store" not in err
     assert "did you mean 'dev'" in status(project, "--store", "dve", code=2)[1].lower()
+
+
+def test_which_fields_changed(filled: TempMetaxyProject) -> None:
+    text, _ = status(filled, "--changed-fields")
+    assert "video/crop: changed fields: " in text
+    counts = as_json(filled, "--changed-fields")["features"]["video/crop"]["changed_fields"]
+    assert counts == as_json(filled, "--verbose")["features"]["video/crop"]["changed_fields"]
+    assert sum(counts.values()) >= 2
+    assert "changed_fields" not in as_json(filled)["features"]["video/crop"]

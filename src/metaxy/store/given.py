@@ -15,7 +15,7 @@ from uuid import UUID
 import narwhals as nw
 import polars as pl
 
-from metaxy.columns import INTERNAL_PREFIX, is_system_column
+from metaxy.columns import INCREMENT_COLUMNS, INTERNAL_PREFIX, is_system_column
 from metaxy.definitions.names import differing_by_case
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.nested_types import parts_of
@@ -44,13 +44,17 @@ SETS: Final = frozenset({"set", "frozenset"})
 def given_frame(frame: Any, what: str, *, collect: bool = False) -> Frame:
     """Wrap a dataframe of the user. Columns in: any. Columns out: the same, of types that mean the same everywhere.
 
+    What an update only said of its samples, such as which fields changed, is left out.
     ``collect``: run a plan of Polars here, once, as all of its rows are needed anyway.
 
     Raises:
         MetadataSchemaError: if it is no dataframe, or naming the first column of another type, or with a name of ours.
     """
     given = wrapped_frame(frame, what)
-    refuse_names(_known_types(given, what), what)
+    types = _known_types(given, what)
+    refuse_names(types, what)
+    if said := [name for name in types if name in INCREMENT_COLUMNS]:
+        given = given.drop(said)
     if given.implementation.is_polars():
         return _from_polars(given.lazy().collect() if collect else given, what)
     if isinstance(given, nw.LazyFrame):

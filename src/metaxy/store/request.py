@@ -66,6 +66,7 @@ class UpdateOptions(TypedDict, total=False):
     one_row_per_group: bool
     as_of: datetime | None
     ids: Any
+    previous: bool
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
@@ -99,6 +100,7 @@ class UpdateRequest:
     one_row_per_group: bool = False
     as_of: datetime | None = None
     ids: Frame | None = None
+    previous: bool = False
     allow_fallback: bool = True
 
     @classmethod

@@ -31,6 +31,8 @@ from metaxy.versioning.build import build_joined_recipe
 from metaxy.versioning.codec import (
     ByField,
     ByFieldColumn,
+    ChangedFields,
+    EarlierRow,
     Form,
     OutputColumns,
     ReformedColumn,
@@ -134,10 +136,12 @@ class Resolution:
         if tables is None:
             return self.views()
         in_database = tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine)
-        if in_database or tables.samples_are_none:  # without samples, a warning must not come too late
+        unseen = self.recipe.earlier is not None and not self.engine.packs_lists
+        if in_database or unseen or tables.samples_are_none:  # without samples, a warning must not come too late
             increment = self.changes()
             new, stale, orphaned = map(as_lazy, increment)
-            return LazyIncrement(new=new, stale=stale, orphaned=orphaned, compute=lambda: increment)
+            joined = self.expected if self.recipe.inputs else None
+            return LazyIncrement(new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment)
         tables.refuse_other_settings()
         return (self._without_repeats() if tables.repeats_samples() else self).views()
 
@@ -150,9 +154,11 @@ class Resolution:
         """
         with self._readable():
             counts = self.engine.count(self.recipe, self.inputs, self.current)
-        if counts.get(BROKEN):
+        if counts.statuses.get(BROKEN):
             self.changes()  # says which and why
-        tally = Tally(*(counts.get(status, 0) for status in (NEW, STALE, ORPHANED, COUNTS, STORED)))
+        numbers = [counts.statuses.get(status, 0) for status in (NEW, STALE, ORPHANED, COUNTS, STORED)]
+        changed = {member: counts.fields[flag] for member, flag in self._flags.items() if counts.fields[flag]}
+        tally = Tally._make([*numbers, changed if self.recipe.earlier else None])
         if self.tables:
             self.tables.refuse_where_nothing_counts(tally.new, tally.expected)
         return tally
@@ -161,6 +167,10 @@ class Resolution:
         """Return the rows that the feature should have, as a view: the columns of new samples, and their versions."""
         flat = self.engine.lazy(self.recipe.without_comparison(), self.inputs, None)
         return self.engine.show(flat, [NEW, BROKEN], self._expected_columns)
+
+    def without_earlier(self) -> "Resolution":
+        """Return the same without looking up what samples were before."""
+        return replace(self, recipe=replace(self.recipe, earlier=None)) if self.recipe.earlier else self
 
     def as_parent(self) -> ExpectedRows:
         """Return the expected rows as what goes into the resolution of a child, as if they had been stored."""
@@ -184,6 +194,21 @@ class Resolution:
         if c.METAXY_DATA_VERSION_BY_FIELD not in own:
             versions |= {c.METAXY_DATA_VERSION: "p", c.METAXY_DATA_VERSION_BY_FIELD: packed}
         return own | versions
+
+    @property
+    def _flags(self) -> dict[str, str]:
+        """The short names that say which fields changed, none if that was not asked."""
+        flags = self.recipe.earlier.flags if self.recipe.earlier else ()
+        return {formula.member: flag for formula, flag in zip(self.recipe.fields, flags, strict=bool(flags))}
+
+    @cached_property
+    def _changed_columns(self) -> OutputColumns:
+        """The columns of new and stale samples, with what was asked about their earlier rows."""
+        earlier = self.recipe.earlier
+        if earlier is None:
+            return self._expected_columns
+        row = EarlierRow({column.name: column.short for column in earlier.columns})
+        return {**self._expected_columns, c.METAXY_CHANGED_FIELDS: ChangedFields(self._flags), c.METAXY_PREVIOUS: row}
 
     @cached_property
     def _orphaned_columns(self) -> OutputColumns:
@@ -221,18 +246,19 @@ class Resolution:
                 return nw.from_native(output_polars(table.lazy(), [status], shown).collect())
             return nw.from_native(output_arrow(table, [status], shown), eager_only=True)
 
-        new, stale = show(NEW, self._expected_columns), show(STALE, self._expected_columns)
+        new, stale = show(NEW, self._changed_columns), show(STALE, self._changed_columns)
         if self.untyped:
             new, stale = without_placeholders(new, self.untyped), without_placeholders(stale, self.untyped)
         increment = Increment(new, stale, show(ORPHANED, self._orphaned_columns))
-        return increment.with_expected(changes.expected, self._sample_columns())
+        fields = self._flags if self.recipe.earlier else None
+        return increment.with_expected(changes.expected, self._sample_columns(), fields)
 
     def views(self) -> LazyIncrement:
         """Return views as `lazy` does, of tables that were looked at already."""
 
         def view(statuses: Sequence[int]) -> nw.LazyFrame[Any]:
             shown: nw.LazyFrame[Any] = without_placeholders(
-                self.engine.show(self._flat, statuses, self._expected_columns), self.untyped
+                self.engine.show(self._flat, statuses, self._changed_columns), self.untyped
             )
             return shown
 

@@ -41,6 +41,7 @@ class FeatureMetadataStatus(BaseModel):
     ``store_row_count`` counts rows of the current version. Where nothing is expected, ``missing_input`` names the
     parents that have no rows: then all that is stored is orphaned or, where ``has_input`` is false, nothing can be
     said. The progress is the part of the expected samples that were computed at least once, in per cent.
+    ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +59,7 @@ class FeatureMetadataStatus(BaseModel):
     missing_input: tuple[FeatureKey, ...] = ()
     store_metadata: dict[str, Any] = {}
     progress_percentage: float | None = None
+    changed_fields: dict[str, int] | None = None
 
     @property
     def status_category(self) -> StatusCategory:
@@ -95,6 +97,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     store_metadata: dict[str, Any] | None = None
     error_message: str | None = None
     progress_percentage: float | None = None
+    changed_fields: dict[str, int] | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -151,6 +154,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             sample_details=(self.sample_details() or None) if verbose else None,
             store_metadata=status.store_metadata or None,
             progress_percentage=status.progress_percentage,
+            changed_fields=status.changed_fields,
         )
 
 
@@ -189,6 +193,7 @@ class StatusOptions:
     target_filters: Filters = None
     staleness_predicates: Filters = None
     compute_progress: bool = False
+    changed_fields: bool = False
 
     @property
     def own_filters(self) -> list[nw.Expr]:
@@ -205,6 +210,7 @@ def get_feature_metadata_status(
     target_filters: Filters = None,
     staleness_predicates: Filters = None,
     compute_progress: bool = False,
+    changed_fields: bool = False,
 ) -> FeatureMetadataStatusWithIncrement:
     """Count what a feature of the active graph has and what it needs, in one statement.
 
@@ -216,6 +222,7 @@ def get_feature_metadata_status(
         target_filters: Conditions on the rows of the feature.
         staleness_predicates: Rows that fulfil one are stale whatever their version.
         compute_progress: Say which part of the expected samples was computed at least once.
+        changed_fields: Count in how many missing and stale samples each field changed since their newest row.
 
     Raises:
         UnknownFeatureError: if the active graph has no such feature (also a ValueError).
@@ -226,6 +233,7 @@ def get_feature_metadata_status(
         target_filters=target_filters,
         staleness_predicates=staleness_predicates,
         compute_progress=compute_progress,
+        changed_fields=changed_fields,
     )
     return _status(metadata_store, coerce_to_feature_key(feature_key), options)
 
@@ -262,7 +270,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
     tally = resolution.tally() if resolution else None
     here = tally is not None and resolution is not None and resolution.current is not None
     rows = tally.stored if tally and here else _stored_rows(store, plan.feature, options.own_filters, options)
-    increment = resolution.views() if resolution else None
+    increment = resolution.without_earlier().views() if resolution else None
     expected = not plan.feature_deps or bool(tally and tally.expected)
     has_input = expected or bool(tally and tally.orphaned)
     status = FeatureMetadataStatus(
@@ -281,6 +289,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
         if here
         else store.get_store_metadata(key, check_fallback=options.use_fallback),
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
+        changed_fields=tally.changed_fields if tally else None,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 
@@ -313,6 +322,7 @@ def _resolution(store: MetadataStore, scope: Scope, plan: FeaturePlan, options: 
         staleness_predicates=options.staleness_predicates,
         versioning_engine=store.versioning_engine,
         allow_fallback=options.use_fallback,
+        previous=options.changed_fields,
     )
     try:
         return Resolution.of(store, scope, plan, request)

@@ -209,6 +209,7 @@ class MetadataStore(StoreUpkeep):
         one_row_per_group: bool = False,
         as_of: datetime | None = None,
         ids: Any = None,
+        previous: bool = False,
         **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
@@ -230,6 +231,8 @@ class MetadataStore(StoreUpkeep):
             as_of: compare the state at this time: what was written or deleted later does not count.
             ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples, and
                 those parents, are looked at. In an expansion, the IDs of the parent.
+            previous: say of new and stale samples which fields changed since their newest row, of whatever feature
+                version, in ``metaxy_changed_fields``, and what the columns of that row hold, in ``metaxy_previous``.
             ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect, with a warning.
 
         Raises:
@@ -253,6 +256,7 @@ class MetadataStore(StoreUpkeep):
             one_row_per_group=one_row_per_group,
             as_of=checked_moment(as_of),
             ids=ids,
+            previous=previous,
         )
         with self.engine.temporary() if ids is not None and not lazy else nullcontext():
             resolution = Resolution.of(self, scope, plan, request)

@@ -132,6 +132,7 @@ class Tables:
             compare=not self.request.skip_comparison,
             one_row_per_group=self.request.one_row_per_group,
             ids=self.request.id_columns(self.plan.feature),
+            previous=self.request.previous,
         )
         return Inputs(recipe, [self._input_rows(step) for step in recipe.inputs], {})
 
@@ -144,7 +145,13 @@ class Tables:
         compare = not self.request.skip_comparison
         chosen = self.request.id_columns(spec)
         recipe = build_given_recipe(
-            spec, schema, self.scope.hash, current=self._known_current, compare=compare, ids=chosen
+            spec,
+            schema,
+            self.scope.hash,
+            current=self._known_current,
+            compare=compare,
+            ids=chosen,
+            previous=self.request.previous,
         )
         ids, among = tuple(spec.id_columns), None if self.no_samples else self._among(chosen, schema)
         rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema, among=among)

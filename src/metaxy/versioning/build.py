@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import narwhals as nw
 
 from metaxy.columns import (
+    INCREMENT_COLUMNS,
     METAXY_DATA_VERSION,
     METAXY_DATA_VERSION_BY_FIELD,
     METAXY_PROVENANCE,
@@ -23,9 +24,10 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError, MetadataSchemaError
-from metaxy.hashing import HashSettings, join_values
+from metaxy.hashing import HashSettings
+from metaxy.versioning.formulas import field_formulas, needed_members
 from metaxy.versioning.key_types import check_same_type
-from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Latest, Recipe, Version
+from metaxy.versioning.recipe import Column, Current, Earlier, Field, Group, Input, Latest, Recipe, Version
 from metaxy.wording import did_you_mean
 
 REMEMBERED = 32  # recipes of one plan: tables change their columns, and tests their settings
@@ -72,6 +74,7 @@ def build_recipe(
     compare: bool = True,
     one_row_per_group: bool = False,
     ids: tuple[str, ...] = (),
+    previous: bool = False,
 ) -> Recipe:
     """Build the recipe of a feature from its parents' tables, or return the one that was built of the same before.
 
@@ -83,15 +86,17 @@ def build_recipe(
         compare: False makes all expected rows new.
         one_row_per_group: give one row per group of an aggregation instead of one per row of the parent.
         ids: the ID columns by which samples are chosen, if only some are asked for.
+        previous: look up the row that each changed sample had before.
 
     Raises:
         DefinitionError: if columns collide, parents have nothing to join on, or nothing to choose samples by.
         MetadataSchemaError: if a column is missing or IDs have different types.
     """
-    asked = (tuple(tables.items()), settings, current, compare, one_row_per_group, ids)
+    asked = (tuple(tables.items()), settings, current, compare, one_row_per_group, ids, previous)
     recipe: Recipe | None = plan.memo.get(asked)
     if recipe is None:
-        recipe = _Builder(plan, tables, settings, one_row_per_group).build(current, ids, compare=compare)
+        builder = _Builder(plan, tables, settings, one_row_per_group)
+        recipe = builder.build(current, ids, compare=compare, previous=previous)
         if len(plan.memo) >= REMEMBERED:
             plan.memo.clear()
         plan.memo[asked] = recipe
@@ -106,6 +111,7 @@ def build_given_recipe(
     current: TableShape | None = None,
     compare: bool = True,
     ids: tuple[str, ...] = (),
+    previous: bool = False,
 ) -> Recipe:
     """Build the recipe for rows that the user gives: their by-field provenance is taken as it is."""
     names = _Names(f"feature {spec.key}")
@@ -121,12 +127,48 @@ def build_given_recipe(
     fields = tuple(Field(f.key.to_struct_key(), f"v{n}", given=True) for n, f in enumerate(spec.fields))
     match = tuple(names.shorts[c] for c in spec.id_columns)
     stored = _current(spec, current, spec.id_columns, names) if current and compare else None
+    earlier = _earlier(spec, current, spec.id_columns, names) if previous else None
     # Nothing keeps a user from giving a sample twice.
-    return Recipe(str(spec.key), (), fields, match, output, settings, stored, compare, repeats=True, ids=ids)
+    return Recipe(
+        str(spec.key),
+        (),
+        fields,
+        match,
+        output,
+        settings,
+        stored,
+        compare,
+        repeats=True,
+        ids=ids,
+        earlier=earlier,
+    )
 
 
 def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _Names) -> Current:
     """Describe the stored rows of the feature itself."""
+    _check_keys(spec, known, keys, names)
+    stored = [c for c in known.schema if c not in STRAY_COLUMNS]
+    columns = tuple(Column(c, f"o{n}", c) for n, c in enumerate(stored))
+    latest = Latest(tuple(spec.id_columns), known.feature_version)
+    own = tuple(i for i in spec.id_columns if i not in keys) if any(map(is_expansion, spec.deps)) else ()
+    return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns), own=own)
+
+
+def _earlier(spec: FeatureSpec, known: TableShape | None, keys: Sequence[str], names: _Names) -> Earlier:
+    """Describe the rows that samples had before; where several are one sample, there is no payload to speak of."""
+    flags = tuple(f"f{n}" for n in range(len(spec.fields)))
+    latest = Latest(tuple(spec.id_columns), None)
+    if known is None:
+        return Earlier(latest, tuple(keys), (), flags)
+    _check_keys(spec, known, keys, names)
+    skipped = {*spec.id_columns, *STRAY_COLUMNS, *INCREMENT_COLUMNS}
+    user = [c for c in known.schema if not is_system_column(c) and c not in skipped]
+    earlier = Earlier(latest, tuple(keys), tuple(Column(c, f"b{n}", c) for n, c in enumerate(user)), flags)
+    return replace(earlier, columns=()) if earlier.several else earlier
+
+
+def _check_keys(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _Names) -> None:
+    """Refuse a table that lacks what rows are matched by, or has it as another type."""
     for key in keys:
         if key not in known.schema:
             raise MetadataSchemaError(
@@ -134,11 +176,6 @@ def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _
                 f"it has {list(known.schema)}"
             )
         check_same_type(f"feature {spec.key}", key, names.types[key], known.schema[key])
-    stored = [c for c in known.schema if c not in STRAY_COLUMNS]
-    columns = tuple(Column(c, f"o{n}", c) for n, c in enumerate(stored))
-    latest = Latest(tuple(spec.id_columns), known.feature_version)
-    own = tuple(i for i in spec.id_columns if i not in keys) if any(map(is_expansion, spec.deps)) else ()
-    return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns), own=own)
 
 
 def is_expansion(dep: FeatureDep) -> bool:
@@ -195,7 +232,9 @@ class _Builder:
         self.names = _Names(f"feature {plan.feature.key}")
         self.versions: dict[tuple[FeatureKey, str], Version] = {}
 
-    def build(self, current: TableShape | None, ids: tuple[str, ...], *, compare: bool) -> Recipe:
+    def build(
+        self, current: TableShape | None, ids: tuple[str, ...], *, compare: bool, previous: bool = False
+    ) -> Recipe:
         deps = self._join_order()
         if not deps:
             raise DefinitionError(
@@ -226,6 +265,7 @@ class _Builder:
             optional,
             repeats=not set(joined) <= set(keys) or any(self._repeats(dep) for dep in deps),
             ids=chosen,
+            earlier=_earlier(self.spec, current, keys, self.names) if previous else None,
         )
 
     # -- joins ---------------------------------------------------------------------------------------------------------
@@ -394,34 +434,3 @@ def _own_ids(step: Input) -> set[str]:
     """
     group = step.group
     return {c.name for c in step.columns if c.stored in step.latest.ids and (not group or c.short in group.keys)}
-
-
-# -- which data versions of which parents go into the provenance of each field ----------------------------------------
-
-
-def needed_members(plan: FeaturePlan, parent: FeatureKey) -> list[tuple[str, str]]:
-    """List the fields of a parent that some field needs, as member and key, sorted by member."""
-    fields = plan.feature.fields
-    needed = {fq.field for f in fields for fq in plan.get_parent_fields_for_field(f.key) if fq.feature == parent}
-    return sorted((key.to_struct_key(), str(key)) for key in needed)
-
-
-def field_formulas(plan: FeaturePlan, versions: Mapping[tuple[FeatureKey, str], Version]) -> tuple[Field, ...]:
-    """Write the formula of each field over the data versions that are at hand.
-
-    ``versions`` maps parent and field key to the data version; what is missing counts as an empty value, as it does for
-    an optional parent without rows.
-    """
-    return tuple(_formula(plan, n, versions) for n in range(len(plan.feature.fields)))
-
-
-def _formula(plan: FeaturePlan, index: int, versions: Mapping[tuple[FeatureKey, str], Version]) -> Field:
-    spec = plan.feature.fields[index]
-    texts, shorts = [join_values([str(spec.key), spec.code_version])], []
-    for fq in sorted(plan.get_parent_fields_for_field(spec.key), key=str):
-        texts[-1] = join_values([texts[-1], str(fq), ""])
-        version = versions.get((fq.feature, str(fq.field)))
-        if version:
-            shorts.append(version.short)
-            texts.append("")
-    return Field(spec.key.to_struct_key(), f"v{index}", tuple(texts), tuple(shorts))

@@ -6,7 +6,7 @@ what new tables get and what users see. Each direction exists for SQL, Polars an
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import narwhals as nw
 import polars as pl
@@ -161,15 +161,35 @@ class ReformedColumn:
     form: ByField
 
 
-OutputColumns = Mapping[str, str | ByFieldColumn | ReformedColumn]
+@dataclass(frozen=True)
+class ChangedFields:
+    """A list of the members whose flag is 1; ``flags`` maps them to short names."""
+
+    flags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EarlierRow:
+    """A struct made of flat columns where ``was`` is 1, else NULL; without columns there is nothing but NULL."""
+
+    shorts: Mapping[str, str]
+    was: str = "was"
+
+
+OutputColumn: TypeAlias = str | ByFieldColumn | ReformedColumn | ChangedFields | EarlierRow
+OutputColumns: TypeAlias = Mapping[str, OutputColumn]
 
 
 def output_sql(flat: str, statuses: Sequence[int], shown: OutputColumns, dialect: Dialect) -> str:
     """Write the query that shows the rows of some statuses."""
 
-    def value(item: str | ByFieldColumn | ReformedColumn) -> str:
+    def value(item: OutputColumn) -> str:
         if isinstance(item, str):
             return f"mx_flat.{item}"
+        if isinstance(item, ChangedFields):
+            return _changed_fields_sql(item, dialect)
+        if isinstance(item, EarlierRow):
+            return _earlier_row_sql(item, dialect)
         if isinstance(item, ByFieldColumn):
             members = {m: f"mx_flat.{short}" for m, short in item.shorts.items()}
         else:
@@ -181,18 +201,48 @@ def output_sql(flat: str, statuses: Sequence[int], shown: OutputColumns, dialect
     return f"SELECT {columns} FROM ({flat}) AS mx_flat WHERE mx_flat.status IN ({wanted})"
 
 
+def _changed_fields_sql(item: ChangedFields, dialect: Dialect) -> str:
+    part = dialect.pack_list or ""  # where there is none, no view is asked for
+    return dialect.concatenated(
+        f"({part.format(f'mx_flat.{flag} = 1', dialect.literal(member))})" for member, flag in item.flags.items()
+    )
+
+
+def _earlier_row_sql(item: EarlierRow, dialect: Dialect) -> str:
+    if not item.shorts:
+        return "NULL"
+    pairs = ", ".join(f"{dialect.quote(name)} := mx_flat.{short}" for name, short in item.shorts.items())
+    return f"CASE WHEN mx_flat.{item.was} = 1 THEN {dialect.pack_struct.format(pairs)} END"
+
+
 def output_types(shown: OutputColumns, flat: Types) -> dict[str, nw.dtypes.DType]:
     """Return the types of what is shown."""
-    return {name: flat[item] if isinstance(item, str) else type_of(item.form) for name, item in shown.items()}
+
+    def type_of_item(item: OutputColumn) -> nw.dtypes.DType:
+        if isinstance(item, str):
+            return flat[item]
+        if isinstance(item, ChangedFields):
+            return nw.List(nw.String())
+        if isinstance(item, EarlierRow):
+            return nw.Struct({name: flat[short] for name, short in item.shorts.items()})
+        return type_of(item.form)
+
+    return {name: type_of_item(item) for name, item in shown.items()}
 
 
 def output_polars(flat: pl.LazyFrame, statuses: Sequence[int], shown: OutputColumns) -> pl.LazyFrame:
     """Show the rows of some statuses."""
     schema = flat.collect_schema()
 
-    def value(item: str | ByFieldColumn | ReformedColumn) -> pl.Expr:
+    def value(item: OutputColumn) -> pl.Expr:
         if isinstance(item, str):
             return pl.col(item)
+        if isinstance(item, ChangedFields):
+            changed = [pl.when(pl.col(flag) == 1).then(pl.lit(member)) for member, flag in item.flags.items()]
+            return pl.concat_list(changed).list.drop_nulls()
+        if isinstance(item, EarlierRow):
+            row = [pl.col(short).alias(name) for name, short in item.shorts.items()]
+            return pl.when(pl.col(item.was) == 1).then(pl.struct(row)) if row else pl.lit(None)
         if isinstance(item, ByFieldColumn):
             return pack_polars(item.form, {m: pl.col(short) for m, short in item.shorts.items()})
         members = {m: member_polars(schema[item.short], item.short, m) for m in item.form.members}
@@ -211,10 +261,44 @@ def output_arrow(flat: "pa.Table", statuses: Sequence[int], shown: OutputColumns
     for name, item in shown.items():
         if isinstance(item, ReformedColumn):
             return output_polars(pl.DataFrame(rows).lazy(), statuses, shown).collect().to_arrow()
-        columns[name] = (
-            rows[item] if isinstance(item, str) else pack_arrow(item.form, {m: rows[s] for m, s in item.shorts.items()})
-        )
+        if isinstance(item, str):
+            columns[name] = rows[item]
+        elif isinstance(item, ChangedFields):
+            columns[name] = _changed_fields_arrow(item, rows)
+        elif isinstance(item, EarlierRow):
+            columns[name] = _earlier_row_arrow(item, rows)
+        else:
+            columns[name] = pack_arrow(item.form, {m: rows[s] for m, s in item.shorts.items()})
     return pa.table(columns)
+
+
+def _changed_fields_arrow(item: ChangedFields, rows: "pa.Table") -> Any:
+    """Take each list from those that occur, of which there are few."""
+    import pyarrow as pa
+
+    flags = pl.DataFrame({member: pl.Series(rows[flag]) for member, flag in item.flags.items()})
+    sets = flags.with_row_index("__metaxy_row").group_by(list(item.flags), maintain_order=True).agg("__metaxy_row")
+    lists = [[member for member in item.flags if row[member] == 1] for row in sets.iter_rows(named=True)]
+    place = pl.Series([0], dtype=pl.Int64).new_from_index(0, rows.num_rows)
+    for number, found in enumerate(sets["__metaxy_row"]):
+        place = place.scatter(found, number)
+    return pa.array(lists, pa.list_(pa.string())).take(place.to_arrow())
+
+
+def _earlier_row_arrow(item: EarlierRow, rows: "pa.Table") -> Any:
+    """Put a mask over the flat columns, whose memory the struct shares."""
+    import pyarrow as pa
+
+    if not item.shorts:
+        return pa.nulls(rows.num_rows)
+    fields = [rows.schema.field(short).with_name(name) for name, short in item.shorts.items()]
+    chunks = []
+    for batch in rows.select([*item.shorts.values(), item.was]).to_batches():
+        *columns, was = batch.columns
+        nothing = pl.Series(was).ne_missing(1).to_arrow()
+        chunks.append(pa.StructArray.from_arrays(columns, fields=fields, mask=nothing))
+    struct: Any = pa.struct(fields)
+    return pa.chunked_array(chunks, struct)
 
 
 def _rows_of(flat: "pa.Table", statuses: Sequence[int]) -> "pa.Table":

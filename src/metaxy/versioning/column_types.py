@@ -22,6 +22,9 @@ def flat_types(recipe: Recipe, inputs: Sequence[Types], current: Types | None) -
     flat |= {name: nw.String() for name in (*(f.short for f in recipe.fields), "p")}
     if recipe.current and recipe.compare and current is not None:
         flat |= {column.short: current[column.stored] for column in recipe.current.columns}
+    if recipe.earlier:
+        flat |= {name: nw.Int32() for name in (*recipe.earlier.flags, "was")}
+        flat |= {column.short: (current or {})[column.stored] for column in recipe.earlier.columns}
     return flat
 
 

@@ -42,6 +42,7 @@ class Dialect:
     json_path: str = '$."{0}"'
     pack_struct: str = "struct_pack({0})"  # names and values in turn, values alone, names and types in turn
     pack_map: str = "map([{0}], [{1}])"
+    pack_list: str | None = None  # the part of a list that some condition lets in; None: views cannot show lists
     pack_json: str = "json_object({0})"  # keys and values in turn, keys alone, values alone
     timestamp_type: str = "TIMESTAMP WITH TIME ZONE"
     timestamp_value: str = "CAST({0} AS TIMESTAMP WITH TIME ZONE)"  # text, or {1}: microseconds since 1970
@@ -59,6 +60,11 @@ class Dialect:
     row_of_wide: str = ""  # the row id in the lower half
     # What stands for a column that a table lacks, by how its type begins; the longest beginning counts.
     absent: Mapping[str, str | None] = field(default_factory=lambda: {"": "CAST(NULL AS {0})"})
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether a step that is used twice is computed once."""
+        return self.materialized != "AS"
 
     @property
     def null_text(self) -> str:

@@ -48,6 +48,17 @@ class Changes:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How many samples have each status; if that was asked, also in how many each field changed, by its flag.
+
+    Under `COUNTS` and `STORED` stand the numbers of expected samples and of stored rows.
+    """
+
+    statuses: Mapping[int, int]
+    fields: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Target:
     """The table that rows are written to: the types that columns are cast to, and those of the table, as SQL.
 
@@ -69,6 +80,10 @@ class Engine(Protocol):
     def implementation(self) -> nw.Implementation:
         """Library of the lazy frames that it returns."""
 
+    @property
+    def packs_lists(self) -> bool:
+        """Whether its views can show lists and structs of what a statement returns."""
+
     def temporary(self) -> AbstractContextManager[None]:
         """Return a block; frames that were taken in it are of no use after it."""
 
@@ -78,8 +93,8 @@ class Engine(Protocol):
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the changed samples as a lazy frame."""
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
-        """Count the changed samples of each status and, under `COUNTS`, the expected ones; no sample is fetched."""
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
+        """Count the changed samples of each status; no sample is fetched."""
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, with these columns."""

@@ -1,12 +1,15 @@
 """Increments of `resolve_update`: new, stale and orphaned samples, eager or lazy, as Narwhals or Polars frames."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import narwhals as nw
 import polars as pl
 
+from metaxy.columns import METAXY_CHANGED_FIELDS
 from metaxy.versioning.frames import count_lazy_rows
 
 if TYPE_CHECKING:
@@ -17,13 +20,17 @@ PREVIEW_ROWS = 5
 
 
 class Tally(NamedTuple):
-    """How many samples are new, stale and orphaned, how many there should be, and how many rows there are."""
+    """How many samples are new, stale and orphaned, how many there should be, and how many rows there are.
+
+    ``changed_fields`` says in how many samples each field changed, None if that was not asked.
+    """
 
     new: int
     stale: int
     orphaned: int
     expected: int
     stored: int
+    changed_fields: dict[str, int] | None = None
 
 
 class PolarsIncrement(NamedTuple):
@@ -53,7 +60,8 @@ class Increment(_Frames):
     It unpacks like a tuple of the three, is true if there is anything to do, and shows itself as a table in notebooks.
     ``expected`` is how many samples the feature should have, where that is known. Where several rows may be one sample,
     as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty. ``len(increment.new)`` counts
-    rows and `counts` samples: where they differ, the increment shows both.
+    rows and `counts` samples: where they differ, the increment shows both. ``fields`` are those of the feature if it
+    was asked which of them changed.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -65,11 +73,15 @@ class Increment(_Frames):
 
     expected: int | None = None
     sample_columns: tuple[str, ...] = ()
+    fields: tuple[str, ...] | None = None
 
-    def with_expected(self, expected: int, sample_columns: Sequence[str] = ()) -> "Increment":
+    def with_expected(
+        self, expected: int, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
+    ) -> "Increment":
         """Return the increment with the number of samples that the feature should have."""
         increment = type(self)(*self)
         increment.expected, increment.sample_columns = expected, tuple(sample_columns)
+        increment.fields = None if fields is None else tuple(fields)
         return increment
 
     def __bool__(self) -> bool:
@@ -82,6 +94,17 @@ class Increment(_Frames):
         if self.expected is not None:
             counts["unchanged"] = max(self.expected - counts["new"] - counts["stale"], 0)
         return counts
+
+    @property
+    def changed_fields(self) -> dict[str, int] | None:
+        """In how many new and stale samples each field changed, by field; None without ``previous=True``."""
+        if self.fields is None:
+            return None
+        columns = [*self.sample_columns, METAXY_CHANGED_FIELDS]
+        samples = [frame.select(*columns).to_polars() for frame in (self.new, self.stale)]
+        once = [frame.unique(self.sample_columns) if self.sample_columns else frame for frame in samples]
+        counts = Counter(pl.concat([frame[METAXY_CHANGED_FIELDS] for frame in once]).explode().drop_nulls())
+        return {name: counts[name] for name in self.fields if counts[name]}
 
     @property
     def progress(self) -> float | None:
@@ -128,7 +151,8 @@ class Increment(_Frames):
         def shown(kind: str, samples: int, rows: int) -> str:
             return f"{kind}={samples}" if samples == rows else f"{kind}={samples} in {rows} rows"
 
-        return f"Increment({', '.join(shown(*each) for each in self._shown_counts())})"
+        fields = [] if self.fields is None else [f"changed_fields={self.changed_fields}"]
+        return f"Increment({', '.join([*(shown(*each) for each in self._shown_counts()), *fields])})"
 
     def _shown_counts(self) -> list[tuple[str, int, int]]:
         """Return kinds with the number of their samples, and of their rows where these are in a frame."""
@@ -144,6 +168,8 @@ class Increment(_Frames):
             f"<tr><td>{kind}</td><td>{samples:,}</td>" + (f"<td>{rows:,}</td>" if differ else "") + "</tr>"
             for kind, samples, rows in counts
         )
+        for name, count in (self.changed_fields or {}).items():
+            rows += f"<tr><td>{escape(name)} changed</td><td>{count:,}</td>" + ("<td></td>" if differ else "") + "</tr>"
         tables = "".join(
             f"<details><summary>{name}</summary>{frame.head(PREVIEW_ROWS).to_polars()._repr_html_()}</details>"
             for name, frame in zip(self._fields, self, strict=True)

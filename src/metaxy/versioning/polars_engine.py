@@ -18,8 +18,9 @@ from metaxy.versioning.codec import (
     pack_polars,
 )
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.engine import Changes, Engine, Target, View
+from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
+from metaxy.versioning.polars_earlier import add_earlier, count_changed_fields
 from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
@@ -45,6 +46,11 @@ class PolarsEngine:
         """Polars."""
         return nw.Implementation.POLARS
 
+    @property
+    def packs_lists(self) -> bool:
+        """Polars can."""
+        return True
+
     def temporary(self) -> AbstractContextManager[None]:
         """Do nothing: frames live as long as someone uses them."""
         return nullcontext()
@@ -64,23 +70,31 @@ class PolarsEngine:
         changed = comparison.changed_rows(recipe, rows, children)
         if source and recipe.current:
             changed = comparison.add_stored(changed, recipe.current, source)
+        changed = add_earlier(recipe, changed.lazy(), self._earlier(recipe, current)).collect()
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
         return Changes(changed, samples, 0 if recipe.inputs else rows.height - samples)
 
     def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
         stored = recipe.current.columns if recipe.current else ()
-        return nw.from_native(self._plan(recipe, inputs, current, stored)[-1])
+        changed = self._plan(recipe, inputs, current, stored)[-1]
+        return nw.from_native(add_earlier(recipe, changed, self._earlier(recipe, current)))
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+    def _earlier(self, recipe: Recipe, current: Rows | None) -> plan.PolarsSource | None:
+        return self.source(current.unfiltered) if current and recipe.earlier else None
+
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
         """Count in one plan."""
         expected, stored, compared = self._plan(recipe, inputs, current)
         counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
         if stored is not None:
             rows = stored.filter("live") if recipe.current and recipe.current.collapse else stored
             counted.append(rows.select(pl.len()))
-        found, total, *here = pl.collect_all(counted)
-        return {**dict(found.iter_rows()), COUNTS: int(total.item()), STORED: int(here[0].item()) if here else 0}
+        counted.append(count_changed_fields(recipe, compared, self._earlier(recipe, current)))
+        found, total, *here, changed = pl.collect_all(counted)
+        stored_rows = int(here[0].item()) if here else 0
+        statuses = {**dict(found.iter_rows()), COUNTS: int(total.item()), STORED: stored_rows}
+        return Counts(statuses, changed.row(0, named=True) if recipe.earlier else {})
 
     def _sources(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None

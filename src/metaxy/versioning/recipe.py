@@ -7,6 +7,7 @@ that engines with short, case-insensitive or reserved identifiers cannot stumble
     k0 k1 …     user columns, also the IDs          d0_1   data version of member 1 of input 0
     v0 v1 …     provenance of each field            p      provenance of the sample
     o0 o1 …     columns of the stored current row   status NEW, STALE, ORPHANED or BROKEN
+    f0 f1 …     1 where a field changed, else 0     b0 b1 …  columns of the earlier row, if ``was`` is 1
 """
 
 from collections.abc import Iterator
@@ -123,6 +124,26 @@ class Current:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """The newest live row that each changed sample had before, of any feature version, to say which fields changed.
+
+    ``keys`` are stored names in the order of `Recipe.match`; of several rows that share them, the newest one counts.
+    ``columns`` are those of the user, ``flags`` the short names that say which fields changed, in the order of
+    `Recipe.fields`.
+    """
+
+    latest: Latest
+    keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    flags: tuple[str, ...]
+
+    @property
+    def several(self) -> bool:
+        """Whether several stored rows may share the keys."""
+        return set(self.keys) != set(self.latest.ids)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One feature: inputs joined in order, fields hashed, compared with the current rows.
 
@@ -142,6 +163,7 @@ class Recipe:
     optional_versions: frozenset[str] = field(default_factory=frozenset)
     repeats: bool = False
     ids: tuple[str, ...] = ()
+    earlier: Earlier | None = None
 
     @property
     def sample_order(self) -> tuple[str, ...]:
@@ -150,4 +172,4 @@ class Recipe:
 
     def without_comparison(self) -> "Recipe":
         """Return the recipe of the expected rows alone."""
-        return replace(self, current=None, compare=False)
+        return replace(self, current=None, compare=False, earlier=None)

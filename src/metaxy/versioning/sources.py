@@ -1,7 +1,7 @@
 """Rows that go into a recipe, and sources of an SQL statement: a relation, its columns, flags computed beforehand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import narwhals as nw
@@ -65,6 +65,11 @@ class Rows:
     def types(self) -> Types:
         """Types of the columns; some libraries run a query to learn them."""
         return self.schema or self.frame.collect_schema()
+
+    @property
+    def unfiltered(self) -> "Rows":
+        """The same rows, of which the user asks nothing."""
+        return replace(self, filters=(), renamed_filters=(), rename={}, stale=(), among=None)
 
     @property
     def is_plain(self) -> bool:

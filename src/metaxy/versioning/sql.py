@@ -3,8 +3,9 @@
     latest rows of each input → grouped → joined → fields hashed → sample hashed → compared → payload
 
 The statement returns one row per changed sample: ``status``, the output columns (``k…``), the field versions (``v…``),
-the sample's provenance (``p``), and for orphaned samples the stored row (``o…``). One more row carries the number of
-expected samples, unless they are the rows themselves; of rows that the user gives, their own number too.
+the sample's provenance (``p``), and for orphaned samples the stored row (``o…``); if asked, which fields changed
+(``f…``) and the earlier row (``b…``). One more row carries the number of expected samples, unless they are the rows
+themselves; of rows that the user gives, their own number too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,30 +37,51 @@ from metaxy.versioning.sql_children import (
     parents,
     parted,
 )
+from metaxy.versioning.sql_earlier import NUMBER, Traced, trace
 from metaxy.versioning.sql_expected import ExpectedStatement, full_join
 
 
 @lru_cache(maxsize=256)
-def render(recipe: Recipe, sources: tuple[Source, ...], current: Source | None, dialect: Dialect) -> str:
+def render(
+    recipe: Recipe,
+    sources: tuple[Source, ...],
+    current: Source | None,
+    dialect: Dialect,
+    earlier: Source | None = None,
+) -> str:
     """Write the statement of a recipe; ``sources`` are those of its inputs, in order.
 
-    A recipe without inputs takes its expected rows from the one source that is given (rows of the user).
+    A recipe without inputs takes its expected rows from the one source that is given (rows of the user). ``earlier``
+    is the table in which earlier rows are looked up, if that is asked and there is one.
     """
-    return _Statement(recipe, sources, current, dialect).write()
+    return _Statement(recipe, sources, current, dialect, earlier=earlier).write()
 
 
 @lru_cache(maxsize=256)
-def count(recipe: Recipe, sources: tuple[Source, ...], current: Source | None, dialect: Dialect) -> str:
-    """Write the query that counts the samples of each status; for COUNTS and STORED, ``total`` holds the number."""
-    statement = _Statement(recipe, sources, current, dialect, only_counts=True).write()
+def count(
+    recipe: Recipe,
+    sources: tuple[Source, ...],
+    current: Source | None,
+    dialect: Dialect,
+    earlier: Source | None = None,
+) -> str:
+    """Write the query that counts the samples of each status; for COUNTS and STORED, ``total`` holds the number.
+
+    If it is asked which fields changed, ``n_f…`` says in how many samples each did.
+    """
+    statement = _Statement(recipe, sources, current, dialect, only_counts=True, earlier=earlier).write()
+    flags = recipe.earlier.flags if recipe.earlier else ()
+    counts = ", ".join(["status, count(*) AS n, min(p) AS total", *(f"sum({flag}) AS n_{flag}" for flag in flags)])
     if not recipe.repeats:
-        return f"SELECT status, count(*) AS n, min(p) AS total FROM ({statement}) AS counted GROUP BY status"
+        return f"SELECT {counts} FROM ({statement}) AS counted GROUP BY status"
     expected = f"CASE WHEN status IN ({COUNTS}, {STORED}) THEN p END AS p"
-    samples = f"SELECT DISTINCT status, {expected}, {', '.join(recipe.match)} FROM counted WHERE status <> {ORPHANED}"
+    shown = ", ".join([*recipe.match, *flags])
+    samples = f"SELECT DISTINCT status, {expected}, {shown} FROM counted WHERE status <> {ORPHANED}"
     # Stored rows are one per sample, and have no expected columns.
-    orphaned = f"SELECT status, NULL AS p{', NULL' * len(recipe.match)} FROM counted WHERE status = {ORPHANED}"
+    nothing = ", NULL" * (len(recipe.match) + len(flags))
+    orphaned = f"SELECT status, NULL AS p{nothing} FROM counted WHERE status = {ORPHANED}"
     return (
-        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\nSELECT status, count(*) AS n, min(p) AS total"
+        f"WITH counted AS (SELECT * FROM ({statement}) AS found)\nSELECT {counts}"
         f" FROM ({samples}\nUNION ALL {orphaned}) AS samples GROUP BY status"
     )
 
@@ -86,7 +108,8 @@ class _Statement(ExpectedStatement):
         compared = self._compared
         if compared is None:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
-            return self._add("changed", f"SELECT {', '.join([status, *columns])} FROM expected AS mx_e")
+            body = f"SELECT {', '.join([status, *columns, *self._numbered])} FROM expected AS mx_e"
+            return self._add("changed", body, materialized=bool(self._numbered))
         self._current(*compared)
         same = [(f"mx_e.{key}", f"mx_c.c{n}") for n, key in enumerate(self.recipe.match)]
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
@@ -108,7 +131,13 @@ class _Statement(ExpectedStatement):
         sides = "expected AS mx_e", "stored AS mx_c"
         body = full_join(sides, same, both, [both, orphaned], self.dialect)
         self._add("compared", body)
-        return self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True)
+        changed = f"SELECT {', '.join(['*', *self._numbered])} FROM compared WHERE status IS NOT NULL"
+        return self._add("changed", changed, materialized=True)
+
+    @property
+    def _numbered(self) -> list[str]:
+        """What tells changed samples apart while their earlier rows are looked up."""
+        return [f"row_number() OVER () AS {NUMBER}"] if self.earlier and self.dialect.keeps_steps else []
 
     def _current(self, current: Current, source: Source) -> None:
         if current.collapse:
@@ -153,20 +182,28 @@ class _Statement(ExpectedStatement):
         values = [f"mx_ch.{f.short}" for f in self.recipe.fields]
         current, source = self._compared or (None, None)
         stored = list(current.columns) if current else []
+        shown = self._parted(changed) if collapse and not (source and source.row_id) else changed
+        traced = trace(self.recipe, self.earlier, (changed, shown), self.dialect, payload=not self.only_counts)
+        self.ctes += traced.ctes
         if source and source.row_id:
             output, joins = self._payload("JOIN")
             rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
+            none = ["NULL"] * len(traced.columns)
             kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
             lost = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
             branches = [
-                _select(rows, changed, joins, f"mx_ch.status <> {ORPHANED}"),
-                _select([str(ORPHANED), *nothing, "NULL", *kept], self._lost(changed) if collapse else changed, [lost]),
+                _select([*rows, *traced.columns], traced.name, [*joins, *traced.joins], f"mx_ch.status <> {ORPHANED}"),
+                _select(
+                    [str(ORPHANED), *nothing, "NULL", *kept, *none],
+                    self._lost(changed) if collapse else changed,
+                    [lost],
+                ),
             ]
         else:
             output, joins = self._payload("LEFT JOIN")
             rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)]
-            branches = [_select(rows, self._parted(changed) if collapse else changed, joins)]
-        numbers = [self._counted(status, number, changed, stored) for status, number in self._numbers()]
+            branches = [_select([*rows, *traced.columns], traced.name, [*joins, *traced.joins])]
+        numbers = [self._counted(status, number, traced, stored) for status, number in self._numbers()]
         return "\nUNION ALL ".join([*branches, *numbers])
 
     def _lost(self, changed: str) -> str:
@@ -180,7 +217,8 @@ class _Statement(ExpectedStatement):
         """Show each sample once, and each child that is lost; returns the name of the step."""
         keys = [f"c{n}" for n in range(self._stored_columns.index("own"))]
         self._add("judged", judged(changed, keys, repeats=self.recipe.repeats))
-        return self._add("shown", parted("judged", [*self._expected_columns, *self._stored_columns]))
+        columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbered else [])]
+        return self._add("shown", parted("judged", columns))
 
     def _numbers(self) -> Iterator[tuple[int, str]]:
         """Yield what is counted beside the samples that changed, with the status of its row."""
@@ -190,13 +228,13 @@ class _Statement(ExpectedStatement):
             rows = "stored_rows WHERE live = 1" if self._compared[0].collapse else "stored"
             yield STORED, f"(SELECT {self.dialect.text.format('count(*)', self.dialect.text_type)} FROM {rows})"
 
-    def _counted(self, status: int, number: str, changed: str, stored: Sequence[Column]) -> str:
+    def _counted(self, status: int, number: str, traced: Traced, stored: Sequence[Column]) -> str:
         """Write a row with a number, which has nothing in the columns of samples."""
         samples = [c.short for c in self.recipe.output] + [f.short for f in self.recipe.fields]
         none = [self.dialect.nothing.format(f"mx_ch.{short}") for short in samples]
         lost = [self.dialect.nothing.format(f"mx_ch.{column.short}") for column in stored]
-        from_ = f" FROM {changed} AS mx_ch WHERE FALSE" if "{0}" in self.dialect.nothing else ""
-        return f"SELECT {', '.join([str(status), *none, number, *lost])}{from_}"
+        from_ = f" FROM {traced.name} AS mx_ch WHERE FALSE" if "{0}" in self.dialect.nothing else ""
+        return f"SELECT {', '.join([str(status), *none, number, *lost, *traced.nothing])}{from_}"
 
     def _count(self) -> str:
         """Count the expected samples, as text; rows are only compared where several may be one sample."""

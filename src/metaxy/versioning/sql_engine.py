@@ -20,12 +20,12 @@ from metaxy.versioning.codec import (
 )
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
-from metaxy.versioning.engine import Changes, Engine, Target, View
+from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.latest import pick
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.predicates import add_predicates, among_sql
-from metaxy.versioning.recipe import COUNTS, STORED, Latest, Recipe
+from metaxy.versioning.recipe import COUNTS, NEW, STALE, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
 from metaxy.versioning.sources import Rows, Source
 from metaxy.versioning.system_columns import (
@@ -52,6 +52,11 @@ class SqlEngine:
         """Library of the database's lazy frames."""
         return self.database.implementation
 
+    @property
+    def packs_lists(self) -> bool:
+        """Whether the dialect can write a list."""
+        return self.database.dialect.pack_list is not None
+
     def temporary(self) -> AbstractContextManager[None]:
         """Let go of the frames that were put beside the tables, as soon as the block ends."""
         return self.database.temporary()
@@ -74,15 +79,19 @@ class SqlEngine:
     def _flat(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> TypesOf:
         return lambda: flat_types(recipe, [rows.types for rows in inputs], current.types if current else None)
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Mapping[int, int]:
+    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
         """Count in the database."""
-        query = sql.count(recipe, *self._written(recipe, inputs, current), self.database.dialect)
-        types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String()}
+        sources, stored = self._written(recipe, inputs, current)
+        query = sql.count(recipe, sources, stored, self.database.dialect, self._earlier(recipe, current))
+        flags = {f"n_{flag}": flag for flag in (recipe.earlier.flags if recipe.earlier else ())}
+        types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String(), **dict.fromkeys(flags, nw.Int64())}
         rows = self.database.fetch(query, lambda: types).to_pylist()
+        changed = [row for row in rows if row["status"] in (NEW, STALE)]
+        fields = {flag: sum(int(row[name]) for row in changed) for name, flag in flags.items()}
         totals = {row["status"]: row["total"] for row in rows if row["status"] in (COUNTS, STORED)}
         total = {status: int(text.partition(SEPARATOR)[0]) for status, text in totals.items()}
         counts = {row["status"]: row["n"] for row in rows if row["status"] not in total}
-        return {COUNTS: sum(counts.values()), STORED: 0, **counts, **total}
+        return Counts({COUNTS: sum(counts.values()), STORED: 0, **counts, **total}, fields)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a lazy frame of the database."""
@@ -165,7 +174,12 @@ class SqlEngine:
 
     def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
         """Write the statement of a recipe."""
-        return sql.render(recipe, *self._written(recipe, inputs, current), self.database.dialect)
+        sources, stored = self._written(recipe, inputs, current)
+        return sql.render(recipe, sources, stored, self.database.dialect, self._earlier(recipe, current))
+
+    def _earlier(self, recipe: Recipe, current: Rows | None) -> Source | None:
+        """Write what follows FROM where earlier rows are looked up: no filter of the user hides them."""
+        return self.source(current.unfiltered) if current and recipe.earlier else None
 
     def _written(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None

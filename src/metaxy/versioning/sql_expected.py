@@ -37,6 +37,7 @@ class ExpectedStatement:
     dialect: Dialect
     only_counts: bool = False
     ctes: list[str] = field(default_factory=list)
+    earlier: Source | None = None
 
     def _add(self, name: str, body: str, *, materialized: bool = False) -> str:
         self.ctes.append(as_cte(name, body, self.dialect, materialized=materialized))

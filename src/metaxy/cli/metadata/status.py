@@ -29,6 +29,7 @@ def status(
     skip_unknown: Flag = False,
     verbose: Flag = False,
     progress: Flag = False,
+    changed_fields: Flag = False,
     allow_fallback_stores: bool = True,
     format: OutputFormat = "plain",
 ) -> int:
@@ -46,6 +47,7 @@ def status(
         skip_unknown: Leave out features that the graph does not have, with a warning, instead of failing.
         verbose: Show where the rows are, how far the work is, and some samples.
         progress: Show which part of the expected samples was computed at least once.
+        changed_fields: Show in how many missing and stale samples each field changed since their newest row.
         allow_fallback_stores: Look into fallback stores as well.
         format: How to print it.
     """
@@ -55,6 +57,7 @@ def status(
         target_filters=filter,
         staleness_predicates=stale_if,
         compute_progress=progress or verbose,
+        changed_fields=changed_fields or verbose,
     )
     with progress_bar("features") as bar:
         found = look(
@@ -118,6 +121,9 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
         if each.missing_input:
             consequence = "all samples are orphaned, " if each.orphaned else ""
             print_text(f"{each.feature_key}: {consequence}{no_input(each.missing_input)}")
+        if each.changed_fields:
+            counts = ", ".join(f"{name} {count:,}" for name, count in each.changed_fields.items())
+            print_text(f"{each.feature_key}: changed fields: {counts}")
         for text in each.sample_details or ():
             print_text(f"{each.feature_key}: {text}")
 

@@ -15,6 +15,7 @@ DUCKDB = Dialect(
         **{algorithm: f"{function_name(algorithm)}({{0}})" for algorithm in ADDED},
     },
     row_id="rowid",
+    pack_list="CASE WHEN {0} THEN [{1}] ELSE CAST([] AS VARCHAR[]) END",
     inlined="AS NOT MATERIALIZED",
     wide_time=f"(greatest({SINCE_1970}, 0)::HUGEINT << 64)",
     row_of_wide=f"CAST({{0}} & {2**64 - 1} AS BIGINT)",
