@@ -83,6 +83,7 @@ __all__ = [
     "MovedMetadataStoreWarning",
     "PolarsMaterializationWarning",
     "RenameError",
+    "RenameWarning",
     "RequestError",
     "SnapshotError",
     "StoreConnectionError",
@@ -372,6 +373,10 @@ class CodeVersionWarning(MetaxyWarning):
 
 class DefinitionWarning(MetaxyWarning):
     """A definition is wrong, but it is stored or broken by a redefinition, or metaxy 0.1 took it as it is."""
+
+
+class RenameWarning(MetaxyWarning):
+    """Rows of a feature are, or were until now, under a key that it had before."""
 
 
 class ConfigNotSetWarning(MetaxyWarning):

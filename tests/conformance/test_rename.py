@@ -14,7 +14,14 @@ from metaxy.dag.graph import current_graph
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationship
-from metaxy.errors import DefinitionError, FeatureNotFoundError, PolarsMaterializationWarning, RenameError
+from metaxy.errors import (
+    DefinitionError,
+    FeatureNotFoundError,
+    PolarsMaterializationWarning,
+    RenameError,
+    RenameWarning,
+)
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
@@ -180,3 +187,46 @@ def test_rows_that_were_computed_since_are_not_covered(store: MetadataStore) -> 
         store.rename_feature("raw", "source")
         assert values(store.read("source"), "id", "n") == [("a", 2), ("b", 3)]
     assert everything(store, "source").height == 3 + 1 + 2
+
+
+@pytest.mark.three_stores
+def test_a_declared_rename_is_carried_out_before_anything_is_computed(make: StoreFactory) -> None:
+    """For the feature itself as for its children; whoever only reads is told, and nothing is computed again."""
+    define_all()
+    with make().open("w") as store:
+        compute_all(store)
+        before = state(store)
+    define_all("media/source", "piece")
+    renamed_from("media/source", "media/raw")
+    renamed_from("piece", "chunk")
+    with make() as reader:
+        for key in ("crop", "piece", "text"):
+            with pytest.raises(RenameError, match=r"media/source was renamed from media/raw, .*mx metadata rename"):
+                reader.resolve_update(key)
+        with pytest.warns(RenameWarning, match="still under the old key"), pytest.raises(FeatureNotFoundError):
+            reader.read("media/source")
+        with pytest.warns(RenameWarning, match="still under the old key"):
+            assert get_feature_metadata_status("crop", reader).status.renamed_from == (FeatureKey("media/raw"),)
+    with make().open("w") as store:
+        with pytest.warns(RenameWarning, match=r"piece was renamed from chunk, so .* samples were taken over"):
+            assert ids(store.resolve_update("text")) == before["text"]
+        assert ids(store.resolve_update("crop")) == before["crop"]
+        assert not get_feature_metadata_status("text", store).status.renamed_from
+        assert all(not each.copied + each.rebased for each in store.rename_features())
+
+
+@pytest.mark.three_stores
+def test_a_first_write_does_not_hide_the_rows_under_the_old_key(store: MetadataStore) -> None:
+    define("raw")
+    store.write("raw", rows(id=["a", "b"]))
+    current_graph().remove_feature("raw")
+    define("source")
+    renamed_from("source", "raw")
+    with pytest.warns(RenameWarning, match="2 samples were taken over"):
+        store.write("source", rows("2", id=["b"]))
+    assert values(store.read("source")) == ["a", "b"]
+    current_graph().remove_feature("source")
+    define("other", fields=["x"])
+    renamed_from("other", "raw")
+    with pytest.warns(RenameWarning, match="more than the key has changed"):  # so nothing is taken over, and it goes on
+        assert ids(store.resolve_update("other", samples=rows({"x": "1"}, id=["c"]))) == (["c"], [], [])

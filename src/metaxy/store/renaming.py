@@ -108,6 +108,11 @@ class Renaming:
         found = self.source(key)
         return versions_in(found) if found else []
 
+    def waits(self, key: FeatureKey) -> bool:
+        """Return whether there are rows of the version before, which is another one than that of today."""
+        version, found = self.version_before(key), self.source(key)
+        return found is not None and version != self.scope.version(key) and has_version(found, version)
+
     def refuse(self) -> None:
         """Say which feature cannot be renamed, as more than its key has changed.
 
@@ -226,7 +231,7 @@ class Renaming:
         version, spec = self.version_before(key), self.scope.definition(key).spec
         for name in (key, self.former[key]):
             found = _find(self.store, name)
-            if found and version in versions_in(found):
+            if found and has_version(found, version):
                 rows = read_rows(found, spec, self.scope, Latest(tuple(spec.id_columns), version), [], None)
                 schema = rows.collect_schema()
                 engine = PolarsEngine() if rows.implementation.is_polars() else found.store.engine
@@ -274,13 +279,16 @@ def _refuse_still_defined(scope: Scope, new: FeatureKey, old: FeatureKey) -> Non
 
 def _refuse_elsewhere(store: StoreParts, scope: Scope, new: FeatureKey, old: FeatureKey) -> None:
     """Refuse to rename what this store has no table of; where a fallback store was renamed already, children follow."""
-    if find_here(store, old) or find_here(store, new):
+    here = find_here(store, old) or find_here(store, new)
+    if here and not store.overlays:
         return
-    there = _find(store, new)
-    if there and scope.version(new) in versions_in(there):
+    there = _find_in_fallbacks(store, new)
+    if there and has_version(there, scope.version(new)):
         return
-    if elsewhere := _find(store, old):
+    if elsewhere := _find_in_fallbacks(store, old):
         raise RenameError(f"feature {old} has its rows in {elsewhere.store!r}: rename it there first, then here")
+    if here:
+        return
     raise FeatureNotFoundError(f"neither {old} nor {new} has a table in {store!r}", keys=[old, new])
 
 
@@ -297,6 +305,20 @@ def _find(store: StoreParts, key: FeatureKey) -> StoredTable | None:
         return find(store, key, allow_fallback=True).checked()
     except FeatureNotFoundError:
         return None
+
+
+def _find_in_fallbacks(store: StoreParts, key: FeatureKey) -> StoredTable | None:
+    for fallback in store.fallback_stores:
+        store.keep_open(fallback)
+        if found := _find(fallback, key):
+            return found
+    return None
+
+
+def has_version(found: StoredTable, version: str) -> bool:
+    """Return whether a table has any row of a feature version."""
+    rows = found.scan.frame.filter(nw.col(c.METAXY_FEATURE_VERSION) == version)
+    return collect_to_polars(rows.select(c.METAXY_FEATURE_VERSION).head(1)).height > 0
 
 
 def versions_in(found: StoredTable) -> list[str]:

@@ -14,6 +14,7 @@ from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.external import sync_external_features
+from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
 from metaxy.store.scope import Scope
@@ -41,7 +42,8 @@ class FeatureMetadataStatus(BaseModel):
     ``store_row_count`` counts rows of the current version. Where nothing is expected, ``missing_input`` names the
     parents that have no rows: then all that is stored is orphaned or, where ``has_input`` is false, nothing can be
     said. The progress is the part of the expected samples that were computed at least once, in per cent.
-    ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked.
+    ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked. Under the
+    keys in ``renamed_from`` there are rows that are still right, see `rename_features`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +62,7 @@ class FeatureMetadataStatus(BaseModel):
     store_metadata: dict[str, Any] = {}
     progress_percentage: float | None = None
     changed_fields: dict[str, int] | None = None
+    renamed_from: tuple[FeatureKey, ...] = ()
 
     @property
     def status_category(self) -> StatusCategory:
@@ -98,6 +101,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     error_message: str | None = None
     progress_percentage: float | None = None
     changed_fields: dict[str, int] | None = None
+    renamed_from: list[str] | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -155,6 +159,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             store_metadata=status.store_metadata or None,
             progress_percentage=status.progress_percentage,
             changed_fields=status.changed_fields,
+            renamed_from=list(map(str, status.renamed_from)) or None,
         )
 
 
@@ -266,6 +271,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
     if scope.needs_sync:
         sync_external_features(store)
     plan = scope.graph.get_feature_plan(key)
+    former = warn_of_pending(store, scope, key)
     resolution = _resolution(store, scope, plan, options) if plan.feature_deps else None
     tally = resolution.tally() if resolution else None
     here = tally is not None and resolution is not None and resolution.current is not None
@@ -290,6 +296,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
         else store.get_store_metadata(key, check_fallback=options.use_fallback),
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
         changed_fields=tally.changed_fields if tally else None,
+        renamed_from=tuple(former.values()),
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 

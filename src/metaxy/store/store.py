@@ -16,6 +16,7 @@ from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
+from metaxy.store.pending_renames import settle, warn_of_pending
 from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, read_feature, shown_schema
 from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
@@ -140,6 +141,8 @@ class MetadataStore(StoreUpkeep):
             return (rows, self) if with_store_info else rows
         if scope.needs_sync:
             sync_external_features(self)
+        if not with_feature_history:
+            warn_of_pending(self, scope, key)
         rows, found = read_feature(self, scope, key, wanted)
         return (rows, found.store) if with_store_info else rows
 
@@ -173,12 +176,16 @@ class MetadataStore(StoreUpkeep):
         if is_system_key(key := coerce_to_feature_key(feature)):
             append_rows(self, key, df)
             return
+        settle(self, scope, key)
         write_frames(self, scope, {key: df}, WriteOptions(materialization_id, preserve_feature_version, on_duplicate))
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first, after a check of all; with transactions, all or none."""
         scope = self._scope("w")
-        write_frames(self, scope, dependents_first(scope.graph, metadata), WriteOptions(materialization_id))
+        frames = dependents_first(scope.graph, metadata)
+        for key in frames:
+            settle(self, scope, key)
+        write_frames(self, scope, frames, WriteOptions(materialization_id))
 
     # -- updates -------------------------------------------------------------------------------------------------------
 
@@ -238,12 +245,15 @@ class MetadataStore(StoreUpkeep):
         Raises:
             FeatureNotFoundError: if a required parent has no table.
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
+            RenameError: if rows are still under an old key, and the store is not open for writing.
         """
         ignore_old_options(ignored)
         scope = self._scope("r")
         if scope.needs_sync:
             sync_external_features(self)
         plan = scope.graph.get_feature_plan(feature)
+        if as_of is None:
+            settle(self, scope, plan.feature.key)
         request = UpdateRequest.build(
             plan,
             samples=samples,
