@@ -85,6 +85,7 @@ __all__ = [
     "RenameError",
     "RenameWarning",
     "RequestError",
+    "RowsBelowWarning",
     "SnapshotError",
     "StoreConnectionError",
     "StoreImportError",
@@ -401,6 +402,10 @@ class EmptySamplesWarning(MetaxyWarning):
 
 class DeclaredColumnsWarning(MetaxyWarning):
     """Rows were written whose columns are not as the class of their feature declares them."""
+
+
+class RowsBelowWarning(MetaxyWarning):
+    """Rows were removed of samples that are still seen, as a fallback store has rows of them."""
 
 
 class UntypedColumnWarning(MetaxyWarning):

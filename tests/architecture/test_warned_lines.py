@@ -237,13 +237,22 @@ def _an_option_of_old(store: MetadataStore) -> None:
     store.resolve_update("up", samples=rows(), target_version="1")  # type: ignore[call-overload]  # here
 
 
-def _with_a_fallback(versioning_engine: Any = "auto") -> MetadataStore:
+def _with_a_fallback(versioning_engine: Any = "auto", fallback: Any = "tables") -> MetadataStore:
     far = DuckDBMetadataStore("far.db", auto_create_tables=True)
     place("up")
     place("down", "up")
     with far.open("w"):
         far.write("up", rows())
-    return DuckDBMetadataStore(":memory:", fallback_stores=[far], versioning_engine=versioning_engine)
+    return DuckDBMetadataStore(
+        ":memory:", fallback_stores=[far], fallback=fallback, versioning_engine=versioning_engine
+    )
+
+
+@gives("RowsBelowWarning")
+def _a_hard_delete_over_others(store: MetadataStore) -> None:
+    above = _with_a_fallback(fallback="rows")
+    with above.open("w"):
+        above.delete("up", everything=True, soft=False)  # here
 
 
 @gives("PolarsMaterializationWarning")

@@ -181,6 +181,33 @@ def test_drop(filled: TempMetaxyProject) -> None:
     assert refused(filled, "drop", "video/crop", "--yes").stderr.startswith("Error: ")
 
 
+# -- promote -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_preview_is_shown_as_it_is_seen_and_promoted(filled: TempMetaxyProject) -> None:
+    stores = {name: {"type": TYPE, "database": str(filled.path / f"{name}.duckdb")} for name in ("dev", "prod", "pr")}
+    over = {"pr": {**stores["pr"], "fallback_stores": ["dev"], "fallback": "rows"}}
+    project = TempMetaxyProject(filled.path, FEATURES, project="vision", stores={**stores, **over})
+    up_to_date = json.loads(project.run_cli(["metadata", "status", "--store", "pr", "--format", "json"]).stdout)
+    assert [each["status"] for each in up_to_date["features"].values()] == ["root_feature", "up_to_date"]
+    project.run_cli(["metadata", "delete", "--all-features", "--filter", "id = 'c'", "--store", "pr", "--yes"])
+    shown = project.run_cli(["metadata", "show", "video/raw", "--store", "pr", "--format", "json"]).stdout
+    assert sorted(row["id"] for row in json.loads(shown)) == ["a", "b"]
+    assert [each["rows"] for each in counts(project, "dev").values()] == [3, 3]
+
+    command = ["metadata", "promote", "pr", "--to", "dev"]
+    assert project.run_cli([*command, "--dry-run"]).stderr == "Dry run: would promote 2 feature(s), 2 row(s)\n"
+    assert project.run_cli(command).stderr == "✓ Promoted 2 feature(s), 2 row(s) of pr to dev\n"
+    assert project.run_cli([*command, "video/raw"]).stderr == "✓ Promoted 1 feature(s), 0 row(s) of pr to dev\n"
+    assert [each["samples"] for each in counts(project, "dev").values()] == [2, 2]
+    other = refused(project, "promote", "pr", "--to", "prod", code=2).stderr
+    assert "does not fall back on [prod]" in other
+    assert "its fallback stores: dev; --force copies" in other
+    assert "cannot be promoted to itself" in refused(project, "promote", "pr", "--to", "pr", code=2).stderr
+    project.run_cli(["metadata", "promote", "pr", "--to", "prod", "--force"])
+    assert [each["rows"] for each in counts(project, "prod").values()] == [1, 1]
+
+
 # -- copy --------------------------------------------------------------------------------------------------------------
 
 

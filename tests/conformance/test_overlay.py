@@ -13,14 +13,17 @@ import pytest
 from tests.factory import define, everything, ids, rows, values
 from tests.stores import STORES, StoreFactory
 
-from metaxy.columns import METAXY_UPDATED_AT
+from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.config import MetaxyConfig
+from metaxy.definitions.field import FieldSpec
+from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
     FeatureNotFoundError,
     HashSettingsMismatchError,
     InvalidConfigError,
     MetadataSchemaError,
     PolarsMaterializationWarning,
+    RowsBelowWarning,
     StoreLockedError,
 )
 from metaxy.ext.duckdb import DuckDBMetadataStore
@@ -206,6 +209,105 @@ def test_other_hash_settings_and_other_words_are_refused(tmp_path: Path) -> None
     other = DuckDBMetadataStore(":memory:", fallback_stores=[prod], fallback="rows", hash_algorithm=sha)
     with pytest.raises(InvalidConfigError, match="hash_algorithm"), other:
         other.read("video")
+
+
+# -- what is deleted, copied and promoted -----------------------------------------------------------------------------
+
+
+def test_what_is_deleted_and_promoted(make: StoreFactory, prod: MetadataStore) -> None:
+    with warned(), make("dev", name="dev", fallback_stores=[prod], fallback="rows").open("w") as dev:
+        assert dev.count_rows_to_delete("video", "n > 1") == 2
+        assert dev.delete("video", "id = 'a'").rows == 1  # of which dev has no table
+        assert values(everything(dev, "video").filter(pl.col(METAXY_DELETED_AT).is_not_null())) == ["a"]
+        dev.write("video", rows("2", id=["b"], n=[20], width=[0.5]))
+        assert dev.delete("video", rows=pl.DataFrame({"id": ["c"]})).rows == 1  # has no width
+        assert values(dev.read("video"), "id", "n") == [("b", 20)]
+        assert ids(dev.resolve_update("clip")) == ([], ["b"], ["a", "c"])
+        with pytest.warns(RowsBelowWarning, match="feature video: 1 of these samples are still seen, as prod has"):
+            assert dev.delete("video", "id = 'b'", soft=False).rows == 1
+        assert values(dev.read("video"), "id", "n") == [("b", 2)]
+        with pytest.warns(RowsBelowWarning, match="3 of these samples are still seen"):
+            assert dev.delete("clip", everything=True, soft=False).rows == 0
+        dev.write("video", rows("3", id=["c"], n=[30]))  # lives again
+        assert values(dev.read("video"), "id", "n") == [("b", 2), ("c", 30)]
+    with prod.open("w"), dev:
+        added = everything(dev, "video").height
+        assert dev.promote(prod, dry_run=True) == {"features_copied": 1, "rows_copied": added}
+        assert values(prod.read("video")) == ["a", "b", "c"]
+        assert dev.promote(prod) == {"features_copied": 1, "rows_copied": added}
+        assert dev.promote(prod) == {"features_copied": 1, "rows_copied": 0}
+        assert values(prod.read("video"), "id", "n") == [("b", 2), ("c", 30)]
+        every = values(prod.read("video", with_sample_history=True, include_soft_deleted=True))
+        with warned():
+            assert values(dev.read("video", with_sample_history=True, include_soft_deleted=True)) == every
+            assert values(dev.read("video"), "id", "n") == [("b", 2), ("c", 30)]
+        assert dev.promote(prod, ["clip"]) == {"features_copied": 0, "rows_copied": 0}
+
+
+@pytest.mark.three_stores
+def test_a_copy_of_a_store_over_others_has_what_it_sees(make: StoreFactory, prod: MetadataStore) -> None:
+    dev, other = make("dev", fallback_stores=[prod], fallback="rows"), make("other", name="other")
+    with dev.open("w"):
+        dev.write("video", rows("2", id=["b"], n=[20]))
+        dev.delete("clip", "id = 'c'")
+    with other.open("w"), dev:
+        assert other.copy_metadata(dev) == {"features_copied": 2, "rows_copied": 6}
+        assert values(other.read("video"), "id", "n") == [("a", 1), ("b", 20), ("c", 3)]
+        assert values(other.read("clip")) == ["a", "b"]
+        with pytest.raises(InvalidConfigError, match=r"does not fall back on \[other\] .*its fallback stores: prod"):
+            dev.promote(other)
+        assert dev.promote(other, force=True)["rows_copied"] == 0
+    with dev.open("w"):
+        dev.drop_feature_metadata("video")
+        assert values(dev.read("video"), "id", "n") == [("a", 1), ("b", 2), ("c", 3)]
+
+
+@pytest.mark.three_stores
+def test_a_preview_computes_what_its_code_changes_and_promote_brings_it_over(
+    make: StoreFactory, prod: MetadataStore
+) -> None:
+    """The story: 300 videos in production, and a branch that changes one of four features."""
+    every = [f"v{n:03d}" for n in range(300)]
+
+    def compute(store: MetadataStore) -> dict[str, int]:
+        """Compute what is to do in dependency order, and return how many samples that was."""
+        done = {}
+        for key in ("clip", "caption", "words"):
+            increment = store.resolve_update(key)
+            done[key] = len(increment.new) + len(increment.stale)
+            for frame in (increment.new, increment.stale):
+                store.write(key, frame)
+            assert not len(increment.orphaned)
+        return done
+
+    def state(store: MetadataStore) -> list[int]:
+        return [everything(store, key).height for key in ("video", "clip", "caption", "words")]
+
+    define("caption", "video")
+    define("words", "caption")
+    production, preview = make("production", name="production"), None
+    with production.open("w"):
+        production.write("video", rows(id=every, n=list(range(300))))
+        assert compute(production) == {"clip": 300, "caption": 300, "words": 300}
+        before = state(production)
+    preview = make("preview", name="preview", fallback_stores=[production], fallback="rows")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PolarsMaterializationWarning)
+        with preview.open("w"):
+            assert compute(preview) == {"clip": 0, "caption": 0, "words": 0}
+            define("caption", "video", fields=[FieldSpec(key="default", code_version="2")])
+            assert compute(preview) == {"clip": 0, "caption": 300, "words": 300}
+            assert compute(preview) == {"clip": 0, "caption": 0, "words": 0}
+            preview.write("video", rows("2", id=["v007"], n=[7]))  # the first small write hides nothing
+            assert compute(preview) == {"clip": 1, "caption": 1, "words": 1}
+            statuses = [get_feature_metadata_status(key, preview).status for key in ("clip", "caption", "words")]
+            assert [(s.store_row_count, s.needs_update) for s in statuses] == [(300, False)] * 3
+            assert not preview.storage.has_table(FeatureKey("unknown"))
+        with production.open("w"):
+            assert state(production) == before
+            with preview:
+                assert preview.promote(production) == {"features_copied": 4, "rows_copied": 604}
+            assert compute(production) == {"clip": 0, "caption": 0, "words": 0}
 
 
 # -- DuckDB: a process has one handle of each file ---------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_what_has_no_table_is_missing(store: MetadataStore) -> None:
 @pytest.mark.three_stores
 def test_status_says_why_all_is_orphaned(store: MetadataStore) -> None:
     fill(store)
-    store.delete("video", None)
+    store.delete("video", everything=True)
     found = get_feature_metadata_status("clip", store)
     assert (counts(found), found.status.has_input) == ((3, 0, 0, 3), True)
     assert found.to_representation().missing_input == ["video"]
@@ -133,7 +133,10 @@ def test_fallback_stores_count_only_if_asked(make: StoreFactory) -> None:
     with make("far").open("w") as far:
         fill(far)
     with make("near", fallback_stores=[make("far")], versioning_engine="polars").open("w") as near:
-        assert counts(get_feature_metadata_status("clip", near))[:2] == (3, 3)  # what a fallback has is not its own
+        found = get_feature_metadata_status("clip", near)
+        assert counts(found)[:2] == (0, 3)  # what a fallback has is not its own, so it counts once: as what is new
+        assert found.status_category == "missing"
+        assert get_feature_metadata_status("video", near).status.store_row_count  # that of a root is what is read
         without = get_feature_metadata_status("clip", near, use_fallback=False)
         assert (counts(without), without.status.has_input) == ((0, 0, 0, 0), False)
         resolved = get_feature_metadata_status("video", near).status.store_metadata["resolved_from"]

@@ -64,7 +64,9 @@ def delete(
         return opened.delete(key, wanted, **options).rows
 
     keys = project.keys(features)
-    return _each(project.store(store), keys, work, track, only_present=features is None, dry_run=dry_run)
+    opened = project.store(store)
+    below = soft and opened.overlays  # rows that it sees under its own are hidden, too
+    return _each(opened, keys, work, track, only_present=features is None, below=below, dry_run=dry_run)
 
 
 def clean(
@@ -151,11 +153,12 @@ def _each(
     track: Track,
     *,
     only_present: bool = True,
+    below: bool = False,
     dry_run: bool,
 ) -> Iterator[Outcome]:
     """Do something to each feature; where it fails, the others are still done."""
     with store.open("r" if dry_run else "w"):
-        present = [key for key in keys if not only_present or store.has_feature(key)]
+        present = [key for key in keys if not only_present or store.has_feature(key, check_fallback=below)]
         if not present:
             raise RequestError("NO_FEATURES", f"{store!r} has none of the features of the project")
         for key in track(present):
@@ -223,6 +226,43 @@ def copy(
     return Copied(counts["features_copied"], counts["rows_copied"], repr(from_), left_out)
 
 
+def promote(
+    project: Project,
+    features: Sequence[str] | None = None,
+    *,
+    branch: str,
+    target: str,
+    force: bool = False,
+    dry_run: bool = False,
+    progress: bool = False,
+) -> Copied:
+    """Copy what a store added to the rows of another one, which it sees under its own, to that one.
+
+    Features that the graph does not have are left out. With ``progress`` bars are shown on stderr.
+
+    Raises:
+        RequestError: if both stores are the same, the first does not fall back on the other, unless ``force``, or has
+            none of the features.
+    """
+    if branch == target:
+        raise RequestError("CONFLICTING_FLAGS", f"{branch!r} cannot be promoted to itself", kind="request")
+    keys = project.keys(features, strict=False)
+    to, from_ = project.store(target), project.store(branch)
+    if not force and target not in from_.fallback_stores.names:
+        below = ", ".join(from_.fallback_stores.names) or "none"
+        message = f"{from_!r} does not fall back on {to!r}, so its rows may stand on others than are there"
+        hint = f"its fallback stores: {below}; --force copies its rows all the same"
+        raise RequestError("NOT_A_FALLBACK", message, hint=hint, kind="request", fallback_stores=below)
+    with to.open("r" if dry_run else "w"), from_:
+        present = [key for key in keys if from_.has_feature(key)]
+        if not present:
+            asked = ", ".join(features or map(str, keys))
+            raise RequestError("NO_FEATURES", f"{from_!r} has none of the features: {asked}")
+        counts = from_.promote(to, present, force=True, progress=progress, dry_run=dry_run)
+    left_out = [str(key) for key in keys if key not in present]
+    return Copied(counts["features_copied"], counts["rows_copied"], repr(from_), left_out)
+
+
 # -- from one version to another ---------------------------------------------------------------------------------------
 
 
@@ -256,7 +296,8 @@ def rebase(
         message, flags = f"feature {key}: --from and --to are the same version, {target}", ["--from", "--to"]
         raise RequestError("CONFLICTING_FLAGS", message, kind="request", conflicting_flags=flags)
     with project.store(store).open("r" if dry_run else "w") as opened:
-        rows = opened.read(key, feature_version=from_version, with_feature_history=True, allow_fallback=False)
+        seen = opened.overlays  # otherwise rows of other stores are not its own
+        rows = opened.read(key, feature_version=from_version, with_feature_history=True, allow_fallback=seen)
         found = count_lazy_rows(rows)
         if not found:
             raise _unknown_version(opened, key, from_version)
@@ -274,13 +315,15 @@ def _not_there_yet(
 ) -> pl.DataFrame:
     """Leave out rows that need no update: a second rebase must not put old content over what was computed since."""
     columns = [*ids, METAXY_PROVENANCE]
-    there = store.read(key, feature_version=version, with_feature_history=True, allow_fallback=False, columns=columns)
+    seen = store.overlays
+    there = store.read(key, feature_version=version, with_feature_history=True, allow_fallback=seen, columns=columns)
     return rows.join(collect_to_polars(there), on=columns, how="anti")
 
 
 def _unknown_version(store: MetadataStore, key: FeatureKey, version: str) -> RequestError:
     """Return the error for a version without rows, with those that have some."""
-    every = store.read(key, with_feature_history=True, allow_fallback=False, columns=[METAXY_FEATURE_VERSION])
+    seen = store.overlays
+    every = store.read(key, with_feature_history=True, allow_fallback=seen, columns=[METAXY_FEATURE_VERSION])
     known = sorted(collect_to_polars(every.unique())[METAXY_FEATURE_VERSION].to_list())
     message = f"feature {key} has no rows of version {version!r}.{did_you_mean(version, known)}"
     hint = f"it has rows of: {', '.join(known)}" if known else "it has no rows at all"

@@ -12,27 +12,22 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
-from metaxy.errors import DefinitionError, FeatureNotFoundError
-from metaxy.storage.port import Append, Scan
+from metaxy.errors import DefinitionError, FeatureNotFoundError, InvalidConfigError
+from metaxy.storage.port import Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.scope import Scope
+from metaxy.store.verbatim import as_they_are
 from metaxy.store.writing import (
     append,
     existing_table,
     feature_table,
-    fit_to_table,
-    fitted,
-    forms_of_table,
-    user_columns,
 )
-from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
 from metaxy.versioning.recipe import Latest
-from metaxy.versioning.system_columns import SystemColumns
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -53,6 +48,7 @@ class CopyRequest:
     with_sample_history: bool = False
     progress: bool = False
     dry_run: bool = False
+    only_own: bool = False  # not what the source sees of other stores
 
     @classmethod
     def build(
@@ -80,7 +76,7 @@ def copy_features(store: StoreParts, source: StoreParts, scope: Scope, request: 
     with bar or nullcontext():
         for key in request.features:
             try:
-                found = find(source, key, allow_fallback=False).checked()
+                found = find(source, key, allow_fallback=source.overlays and not request.only_own).checked()
             except FeatureNotFoundError:
                 logger.warning("feature %s has no table in %r and was not copied", key, source)
                 continue
@@ -102,6 +98,22 @@ def copy_table(
     """Copy the rows of a table that count to that of a feature, and count those that were not there yet."""
     with readable(f"feature {found.key}"):
         return _Copy(store, found, scope, definition, request, bar).run()
+
+
+def refuse_other_target(store: StoreParts, to: StoreParts) -> None:
+    """Refuse to promote rows to a store that they were not computed over.
+
+    Raises:
+        ValueError: naming those that they may be promoted to.
+    """
+    below = store.fallback_stores
+    if (to.name is not None and to.name in below.names) or any(to.is_like(each) for each in below.resolved):
+        return
+    known = ", ".join(below.names) or "none"
+    raise InvalidConfigError(
+        f"{store!r} does not fall back on {to!r}, so its rows may stand on others than are there; its fallback stores: "
+        f"{known}. Pass force=True to copy them all the same"
+    )
 
 
 def _bar() -> "Progress":
@@ -152,8 +164,9 @@ class _Copy:
             latest = Latest(latest.ids, latest.feature_version, one_per_sample=False, include_deleted=True)
         filters = (*request.filters.get(key, ()), *request.global_filters)
         columns = [name for name in self.found.scan.schema if name not in c.STRAY_COLUMNS]
-        rows = self.found.rows(self.definition.spec.id_columns, filters=filters)
-        return self.found.store.engine.latest(rows, latest, columns, View())
+        found = self.found if latest.one_per_sample else self.found.without_twins(self.definition.spec.id_columns)
+        rows = found.rows(self.definition.spec.id_columns, filters=filters)
+        return found.engine.latest(rows, latest, columns, View())
 
     def _append(self, batch: nw.LazyFrame[Any], before: Scan | None) -> int:
         """Append the rows of a batch that the table did not have before, and count them; a dry run only counts."""
@@ -173,45 +186,6 @@ class _Copy:
         keys = {f"__metaxy_key_{n}": as_text(name) for n, name in enumerate(columns)}
         stored = table.frame.select(**keys)
         return rows.with_columns(**keys).join(stored, on=list(keys), how="anti").drop(list(keys))
-
-
-def as_they_are(
-    store: StoreParts, scope: Scope, definition: FeatureDefinition, given: nw.LazyFrame[Any], table: Scan | None
-) -> Append:
-    """Fit rows with all their system columns to a table, None for a new one; nothing that they have is changed."""
-    engine = store.engine.for_writing(given, scope.algorithm)
-    rows = engine.take(given)
-    schema = rows.collect_schema()
-    system = _system_columns(store, scope, definition, schema, table)
-    fit = fit_to_table(store, definition, schema, system, table)
-    return fitted(engine, rows, system, fit, table, definition)
-
-
-def _system_columns(
-    store: StoreParts, scope: Scope, definition: FeatureDefinition, schema: nw.Schema, table: Scan | None
-) -> SystemColumns:
-    """Keep all that the rows have; fields that only other versions of the feature have, too."""
-    given = by_field_forms(schema)
-    fields = [f.key.to_struct_key() for f in definition.spec.fields]
-    forms = [*given.values(), *(table.by_field.values() if table else ())]
-    members = tuple(dict.fromkeys([*fields, *(m for form in forms for m in form.members)]))
-    scalars = {column.name: column.kind for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
-    computed = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION)
-    stored = forms_of_table(store.storage, scope.shape, members, table)
-    # Maps and JSON may hold fields that nothing here knows of.
-    verbatim = {n for n, form in given.items() if form.form != "struct" and stored[n].form == form.form}
-    return SystemColumns(
-        members=members,
-        user_columns=user_columns(schema),
-        hash=scope.hash,
-        texts={name: None for name, kind in scalars.items() if kind == "text" and name not in computed},
-        times={name: None for name, kind in scalars.items() if kind == "timestamp"},
-        kept=frozenset(name for name in scalars if name in schema),
-        given=given,
-        forms=stored,
-        verbatim=frozenset(verbatim),
-        exact=True,
-    )
 
 
 def as_text(name: str) -> nw.Expr:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT, STRAY_COLUMNS
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import RowsBelowWarning, warn_user
 from metaxy.storage.port import Append, DeletesAmong, Storage
 from metaxy.store.named import NamedRows, named_rows
 from metaxy.store.parts import StoreParts
@@ -19,7 +20,8 @@ from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.scope import Scope
 from metaxy.store.session import Clock
-from metaxy.store.writing import append
+from metaxy.store.verbatim import as_they_are
+from metaxy.store.writing import append, existing_table
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.recipe import Latest
@@ -64,13 +66,31 @@ class Deletion:
 
 
 def delete_rows(store: StoreParts, scope: Scope, deletion: Deletion) -> Deleted:
-    """Delete rows of this very store; those of its fallback stores are not its own.
+    """Delete rows of this very store; those that it sees under its own can only be hidden here.
 
     Raises:
         FeatureNotFoundError: if the feature has no table in this store.
     """
+    if not deletion.soft and store.overlays:
+        return _remove_above(store, scope, deletion)
     with _selection(store, scope, deletion) as selection:
         return selection.hide() if deletion.soft else selection.remove()
+
+
+def _remove_above(store: StoreParts, scope: Scope, deletion: Deletion) -> Deleted:
+    """Remove rows of this store, and say which samples are still seen, as there are rows of them under it."""
+    deleted, key = Deleted(0), deletion.definition.key
+    if store.storage.has_table(key):
+        with _selection(store, scope, deletion) as selection:
+            deleted = selection.remove()
+    seen = rows_to_delete(store, scope, replace(deletion, soft=True)).rows
+    if seen:
+        message = (
+            f"feature {key}: {seen} of these samples are still seen, as {', '.join(store.fallback_stores.names)} has "
+            f"rows of them, which {store!r} never removes; delete them softly to hide them here"
+        )
+        warn_user(message, RowsBelowWarning)
+    return deleted
 
 
 def rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion) -> Deleted:
@@ -86,12 +106,12 @@ def rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion) -> Delet
 
 @contextmanager
 def _selection(store: StoreParts, scope: Scope, deletion: Deletion) -> "Iterator[_Selection]":
-    found = find(store, deletion.definition.key, allow_fallback=False).checked()
-    with readable(f"feature {found.key}"), store.engine.temporary():
+    found = find(store, deletion.definition.key, allow_fallback=deletion.soft and store.overlays).checked()
+    with readable(f"feature {found.key}"), found.engine.temporary():
         named = None
         if deletion.rows is not None:
             ids, what = deletion.definition.spec.id_columns, f"the rows to delete of feature {found.key}"
-            named = named_rows(store.engine, deletion.rows, ids, found.scan.schema, what)
+            named = named_rows(found.engine, deletion.rows, ids, found.scan.schema, what)
         yield _Selection(store, found, scope, deletion, named)
 
 
@@ -111,11 +131,19 @@ class _Selection:
         """Append each row that counts once more, with the time of its deletion; all else stays as it was."""
         rows, changed = self.to_hide()
         marked = rows.with_columns(_deleted_at(self.store.clock).alias(METAXY_DELETED_AT)).select(self._kept_columns)
-        tombstones = self.store.engine.take(marked)
+        tombstones = self.found.engine.take(marked)
         count = count_lazy_rows(tombstones)
         if count:
-            append(self.store, [Append(self.found.key, tombstones, base=self.found.scan)])
+            append(self.store, [self._fitted(tombstones)])
         return Deleted(count, changed)
+
+    def _fitted(self, tombstones: nw.LazyFrame[Any]) -> Append:
+        """Give tombstones the columns of the table that they go to: rows under it may have others."""
+        if not self.store.overlays:
+            return Append(self.found.key, tombstones, base=self.found.scan)
+        definition = self.deletion.definition
+        own = existing_table(self.store, self.found.key)
+        return as_they_are(self.store, self.scope, definition, tombstones, own)
 
     def to_hide(self) -> tuple[nw.LazyFrame[Any], int]:
         """Return the rows that count and are meant, and how many samples were written since they were named."""
@@ -172,14 +200,16 @@ class _Selection:
 
     def _rows(self, latest: Latest, columns: Sequence[str], filters: Sequence[nw.Expr]) -> nw.LazyFrame[Any]:
         among = self.named.samples if self.named else None
-        rows = self.found.rows(self.deletion.definition.spec.id_columns, filters=tuple(filters), among=among)
-        return self.store.engine.latest(rows, latest, columns, View())
+        ids = self.deletion.definition.spec.id_columns
+        found = self.found if latest.one_per_sample else self.found.without_twins(ids)
+        rows = found.rows(ids, filters=tuple(filters), among=among)
+        return found.engine.latest(rows, latest, columns, View())
 
     def _unchanged(self, rows: nw.LazyFrame[Any]) -> tuple[nw.LazyFrame[Any], int]:
         """Leave out rows that are not those that were named, as they were written since; and count them."""
         if self.named is None or not self.named.are_writes:
             return rows, 0
-        engine = self.store.engine
+        engine = self.found.engine
         rows = engine.take(rows, reread=True)
         same = engine.among(rows, self.named.frame)
         return same, count_lazy_rows(rows) - count_lazy_rows(same)

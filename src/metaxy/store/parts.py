@@ -123,6 +123,10 @@ class StoreParts:
         """Return a frame of this store in the library that `native_implementation` names."""
         return deferred_to_polars(frame) if self.native_implementation().is_polars() else frame
 
+    def is_like(self, other: "StoreParts") -> bool:
+        """Return whether another store is this one, or made with the same arguments."""
+        return self is other or (type(self) is type(other) and self._arguments == other._arguments)
+
     def __repr__(self) -> str:
         label = f"[{self._name}] " if self._name else ""
         return label + self.display()

@@ -20,13 +20,14 @@ from metaxy.dag.renaming import Former, before, former_keys
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, FeatureNotFoundError, RenameError
 from metaxy.storage.port import Append, Scan
-from metaxy.store.copying import CopyRequest, as_text, as_they_are, copy_table
+from metaxy.store.copying import CopyRequest, as_text, copy_table
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, StoredTable, event_time, find, read_rows, readable
 from metaxy.store.rebasing import DATA_VERSIONS, PROVENANCE, VERSIONS, expected_provenance
 from metaxy.store.scope import Scope
 from metaxy.store.system.tables import refuse_system_key
 from metaxy.store.tables import ExpectedRows
+from metaxy.store.verbatim import as_they_are
 from metaxy.store.writing import append
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import View

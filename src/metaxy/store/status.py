@@ -275,7 +275,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
     resolution = _resolution(store, scope, plan, options) if plan.feature_deps else None
     tally = resolution.tally() if resolution else None
     here = tally is not None and resolution is not None and resolution.current is not None
-    rows = tally.stored if tally and here else _stored_rows(store, plan.feature, options.own_filters, options)
+    rows = tally.stored if tally and here else _stored_rows(store, plan, options)
     increment = resolution.without_earlier().views() if resolution else None
     expected = not plan.feature_deps or bool(tally and tally.expected)
     has_input = expected or bool(tally and tally.orphaned)
@@ -301,12 +301,18 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
     return FeatureMetadataStatusWithIncrement(status, increment)
 
 
-def _stored_rows(
-    store: MetadataStore, spec: FeatureSpec, filters: Sequence[nw.Expr], options: StatusOptions
-) -> int | None:
-    """Count the current rows; None where there is no table."""
+def _stored_rows(store: MetadataStore, plan: FeaturePlan, options: StatusOptions) -> int | None:
+    """Count the current rows of a feature; None where there is no table.
+
+    What is computed anew here does not count, although it may be read from a fallback store: all of it is new.
+    """
+    fallback = options.use_fallback and (store.overlays or not plan.feature_deps)
+    return _rows_of(store, plan.feature, options.own_filters, fallback=fallback)
+
+
+def _rows_of(store: MetadataStore, spec: FeatureSpec, filters: Sequence[nw.Expr], *, fallback: bool) -> int | None:
     try:
-        rows = store.read(spec.key, filters=filters, columns=spec.id_columns, allow_fallback=options.use_fallback)
+        rows = store.read(spec.key, filters=filters, columns=spec.id_columns, allow_fallback=fallback)
     except FeatureNotFoundError:
         return None
     return count_lazy_rows(rows)
@@ -316,7 +322,7 @@ def _parents_without_rows(store: MetadataStore, plan: FeaturePlan, options: Stat
     """Return the parents that have no rows; all of them where only what they have together is nothing."""
     filters = as_filters(options.global_filters)
     specs = list(plan.parent_features_by_key.values())
-    empty = [spec.key for spec in specs if not _stored_rows(store, spec, filters, options)]
+    empty = [spec.key for spec in specs if not _rows_of(store, spec, filters, fallback=options.use_fallback)]
     return tuple(empty or (spec.key for spec in specs))
 
 

@@ -9,7 +9,7 @@ import narwhals as nw
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
-from metaxy.store.copying import CopyRequest, copy_features
+from metaxy.store.copying import CopyRequest, copy_features, refuse_other_target
 from metaxy.store.deleting import Deleted, Deletion, delete_rows, rows_to_delete
 from metaxy.store.external import sync_external_features
 from metaxy.store.orphans import delete_orphaned
@@ -244,6 +244,41 @@ class StoreUpkeep(StoreParts):
             dry_run=dry_run,
         )
         return copy_features(self, from_store, scope, request)
+
+    def promote(
+        self,
+        to: StoreParts,
+        features: Sequence[Any] | None = None,
+        *,
+        force: bool = False,
+        progress: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, int]:
+        """Copy what this store added to the rows that it sees under its own to the store that has these.
+
+        All of its rows are copied as they are, with history and tombstones; rows that are there already are not copied
+        again. Open the other store for writing first, and this one after it.
+
+        Args:
+            to: the store that this one falls back on; it must be open for writing.
+            features: what to copy, all features of the current project by default.
+            force: copy to another store, too.
+            progress: show a progress bar.
+            dry_run: only count the rows that would be copied; ``to`` is open for reading then.
+
+        Raises:
+            ValueError: if this store does not fall back on the other one.
+
+        Returns: ``features_copied`` and ``rows_copied``.
+        """
+        scope = to._scope("r" if dry_run else "w")
+        self._session.require("r")
+        if not force:
+            refuse_other_target(self, to)
+        request = CopyRequest.build(
+            scope, features, None, with_sample_history=True, progress=progress, dry_run=dry_run, only_own=True
+        )
+        return copy_features(to, self, scope, request)
 
     def rebase(
         self, feature: Any, df: Any, *, to_feature_version: str | None = None, graph: FeatureGraph | None = None

@@ -10,6 +10,7 @@ COMMANDS: Final = (
     ("show", "metaxy.cli.metadata.show:show", "Show rows of a feature."),
     ("stats", "metaxy.cli.metadata.show:stats", "Count the rows and versions that features have in a store."),
     ("copy", "metaxy.cli.metadata.copy:copy", "Copy features from one store to another."),
+    ("promote", "metaxy.cli.metadata.promote:promote", "Copy what a preview added to the store that it lies over."),
     ("rebase", "metaxy.cli.metadata.rebase:rebase", "Take rows over to another version, without computing them again."),
     ("rename", "metaxy.cli.metadata.rename:rename", "Take rows over to the new keys of features that were renamed."),
     ("tables", "metaxy.cli.metadata.tables:app", "Show, drop and rename tables of features that are no more."),

@@ -218,6 +218,8 @@ class DuckDBConnection:
 
     def _try_to_attach(self, file: Path, turns: Turns, place: str, *, last: bool) -> bool | None:
         """Attach a file; None if another process has it locked, and there will be other attempts."""
+        if file in self._guests:  # another thread was first
+            return True
         here = attaching.is_in(self.cursor, attaching.attached_name(file))
         if not here and (turns.is_open or attaching.is_attached(file)):
             return False
