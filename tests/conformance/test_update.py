@@ -53,7 +53,7 @@ def test_no_samples_over_rows_are_warned_of(store: MetadataStore) -> None:
             with pytest.warns(EmptySamplesWarning, match="feature video: no samples were given, so all 3 that it has"):
                 orphaned = store.resolve_update("video", samples=given, lazy=lazy).orphaned
             assert sorted(values(orphaned)) == ["a", "b", "c"]
-    store.delete("video", None)
+    store.delete("video", everything=True)
     assert not store.resolve_update("video", samples=nothing)
 
 

@@ -136,6 +136,9 @@ def test_a_database_without_a_dialect_keeps_rows_and_polars_computes(duckdb_url:
         store.write("clip", store.resolve_update("clip").new)
         store.write("video", rows("2", id=["a"]))
         assert ids(store.resolve_update("clip")) == ([], ["a"], [])
+        assert ids(store.resolve_update("clip", ids=["b"])) == ([], [], [])
+        for soft in (True, False):
+            assert store.delete("clip", rows=store.read("video", ids=["b"]).select("id"), soft=soft).rows == 2 - soft
 
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
