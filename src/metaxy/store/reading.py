@@ -38,6 +38,7 @@ from metaxy.store.layers import layers_of, stacked
 from metaxy.store.named import as_names, given_ids
 from metaxy.store.parts import StoreParts
 from metaxy.store.scope import Scope
+from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.conditions import checked_conditions
@@ -281,7 +282,8 @@ def read_feature(
     version = wanted.feature_version if wanted.with_feature_history else scope.version(key)
     latest = Latest(ids, version, not wanted.with_sample_history, include_deleted=wanted.include_soft_deleted)
     among = None if wanted.ids is None else _chosen(found, ids, wanted.ids)
-    rows = read_rows(found, spec, scope, latest, wanted.filters, wanted.columns, among)
+    filters = [*wanted.filters, *(_no_markers(found, spec) if latest.include_deleted and spec else ())]
+    rows = read_rows(found, spec, scope, latest, filters, wanted.columns, among)
     return found.store.in_own_library(rows), found
 
 
@@ -328,6 +330,13 @@ def read_rows(
     rows = found.rows(latest.ids, filters=tuple(filters), among=among)
     view = shown(found.scan, spec, scope, wanted) if spec else View()
     return found.engine.latest(rows, latest, wanted, view)
+
+
+def _no_markers(found: StoredTable, spec: FeatureSpec) -> Iterator[nw.Expr]:
+    """Write the condition that leaves out the markers of an expansion: deleted rows without an ID."""
+    if METAXY_DELETED_AT in found.scan.schema and any(map(is_expansion, spec.deps)):
+        marked = nw.any_horizontal(*(nw.col(name).is_null() for name in spec.id_columns), ignore_nulls=False)
+        yield nw.col(METAXY_DELETED_AT).is_null() | ~marked
 
 
 def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:

@@ -1,5 +1,6 @@
 """The scope of one call: graph, settings and hash settings, taken once from the surroundings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -52,3 +53,18 @@ class Scope:
     def project_version(self, definition: FeatureDefinition) -> str:
         """Return the version of the project that a write belongs to."""
         return self.graph.get_project_version(self.settings.project or definition.project, self.hash.length)
+
+
+def dependents_first(graph: FeatureGraph, given: Mapping[Any, Any]) -> dict[FeatureKey, Any]:
+    """Put frames in the order in which they are stored.
+
+    Raises:
+        ValueError: if two of them are for one feature.
+    """
+    frames: dict[FeatureKey, Any] = {}
+    for feature, frame in given.items():
+        key = coerce_to_feature_key(feature)
+        if key in frames:
+            raise ValueError(f"feature {key} is given twice")
+        frames[key] = frame
+    return {key: frames[key] for key in graph.topological_sort_features(list(frames), descending=True)}

@@ -1,7 +1,7 @@
 """The metadata store: a thin conductor of a storage, an engine, the active graph and the active configuration."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Literal, overload
 
@@ -18,12 +18,14 @@ from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
 from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, read_feature, shown_schema
+from metaxy.store.replacing import Replacement
 from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
+from metaxy.store.scope import dependents_first
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key
 from metaxy.store.upkeep import StoreUpkeep
-from metaxy.store.writing import OnDuplicate, WriteOptions, dependents_first, write_frames
+from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
 from metaxy.versioning.increment import Increment, LazyIncrement, input_progress
 
 
@@ -156,6 +158,7 @@ class MetadataStore(StoreUpkeep):
         preserve_feature_version: bool = False,
         *,
         on_duplicate: OnDuplicate = "error",
+        replaces: Any = None,
     ) -> None:
         """Append rows to a feature; nothing is stored if anything is wrong with them.
 
@@ -167,8 +170,11 @@ class MetadataStore(StoreUpkeep):
             materialization_id: id of the run that writes.
             preserve_feature_version: keep the feature and project versions that the frame has.
             on_duplicate: what to do with different rows of one sample: refuse them, or keep the last.
+            replaces: the parents whose children these are, all of them, as rows of `resolve_update`: in the same
+                append, children that they have no more are deleted, and a parent without children counts as computed.
 
         Raises:
+            DefinitionError: if ``replaces`` is given for a feature that is no expansion.
             MetadataSchemaError: if columns are missing, IDs or versions are NULL, or types do not fit.
             TableNotFoundError: if the table is missing and the store may not create it.
         """
@@ -177,7 +183,30 @@ class MetadataStore(StoreUpkeep):
             append_rows(self, key, df)
             return
         settle(self, scope, key)
-        write_frames(self, scope, {key: df}, WriteOptions(materialization_id, preserve_feature_version, on_duplicate))
+        options = WriteOptions(materialization_id, preserve_feature_version, on_duplicate)
+        if replaces is not None:
+            Replacement.build(self, scope, key, replaces, options).write_all(df)
+            return
+        write_frames(self, scope, {key: df}, options)
+
+    @contextmanager
+    def replacing(self, feature: Any, parents: Any, materialization_id: str | None = None) -> Iterator[Replacement]:
+        """Write all children of some parents in several parts, each by `write` of what this yields.
+
+        Only once the block ends without an error are these parents computed: then children that were not written in
+        it are deleted. After a crash they are all to be computed again, whatever was written.
+
+        Frames: ``parents`` as for ``replaces`` of `write`, parts as `write` takes them.
+
+        Raises:
+            DefinitionError: if the feature is no expansion.
+            MetadataSchemaError: if columns are missing, or a part has children of other parents.
+        """
+        scope = self._scope("w")
+        settle(self, scope, coerce_to_feature_key(feature))
+        replacement = Replacement.build(self, scope, feature, parents, WriteOptions(materialization_id))
+        yield replacement
+        replacement.finish()
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first, after a check of all; with transactions, all or none."""

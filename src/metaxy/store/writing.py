@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import narwhals as nw
+import polars as pl
 
 from metaxy import columns as c
-from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
     ExtraProvenanceFieldWarning,
     MetadataSchemaError,
@@ -31,6 +31,7 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
+from metaxy.versioning.build import sorting_ids
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database, to_polars_lazy
@@ -46,11 +47,12 @@ KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a caller may choose about a write."""
+    """What a caller may choose about a write; ``beside`` are rows of ours to store with it, which are not checked."""
 
     materialization_id: str | None = None
     preserve_feature_version: bool = False
     on_duplicate: OnDuplicate = "error"
+    beside: pl.DataFrame | None = None
 
 
 def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:
@@ -60,21 +62,6 @@ def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, An
         writes = [write for write in prepared if write is not None]
         if writes:
             append(store, writes)
-
-
-def dependents_first(graph: FeatureGraph, given: Mapping[Any, Any]) -> dict[FeatureKey, Any]:
-    """Put frames in the order in which they are stored.
-
-    Raises:
-        ValueError: if two of them are for one feature.
-    """
-    frames: dict[FeatureKey, Any] = {}
-    for feature, frame in given.items():
-        key = coerce_to_feature_key(feature)
-        if key in frames:
-            raise ValueError(f"feature {key} is given twice")
-        frames[key] = frame
-    return {key: frames[key] for key in graph.topological_sort_features(list(frames), descending=True)}
 
 
 def append(store: StoreParts, writes: Sequence[Append]) -> None:
@@ -97,6 +84,8 @@ def prepare(store: StoreParts, scope: Scope, feature: FeatureKey, frame: Any, op
     definition = scope.definition(feature)
     given = given_frame(frame, f"the frame for feature {definition.key}", collect=True)
     table = feature_table(store, definition.key)
+    if options.beside is not None:
+        return _prepared(store, scope, definition, _with_beside(given, options.beside), table, options)
     try:
         return _prepared(store, scope, definition, given, table, options)
     except MetadataSchemaError:
@@ -121,13 +110,18 @@ def _prepared(
     given = with_known_types(given, definition.spec, known if table or not below else below[0].scan.schema)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
-    given = last_rows(given, definition) if options.on_duplicate == "last" else given
+    if options.on_duplicate == "last" and options.beside is None:
+        given = last_rows(given, definition)
     rows = engine.take(given, reread=True)
     schema = rows.collect_schema()
     system = build_system_columns(store, scope, definition, schema, table, options)
     refuse_types(store, definition, {name: schema[name] for name in system.user_columns if name not in known})
     declared = Comparison.of(definition, scope.settings.declared, columns, schema)
-    rows = checked(engine, given, rows, build_checks(definition, schema, system, declared), definition, declared)
+    checks = build_checks(definition, schema, system, declared)
+    if options.beside is None:
+        rows = checked(engine, given, rows, checks, definition, declared)
+    else:
+        rows = engine.take(_checked_with_beside(given, options, checks, definition, declared), reread=True)
     fit = fit_to_table(store, definition, schema, system, table)
     refuse_lossy_casts(rows, fit, f"feature {definition.key}")
     if table is not None:
@@ -138,6 +132,25 @@ def _prepared(
         reader = store.engine if layer.is_native else PolarsEngine()
         system = after_faster_clocks(reader, system, layer.scan, rows, definition)
     return fitted(engine, rows, system, fit, table, definition)
+
+
+def _with_beside(given: Frame, beside: pl.DataFrame) -> Frame:
+    children = collect_to_polars(given)
+    return nw.from_native(pl.concat([children, beside], how="diagonal_relaxed") if children.height else beside)
+
+
+def _checked_with_beside(
+    given: Frame, options: WriteOptions, checks: Checks, definition: FeatureDefinition, declared: Comparison
+) -> Frame:
+    """Check rows without those that stand beside them, at their end."""
+    all_rows = collect_to_polars(given)
+    count = all_rows.height - (0 if options.beside is None else options.beside.height)
+    if not count:
+        return given
+    own: Frame = nw.from_native(all_rows.head(count))
+    own = last_rows(own, definition) if options.on_duplicate == "last" else own
+    rows = checked(PolarsEngine(), own, own.lazy(), checks, definition, declared)
+    return nw.from_native(pl.concat([collect_to_polars(rows), all_rows.tail(-count)], how="vertical"))
 
 
 def fitted(
@@ -153,8 +166,9 @@ def fitted(
     rows = rows if casting is engine else casting.take(rows)
     types = {name: kind for name, kind in table.types.items() if name not in fit.growing} if table else {}
     versioned = casting.add_system_columns(rows, system, Target(fit.casts, types))
-    ids = tuple(definition.spec.id_columns)
-    return Append(definition.key, versioned, table is None, fit.new_columns, fit.new_members, ids, table)
+    return Append(
+        definition.key, versioned, table is None, fit.new_columns, fit.new_members, sorting_ids(definition.spec), table
+    )
 
 
 def existing_table(store: StoreParts, key: FeatureKey) -> Scan | None:

@@ -183,6 +183,12 @@ def is_expansion(dep: FeatureDep) -> bool:
     return dep.lineage.relationship.type == LineageRelationshipType.EXPANSION
 
 
+def sorting_ids(spec: FeatureSpec) -> tuple[str, ...]:
+    """Return the IDs by which a table may be sorted; those that tell the children of a parent apart may be NULL."""
+    shared = {name for dep in spec.deps if is_expansion(dep) for name in getattr(dep.lineage.relationship, "on", ())}
+    return tuple(name for name in spec.id_columns if name in shared) or tuple(spec.id_columns)
+
+
 def build_joined_recipe(plan: FeaturePlan, schema: nw.Schema, settings: HashSettings) -> Recipe:
     """Build the recipe for rows that the user joined from the parents, with the data versions of each.
 

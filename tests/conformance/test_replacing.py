@@ -1,0 +1,136 @@
+"""Children that replace those that their parents had: they shrink, come out empty, and are written in several parts."""
+
+from contextlib import suppress
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from tests.factory import define, rows, values
+
+from metaxy import columns as c
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import DefinitionError, MetadataSchemaError
+from metaxy.store.status import get_feature_metadata_status
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars
+
+ENGINES: Any = ("auto", "polars")
+
+
+@pytest.fixture
+def texts(store: MetadataStore) -> MetadataStore:
+    """Three texts, whose chunks are not there yet; words depend on chunks."""
+    define("text", ids=["text"])
+    define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+    define("word", FeatureDep(feature="chunk"), ids=["text", "n"])
+    store.write("text", rows(text=["a", "b", "c"]))
+    return store
+
+
+def chunks(parents: Any, **counts: int) -> pl.DataFrame:
+    """Cut each text into so many chunks."""
+    frame = collect_to_polars(parents)
+    numbers = pl.DataFrame(
+        [(text, n) for text, count in counts.items() for n in range(count)],
+        schema={"text": pl.String, "n": pl.Int64},
+        orient="row",
+    )
+    return frame.join(numbers, on="text").with_columns(size=pl.col("n") * 10)
+
+
+def to_compute(store: MetadataStore) -> pl.DataFrame:
+    increment = store.resolve_update("chunk")
+    return pl.concat([collect_to_polars(frame) for frame in (increment.new, increment.stale)])
+
+
+def left(store: MetadataStore) -> list[list[str]]:
+    """Say what is new, stale and orphaned, after every engine and the counts agree on it."""
+    found = []
+    for engine in ENGINES:
+        increment = store.resolve_update("chunk", versioning_engine=engine)
+        views = store.resolve_update("chunk", versioning_engine=engine, lazy=True)
+        found += [[values(frame, "text") for frame in increment]]
+        found += [[values(frame, "text") for frame in (views.new, views.stale, views.orphaned)]]
+    status = get_feature_metadata_status("chunk", store).status
+    assert found == found[:1] * len(found)
+    counts = [status.missing_count, status.stale_count, status.orphaned_count]
+    assert counts == [len(part) for part in found[0]]
+    return found[0]
+
+
+def stored(store: MetadataStore) -> list[str]:
+    read = collect_to_polars(store.read("chunk"))
+    return sorted(f"{text}{n}" for text, n in read.select("text", "n").iter_rows())
+
+
+def test_children_shrink_come_out_empty_and_come_back(texts: MetadataStore) -> None:
+    parents = to_compute(texts)
+    texts.write("chunk", chunks(parents, a=3, b=1), replaces=parents)
+    assert (stored(texts), left(texts)) == (["a0", "a1", "a2", "b0"], [[], [], []])  # c has none, and is done
+    texts.write("text", rows("2", text=["a", "b", "c"]))
+    assert left(texts) == [[], ["a", "b", "c"], []]
+    parents = to_compute(texts)
+    texts.write("chunk", chunks(parents, a=1, c=2), replaces=parents)
+    assert (stored(texts), left(texts)) == (["a0", "c0", "c1"], [[], [], []])
+    assert values(texts.resolve_update("word").new, "text") == ["a", "c", "c"]  # children see no markers
+    shown = collect_to_polars(texts.read("chunk", include_soft_deleted=True, with_sample_history=True))
+    assert shown["n"].null_count() == 0
+    texts.delete("chunk", nw.col("text") == "a")
+    assert left(texts) == [["a"], [], []]  # deleted, and not computed to nothing
+    parents = to_compute(texts)
+    texts.write("chunk", pl.DataFrame(), replaces=parents)
+    assert left(texts) == [[], [], []]
+    texts.delete("text", nw.col("text") == "c")
+    assert left(texts) == [[], [], ["c", "c"]]
+    texts.delete("chunk", None, rows=texts.resolve_update("chunk").orphaned)
+    assert (left(texts), stored(texts)) == ([[], [], []], [])
+
+
+def test_a_table_begins_with_nothing(texts: MetadataStore) -> None:
+    parents = to_compute(texts)
+    texts.write("chunk", chunks(parents), replaces=parents)
+    assert (stored(texts), left(texts)) == ([], [[], [], []])
+    texts.write("text", rows("2", text=["b"]))
+    parents = to_compute(texts)
+    texts.write("chunk", chunks(parents, b=2), replaces=parents)
+    assert (stored(texts), left(texts)) == (["b0", "b1"], [[], [], []])
+
+
+def test_parts_count_when_all_are_written(texts: MetadataStore) -> None:
+    parents = to_compute(texts)
+    with texts.replacing("chunk", parents) as writer:
+        writer.write(chunks(parents, a=2))
+        assert left(texts) == [["b", "c"], ["a"], []]  # begun
+        writer.write(chunks(parents, b=1))
+    assert (stored(texts), left(texts)) == (["a0", "a1", "b0"], [[], [], []])
+    texts.write("text", rows("2", text=["a", "b"]))
+    parents = to_compute(texts)
+    with suppress(ZeroDivisionError), texts.replacing("chunk", parents) as writer:
+        writer.write(chunks(parents, a=1, b=1))
+        1 / 0  # noqa: B018
+    assert left(texts)[:2] == [[], ["a", "b"]]
+    texts.delete("chunk", None, rows=texts.resolve_update("chunk").orphaned)
+    assert left(texts) == [[], ["a", "b"], []]  # still not done
+    parents = to_compute(texts)
+    texts.write("chunk", chunks(parents, a=1), replaces=parents)
+    assert (stored(texts), left(texts)) == (["a0"], [[], [], []])
+    with texts.replacing("chunk", parents):
+        pass
+    assert (stored(texts), left(texts)) == ([], [[], [], []])
+
+
+def test_what_cannot_be_replaced_is_refused(texts: MetadataStore) -> None:
+    parents = to_compute(texts)
+    children = chunks(parents, a=1, b=1)
+    with pytest.raises(MetadataSchemaError, match=r"children of 1 parents that are not among .* text = 'b'"):
+        texts.write("chunk", children, replaces=parents.filter(pl.col("text") == "a"))
+    with pytest.raises(MetadataSchemaError, match="lack column 'metaxy_provenance'"):
+        texts.write("chunk", children, replaces=parents.drop(c.METAXY_PROVENANCE))
+    other = parents.with_columns(pl.lit("x").alias(c.METAXY_PROVENANCE))
+    with pytest.raises(MetadataSchemaError, match="several provenances of text = "):
+        texts.write("chunk", children, replaces=pl.concat([parents, other]))
+    with pytest.raises(DefinitionError, match="feature text is no expansion"):
+        texts.write("text", rows(text=["a"]), replaces=parents)
+    assert not texts.has_feature("chunk")
