@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import FEATURES
 from tests.cli.test_metadata import fill, refused
+from tests.factory import rows
 
 from metaxy.testing import TempMetaxyProject
 
@@ -54,3 +55,14 @@ def test_rename(renamed: TempMetaxyProject) -> None:
     again = renamed.run_cli(["metadata", "rename", "video/raw", "film/raw", "--drop-old", "--yes"])
     assert "0 row(s) copied, 0 sample(s) rebased" in again.stderr
     assert run(renamed, "tables")["tables"] == []
+
+
+def test_rename_column(project: TempMetaxyProject) -> None:
+    with project.use(), project.store().open("w") as store:
+        store.write("video/raw", rows({"audio": "1", "frames": "1"}, id=["a", "b"], size=[1, None]))
+    assert "Did you mean 'size'" in refused(project, "rename-column", "video/raw", "sise", "bytes").stderr
+    arguments = ("rename-column", "video/raw", "size", "bytes")
+    dry = project.run_cli(["metadata", *arguments, "--dry-run"])
+    assert "size would become bytes in" in dry.stderr
+    assert run(project, *arguments)["feature"] == "video/raw"
+    assert run(project, "show", "video/raw", "--filter", "id = 'a'") == [{"id": "a", "bytes": 1}]

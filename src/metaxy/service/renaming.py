@@ -12,7 +12,7 @@ from metaxy.service.rows import Rows, shown
 from metaxy.store.request import as_filters
 from metaxy.wording import did_you_mean
 
-__all__ = ["Table", "Taken", "drop", "rename", "rows", "tables"]
+__all__ = ["RenamedColumn", "Table", "Taken", "as_data", "drop", "rename", "rename_column", "rows", "tables"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,26 @@ def _refuse_nothing_renamed(project: Project) -> None:
         raise RequestError("NOTHING_RENAMED", "no feature of the project says renamed_from", hint=hint)
 
 
-def as_data(value: Table | Taken) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RenamedColumn:
+    """How many rows have a value that got another name, or would get it."""
+
+    feature: str
+    old: str
+    new: str
+    rows: int
+
+
+def rename_column(
+    project: Project, feature: str, old: str, new: str, *, store: str | None = None, dry_run: bool = False
+) -> RenamedColumn:
+    """Give a column of a feature's table another name; nothing becomes stale."""
+    [key] = project.keys([feature])
+    with project.graph.use(), project.store(store).open("r" if dry_run else "w") as opened:
+        return RenamedColumn(str(key), old, new, opened.rename_column(key, old, new, dry_run=dry_run))
+
+
+def as_data(value: Table | Taken | RenamedColumn) -> dict[str, Any]:
     """Return a value as plain data."""
     data = dict(vars(value))
     moment = data.get("last_write")

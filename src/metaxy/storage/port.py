@@ -135,6 +135,14 @@ class DeletesAmong(Protocol):
 
 
 @runtime_checkable
+class RenamesColumns(Protocol):
+    """A storage that can give a column another name, for all rows at once."""
+
+    def rename_column(self, key: FeatureKey, old: str, new: str) -> None:
+        """Rename a column of a table, which has none of the new name."""
+
+
+@runtime_checkable
 class Listable(Protocol):
     """A storage that knows which tables it has."""
 

@@ -9,6 +9,7 @@ import narwhals as nw
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
+from metaxy.store.column_renames import rename_column
 from metaxy.store.copying import CopyRequest, copy_features, refuse_other_target
 from metaxy.store.deleting import Deleted, Deletion, delete_rows, rows_to_delete
 from metaxy.store.external import sync_external_features
@@ -179,6 +180,27 @@ class StoreUpkeep(StoreParts):
         """
         scope = self._scope("r" if dry_run else "w")
         return rename(self, scope, former_tables(self, scope), drop_old=drop_old, dry_run=dry_run)
+
+    def rename_column(self, feature: Any, old: str, new: str, *, dry_run: bool = False) -> int:
+        """Give a column of a feature another name in this store; no version changes, so nothing becomes stale.
+
+        Where rows were already written under the new name, those of the old one join them.
+
+        Args:
+            feature: anything that names a feature.
+            old: the name of the column in the table.
+            new: the name that it gets.
+            dry_run: only count.
+
+        Returns: how many rows have a value that gets the new name; none, if that was done before.
+
+        Raises:
+            FeatureNotFoundError: if the feature has no table in this store.
+            MetadataSchemaError: if it has no such column, or names or values do not allow it.
+        """
+        scope = self._scope("r" if dry_run else "w")
+        refuse_system_key(coerce_to_feature_key(feature), "rename a column of")
+        return rename_column(self, scope, scope.definition(feature), old, new, dry_run=dry_run)
 
     def optimize(self, feature: Any, *, keep: timedelta = KEEP) -> None:
         """Make a feature's table quick to read again: small files are merged, replaced ones removed; no row changes.

@@ -7,6 +7,7 @@ from metaxy.cli.selection import Flag
 from metaxy.cli.workspace import workspace
 from metaxy.service.renaming import Taken, as_data
 from metaxy.service.renaming import rename as take_over
+from metaxy.service.renaming import rename_column as column_of
 
 
 def rename(
@@ -41,6 +42,35 @@ def rename(
         print_json({"dry_run": dry_run, "features": [as_data(each) for each in taken]})
         return
     _tell(taken, dry_run=dry_run)
+
+
+def rename_column(
+    feature: str,
+    old: str,
+    new: str,
+    *,
+    dry_run: Flag = False,
+    store: str | None = None,
+    format: OutputFormat = "plain",
+) -> None:
+    """Give a column of a feature's table another name; no version changes, so nothing becomes stale.
+
+    Rows that were already written under the new name are joined by those of the old one.
+
+    Args:
+        feature: Key of the feature.
+        old: The name of the column in the table.
+        new: The name that it gets.
+        dry_run: Only say how many rows have a value in it.
+        store: Name of the store; the default one if not given.
+        format: How to print what was done.
+    """
+    renamed = column_of(workspace(), feature, old, new, store=store, dry_run=dry_run)
+    if format == "json":
+        print_json({"dry_run": dry_run, **as_data(renamed)})
+        return
+    where = f"in {renamed.rows} row(s) of {feature}"
+    say(f"Dry run: {old} would become {new} {where}") if dry_run else done(f"{old} is {new} now {where}")
 
 
 def _tell(taken: Sequence[Taken], *, dry_run: bool) -> None:

@@ -220,6 +220,10 @@ class DuckDBStorage:
         with self._writing:
             self.connection.change(run)
 
+    def rename_column(self, key: FeatureKey, old: str, new: str) -> None:
+        """Rename a column."""
+        self._change(f"ALTER TABLE {self._quoted(key)} RENAME COLUMN {DUCKDB.quote(old)} TO {DUCKDB.quote(new)}")
+
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist in the current schema."""
         rows = self.connection.execute(

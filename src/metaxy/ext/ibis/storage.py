@@ -183,11 +183,14 @@ class IbisStorage:
 
     def _refuse_long_columns(self, write: Append) -> None:
         for column in write.frame.collect_schema():
-            if len(column.encode()) > self._tables.longest_name:
-                raise MetadataSchemaError(
-                    f"feature {write.key}: column {column!r} has {len(column.encode())} bytes, but "
-                    f"{self._session.display} keeps {self._tables.longest_name}; rename it"
-                )
+            self._refuse_long_column(write.key, column)
+
+    def _refuse_long_column(self, key: FeatureKey, column: str) -> None:
+        if len(column.encode()) > self._tables.longest_name:
+            raise MetadataSchemaError(
+                f"feature {key}: column {column!r} has {len(column.encode())} bytes, but "
+                f"{self._session.display} keeps {self._tables.longest_name}; rename it"
+            )
 
     def _types(self, write: Append) -> dict[str, str]:
         """Write the types that the columns of rows get in a new table."""
@@ -254,6 +257,12 @@ class IbisStorage:
     def drop(self, key: FeatureKey) -> None:
         """Remove a table."""
         self.connection.execute(f"DROP TABLE IF EXISTS {self._tables.qualified(self.table_name(key))}")
+
+    def rename_column(self, key: FeatureKey, old: str, new: str) -> None:
+        """Rename a column."""
+        self._refuse_long_column(key, new)
+        with self._session.transaction():
+            self._tables.rename_column(self.table_name(key), old, new)
 
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist; those that a store of your own names in another way are not found."""

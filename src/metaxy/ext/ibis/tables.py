@@ -114,6 +114,11 @@ class Tables:
         """Add a column to a table."""
         self.session.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN {self.dialect.quote(column)} {kind}")
 
+    def rename_column(self, table: str, old: str, new: str) -> None:
+        """Give a column of a table another name."""
+        names = f"{self.dialect.quote(old)} TO {self.dialect.quote(new)}"
+        self.session.execute(f"ALTER TABLE {self.qualified(table)} RENAME COLUMN {names}")
+
     def describe_columns(self, name: str, columns: Types) -> None:
         """Remember what new columns hold, where their types do not say so."""
 

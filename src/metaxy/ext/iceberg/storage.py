@@ -278,6 +278,15 @@ class IcebergStorage:
             rows = rows.filter(pl.col(METAXY_FEATURE_VERSION) == version)
         self._replace(table, rows, None if version is None else (version,))
 
+    def rename_column(self, key: FeatureKey, old: str, new: str) -> None:
+        """Rename a column; files are read by the numbers of columns, so they stay as they are."""
+        with self._errors(key, "cannot change "):
+            retried(partial(self._rename_column, key, old, new), _conflicts)
+
+    def _rename_column(self, key: FeatureKey, old: str, new: str) -> None:
+        with self._table(key).update_schema() as schema:
+            schema.rename_column((old,), new)
+
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables the catalog has, also those that were never written to."""
         if self._catalog is None:

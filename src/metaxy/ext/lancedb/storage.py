@@ -195,6 +195,12 @@ class LanceStorage(TableRoot):
                 table.create_scalar_index(name, "BTREE")
         self._table(key).optimize.optimize_indices()
 
+    def rename_column(self, key: FeatureKey, old: str, new: str) -> None:
+        """Rename a column."""
+        names: Any = {"path": stored_name(old), "name": stored_name(new)}
+        with self._errors(self.uri(key)):
+            retried(lambda: self._table(key).alter_columns(names), _conflicts)
+
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist."""
         with self._errors(self.root):
