@@ -57,6 +57,7 @@ __all__ = [
     "DefinitionError",
     "DefinitionWarning",
     "DependencyError",
+    "DriftedSamplesWarning",
     "EmptySamplesWarning",
     "EntrypointLoadError",
     "ExternalFeatureVersionMismatchError",
@@ -394,6 +395,10 @@ class LockFileMissingWarning(MetaxyWarning):
 
 class ExtraProvenanceFieldWarning(MetaxyWarning):
     """A by-field column has members that are not fields of the feature; they are not stored."""
+
+
+class DriftedSamplesWarning(MetaxyWarning):
+    """Samples have the versions that are stored, but another payload."""
 
 
 class EmptySamplesWarning(MetaxyWarning):

@@ -215,6 +215,13 @@ def _no_samples(store: MetadataStore) -> None:
     store.resolve_update("up", samples=rows().head(0))  # here
 
 
+@gives("DriftedSamplesWarning")
+def _samples_of_another_payload(store: MetadataStore) -> None:
+    place("up")
+    store.write("up", rows().with_columns(path=pl.lit("x")))
+    store.resolve_update("up", samples=rows().with_columns(path=pl.lit("y")), payload="warn")  # here
+
+
 @gives("DeclaredColumnsWarning")
 def _a_column_that_is_declared_and_missing(store: MetadataStore) -> None:
     class Up(mx.BaseFeature, spec=mx.FeatureSpec(key="up", id_columns=["id"])):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import narwhals as nw
 from typing_extensions import TypedDict
@@ -67,6 +67,7 @@ class UpdateOptions(TypedDict, total=False):
     as_of: datetime | None
     ids: Any
     previous: bool
+    payload: Literal["ignore", "warn", "stale"]
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there

@@ -13,6 +13,7 @@ from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.drift import PayloadCheck, at_once, refuse_unfit, with_drifted
 from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
@@ -246,6 +247,7 @@ class MetadataStore(StoreUpkeep):
         as_of: datetime | None = None,
         ids: Any = None,
         previous: bool = False,
+        payload: PayloadCheck = "ignore",
         **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
@@ -269,6 +271,8 @@ class MetadataStore(StoreUpkeep):
                 those parents, are looked at. In an expansion, the IDs of the parent.
             previous: say of new and stale samples which fields changed since their newest row, of whatever feature
                 version, in ``metaxy_changed_fields``, and what the columns of that row hold, in ``metaxy_previous``.
+            payload: whether samples of equal versions are compared with the columns that are stored: ``warn`` shows
+                those that differ as ``increment.drifted``, ``stale`` makes them stale, ``ignore`` does not look.
             ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect, with a warning.
 
         Raises:
@@ -299,6 +303,10 @@ class MetadataStore(StoreUpkeep):
         )
         with self.engine.temporary() if ids is not None and not lazy else nullcontext():
             resolution = Resolution.of(self, scope, plan, request)
+            if payload != "ignore":
+                refuse_unfit(request, payload)
+                increment = with_drifted(resolution, self, scope, request, payload)
+                return at_once(increment) if lazy else increment
             return resolution.lazy() if lazy else resolution.changes()
 
     def compute_provenance(self, feature: Any, df: Any) -> Any:

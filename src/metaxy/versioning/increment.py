@@ -61,7 +61,8 @@ class Increment(_Frames):
     ``expected`` is how many samples the feature should have, where that is known. Where several rows may be one sample,
     as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty. ``len(increment.new)`` counts
     rows and `counts` samples: where they differ, the increment shows both. ``fields`` are those of the feature if it
-    was asked which of them changed.
+    was asked which of them changed. ``drifted`` are samples whose versions are equal and whose payload is not, if that
+    was asked.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -74,6 +75,21 @@ class Increment(_Frames):
     expected: int | None = None
     sample_columns: tuple[str, ...] = ()
     fields: tuple[str, ...] | None = None
+    drifted: nw.DataFrame[Any] | None = None
+
+    def with_drifted(self, drifted: nw.DataFrame[Any]) -> "Increment":
+        """Return the increment with the samples of equal versions whose payload differs."""
+        increment = self._replaced(self.stale)
+        increment.drifted = drifted
+        return increment
+
+    def with_stale(self, more: nw.DataFrame[Any]) -> "Increment":
+        """Return the increment with more samples that are stale."""
+        return self._replaced(nw.concat([self.stale, more]) if len(more) else self.stale)
+
+    def _replaced(self, stale: nw.DataFrame[Any]) -> "Increment":
+        increment = type(self)(self.new, stale, self.orphaned)
+        return increment.with_expected(self.expected or 0, self.sample_columns, self.fields)
 
     def with_expected(
         self, expected: int, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
@@ -91,8 +107,10 @@ class Increment(_Frames):
     def counts(self) -> dict[str, int]:
         """How many samples are new, stale, orphaned and, where that is known, unchanged."""
         counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
+        if self.drifted is not None:
+            counts["drifted"] = len(self.drifted)
         if self.expected is not None:
-            counts["unchanged"] = max(self.expected - counts["new"] - counts["stale"], 0)
+            counts["unchanged"] = max(self.expected - counts["new"] - counts["stale"] - counts.get("drifted", 0), 0)
         return counts
 
     @property

@@ -1,0 +1,119 @@
+"""Samples whose versions are equal to what is stored, but whose payload is not: `resolve_update(payload=)`."""
+
+import warnings
+from math import nan
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from tests.column_types import CASES, REFUSED
+from tests.factory import define, rows, values
+from tests.stores import STORES
+
+from metaxy import columns as c
+from metaxy.errors import DriftedSamplesWarning
+from metaxy.store.store import MetadataStore
+
+ENGINES: Any = ("auto", "polars")
+
+
+def test_samples_of_equal_versions_and_another_payload(store: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    first = rows(["1", "1", "1", "1"], id=["a", "b", "c", "d"], path=["x", "y", None, "z"], size=[1, 2, 3, 4])
+    own = pl.struct(default=pl.lit("own")).alias(c.METAXY_DATA_VERSION_BY_FIELD)
+    store.write("video", first.with_columns(own))
+    store.write("clip", store.resolve_update("clip").new)
+    samples = first.with_columns(
+        path=pl.Series(["x", "moved", None, "z"]), size=pl.Series([1, 2, 3, 5], dtype=pl.Int32)
+    )
+    for engine in ENGINES:
+        with pytest.warns(DriftedSamplesWarning, match="2 samples have the versions that are stored"):
+            increment = store.resolve_update("video", samples=samples, payload="warn", versioning_engine=engine)
+        assert increment.counts == {"new": 0, "stale": 0, "orphaned": 0, "drifted": 2, "unchanged": 2}
+        assert not increment
+        stale = store.resolve_update("video", samples=samples, payload="stale", versioning_engine=engine)
+        assert (values(stale.stale), stale.drifted) == (["b", "d"], None)
+    assert increment.drifted is not None
+    store.write("video", increment.drifted)
+    assert values(store.read("video"), "id", "path", "size") == [
+        ("a", "x", 1),
+        ("b", "moved", 2),
+        ("c", None, 3),
+        ("d", "z", 5),
+    ]
+    assert not store.resolve_update("clip")
+    again = store.resolve_update("video", samples=samples, payload="warn")
+    assert again.counts == {"new": 0, "stale": 0, "orphaned": 0, "drifted": 0, "unchanged": 4}
+
+
+def turned(column: pl.Series) -> pl.Series:
+    return pl.Series([*column][::-1], dtype=pl.Object) if column.dtype == pl.Object else column.gather([2, 1, 0])
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_what_was_written_has_not_drifted_whatever_its_type(name: str, tmp_path: Any) -> None:
+    with STORES[name](tmp_path).open("w") as store:
+        define("video")
+        columns: dict[str, pl.Series] = {}
+        for n, case in enumerate(case for case in CASES if case.outcome(name) is not REFUSED):
+            columns |= {f"c{n}_{m}": column for m, column in enumerate(case.columns)}
+        samples = rows(id=["a", "b", "c"]).with_columns(column.alias(n) for n, column in columns.items())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            store.write("video", samples)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DriftedSamplesWarning)
+            increment = store.resolve_update("video", samples=samples, payload="warn")
+        assert increment.counts == {"new": 0, "stale": 0, "orphaned": 0, "drifted": 0, "unchanged": 3}
+        others = samples.with_columns(turned(column).alias(n) for n, column in columns.items())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            store.write("video", store.resolve_update("video", samples=others, payload="stale").stale)
+            increment = store.resolve_update("video", samples=others, payload="warn")
+        assert increment.counts == {"new": 0, "stale": 0, "orphaned": 0, "drifted": 0, "unchanged": 3}
+        assert values(store.resolve_update("video", samples=samples, payload="stale").stale) == ["a", "c"]
+
+
+@pytest.mark.three_stores
+def test_stale_samples_and_those_that_a_filter_leaves_out_have_not_drifted(store: MetadataStore) -> None:
+    define("video")
+    empty = store.resolve_update("video", samples=rows(id=["a"], n=[1.5]), payload="warn")
+    assert empty.counts["drifted"] == 0
+    store.write("video", rows(id=["a", "b", "c"], n=[1.5, 2.5, 3.5]))
+    samples = rows(["1", "2", "1"], id=["a", "b", "c"], n=[9.0, 9.0, 9.0])
+    asked: Any = {"samples": samples, "payload": "warn", "staleness_predicates": nw.col("id") == "a"}
+    with pytest.warns(DriftedSamplesWarning, match=r"id='c', whose n is 9.0 and not 3.5"):
+        increment = store.resolve_update("video", **asked)
+    assert (values(increment.stale), values(increment.drifted)) == (["a", "b"], ["c"])
+    assert not store.resolve_update("video", **asked, target_filters="id = 'a'").counts["drifted"]
+    views = store.resolve_update("video", **asked | {"payload": "stale"}, lazy=True)
+    assert values(views.stale) == ["a", "b", "c"]
+
+
+def test_options_that_make_no_sense(store_in_memory: MetadataStore) -> None:
+    define("video")
+    define("clip", "video")
+    store_in_memory.write("video", rows(id=["a"]))
+    with pytest.raises(ValueError, match="pass samples="):
+        store_in_memory.resolve_update("clip", payload="warn")
+    with pytest.raises(ValueError, match="is none of"):
+        store_in_memory.resolve_update("video", samples=rows(id=["a"]), payload="no")  # type: ignore[call-overload]
+    with pytest.raises(ValueError, match="previous=True"):
+        store_in_memory.resolve_update("video", samples=rows(id=["a"]), payload="stale", previous=True)
+
+
+@pytest.fixture
+def store_in_memory() -> Any:
+    from tests.agreement.memory import memory_store
+
+    with memory_store().open("w") as store:
+        yield store
+
+
+def test_nan_is_nan(store_in_memory: MetadataStore) -> None:
+    define("video")
+    samples = rows(id=["a", "b"], n=[nan, None])
+    store_in_memory.write("video", samples)
+    assert store_in_memory.resolve_update("video", samples=samples, payload="warn").counts["drifted"] == 0
