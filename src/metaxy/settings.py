@@ -48,6 +48,11 @@ class Settings(BaseModel):
     locked: bool | None = Field(default=None, description="another version of an external feature is an error")
     declared: OnMisfit = Field(default="warn", description="what writes do about columns that do not fit their class")
     sync: bool = Field(default=True, description="replace external features by those in the store when it is used")
+    wait: float | None = Field(
+        default=None,
+        ge=0,
+        description="seconds to wait for a file that another process locks, whatever `lock_timeout` a store has",
+    )
     extra_features: Sequence[Any] = Field(default=(), description="more features to sync and lock")
 
     @field_validator("project")

@@ -265,13 +265,20 @@ def held(tmp_path: Path) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
 def test_a_file_that_another_process_writes_to_is_refused_in_one_line(
     tmp_path: Path, held: Callable[[str], "subprocess.Popen[str]"], mode: Any
 ) -> None:
-    held("w")
+    holder = held("w")
     store = duckdb_store(tmp_path, lock_timeout=0.1)
     with pytest.raises(StoreLockedError) as caught, store.open(mode):
         pass
     message = str(caught.value)
     assert "\n" not in message
-    for word in (str(tmp_path / "store.duckdb"), "0.1 s", "lock_timeout", "PostgreSQL", "Delta"):
+    for word in (
+        str(tmp_path / "store.duckdb"),
+        "0.1 s",
+        "lock_timeout",
+        "PostgreSQL",
+        "Delta",
+        f"process {holder.pid} (",
+    ):
         assert word in message
     with pytest.raises(StoreNotOpenError):
         store.has_feature("video")

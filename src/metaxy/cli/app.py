@@ -33,6 +33,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.config import Env
+from cyclopts.validators import Number
 
 from metaxy.cli.failures import EXITS, FAILURE, INTERRUPTED, message_of, plain_text, usage_error, usage_text
 from metaxy.cli.options import GlobalOptions, current_options, set_options
@@ -117,6 +118,7 @@ def launch(
     all_projects: Annotated[bool, _global("METAXY_ALL_PROJECTS")] = False,
     sync: Annotated[bool, _global("METAXY_SYNC")] = False,
     locked: Annotated[bool, _global("METAXY_LOCKED")] = False,
+    wait: Annotated[float | None, _global("METAXY_WAIT"), Parameter(validator=Number(gte=0))] = None,
     debug: Annotated[bool, Parameter(negative=(), group=GLOBAL)] = False,
 ) -> Any:
     """Run one command with the global options, which may stand anywhere on the line.
@@ -128,6 +130,7 @@ def launch(
         all_projects: Work on the features of all projects.
         sync: First replace external features by those that the default store has.
         locked: Treat another version of an external feature as an error.
+        wait: How many seconds to wait for a store whose file another process locks, instead of its `lock_timeout`.
         debug: Show the Python traceback of an error, as METAXY_DEBUG=1 does.
     """
     if config_file:
@@ -136,7 +139,7 @@ def launch(
         os.environ["METAXY_CONFIG"] = str(config_file.resolve())  # for processes that the command starts
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
-    set_options(GlobalOptions(config_file, project, all_projects, sync, locked))
+    set_options(GlobalOptions(config_file, project, all_projects, sync, locked, wait))
     return run(tokens)
 
 

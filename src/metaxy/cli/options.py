@@ -15,6 +15,7 @@ class GlobalOptions:
     all_projects: bool = False
     sync: bool = False
     locked: bool = False
+    wait: float | None = None
     format: str = "plain"
 
 

@@ -14,6 +14,6 @@ def workspace() -> Project:
     options, made = current_options(), _made.get()
     if made is None or made[0] is not options:
         named = (options.config_file, options.project, options.all_projects, options.sync, options.locked)
-        made = (options, Project(*named))
+        made = (options, Project(*named, wait=options.wait))
         _made.set(made)
     return made[1]

@@ -84,6 +84,8 @@ class StoreBuilder:
         values = dict(self.stores[self.name].config)
         if "auto_create_tables" in known:
             values.setdefault("auto_create_tables", self.settings.auto_create_tables)
+        if "lock_timeout" in known and self.settings.wait is not None:
+            values["lock_timeout"] = self.settings.wait
         values |= {key: value for key, value in options.items() if key in known}
         try:
             return model.model_validate(values)

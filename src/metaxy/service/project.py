@@ -39,6 +39,7 @@ class Project:
         all_projects: The features of all projects are meant.
         sync: First replace external features by those that the default store has.
         locked: Another version of an external feature is an error.
+        wait: Seconds to wait for stores whose file another process locks; as they are configured by default.
     """
 
     config_file: Path | None = None
@@ -46,13 +47,15 @@ class Project:
     all_projects: bool = False
     sync: bool = False
     locked: bool = False
+    wait: float | None = None
 
     @cached_property
     def config(self) -> MetaxyConfig:
         """The configuration, now the active one."""
         config = MetaxyConfig.load(self.config_file)
-        if self.locked and not config.locked:
-            config = _with(config, locked=True)
+        wanted = ({"locked": True} if self.locked else {}) | ({} if self.wait is None else {"wait": self.wait})
+        if any(getattr(config, name) != value for name, value in wanted.items()):
+            config = _with(config, **wanted)
             MetaxyConfig.set(config)
         return config
 

@@ -27,6 +27,7 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
+from metaxy.ext.duckdb.holder import holder_of
 from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.duckdb.types import with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
@@ -184,15 +185,15 @@ class DuckDBConnection:
             if not is_locked(error):
                 raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
             if last:
-                raise self._locked(self.place) from error
+                raise self._locked(self.place, error) from error
             return None
         except duckdb.Error as error:
             raise StoreConnectionError(f"cannot open {self.place}: {self.message(error)}") from error
 
-    def _locked(self, place: str) -> StoreLockedError:
+    def _locked(self, place: str, error: duckdb.Error) -> StoreLockedError:
         return StoreLockedError(
-            f"{place} is locked by another process that writes to it (waited {self.lock_timeout:g} s); raise "
-            "`lock_timeout`, or use a store for many writers, such as PostgreSQL or Delta"
+            f"{place} is locked by {holder_of(str(error))} (waited {self.lock_timeout:g} s); wait longer with "
+            "`lock_timeout` or `mx --wait SECONDS`, or use a store for many writers, such as PostgreSQL or Delta"
         )
 
     # -- files of others -----------------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ class DuckDBConnection:
             if not is_locked(error):
                 return False  # opening it says why
             if last:
-                raise self._locked(place) from error
+                raise self._locked(place, error) from error
             return None
         turns.opened()
         self._guests[file] = turns

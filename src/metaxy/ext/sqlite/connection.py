@@ -110,7 +110,8 @@ class SQLiteSession(Session):
             if "locked" in str(error):
                 raise StoreLockedError(
                     f"{self.display} is locked by another process that writes to it (waited {self.lock_timeout:g} s); "
-                    "raise `lock_timeout`, or use a store for many writers, such as PostgreSQL or Delta"
+                    "wait longer with `lock_timeout` or `mx --wait SECONDS`, or use a store for many writers, such as "
+                    "PostgreSQL or Delta"
                 ) from error
             raise MetadataStoreError(f"{self.display}: {self.reason(error)}") from error
         finally:
