@@ -177,6 +177,8 @@ class _Selection:
     def _condition(self) -> nw.Expr | None:
         """The condition on the rows to remove, None for all."""
         conditions = list(self.found.conditions(self.deletion.filters))
+        if conditions:  # a query that is not run tells whether its store can compute them
+            self._rows(self._latest(include_deleted=False), self._kept_columns, self.deletion.filters)
         if not self.deletion.with_feature_history:
             conditions.append(nw.col(METAXY_FEATURE_VERSION) == self.scope.version(self.found.key))
         return _all(conditions) if conditions else None

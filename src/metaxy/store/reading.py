@@ -41,6 +41,7 @@ from metaxy.store.scope import Scope
 from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
+from metaxy.versioning.computing import with_widest_integers
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine, View
 from metaxy.versioning.frames import collect_to_polars
@@ -48,7 +49,7 @@ from metaxy.versioning.polars import HASHES, escaped, hashed, joined
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Latest
 from metaxy.versioning.sources import Rows
-from metaxy.wording import did_you_mean, first_line
+from metaxy.wording import did_you_mean
 
 # What rows cannot be told apart or compared without; a table may lack the other system columns until it is written to.
 REQUIRED: Final = (
@@ -94,6 +95,7 @@ class StoredTable(Generic[Store_co]):
         """
         scan = self.scan
         rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, row_id=scan.row_id, **asked)
+        rows = replace(rows, where=f"feature {self.key}")
         if rows.is_plain:
             return rows
         renamed = {rows.rename.get(name, name): dtype for name, dtype in scan.schema.items()}
@@ -101,38 +103,18 @@ class StoredTable(Generic[Store_co]):
             rows,
             filters=self.conditions(rows.filters),
             stale=self.conditions(rows.stale),
-            renamed_filters=self.conditions(rows.renamed_filters, renamed, rows.rename),
+            renamed_filters=self.conditions(rows.renamed_filters, renamed),
         )
 
-    def conditions(
-        self, given: Iterable[nw.Expr], types: Types | None = None, rename: Mapping[str, str] | None = None
-    ) -> tuple[nw.Expr, ...]:
+    def conditions(self, given: Iterable[nw.Expr], types: Types | None = None) -> tuple[nw.Expr, ...]:
         """Return conditions of the user on this table, or on columns of these types, as every engine understands them.
 
         Raises:
-            MetadataSchemaError: if they name a column that does not exist, or values that no store knows, or need what
-                the store cannot compute.
+            MetadataSchemaError: if they name a column that does not exist, or values that no store knows.
         """
         orders_nan = self.store.storage.capabilities.orders_nan
-        where = f"feature {self.key}"
-        checked = checked_conditions(where, given, types or self.scan.schema, orders_nan=orders_nan)
-        here = self.scan.frame.implementation.is_polars() or not isinstance(self.store.engine, PolarsEngine)
-        if checked and here:  # and not fetched from a database before
-            self._refuse_unsupported(where, checked, dict(rename or {}))
-        return checked
-
-    def _refuse_unsupported(self, where: str, conditions: Sequence[nw.Expr], rename: dict[str, str]) -> None:
-        """Build a query that is not run: each library has errors of its own for what a database has no function for."""
-        frame = self.scan.frame.rename(rename) if rename else self.scan.frame
-        try:
-            frame.filter(*conditions)
-        except MetaxyError:
-            raise
-        except Exception as error:
-            raise MetadataSchemaError(
-                f"{where}: a filter needs what {self.store!r} cannot compute: {first_line(error)}; write it in another "
-                "way, or filter what is read"
-            ) from error
+        checked = checked_conditions(f"feature {self.key}", given, types or self.scan.schema, orders_nan=orders_nan)
+        return with_widest_integers(checked, self.scan.frame.implementation)
 
     def checked(self) -> Self:
         """Return the same, once it is clear that the table is one of a feature.

@@ -1,7 +1,7 @@
 """The tables of an update: those of a feature and its parents, or samples; and the recipe that fits them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -30,6 +30,7 @@ from metaxy.store.untyped import says_nothing, with_placeholders
 from metaxy.versioning.build import TableShape, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.column_types import Types
+from metaxy.versioning.computing import with_widest_integers
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine
 from metaxy.versioning.frames import as_lazy, collect_to_polars, is_in_database
@@ -142,6 +143,7 @@ class Tables:
         schema = samples.collect_schema()
         where, orders_nan = f"the samples for feature {spec.key}", self.store.storage.capabilities.orders_nan
         own = checked_conditions(where, self.own_filters, schema, orders_nan=orders_nan)
+        own = with_widest_integers(own, samples.implementation)
         compare = not self.request.skip_comparison
         chosen = self.request.id_columns(spec)
         recipe = build_given_recipe(
@@ -155,6 +157,7 @@ class Tables:
         )
         ids, among = tuple(spec.id_columns), None if self.no_samples else self._among(chosen, schema)
         rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema, among=among)
+        rows = replace(rows, where=where)
         return Inputs(recipe, [rows], untyped)
 
     def current_rows(self, recipe: Recipe) -> Rows | None:

@@ -23,12 +23,13 @@ from metaxy.versioning.expressions import (
     steps,
     value_of,
 )
-from metaxy.versioning.patterns import PatternError
+from metaxy.versioning.portable import UnportableError
 from metaxy.versioning.rewriting import Rewriting
 from metaxy.versioning.values import zone_of
 from metaxy.wording import did_you_mean, first_line
 
 COMPARING: Final = COMPARISONS | {"is_in", "is_between"}
+CHOOSING: Final = frozenset({"coalesce", "fill_null", "max_horizontal", "min_horizontal", "when_then"})
 DIVISIONS: Final = frozenset({"__truediv__", "__floordiv__", "__mod__"})
 NUMBERS: Final = frozenset({"number", "boolean"})  # which may be compared with each other
 # What may not be compared with each other; a datetime is a date, too, and a boolean of Python an integer.
@@ -40,6 +41,8 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "time of the day": (time, nw.Time),
     "duration": (timedelta, nw.Duration),
 }
+# What may not be chosen from together: stores make one of both, each in its own way.
+KINDS_TO_CHOOSE: Final[Mapping[str, tuple[type, ...]]] = {"datetime": (datetime, nw.Datetime), **KINDS}
 # What Polars raises where a function is not for such values.
 SENSELESS: Final = (
     pl.exceptions.ComputeError,
@@ -60,8 +63,8 @@ def checked_conditions(
     Raises:
         MetadataSchemaError: naming a column or a member that does not exist, a value that no store knows, or a column
             where text is compared with numbers, or times with and without a zone; for what is no condition, or no
-            function of such values, or a division by zero; for a regular expression that engines read in different
-            ways; or if conditions nest too deep.
+            function of such values, or a division by zero; for what engines compute, or read, in ways of their own; or
+            if conditions nest too deep.
     """
     reader, rewriting = _Reader(where, schema), Rewriting(nw.Schema(schema), orders_nan)
     try:
@@ -72,7 +75,7 @@ def checked_conditions(
         raise MetadataSchemaError(
             f"{where}: a filter nests too deep; join conditions side by side with | and &, and list values with is_in"
         ) from None
-    except PatternError as error:
+    except UnportableError as error:
         raise MetadataSchemaError(f"{where}: a filter {error}") from None
     return written
 
@@ -118,6 +121,7 @@ class _Comparison:
     operands: tuple[nw.Expr, ...]
     values: tuple[Any, ...]
     with_none: bool = False  # whether one of the two sides is None
+    chooses: bool = False  # one of them, which should be of one kind
 
     @property
     def columns(self) -> str:
@@ -139,6 +143,17 @@ def _comparisons(condition: nw.Expr) -> Iterator[_Comparison]:
                 compared = (*([built(type(whole), steps(whole)[:n])] if n else ()), *inner)
                 none = step.name in COMPARISONS and any(map(_is_none, (*compared, *step.exprs)))
                 yield _Comparison(compared, tuple(values), none)
+            elif step.name in CHOOSING:
+                yield _choice(whole, n, step)
+
+
+def _choice(whole: nw.Expr, n: int, step: Any) -> _Comparison:
+    """Return what a step chooses from; the first argument of `when` is a condition."""
+    chosen = step.exprs[1:] if step.name == "when_then" else step.exprs
+    operands = [argument for argument in chosen if isinstance(argument, nw.Expr) and not is_plain(argument)]
+    if n:
+        operands.insert(0, built(type(whole), steps(whole)[:n]))
+    return _Comparison(tuple(operands), tuple(map(value_of, filter(is_plain, chosen))), chooses=True)
 
 
 def _is_none(side: Any) -> bool:
@@ -152,9 +167,9 @@ def _listed(values: Any) -> list[Any]:
     return list(values) if str(getattr(values, "dtype", "")).lower() == "object" else []
 
 
-def _in_words(kind: type) -> str | None:
-    """Say what a type of Python or of Narwhals is among those of `KINDS`, None if it is none of them."""
-    return next((word for word, kinds in KINDS.items() if issubclass(kind, kinds)), None)
+def _in_words(kind: type, words: Mapping[str, tuple[type, ...]]) -> str | None:
+    """Say what a type of Python or of Narwhals is in some words, None if it is none of them."""
+    return next((word for word, kinds in words.items() if issubclass(kind, kinds)), None)
 
 
 def _divides_by_zero(condition: nw.Expr) -> bool:
@@ -261,15 +276,17 @@ class _Reader:
 
     def _refuse_two_kinds(self, comparison: _Comparison) -> None:
         """Refuse to compare text with numbers, or dates: some read the text, others have errors of their own."""
-        found = {_in_words(type(value)) for value in comparison.values}
-        found |= {_in_words(type(dtype)) for operand in comparison.operands for dtype in self._types(operand)}
-        kinds = sorted(kind for kind in found if kind)
-        if len(kinds) > 1 and not NUMBERS.issuperset(kinds):
-            first, second = sorted(kinds[:2], key=list(KINDS).index)
+        words = KINDS_TO_CHOOSE if comparison.chooses else KINDS
+        found = {_in_words(type(value), words) for value in comparison.values}
+        found |= {_in_words(type(dtype), words) for operand in comparison.operands for dtype in self._types(operand)}
+        kinds = sorted((kind for kind in found if kind), key=list(words).index)
+        if len(kinds) > 1 and (comparison.chooses or not NUMBERS.issuperset(kinds)):
+            first, second = kinds[:2]
             one = first if first == "text" else f"a {first}"
+            verb = "chooses between" if comparison.chooses else "compares"
             raise MetadataSchemaError(
-                f"{self.where}: a filter on column {comparison.columns} compares {one} with a "
-                f"{second}; cast one of them"
+                f"{self.where}: a filter on column {comparison.columns} {verb} {one} "
+                f"{'and' if comparison.chooses else 'with'} a {second}; cast one of them"
             )
 
     # -- times ---------------------------------------------------------------------------------------------------------

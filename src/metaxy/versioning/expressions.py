@@ -46,6 +46,16 @@ def with_arguments(step: Any, arguments: Sequence[Any], options: Mapping[str, An
     return type(step)(step.kind, step.name, exprs=arguments, **how, **options)
 
 
+def mapped(expression: nw.Expr, change: Callable[[Any], Any]) -> nw.Expr:
+    """Return an expression with each of its steps, and of those inside of it, as a function changes it."""
+    return built(type(expression), [change(_with_mapped(step, change)) for step in steps(expression)])
+
+
+def _with_mapped(step: Any, change: Callable[[Any], Any]) -> Any:
+    arguments = [mapped(argument, change) if isinstance(argument, nw.Expr) else argument for argument in step.exprs]
+    return with_arguments(step, arguments, step.kwargs) if arguments else step
+
+
 def column_of(expression: nw.Expr) -> str | None:
     """Return the name of a column that stands alone, None for anything else.
 
@@ -130,8 +140,10 @@ def type_of(expression: nw.Expr, types: nw.Schema) -> Any:
     name = column_of(expression)
     if name is not None:
         return types.get(name)
+    names = {name for step in all_steps(expression) for name in step.kwargs.get("names", ())}
+    known = {name: dtype for name, dtype in types.items() if name in names}  # others may be of types it does not have
     try:
-        rows = nw.from_native(pl.LazyFrame(schema=types.to_polars()))
+        rows = nw.from_native(pl.LazyFrame(schema=nw.Schema(known or types).to_polars()))
         found = rows.select(expression).collect_schema().dtypes()
     except Exception:  # a column that is not there, or of a type that Polars does not have
         return None

@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from metaxy.definitions.letters import in_all_cases
+from metaxy.versioning.portable import UnportableError
 
 MOST: Final = 255  # repetitions; PostgreSQL does not count further
 _FLAGS: Final = re.compile(r"\(\?([is]+)\)")
@@ -37,7 +38,7 @@ _SPECIAL: Final = frozenset(r"\.^$*+?()[]{}|")
 _SPECIAL_IN_CLASS: Final = frozenset(r"\[]^-&~")
 
 
-class PatternError(ValueError):
+class PatternError(UnportableError):
     """A regular expression that engines understand differently, or not at all."""
 
 

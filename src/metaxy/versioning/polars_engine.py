@@ -18,9 +18,11 @@ from metaxy.versioning.codec import (
     pack_polars,
 )
 from metaxy.versioning.column_types import Types
+from metaxy.versioning.computing import with_wide_integers
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.polars_earlier import add_earlier, count_changed_fields
+from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
@@ -172,13 +174,11 @@ class PolarsEngine:
 
     def source(self, rows: Rows) -> plan.PolarsSource:
         """Add the flags that the user's filters ask for."""
-        frame: nw.LazyFrame[Any] = nw.from_native(to_polars_lazy(rows.frame))
-        flagged = add_predicates(
-            frame if rows.among is None else self.among(frame, rows.among),
-            rows.ids,
-            rows.filters,
-            rows.renamed_filters,
-            rows.rename,
-            rows.stale,
+        filters, renamed, stale = (
+            list(map(with_wide_integers, given)) for given in (rows.filters, rows.renamed_filters, rows.stale)
         )
+        frame: nw.LazyFrame[Any] = nw.from_native(to_polars_lazy(rows.frame))
+        frame = frame if rows.among is None else self.among(frame, rows.among)
+        with computable(rows.where, "Polars"):
+            flagged = add_predicates(frame, rows.ids, filters, renamed, rows.rename, stale)
         return plan.PolarsSource(flagged.frame.to_native(), flagged.keep, flagged.stale)

@@ -7,12 +7,14 @@ before an engine sees it. Chains of AND and OR become trees.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from decimal import Decimal
+from functools import cached_property, partial
 from math import inf, isnan
 from typing import Any, Final
 
 import narwhals as nw
 
+from metaxy.versioning.computing import Computing
 from metaxy.versioning.expressions import (
     COMPARISONS,
     FAN_OUT,
@@ -75,7 +77,9 @@ class Rewriting:
 
     def _begun(self, kind: type[nw.Expr], step: Any) -> nw.Expr:
         if step.name not in HORIZONTAL:
-            return built(kind, [_with_plain_options(step, self._arguments(step))])
+            arguments = self._arguments(step)
+            found = self._computing.begun(step, arguments)
+            return built(kind, [_with_plain_options(step, arguments)]) if found is None else found
         parts = [_named(part) for part in step.exprs]
         if not step.kwargs["ignore_nulls"]:
             parts = self._with_lists(parts, LISTED[step.name])
@@ -98,7 +102,12 @@ class Rewriting:
         if step.name == "is_between":
             bounds = zip(CLOSED[step.kwargs["closed"]], arguments, strict=True)
             return both(*(self._comparison(done, symbol, bound) for symbol, bound in bounds))
-        return built(type(done), [*steps(done), _with_plain_options(step, arguments)])
+        found = self._computing.applied(done, step, arguments)
+        return built(type(done), [*steps(done), _with_plain_options(step, arguments)]) if found is None else found
+
+    @cached_property
+    def _computing(self) -> Computing:
+        return Computing(self.types)
 
     # -- comparisons -------------------------------------------------------------------------------------------------
 
@@ -108,6 +117,8 @@ class Rewriting:
         if not is_plain(right):
             return self._of_columns(left, symbol, right)
         dtype, value = type_of(left, self.types), value_of(right)
+        if isinstance(dtype, nw.Boolean) and isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+            left, dtype = left.cast(nw.Int64()), nw.Int64()
         if self.orders_nan or not isinstance(dtype, FLOATS) or not isinstance(value, (int, float)):
             return _compared(left, symbol, value, dtype)
         return _of_nan(left, symbol) if isnan(value) else self._of_float(left, symbol, fitted(value, dtype).value)
@@ -118,8 +129,12 @@ class Rewriting:
         return found | left.is_nan() if symbol in GREATER else found & ~left.is_nan()
 
     def _of_columns(self, left: nw.Expr, symbol: str, right: nw.Expr) -> nw.Expr:
+        kinds = [type_of(side, self.types) for side in (left, right)]
+        if sum(isinstance(kind, nw.Boolean) for kind in kinds) == 1:  # whose numbers are 0 and 1
+            pairs = zip((left, right), kinds, strict=True)
+            left, right = (side.cast(nw.Int64()) if isinstance(kind, nw.Boolean) else side for side, kind in pairs)
         found = _applied(left, symbol, right)
-        if self.orders_nan or not all(isinstance(type_of(side, self.types), FLOATS) for side in (left, right)):
+        if self.orders_nan or not all(isinstance(kind, FLOATS) for kind in kinds):
             return found
         one, other = left.is_nan(), right.is_nan()
         # Of two answers that are true, false or missing, this compares as the numbers do.

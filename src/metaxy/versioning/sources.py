@@ -46,7 +46,7 @@ class Rows:
     ``table`` is the quoted name where the relation is a plain table of the engine's database; ``schema`` are the types
     of its columns, if they are at hand. ``row_id`` names a column of a relation that is no table, which tells its rows
     apart. ``among`` is a frame with some of the IDs: samples that none of its rows names are left out before anything
-    else is done.
+    else is done. ``where`` names the rows in messages.
     """
 
     frame: nw.LazyFrame[Any]
@@ -60,6 +60,7 @@ class Rows:
     schema: Types = field(default_factory=dict)
     row_id: str | None = None
     among: nw.LazyFrame[Any] | None = None
+    where: str = "the rows"
 
     @property
     def types(self) -> Types:

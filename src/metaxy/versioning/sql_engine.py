@@ -24,6 +24,7 @@ from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.latest import pick
 from metaxy.versioning.polars_engine import PolarsEngine
+from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_sql
 from metaxy.versioning.recipe import COUNTS, NEW, STALE, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
@@ -205,8 +206,9 @@ class SqlEngine:
         if rows.among is not None:
             numbered = {row_id: nw.Int64()} if row_id else {}
             frame = self._among(frame, rows.among, lambda: {**numbered, **rows.types})
-        flagged = add_predicates(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
-        query = f"({self.database.query_of(flagged.frame)})"
+        with computable(rows.where, dialect.name):
+            flagged = add_predicates(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
+            query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)
 
     def _is_deep(self, rows: Rows, table: str) -> bool:

@@ -25,6 +25,12 @@ FUNCTIONS = {
     ops.StringLength: "lengthUTF8",
     ops.Uppercase: "upperUTF8",
 }
+# What wraps around at the end of 64 bits.
+WRAPPING = (ops.Abs, ops.Add, ops.Multiply, ops.Negate, ops.Subtract)
+
+
+def _has_64_bits(value: Any) -> bool:
+    return bool(value.dtype.is_int64() or value.dtype.is_uint64())
 
 
 def _is_in_tuple(value: Any) -> bool:
@@ -49,7 +55,13 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
             raise MetadataSchemaError(
                 "ClickHouse keeps lists as text, and a filter cannot look into them; collect the rows, then filter"
             )
+        if isinstance(op, WRAPPING) and op.dtype.is_integer() and any(map(_has_64_bits, op.args)):
+            kwargs = {name: self.f.toInt128(value) for name, value in kwargs.items()}
         return super().visit_node(op, **kwargs)
+
+    def whole_quotient(self, left: Any, right: Any) -> Any:
+        """Divide integers, without what is left over."""
+        return self.f.intDiv(left, right)
 
     # -- times, which may lie before 1970, where ClickHouse counts towards it ------------------------------------------
 
@@ -77,10 +89,13 @@ class _Compiler(compilers.ClickHouseCompiler):  # type: ignore[misc] # Ibis has 
     # -- others --------------------------------------------------------------------------------------------------------
 
     def visit_Substring(self, _: Any, *, arg: Any, start: Any, length: Any) -> Any:  # noqa: N802 - as Ibis calls it
+        start, length = (part and self.f.toInt64(part) for part in (start, length))  # not of 128 bits
         first = self.if_(start >= 0, start + 1, start + 1 + self.f.lengthUTF8(arg))
         return self.f.substringUTF8(arg, first, *([] if length is None else [length]))
 
     def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
+        if op.arg.dtype.is_floating() and to.is_integer():  # other casts see NaN and infinity behind a NULL, too
+            return self.f.accurateCastOrNull(arg, self.type_mapper.to_string(to.copy(nullable=False)))
         return self.f.toDate32(arg) if to.is_date() else super().visit_Cast(op, arg=arg, to=to)
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802

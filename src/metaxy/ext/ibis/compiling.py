@@ -47,10 +47,28 @@ def _taught(kind: Any) -> type:
             this=self.cast(left, dt.float64) if whole else sge.paren(left), expression=sge.paren(right), typed=True
         )
 
+    def visit_floor_divide(self: Any, op: Any, *, left: Any, right: Any) -> Any:  # noqa: ARG001 - integers, as filters have it
+        # Ibis would divide numbers of 53 bits.
+        cut = self.whole_quotient(left, right) if hasattr(self, "whole_quotient") else _whole_quotient(left, right)
+        rest = sge.NEQ(this=sge.paren(sge.paren(left) % sge.paren(right)), expression=sge.convert(0))
+        below = sge.NEQ(this=sge.paren(left < 0), expression=sge.paren(right < 0))
+        return cut - self.if_(sg.and_(rest, below), 1, 0)
+
+    def visit_floor(self: Any, op: Any, *, arg: Any) -> Any:
+        return self.f.floor(arg) if op.arg.dtype.is_floating() else kind.visit_Floor(self, op, arg=arg)
+
+    def visit_ceil(self: Any, op: Any, *, arg: Any) -> Any:
+        return self.f.ceil(arg) if op.arg.dtype.is_floating() else kind.visit_Ceil(self, op, arg=arg)
+
     # Ibis gives each new class the methods that the first two name, and would put them before those of ours.
     more = {"SIMPLE_OPS": {}, "UNSUPPORTED_OPS": (), "visit_SQLQueryResult": visit_query, "visit_Listed": visit_listed}
-    more["visit_Divide"] = visit_divide
+    more |= {"visit_Divide": visit_divide, "visit_FloorDivide": visit_floor_divide}
+    more |= {"visit_Floor": visit_floor, "visit_Ceil": visit_ceil}
     return type(f"Taught{kind.__name__}", (kind,), {"__slots__": (), **more})
+
+
+def _whole_quotient(left: Any, right: Any) -> Any:
+    return sge.paren(sge.Div(this=sge.paren(left), expression=sge.paren(right), typed=True))
 
 
 def nesting(query: str) -> int:

@@ -35,6 +35,17 @@ TEXT_FUNCTIONS = {
     ops.Strip: "mx_strip",
     ops.Uppercase: "mx_upper",
 }
+# Of floats, among which SQLite has no NaN.
+FLOAT_FUNCTIONS = {
+    ops.Abs: "mx_abs",
+    ops.Add: "mx_add",
+    ops.Ceil: "mx_ceil",
+    ops.Divide: "mx_divide",
+    ops.Floor: "mx_floor",
+    ops.Multiply: "mx_multiply",
+    ops.Negate: "mx_negate",
+    ops.Subtract: "mx_subtract",
+}
 OF_TIME = {"date", "timestamp"}
 # What JSON keeps in other words than a column does.
 OF_JSON = {dt.Binary: "mx_bytes", dt.Float32: "mx_real", dt.Float64: "mx_real", dt.Timestamp: "mx_moment"}
@@ -55,6 +66,8 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
         kind = type(op).__name__
         if kind in PARTS and op.arg.dtype.is_timestamp():
             return self.f.anon.mx_moment_part(kwargs["arg"], kind)
+        if type(op) in FLOAT_FUNCTIONS and any(value.dtype.is_floating() for value in op.args):
+            return self.f.anon[FLOAT_FUNCTIONS[type(op)]](*kwargs.values())
         return super().visit_node(op, **kwargs)
 
     def visit_NonNullLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802 - as Ibis calls it
@@ -68,6 +81,8 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
 
     def visit_Cast(self, op: Any, *, arg: Any, to: Any) -> Any:  # noqa: N802
         given = op.arg.dtype
+        if to.is_float64() and (given.is_floating() or isinstance(op.arg, (ops.Ceil, ops.Floor))):
+            return arg  # a cast would make zero of NaN
         if to.is_timestamp():
             return self._as_moment(arg, given, to)
         if given.is_timestamp() and to.is_date():
@@ -121,6 +136,9 @@ class _Compiler(compilers.SQLiteCompiler):  # type: ignore[misc] # Ibis has no t
         return sge.Mul(this=right, expression=sge.convert(size))
 
     # -- numbers, several values, structs ------------------------------------------------------------------------------
+
+    def visit_Modulus(self, op: Any, *, left: Any, right: Any) -> Any:  # noqa: N802, ARG002 - `mod` has 53 bits
+        return sge.Mod(this=sge.paren(left), expression=sge.paren(right))
 
     def visit_IsNan(self, op: Any, *, arg: Any) -> Any:  # noqa: N802, ARG002
         return self.f.anon.typeof(arg).eq(sge.convert("text"))

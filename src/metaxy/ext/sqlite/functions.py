@@ -1,6 +1,8 @@
 """Functions that SQLite lacks, or has for ASCII only, in Python: hashes, texts, times, aggregation in an order."""
 
 import hashlib
+import math
+import operator
 import sqlite3
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -29,6 +31,14 @@ FUNCTIONS: Mapping[str, tuple[int, Callable[..., Any]]] = {
     "mx_ends_with": (2, str.endswith),
     "mx_matches": (2, lambda text, pattern: _one(text).str.contains(pattern)[0]),
     "mx_replaced": (3, lambda text, pattern, new: _one(text).str.replace_all(pattern, new)[0]),
+    "mx_abs": (1, lambda number: _computed(abs, number)),
+    "mx_add": (2, lambda left, right: _computed(operator.add, left, right)),
+    "mx_ceil": (1, lambda number: _computed(_whole(math.ceil), number)),
+    "mx_divide": (2, lambda left, right: _computed(operator.truediv, left, right)),
+    "mx_floor": (1, lambda number: _computed(_whole(math.floor), number)),
+    "mx_multiply": (2, lambda left, right: _computed(operator.mul, left, right)),
+    "mx_negate": (1, lambda number: _computed(operator.neg, number)),
+    "mx_subtract": (2, lambda left, right: _computed(operator.sub, left, right)),
     "mx_bytes": (1, b64decode),
     "mx_real": (1, lambda number: NAN if number == "NaN" else float(number)),
     "mx_moment": (1, moment_of_text),
@@ -47,6 +57,16 @@ def add_functions(session: sqlite3.Connection) -> None:
         session.create_function(name, arguments, _unless_null(function), deterministic=True)
     joining: Any = _OrderedJoin
     session.create_aggregate("mx_ordered_join", -1, joining)
+
+
+def _computed(function: Callable[..., float], *numbers: Any) -> Any:
+    """Compute with floats, of which NaN is a text here."""
+    found = function(*map(float, numbers))
+    return NAN if math.isnan(found) else found
+
+
+def _whole(function: Callable[[float], int]) -> Callable[[float], float]:
+    return lambda number: float(function(number)) if math.isfinite(number) else number
 
 
 def _one(text: str) -> pl.Series:
