@@ -10,6 +10,7 @@ from metaxy.compat.snapshots import GraphDiffer
 from metaxy.config import MetaxyConfig
 from metaxy.dag.diff import merge, merged_struct, only_changes, summary
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
+from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetaxyEmptyCodeVersionError
 
 
@@ -50,6 +51,17 @@ def test_added_and_removed_features_and_fields() -> None:
     assert (merged.nodes["new"].old_version, merged.nodes["audio/transcript"].version) == (None, None)
     assert merged.nodes["audio/transcript"].old_version is not None
     assert summary(merged) == "+1 -1 ~1"
+
+
+def test_a_renamed_feature_is_told_from_a_new_one() -> None:
+    new = stored("new", [])
+    renamed = new.model_copy(update={"spec": new.spec.model_copy(update={"renamed_from": (FeatureKey("old"),)})})
+    merged = merge(view(stored("old", [])), view(renamed))
+    assert {key: (node.status.value, node.changes) for key, node in merged.nodes.items()} == {
+        "new": ("added", ("renamed from old",)),
+        "old": ("removed", ("renamed to new",)),
+    }
+    assert merge(view(stored("other", [])), view(renamed)).nodes["new"].changes == ()
 
 
 def test_a_field_that_is_computed_from_others_is_changed_itself() -> None:

@@ -46,7 +46,7 @@ def merge(old: GraphData, new: GraphData) -> GraphData:
         old_project_version=old.project_version,
     )
     resampled = {key for key, those in found.items() if any(each.concern is Concern.SAMPLES for each in those)}
-    nodes = _with_consequences(view, resampled)
+    nodes = _with_renames(_with_consequences(view, resampled))
     return view.model_copy(update={"nodes": {key: nodes[key] for key in keys}})
 
 
@@ -70,6 +70,19 @@ def _with_consequences(view: GraphData, resampled: set[str]) -> dict[str, GraphN
             resampled.add(key)
         nodes[key] = _affected(node, [*through, *_causes(node, nodes, parents)]) if is_affected else node
     return nodes
+
+
+def _with_renames(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:
+    """Say of features that were added which of those that were removed they were, if their code says so."""
+    named: dict[str, str] = {}
+    for key, node in nodes.items():
+        for former in node.spec.renamed_from if node.spec and node.status is NodeStatus.ADDED else ():
+            if str(former) in nodes and nodes[str(former)].status is NodeStatus.REMOVED:
+                named |= {key: f"renamed from {former}", str(former): f"renamed to {key}"}
+    return {
+        key: node.model_copy(update={"changes": (named[key], *node.changes)}) if key in named else node
+        for key, node in nodes.items()
+    }
 
 
 def _causes(node: GraphNode, nodes: Mapping[str, GraphNode], parents: Sequence[str]) -> list[str]:
