@@ -84,10 +84,10 @@ class Replacement:
             table = self._table(frame)
             names = table.names(frame)
             self._refuse_strays(table, names)
-            stored = table.stored()
+            stored = table.stored(names)
             begun = stored.filter(table.is_marker & (pl.col(c.METAXY_PROVENANCE) == BEGUN))
             moment = table.moment(stored)
-            beside = [table.tombstones(stored, names, moment, frame), *self._finished(table, names, begun, moment)]
+            beside = [table.tombstones(stored, moment, frame), *self._finished(table, names, begun, moment)]
         self._append(frame, beside)
 
     def write(self, children: Any) -> None:
@@ -99,7 +99,7 @@ class Replacement:
             table = self._table(frame)
             names = table.names(frame)
             self._refuse_strays(table, names)
-            begun = [] if self.written else [table.markers(table.parents, BEGUN, table.moment(table.stored()))]
+            begun = [] if self.written else [table.markers(table.parents, BEGUN, table.moment(table.stored(names)))]
         self._append(frame, begun)
         self.written.append(names)
 
@@ -111,9 +111,9 @@ class Replacement:
         with self.store.engine.temporary():
             table = self._table(pl.DataFrame())
             names = pl.concat(self.written).unique().cast(pl.Schema(table.types(table.ids)))
-            stored = table.stored()
+            stored = table.stored(names)
             moment = table.moment(stored)
-            gone = table.tombstones(stored, names, moment, pl.DataFrame())
+            gone = table.tombstones(stored, moment, pl.DataFrame())
             beside = [gone, *self._finished(table, names, table.parents, moment)]
         self._append(pl.DataFrame(), beside)
 
@@ -205,26 +205,34 @@ class _Children:
         what = f"the frame for feature {self.given.definition.key}"
         return collect_to_polars(as_names(nw.from_native(children), self.ids, self.schema, what))
 
-    def stored(self) -> pl.DataFrame:
-        """Read what is known of each child of the parents, deleted ones and markers too."""
+    def stored(self, names: pl.DataFrame) -> pl.DataFrame:
+        """Read what is known of the children of the parents that are not among these, of deleted ones and markers too.
+
+        Of those among them the write itself sees to it that it is later.
+        """
         columns = [*self.ids, c.METAXY_PROVENANCE, c.METAXY_UPDATED_AT, c.METAXY_DELETED_AT]
         if self.found is None:
             return pl.DataFrame(schema={**self.types(self.ids), **dict.fromkeys(columns[-2:], MOMENT)}).with_columns(
                 pl.lit(None, pl.String).alias(c.METAXY_PROVENANCE)
             )
         present = [name for name in columns if name in self.schema]
-        rows = self._rows(present, View(), self.parents.select(self.given.keys))
+        rows = self._rows(present, View(), self.parents.select(self.given.keys), names)
         return rows.with_columns(pl.lit(None, MOMENT).alias(n) for n in columns if n not in present)
 
-    def _rows(self, columns: Sequence[str], view: View, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Read the latest rows of what is wanted, which says so by the columns that it has."""
+    def _rows(
+        self, columns: Sequence[str], view: View, wanted: pl.DataFrame, without: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """Read the latest rows of what is wanted, which says so by the columns that it has, without some children."""
         assert self.found is not None  # noqa: S101 - asked only where there is a table
         found, version = self.found, self.given.scope.version(self.given.definition.key)
         latest = Latest(tuple(self.ids), version, include_deleted=True)
-        rows = found.engine.latest(found.rows(self.ids), latest, columns, view)
-        among = found.engine.take(nw.from_native(wanted))
-        frame = collect_to_polars(rows.join(among, on=wanted.columns, how="semi"))
-        return frame.cast(pl.Schema({name: dtype for name, dtype in self.types(self.ids).items() if name in columns}))
+        frame = found.scan.frame.join(found.engine.take(nw.from_native(wanted)), on=wanted.columns, how="semi")
+        if without is not None and without.height:
+            frame = frame.join(found.engine.take(nw.from_native(without)), on=without.columns, how="anti")
+        # Whole samples are left out, so that the others need not be brought in order first.
+        few = replace(found, scan=replace(found.scan, frame=frame, table=None, row_id=None))
+        rows = collect_to_polars(found.engine.latest(few.rows(self.ids), latest, columns, view))
+        return rows.cast(pl.Schema({name: dtype for name, dtype in self.types(self.ids).items() if name in columns}))
 
     def moment(self, stored: pl.DataFrame) -> datetime:
         """Return a time that is later than all that happened to these rows, whatever the clocks of others say."""
@@ -232,11 +240,9 @@ class _Children:
         times = stored.select(pl.coalesce(c.METAXY_DELETED_AT, c.METAXY_UPDATED_AT).cast(MOMENT).max()).item()
         return now if times is None or times < now else times + timedelta(microseconds=1)
 
-    def tombstones(
-        self, stored: pl.DataFrame, names: pl.DataFrame, moment: datetime, children: pl.DataFrame
-    ) -> pl.DataFrame:
-        """Return the rows of children that live and are not among these, as deleted ones."""
-        gone = stored.filter(pl.col(c.METAXY_DELETED_AT).is_null()).join(names, on=self.ids, how="anti")
+    def tombstones(self, stored: pl.DataFrame, moment: datetime, children: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of those children that live, as deleted ones."""
+        gone = stored.filter(pl.col(c.METAXY_DELETED_AT).is_null())
         if not gone.height:
             return pl.DataFrame()
         columns = [name for name in self.schema if name not in c.STRAY_COLUMNS and name not in RENEWED]
