@@ -1,6 +1,10 @@
 """Children that replace those that their parents had: they shrink, come out empty, and are written in several parts."""
 
+import signal
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -12,11 +16,13 @@ from metaxy import columns as c
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DefinitionError, MetadataSchemaError
+from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
 ENGINES: Any = ("auto", "polars")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -134,3 +140,49 @@ def test_what_cannot_be_replaced_is_refused(texts: MetadataStore) -> None:
     with pytest.raises(DefinitionError, match="feature text is no expansion"):
         texts.write("text", rows(text=["a"]), replaces=parents)
     assert not texts.has_feature("chunk")
+
+
+@pytest.mark.three_stores
+def test_copies_know_which_parents_have_no_children(texts: MetadataStore, make: Any) -> None:
+    parents = to_compute(texts)
+    texts.write("chunk", chunks(parents, a=1), replaces=parents)
+    other = make("other")
+    with other.open("w"):
+        other.copy_metadata(texts, ["text", "chunk"])
+        assert (stored(other), left(other)) == (["a0"], [[], [], []])
+        assert other.copy_metadata(texts, ["text", "chunk"])["rows_copied"] == 0
+
+
+KILLED = """
+import os, signal, sys
+import polars as pl
+from tests.factory import define
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.ext.delta import DeltaMetadataStore
+
+define("text", ids=["text"])
+define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+store = DeltaMetadataStore(sys.argv[1])
+with store.open("w"):
+    parents = store.resolve_update("chunk").new.to_polars()
+    with store.replacing("chunk", parents) as writer:
+        writer.write(parents.with_columns(n=pl.lit(0)))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_is_done_of_what_a_killed_process_began(tmp_path: Path) -> None:
+    """Each parent has a child of the version that it should have, but nobody said that these are all."""
+    define("text", ids=["text"])
+    define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+    store = DeltaMetadataStore(tmp_path / "delta")
+    with store.open("w"):
+        store.write("text", rows(text=["a", "b"]))
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "delta")], cwd=ROOT, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    with store.open("w"):
+        assert (stored(store), left(store)) == (["a0", "b0"], [[], ["a", "b"], []])
+        parents = to_compute(store)
+        store.write("chunk", chunks(parents, a=1), replaces=parents)
+        assert (stored(store), left(store)) == (["a0"], [[], [], []])
