@@ -262,6 +262,15 @@ def _a_hard_delete_over_others(store: MetadataStore) -> None:
         above.delete("up", everything=True, soft=False)  # here
 
 
+@gives("RenameWarning")
+def _rows_under_an_old_key(store: MetadataStore) -> None:
+    place("old")
+    store.write("old", rows())
+    mx.FeatureGraph.get_active().remove_feature("old")
+    place("new", renamed_from="old")
+    store.write("new", rows())  # here
+
+
 @gives("PolarsMaterializationWarning")
 def _rows_of_a_fallback(store: MetadataStore) -> None:
     with _with_a_fallback() as near:

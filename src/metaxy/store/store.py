@@ -144,7 +144,7 @@ class MetadataStore(StoreUpkeep):
             return (rows, self) if with_store_info else rows
         if scope.needs_sync:
             sync_external_features(self)
-        if not with_feature_history:
+        if not with_feature_history and scope.graph.has_renames:
             warn_of_pending(self, scope, key)
         rows, found = read_feature(self, scope, key, wanted)
         return (rows, found.store) if with_store_info else rows
@@ -285,7 +285,7 @@ class MetadataStore(StoreUpkeep):
         if scope.needs_sync:
             sync_external_features(self)
         plan = scope.graph.get_feature_plan(feature)
-        if as_of is None:
+        if as_of is None and scope.graph.has_renames:
             settle(self, scope, plan.feature.key)
         request = UpdateRequest.build(
             plan,
