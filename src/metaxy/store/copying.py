@@ -164,7 +164,7 @@ class _Copy:
             latest = Latest(latest.ids, latest.feature_version, one_per_sample=False, include_deleted=True)
         filters = (*request.filters.get(key, ()), *request.global_filters)
         columns = [name for name in self.found.scan.schema if name not in c.STRAY_COLUMNS]
-        found = self.found if latest.one_per_sample else self.found.without_twins(self.definition.spec.id_columns)
+        found = self.found if latest.one_per_sample else self.found.without_twins()
         rows = found.rows(self.definition.spec.id_columns, filters=filters)
         return found.engine.latest(rows, latest, columns, View())
 

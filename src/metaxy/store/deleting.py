@@ -203,7 +203,7 @@ class _Selection:
     def _rows(self, latest: Latest, columns: Sequence[str], filters: Sequence[nw.Expr]) -> nw.LazyFrame[Any]:
         among = self.named.samples if self.named else None
         ids = self.deletion.definition.spec.id_columns
-        found = self.found if latest.one_per_sample else self.found.without_twins(ids)
+        found = self.found if latest.one_per_sample else self.found.without_twins()
         rows = found.rows(ids, filters=tuple(filters), among=among)
         return found.engine.latest(rows, latest, columns, View())
 

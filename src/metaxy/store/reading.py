@@ -133,13 +133,12 @@ class StoredTable(Generic[Store_co]):
         counts = event.is_null() | (event <= nw.lit(moment).cast(MOMENT))
         return replace(self, scan=replace(self.scan, frame=self.scan.frame.filter(counts), table=None))
 
-    def without_twins(self, ids: Sequence[str]) -> Self:
+    def without_twins(self) -> Self:
         """Return the table without rows that several of its layers have, as after a copy of some of them."""
         if not self.is_stack:
             return self
         schema, forms = self.scan.schema, (*self.scan.by_field, *self.scan.documents)
-        known = [*ids, *(column.name for column in c.SYSTEM_COLUMNS)] if ids else list(schema)
-        alike = [n for n in known if n in schema and n not in forms and not schema[n].is_nested()]
+        alike = [name for name, dtype in schema.items() if name not in forms and not dtype.is_nested()]
         return replace(self, scan=replace(self.scan, frame=self.scan.frame.unique(alike), row_id=None))
 
 
@@ -308,7 +307,7 @@ def read_rows(
                 f"feature {found.key} has no column {name!r}.{did_you_mean(name, known)} It has: {', '.join(known)}"
             )
     if not latest.one_per_sample:
-        found = found.without_twins(latest.ids)
+        found = found.without_twins()
     rows = found.rows(latest.ids, filters=tuple(filters), among=among)
     view = shown(found.scan, spec, scope, wanted) if spec else View()
     return found.engine.latest(rows, latest, wanted, view)

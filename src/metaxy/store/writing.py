@@ -102,11 +102,12 @@ def _prepared(
     table: Scan | None,
     options: WriteOptions,
 ) -> Append | None:
-    if isinstance(given, nw.DataFrame) and not len(given) and (table or says_nothing(given, definition.spec)):
+    below = layers_of(store, definition.key, below=True) if store.overlays else []
+    exists = table or below
+    if isinstance(given, nw.DataFrame) and not len(given) and (exists or says_nothing(given, definition.spec)):
         return None
     known = table.schema if table else {}
     columns = given.collect_schema()
-    below = layers_of(store, definition.key, below=True) if store.overlays else []
     given = with_known_types(given, definition.spec, known if table or not below else below[0].scan.schema)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
