@@ -102,7 +102,11 @@ class Computing:
         kinds = self._type(left), self._type(right)
         if symbol == "__add__" and all(isinstance(kind, nw.String) for kind in kinds):
             return nw.concat_str(*(side if isinstance(side, nw.Expr) else nw.lit(side) for side in (left, right)))
-        if symbol == "__sub__" and any(isinstance(kind, nw.Date) for kind in kinds):
+        if (
+            symbol == "__sub__"
+            and any(isinstance(kind, nw.Date) for kind in kinds)
+            and all(map(_is_day_or_time, kinds))
+        ):
             raise UnportableError("subtracts with dates, which stores count in days or in times; cast them to Datetime")
         if not all(map(_is_number, kinds)):
             return None
@@ -144,6 +148,10 @@ def _refuse(name: str) -> None:
     if name in REFUSED:
         what, instead = REFUSED[name]
         raise UnportableError(f"uses {what}; {instead}")
+
+
+def _is_day_or_time(dtype: Any) -> bool:
+    return isinstance(dtype, (nw.Date, nw.Datetime))
 
 
 def _is_number(dtype: Any) -> bool:
