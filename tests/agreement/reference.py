@@ -228,7 +228,9 @@ class Reference:
     def _before(self, key: FeatureKey, row: Row, match: list[str]) -> Row:
         """Say which fields changed since the newest row of a sample, of any feature version, and what that row held."""
         spec, table = self.spec(key), self.tables.get(key, Table())
-        rows = [other for other in self._living(key, table.rows) if all(other[name] == row[name] for name in match)]
+        # As in the comparison, tuples: they take the one NaN for equal to itself.
+        sample = tuple(row[name] for name in match)
+        rows = [other for other in self._living(key, table.rows) if tuple(other[name] for name in match) == sample]
         rows.sort(key=lambda other: [ranked(other[name]) for name in spec.id_columns])
         newest = max(rows, key=place_in_time, default=None)
         before = newest[c.METAXY_PROVENANCE_BY_FIELD] if newest else {}

@@ -403,7 +403,14 @@ def compare(where: str, frame: Any, rows: Sequence[Row], columns: set[str]) -> N
     """Compare rows as a multiset, value by value, and the columns even if there are no rows."""
     found = collect_to_polars(frame)
     assert set(found.columns) == columns, where
-    assert [plain(row) for row in ordered(found.to_dicts())] == [plain(row) for row in ordered(rows)], where
+    here, there = ([repr(plain(row)) for row in ordered(each)] for each in (found.to_dicts(), rows))
+    assert here == there, f"{where}: {differences(here, there)}"
+
+
+def differences(here: Sequence[str], there: Sequence[str]) -> str:
+    """Show the rows that only one side has."""
+    found, missing = Counter(here) - Counter(there), Counter(there) - Counter(here)
+    return "\n".join([*(f"+ {row}" for row in found.elements()), *(f"- {row}" for row in missing.elements())])
 
 
 def ordered(rows: Iterable[Row]) -> list[Row]:

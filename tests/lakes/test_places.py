@@ -105,8 +105,8 @@ def test_a_key_that_may_only_read_reads(name: str, tmp_path: Path) -> None:
         for verb in (
             partial(store.write, "video", rows(id=["b"])),
             partial(store.write, "clip", store.resolve_update("clip").new),
-            partial(store.delete, "video", None),
-            partial(store.delete, "video", None, soft=False),
+            partial(store.delete, "video", everything=True),
+            partial(store.delete, "video", everything=True, soft=False),
             partial(store.drop_feature_metadata, "video"),
         ):
             message = complaint(verb, reader)
