@@ -127,6 +127,7 @@ def test_parts_count_when_all_are_written(texts: MetadataStore) -> None:
     assert (stored(texts), left(texts)) == ([], [[], [], []])
 
 
+@pytest.mark.three_stores
 def test_what_cannot_be_replaced_is_refused(texts: MetadataStore) -> None:
     parents = to_compute(texts)
     children = chunks(parents, a=1, b=1)
