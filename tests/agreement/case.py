@@ -82,3 +82,4 @@ class Case:
     kinds: Mapping[str, str]
     filters: Mapping[str, Condition]
     steps: tuple[Step, ...]
+    split: int | None = None  # the step from which on all is done in a branch over what was there before

@@ -352,4 +352,5 @@ def cases(draw: DrawFn) -> Case:
     algorithm = world.pick(("md5", "sha256"))
     happened = steps(world, parents, specs, shown)
     length = world.pick((16, 8, 64))
-    return Case(algorithm, length, specs, world.kinds, world.filters, tuple(happened))
+    split = draw(st.integers(1, len(happened))) if world.chance(30) and happened else None
+    return Case(algorithm, length, specs, world.kinds, world.filters, tuple(happened), split)

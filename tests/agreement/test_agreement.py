@@ -8,7 +8,10 @@ on all of them at once.
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, reject, seed, settings
@@ -52,10 +55,12 @@ def runs() -> Iterator[object]:
 
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.UntypedColumnWarning", "ignore::metaxy.errors.EmptySamplesWarning")
+@pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
 @pytest.mark.parametrize(("group", "shard", "examples"), [*runs()])
 def test_all_agree(group: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     def check(case: Case) -> None:
-        replay(case, stores(group, HashAlgorithm(case.algorithm), tmp_path_factory.mktemp("case")))
+        folder, algorithm = tmp_path_factory.mktemp("case"), HashAlgorithm(case.algorithm)
+        replay(case, stores(group, algorithm, folder), partial(branch, folder / "branch", algorithm))
 
     check_cases(examples, shard, check)
 
@@ -92,20 +97,32 @@ def stores(group: str, algorithm: HashAlgorithm, folder: Path) -> dict[str, Meta
     return {name: STORES[name](folder, hash_algorithm=algorithm) for name in GROUPS.get(group, [group])}
 
 
-def duckdb_in_memory(algorithm: HashAlgorithm, *, is_deep: bool) -> MetadataStore:
+def branch(folder: Path, algorithm: HashAlgorithm, name: str, below: MetadataStore) -> MetadataStore:
+    """Make a store of the same kind over another one, in the same database if that is in memory."""
+    over: dict[str, Any] = {"fallback_stores": [below], "fallback": "rows"}
+    if isinstance(below, DuckDBMetadataStore) and below.database.startswith(":memory:") and name != "ducklake":
+        return duckdb_in_memory(algorithm, below.database, is_deep="deep" in name, table_prefix="branch_", **over)
+    if name == "polars":
+        return memory_store(hash_algorithm=algorithm, **over)
+    folder.mkdir(exist_ok=True)
+    return STORES[name](folder, hash_algorithm=algorithm, **over)
+
+
+def duckdb_in_memory(algorithm: HashAlgorithm, database: str = "", *, is_deep: bool, **options: Any) -> MetadataStore:
     """Make a store that always takes the form of the statement that it takes for large tables of this kind."""
     config = {"threads": "1"}  # few rows: threads only cost
-    store = DuckDBMetadataStore(":memory:", hash_algorithm=algorithm, auto_create_tables=True, config=config)
+    database = database or f":memory:{uuid4().hex}"
+    store = DuckDBMetadataStore(database, hash_algorithm=algorithm, auto_create_tables=True, config=config, **options)
     store.connection.is_deep = lambda table, keys: is_deep  # type: ignore[method-assign]  # noqa: ARG005
     return store
 
 
-def replay(case: Case, stores: dict[str, MetadataStore]) -> None:
+def replay(case: Case, stores: dict[str, MetadataStore], branch: Callable[[str, MetadataStore], MetadataStore]) -> None:
     try:
         graph_of(case.specs)
     except DefinitionError:
         reject()  # one in some thousands is a graph that nobody may define
     try:
-        Replay(case, stores).run()
+        Replay(case, stores, branch).run()
     except Ambiguous:
         reject()
