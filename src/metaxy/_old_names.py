@@ -12,7 +12,7 @@ C = TypeVar("C", bound=type)
 _SQL_PARTS: Final = {"sql_parts": "metaxy.compat.stores:sql_parts"}
 _IBIS: Final = {
     "ibis_type_to_polars": "metaxy.compat.ibis:ibis_type_to_polars",
-    "versioning_engine_cls": "metaxy.versioning.engine:SqlEngine",
+    "versioning_engine_cls": "metaxy.versioning.sql_engine:SqlEngine",
 }
 # Class → attribute → where it is now: a function with the object as its first argument, a property, or a value.
 OLD_NAMES: Final[dict[str, dict[str, str]]] = {
@@ -34,7 +34,7 @@ OLD_NAMES: Final[dict[str, dict[str, str]]] = {
     "MetadataStore": {
         "create_versioning_engine": "metaxy.compat.stores:create_versioning_engine",
         "hash_struct_version_column": "metaxy.compat.stores:hash_struct_version_column",
-        "versioning_engine_cls": "metaxy.versioning.engine:PolarsEngine",
+        "versioning_engine_cls": "metaxy.versioning.polars_engine:PolarsEngine",
     },
     "PostgresCatalogConfig": _SQL_PARTS,
     "R2StorageConfig": _SQL_PARTS,

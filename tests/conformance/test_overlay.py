@@ -145,7 +145,7 @@ def test_types_that_differ_meet_without_loss_or_are_refused(make: StoreFactory, 
     with dev.open("w"):
         with pytest.raises(MetadataSchemaError, match=r"column 'n' is String in .* and Int64 in \[prod\]"):
             dev.write("video", rows(id=["d"], n=["four"]))
-        with pytest.raises(MetadataSchemaError, match=r"'N' of .* and 'n' of .* differ only by case"):
+        with pytest.raises(MetadataSchemaError, match=r"'n' of .* and 'N' of .* differ only by case"):
             dev.write("video", rows(id=["d"], N=[4]))
         assert not dev.has_feature("video")
         small = rows(id=["d"], n=[4], s=[{"x": 1}]).with_columns(pl.col("n").cast(pl.Int16))

@@ -75,6 +75,7 @@ def test_frames_rebuilt_from_no_results_are_written(store: MetadataStore) -> Non
     assert everything(store, "video").equals(stored)
 
 
+@pytest.mark.filterwarnings("ignore::metaxy.errors.EmptySamplesWarning")
 def test_samples_that_are_none_leave_all_that_is_stored_orphaned(store: MetadataStore) -> None:
     define("video")
     builds = [build for name, build in REBUILT.items() if name != "polars with other types"]

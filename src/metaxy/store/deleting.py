@@ -170,7 +170,8 @@ class _Selection:
         """Return the rows that `remove` would remove, and how many samples were written since they were named."""
         samples, changed = self._samples
         rows, condition = self.found.scan.frame, self._condition
-        rows = rows if condition is None else rows.filter(condition)
+        if condition is not None:  # a column first: Polars cannot look for some members of structs while it reads files
+            rows = rows.with_columns(__metaxy_keep=condition).filter(nw.col("__metaxy_keep"))
         return (rows if samples is None else self.store.engine.among(rows, samples)), changed
 
     @cached_property

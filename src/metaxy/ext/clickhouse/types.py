@@ -140,6 +140,9 @@ def _fetched(column: Any, dtype: nw.dtypes.DType) -> Any:
     if isinstance(dtype, (nw.Unknown, nw.Object, nw.Enum, nw.Categorical)):
         return column
     wanted = nw.Schema({"c": dtype}).to_arrow().field("c").type
+    if pa.types.is_fixed_size_binary(column.type) and pa.types.is_integer(wanted):  # computed with 128 bits
+        numbers = [value and int.from_bytes(value, "little", signed=True) for value in column.to_pylist()]
+        return pa.array(numbers, wanted)
     return column if column.type == wanted else column.cast(wanted)
 
 
