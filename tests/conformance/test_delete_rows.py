@@ -78,6 +78,7 @@ def test_a_row_that_was_written_since_it_was_read_stays(store: MetadataStore, so
     assert store.delete("video", rows=read, soft=soft) == Deleted(2, changed_since=2)
     assert values(store.read("video"), "id", "n") == [("a", 5), ("b", 5)]
     assert store.delete("video", rows=read, soft=soft) == Deleted(0, changed_since=2)
+    assert store.delete("video", rows=read, soft=soft, with_sample_history=True) == Deleted(0, changed_since=2)
     before = everything(store, "video").filter(id="a")
     assert store.delete("video", rows=store.read("video").filter(nw.col("id") == "a"), soft=soft).rows == (
         1 if soft else 3

@@ -64,6 +64,37 @@ def test_which_fields_changed_since_the_newest_row_of_any_version(store: Metadat
         assert len(status.sample_details()) == 1
 
 
+def test_columns_are_named_as_they_like(store: MetadataStore) -> None:
+    names = [
+        "mx_r",
+        "mx_n",
+        "mx_t",
+        "k0",
+        "e0",
+        "q0",
+        "b0",
+        "f0",
+        "rb",
+        "was",
+        "p",
+        "status",
+        "it's",
+        'a"b',
+        "x.y",
+        "ü",
+    ]
+    define("video")
+    define("clip", "video")
+    store.write("video", rows(id=["a"]))
+    payload = {name: f"value of {name}" for name in names}
+    new = store.resolve_update("clip").new.to_polars()
+    store.write("clip", new.with_columns(pl.lit(value).alias(name) for name, value in payload.items()))
+    store.write("video", rows("2", id=["a"]))
+    for engine in ENGINES:
+        stale = store.resolve_update("clip", previous=True, versioning_engine=engine).stale
+        assert told(stale) == {"a": (["default"], payload)}
+
+
 @pytest.mark.three_stores
 def test_nothing_is_said_unless_it_is_asked(store: MetadataStore) -> None:
     clips()

@@ -55,6 +55,10 @@ def test_what_would_lose_something_is_refused(store: MetadataStore) -> None:
         ("size", "Name", "differ only by case"),
         ("size", c.METAXY_PROVENANCE, "is a column of Metaxy"),
         (c.METAXY_UPDATED_AT, "size", "is a column of Metaxy"),
+        *(("size", name, "is a column of Metaxy") for name in (*c.INCREMENT_COLUMNS, *c.STRAY_COLUMNS)),
+        ("size", "", "has no name"),
+        ("size", "*", "Polars reads as a pattern"),
+        ("size", "^size$", "Polars reads as a pattern"),
         ("id", "key", "is an ID column of its definition"),
         ("name", "id", "is an ID column"),
     ):

@@ -128,6 +128,26 @@ def test_parts_count_when_all_are_written(texts: MetadataStore) -> None:
 
 
 @pytest.mark.three_stores
+def test_children_that_were_written_past_a_replacement_do_not_go(texts: MetadataStore) -> None:
+    store = texts
+    store.write("chunk", chunks(to_compute(store), a=3, b=2, c=1))
+    store.write("text", rows("2", text=["a", "b"]))
+    parents = to_compute(store)
+    past_it = pytest.raises(MetadataSchemaError, match=r"1 children were written since.*text = 'a', n = 0")
+    with past_it, store.replacing("chunk", parents):
+        store.write("chunk", chunks(parents, a=1))
+    beside_it = pytest.raises(MetadataSchemaError, match="2 children were written since")
+    with beside_it, store.replacing("chunk", parents) as writer:
+        writer.write(chunks(parents, a=1))
+        store.write("chunk", chunks(parents, b=2))
+    assert len(values(store.read("chunk"), "text", "n")) == 6
+    with store.replacing("chunk", parents) as writer:
+        writer.write(chunks(parents, a=1, b=1))
+    assert values(store.read("chunk"), "text", "n") == [("a", 0), ("b", 0), ("c", 0)]
+    assert left(store) == [[], [], []]
+
+
+@pytest.mark.three_stores
 def test_what_cannot_be_replaced_is_refused(texts: MetadataStore) -> None:
     parents = to_compute(texts)
     children = chunks(parents, a=1, b=1)

@@ -9,6 +9,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import RenamesColumns, Scan
 from metaxy.store.deleting import latest_per_version
+from metaxy.store.given import refuse_names
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, StoredTable, event_time, find, read_rows, readable
 from metaxy.store.scope import Scope
@@ -83,10 +84,14 @@ def _refuse_names(definition: FeatureDefinition, scan: Scan, old: str, new: str)
     for name in (old, new):
         if c.is_system_column(name) or name.startswith(c.INTERNAL_PREFIX):
             raise MetadataSchemaError(f"{where}: {name!r} is a column of Metaxy, which has no other name")
+    if new in c.INCREMENT_COLUMNS | c.STRAY_COLUMNS:  # a write would drop it
+        raise MetadataSchemaError(f"{where}: {new!r} is a column of Metaxy, which never stores one of that name")
     if old not in known and new not in known:
         raise MetadataSchemaError(
             f"{where} has no column {old!r}.{did_you_mean(old, known)} It has: {', '.join(known)}"
         )
+    if old in known:
+        refuse_names({new: scan.schema[old]}, where)
     if twins := [name for name in known if name != new and name.lower() == new.lower()]:
         raise MetadataSchemaError(
             f"{where}: {new!r} and {twins[0]!r} differ only by case, which databases take for one"

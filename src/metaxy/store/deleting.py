@@ -148,9 +148,12 @@ class _Selection:
     def to_hide(self) -> tuple[nw.LazyFrame[Any], int]:
         """Return the rows that count and are meant, and how many samples were written since they were named."""
         latest = self._latest(include_deleted=False)
-        if self.deletion.with_sample_history:
-            latest = Latest(latest.ids, latest.feature_version, one_per_sample=False)
-        return self._unchanged(self._rows(latest, self._kept_columns, self.deletion.filters))
+        if not self.deletion.with_sample_history:
+            return self._unchanged(self._rows(latest, self._kept_columns, self.deletion.filters))
+        samples, changed = self._samples  # one that was written since stays, though older rows of it are named
+        every = Latest(latest.ids, latest.feature_version, one_per_sample=False)
+        rows = self._rows(every, self._kept_columns, self.deletion.filters)
+        return (rows if samples is None else self.found.engine.among(rows, samples)), changed
 
     @property
     def _kept_columns(self) -> list[str]:
@@ -186,10 +189,10 @@ class _Selection:
 
     @cached_property
     def _samples(self) -> tuple[nw.LazyFrame[Any] | None, int]:
-        """The samples whose rows are removed, None for all; and how many of those named were written since."""
+        """The samples that are meant, None for all; and how many of those named were written since."""
         if self.named is None or not self.named.are_writes:
             return (self.named.samples if self.named else None), 0
-        latest = self._latest(include_deleted=True)
+        latest = self._latest(include_deleted=not self.deletion.soft)
         same, changed = self._unchanged(self._rows(latest, [*latest.ids, METAXY_UPDATED_AT], ()))
         return same.select(*latest.ids), changed
 

@@ -256,9 +256,17 @@ def rename(
         _refuse_still_defined(scope, new, old)
         _refuse_elsewhere(store, scope, new, old)
     done = Renaming.of(store, scope, former).run(dry_run=dry_run)
-    for old in former.values() if drop_old and not dry_run else ():
-        store.storage.drop(old)
+    if drop_old and not dry_run:
+        _drop_old(store, scope, former)
     return done
+
+
+def _drop_old(store: StoreParts, scope: Scope, former: Former) -> None:
+    """Drop old tables, but none that a feature of the graph uses: keys may differ by less than names of tables keep."""
+    used = [store.storage.describe(key) for key in scope.graph.feature_definitions_by_key]
+    for old in former.values():
+        if store.storage.describe(old) not in used:
+            store.storage.drop(old)
 
 
 def former_tables(store: StoreParts, scope: Scope) -> dict[FeatureKey, FeatureKey]:

@@ -49,6 +49,10 @@ class Replacement:
     own: list[str]
     options: WriteOptions
     written: list[pl.DataFrame] = field(default_factory=list)
+    since: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.since = self.store.clock.now()
 
     @classmethod
     def build(cls, store: StoreParts, scope: Scope, feature: Any, parents: Any, options: WriteOptions) -> "Replacement":
@@ -77,14 +81,20 @@ class Replacement:
 
     # -- what is written -----------------------------------------------------------------------------------------------
 
-    def write_all(self, children: Any) -> None:
-        """Write all children that the parents have, in one append with what goes, and with what is known by that."""
+    def write_all(self, children: Any, *, since: datetime | None = None) -> None:
+        """Write all children that the parents have, in one append with what goes, and with what is known by that.
+
+        Raises:
+            MetadataSchemaError: if others were written past this since a time, where one is given.
+        """
         frame = self._children(children)
         with self.store.engine.temporary():
             table = self._table(frame)
             names = table.names(frame)
             self._refuse_strays(table, names)
             stored = table.stored(names)
+            if since is not None:
+                self._refuse_written_past(stored, since)
             begun = stored.filter(table.is_marker & (pl.col(c.METAXY_PROVENANCE) == BEGUN))
             moment = table.moment(stored)
             beside = [table.tombstones(stored, moment, frame), *self._finished(table, names, begun, moment)]
@@ -104,14 +114,19 @@ class Replacement:
         self.written.append(names)
 
     def finish(self) -> None:
-        """Let go of the children that were not written, and store that there are no more to come."""
+        """Let go of the children that were not written, and store that there are no more to come.
+
+        Raises:
+            MetadataSchemaError: if children were written past this meanwhile; none goes then.
+        """
         if not self.written:
-            self.write_all(pl.DataFrame())
+            self.write_all(pl.DataFrame(), since=self.since)
             return
         with self.store.engine.temporary():
             table = self._table(pl.DataFrame())
             names = pl.concat(self.written).unique().cast(pl.Schema(table.types(table.ids)))
             stored = table.stored(names)
+            self._refuse_written_past(stored, self.since)
             moment = table.moment(stored)
             gone = table.tombstones(stored, moment, pl.DataFrame())
             beside = [gone, *self._finished(table, names, table.parents, moment)]
@@ -155,6 +170,16 @@ class Replacement:
             raise MetadataSchemaError(
                 f"feature {self.definition.key}: the frame has children of {strays.height} parents that are not among "
                 f"those replaced, for example of {_shown(strays.row(0, named=True))}; pass these parents, too"
+            )
+
+    def _refuse_written_past(self, stored: pl.DataFrame, since: datetime) -> None:
+        """Refuse to let go of children that were just written, as by `write` of the store itself."""
+        late = stored.filter(pl.col(c.METAXY_DELETED_AT).is_null() & (pl.col(c.METAXY_UPDATED_AT).cast(MOMENT) > since))
+        if late.height:
+            child = _shown(late.select(self.definition.spec.id_columns).row(0, named=True))
+            raise MetadataSchemaError(
+                f"feature {self.definition.key}: {late.height} children were written since their replacement began, "
+                f"but not by it, for example {child}; write them by `write` of what `store.replacing` yields"
             )
 
 

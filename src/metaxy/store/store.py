@@ -201,7 +201,8 @@ class MetadataStore(StoreUpkeep):
 
         Raises:
             DefinitionError: if the feature is no expansion.
-            MetadataSchemaError: if columns are missing, or a part has children of other parents.
+            MetadataSchemaError: if columns are missing, a part has children of other parents, or children were written
+                meanwhile by something else, such as `write` of the store itself.
         """
         scope = self._scope("w")
         settle(self, scope, coerce_to_feature_key(feature))

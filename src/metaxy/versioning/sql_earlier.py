@@ -13,7 +13,7 @@ from metaxy.versioning.recipe import Earlier, Recipe
 from metaxy.versioning.sources import Source
 
 ROW = "__metaxy_row"
-NUMBER = "mx_r"  # of a changed sample: to tell samples apart by it costs less than by IDs
+NUMBER = "__metaxy_number"  # of a changed sample: to tell samples apart by it costs less than by IDs
 
 
 @dataclass(frozen=True)
