@@ -65,6 +65,13 @@ def test_a_batch_holds_something(increment: Increment, size: int) -> None:
         next(increment.batches(size))
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_samples_are_counted_as_engines_tell_them_apart(library: str) -> None:
+    frame = LIBRARIES[library](pl.DataFrame({"id": [0.0, -0.0, float("nan"), float("nan"), 1.0]}))
+    new = nw.from_native(frame, eager_only=True)
+    assert Increment(new, new[:0], new[:0]).with_expected(5, ["id"]).counts["new"] == 3
+
+
 def test_rows_are_told_apart_from_samples() -> None:
     def groups(*names: str) -> nw.DataFrame[Any]:
         return nw.from_native(pl.DataFrame({"group": names}, schema={"group": pl.String}))
