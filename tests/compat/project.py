@@ -232,9 +232,10 @@ def update(store: Any, key: str) -> list[list[str]]:
         given = collect_to_polars(store.read(key))
         options = {"samples": given.select("id", "path", "speaker", "metaxy_provenance_by_field")}
     increment = store.resolve_update(key, **options)
-    # Of the rows that a sample of an expanded parent has, 0.1.11 shows any.
+    # Of the children of an orphaned parent, 0.1.11 shows any, and we all.
     ignored = ("metaxy_deleted_at", "metaxy_deleted_at_right", "n")
-    return [sorted_rows(f, *ignored) for f in (increment.new, increment.stale, increment.orphaned)]
+    new, stale, orphaned = (sorted_rows(f, *ignored) for f in (increment.new, increment.stale, increment.orphaned))
+    return [new, stale, sorted(set(orphaned))]
 
 
 def all_types(kind: str, folder: Path) -> dict[str, dict[str, str]]:
