@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from metaxy.cli.failures import conflict, usage_error
 from metaxy.cli.output import warn
@@ -14,6 +15,10 @@ AllFeatures: TypeAlias = Annotated[bool, Parameter(negative=())]
 """The type of the option --all-features."""
 Filters: TypeAlias = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
 """The type of the option --filter, which may be given several times."""
+Columns: TypeAlias = Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)]
+"""The type of the option --columns."""
+Limit: TypeAlias = Annotated[int, Parameter(validator=Number(gte=0))]
+"""The type of the option --limit."""
 Flag: TypeAlias = Annotated[bool, Parameter(negative=())]
 """The type of an option that is given or not."""
 

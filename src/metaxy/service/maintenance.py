@@ -1,6 +1,6 @@
 """Work on the rows of features: delete, clean, drop, optimize, copy, rebase; each can be tried without a change."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
@@ -209,10 +209,7 @@ def copy(
     keys = project.keys(features, strict=False)
     to, from_ = project.store(target), project.store(source)
     with from_, to.open("r" if dry_run else "w"):
-        present = [key for key in keys if from_.has_feature(key)]
-        if not present:
-            asked = ", ".join(features or map(str, keys))
-            raise RequestError("NO_FEATURES", f"{from_!r} has none of the features: {asked}")
+        present = _present(from_, keys, features)
         counts = to.copy_metadata(
             from_,
             present,
@@ -222,8 +219,7 @@ def copy(
             progress=progress,
             dry_run=dry_run,
         )
-    left_out = [str(key) for key in keys if key not in present]
-    return Copied(counts["features_copied"], counts["rows_copied"], repr(from_), left_out)
+    return _copied(counts, from_, keys, present)
 
 
 def promote(
@@ -254,13 +250,25 @@ def promote(
         hint = f"its fallback stores: {below}; --force copies its rows all the same"
         raise RequestError("NOT_A_FALLBACK", message, hint=hint, kind="request", fallback_stores=below)
     with to.open("r" if dry_run else "w"), from_:
-        present = [key for key in keys if from_.has_feature(key)]
-        if not present:
-            asked = ", ".join(features or map(str, keys))
-            raise RequestError("NO_FEATURES", f"{from_!r} has none of the features: {asked}")
+        present = _present(from_, keys, features)
         counts = from_.promote(to, present, force=True, progress=progress, dry_run=dry_run)
+    return _copied(counts, from_, keys, present)
+
+
+def _present(source: MetadataStore, keys: Sequence[FeatureKey], features: Sequence[str] | None) -> Sequence[FeatureKey]:
+    """Return the features that a store has; ``features`` are their names, where some were given."""
+    present = [key for key in keys if source.has_feature(key)]
+    if not present:
+        asked = ", ".join(features or map(str, keys))
+        raise RequestError("NO_FEATURES", f"{source!r} has none of the features: {asked}")
+    return present
+
+
+def _copied(
+    counts: Mapping[str, int], source: MetadataStore, keys: Sequence[FeatureKey], present: Sequence[FeatureKey]
+) -> Copied:
     left_out = [str(key) for key in keys if key not in present]
-    return Copied(counts["features_copied"], counts["rows_copied"], repr(from_), left_out)
+    return Copied(counts["features_copied"], counts["rows_copied"], repr(source), left_out)
 
 
 # -- from one version to another ---------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def rows(
         RequestError: if there is no such table.
     """
     wanted = as_filters(filters)
-    [name] = _names(project, [feature], store)
+    [name] = _names(project, [feature], store, tables(project, store=store))
     with project.graph.use(), project.store(store) as opened:
         frame = opened.read(
             name,
@@ -79,8 +79,9 @@ def drop(
     Raises:
         RequestError: if there is no such table.
     """
-    counts = {table.feature: table.rows for table in tables(project, store=store)}
-    keys = [feature_key(name) for name in _names(project, features, store)]
+    there = tables(project, store=store)
+    counts = {table.feature: table.rows for table in there}
+    keys = [feature_key(name) for name in _names(project, features, store, there)]
     with project.graph.use(), project.store(store).open("r" if dry_run else "w") as opened:
         for key in track(keys):
             if not dry_run:
@@ -88,9 +89,9 @@ def drop(
             yield Outcome(str(key), counts[str(key)])
 
 
-def _names(project: Project, features: Sequence[str], store: str | None) -> list[str]:
-    """Return what such tables are called, as the graph or a snapshot has it."""
-    known = {feature_key(table.feature).table_name: table.feature for table in tables(project, store=store)}
+def _names(project: Project, features: Sequence[str], store: str | None, there: Sequence[Table]) -> list[str]:
+    """Return what such tables are called, of those that are there, as the graph or a snapshot has it."""
+    known = {feature_key(table.feature).table_name: table.feature for table in there}
     names = []
     for key in map(feature_key, features):
         if key.table_name not in known:

@@ -11,9 +11,9 @@ from metaxy.storage.port import RenamesColumns, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.given import refuse_names
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import MOMENT, StoredTable, event_time, find, read_rows, readable
+from metaxy.store.reading import StoredTable, find, read_rows, readable
 from metaxy.store.scope import Scope
-from metaxy.store.verbatim import as_they_are
+from metaxy.store.verbatim import as_they_are, rewritten_at
 from metaxy.store.writing import append
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.wording import did_you_mean
@@ -61,7 +61,7 @@ def _append(
         _refuse_conflicts(definition, found.scan, rows, old, new)
         rows = rows.filter(nw.col(new).is_null())
     moved = rows.drop([new] if new in found.scan.schema else []).rename({old: new})
-    now = nw.max_horizontal(nw.lit(store.clock.now()).cast(MOMENT), event_time(found.scan))
+    now = rewritten_at(store, found.scan)
     count = count_lazy_rows(moved)
     if count and not dry_run:
         moved = moved.with_columns(now.alias(c.METAXY_UPDATED_AT))

@@ -8,6 +8,7 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
+from typing_extensions import TypedDict
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT, STRAY_COLUMNS
 from metaxy.definitions.definition import FeatureDefinition
@@ -35,6 +36,16 @@ class Deleted:
     changed_since: int = 0
 
 
+class DeletionOptions(TypedDict, total=False):
+    """Arguments of `MetadataStore.delete`, beside its filters."""
+
+    rows: Any
+    everything: bool
+    soft: bool
+    with_feature_history: bool
+    with_sample_history: bool
+
+
 @dataclass(frozen=True)
 class Deletion:
     """Which rows of a feature are deleted, and how far back; ``rows`` is a frame that names some."""
@@ -48,7 +59,13 @@ class Deletion:
 
     @classmethod
     def build(
-        cls, definition: FeatureDefinition, filters: Filters, rows: Any, *, everything: bool, **rest: bool
+        cls,
+        definition: FeatureDefinition,
+        filters: Filters,
+        *,
+        rows: Any = None,
+        everything: bool = False,
+        **rest: bool,
     ) -> "Deletion":
         """Normalise what the user passed.
 

@@ -22,8 +22,8 @@ from metaxy.store.resolving import Resolution
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.frames import as_lazy, collect_to_polars
-from metaxy.versioning.increment import Increment, LazyIncrement
+from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.increment import Increment
 from metaxy.versioning.key_types import alike
 from metaxy.versioning.recipe import Latest
 
@@ -70,12 +70,6 @@ def _like(shown: nw.DataFrame[Any], rows: pl.DataFrame) -> nw.DataFrame[Any]:
     if not shown.implementation.is_pyarrow():
         return nw.from_native(found)
     return nw.from_native(found.to_arrow().cast(shown.to_native().schema), eager_only=True)
-
-
-def at_once(increment: Increment) -> LazyIncrement:
-    """Show an increment as views of what was computed."""
-    new, stale, orphaned = map(as_lazy, increment)
-    return LazyIncrement(new=new, stale=stale, orphaned=orphaned, compute=lambda: increment)
 
 
 def _drifted(

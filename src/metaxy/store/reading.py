@@ -215,6 +215,14 @@ def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> StoredTable[
         raise FeatureNotFoundError(f"feature {key} has no table in {searched}; write it first", keys=[key]) from error
 
 
+def find_or_none(store: Store, key: FeatureKey, *, allow_fallback: bool) -> StoredTable[Store] | None:
+    """Return the table of a feature as `find` does, None if there is none."""
+    try:
+        return find(store, key, allow_fallback=allow_fallback)
+    except FeatureNotFoundError:
+        return None
+
+
 def shown(scan: Scan, spec: FeatureSpec, scope: Scope, columns: Sequence[str]) -> View:
     """Say which by-field columns a user must see in another form than the table keeps them."""
     members = tuple(field.key.to_struct_key() for field in spec.fields)

@@ -22,12 +22,12 @@ from metaxy.errors import DefinitionError, FeatureNotFoundError, RenameError
 from metaxy.storage.port import Append, Scan
 from metaxy.store.copying import CopyRequest, as_text, copy_table
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import MOMENT, StoredTable, event_time, find, read_rows, readable
+from metaxy.store.reading import StoredTable, event_time, find_or_none, read_rows, readable
 from metaxy.store.rebasing import DATA_VERSIONS, PROVENANCE, VERSIONS, expected_provenance
 from metaxy.store.scope import Scope
 from metaxy.store.system.tables import refuse_system_key
 from metaxy.store.tables import ExpectedRows
-from metaxy.store.verbatim import as_they_are
+from metaxy.store.verbatim import as_they_are, rewritten_at
 from metaxy.store.writing import append
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.engine import View
@@ -197,7 +197,7 @@ class Renaming:
     def _rebased(self, key: FeatureKey, table: Scan, rows: nw.LazyFrame[Any]) -> Append:
         """Version rows anew: those that were right are right, others stay as they are."""
         definition = self.scope.definition(key)
-        now = nw.max_horizontal(nw.lit(self.store.clock.now()).cast(MOMENT), event_time(table))
+        now = rewritten_at(self.store, table)
         versions = (self.scope.version(key), self.scope.project_version(definition))
         changed = {name: nw.lit(value) for name, value in zip(VERSIONS, versions, strict=True)}
         rows = rows.with_columns(**changed, **{c.METAXY_UPDATED_AT: now})
@@ -303,17 +303,12 @@ def _refuse_elsewhere(store: StoreParts, scope: Scope, new: FeatureKey, old: Fea
 
 def find_here(store: StoreParts, key: FeatureKey) -> StoredTable | None:
     """Return a table of this very store, None if there is none."""
-    try:
-        return find(store, key, allow_fallback=False)
-    except FeatureNotFoundError:
-        return None
+    return find_or_none(store, key, allow_fallback=False)
 
 
 def _find(store: StoreParts, key: FeatureKey) -> StoredTable | None:
-    try:
-        return find(store, key, allow_fallback=True).checked()
-    except FeatureNotFoundError:
-        return None
+    found = find_or_none(store, key, allow_fallback=True)
+    return found.checked() if found else None
 
 
 def _find_in_fallbacks(store: StoreParts, key: FeatureKey) -> StoredTable | None:

@@ -15,13 +15,13 @@ import polars as pl
 
 from metaxy import columns as c
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.errors import DefinitionError, FeatureNotFoundError, MetadataSchemaError
+from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.store.given import given_frame
 from metaxy.store.named import as_names
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import StoredTable, find
+from metaxy.store.reading import StoredTable, find_or_none
 from metaxy.store.scope import Scope
-from metaxy.store.writing import WriteOptions, write_frames
+from metaxy.store.writing import WriteOptions, refuse_missing_ids, write_frames
 from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, by_field_forms
 from metaxy.versioning.engine import View
@@ -149,20 +149,13 @@ class Replacement:
 
     def _children(self, children: Any) -> pl.DataFrame:
         frame = collect_to_polars(given_frame(children, f"the frame for feature {self.definition.key}", collect=True))
-        for name in self.definition.spec.id_columns if frame.height else ():
-            if name not in frame.columns:
-                raise MetadataSchemaError(
-                    f"feature {self.definition.key}: the frame lacks ID column {name!r}."
-                    f"{did_you_mean(name, frame.columns)} It has: {', '.join(frame.columns)}"
-                )
+        if frame.height:
+            refuse_missing_ids(self.definition, frame.columns)
         return frame
 
     def _table(self, children: pl.DataFrame) -> "_Children":
-        try:
-            found = find(self.store, self.definition.key, allow_fallback=self.store.overlays).checked()
-        except FeatureNotFoundError:
-            found = None
-        return _Children.build(self, found, children)
+        found = find_or_none(self.store, self.definition.key, allow_fallback=self.store.overlays)
+        return _Children.build(self, found.checked() if found else None, children)
 
     def _refuse_strays(self, table: "_Children", names: pl.DataFrame) -> None:
         strays = names.join(table.parents, on=self.keys, how="anti").select(self.keys).unique()

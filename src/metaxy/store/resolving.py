@@ -138,10 +138,7 @@ class Resolution:
         in_database = tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine)
         unseen = self.recipe.earlier is not None and not self.engine.packs_lists
         if in_database or unseen or tables.samples_are_none:  # without samples, a warning must not come too late
-            increment = self.changes()
-            new, stale, orphaned = map(as_lazy, increment)
-            joined = self.expected if self.recipe.inputs else None
-            return LazyIncrement(new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment)
+            return LazyIncrement.of(self.changes(), self.expected if self.recipe.inputs else None)
         tables.refuse_other_settings()
         return (self._without_repeats() if tables.repeats_samples() else self).views()
 

@@ -11,14 +11,13 @@ from typing_extensions import Unpack
 from metaxy._old_names import with_old_names
 from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
-from metaxy.errors import FeatureNotFoundError
 from metaxy.store.config import VersioningEngineOptions
-from metaxy.store.drift import PayloadCheck, at_once, refuse_unfit, with_drifted
+from metaxy.store.drift import PayloadCheck, refuse_unfit, with_drifted
 from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
-from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, read_feature, shown_schema
+from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, find_or_none, read_feature, shown_schema
 from metaxy.store.replacing import Replacement
 from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
@@ -307,7 +306,7 @@ class MetadataStore(StoreUpkeep):
             if payload != "ignore":
                 refuse_unfit(request, payload)
                 increment = with_drifted(resolution, self, scope, request, payload)
-                return at_once(increment) if lazy else increment
+                return LazyIncrement.of(increment) if lazy else increment
             return resolution.lazy() if lazy else resolution.changes()
 
     def compute_provenance(self, feature: Any, df: Any) -> Any:
@@ -340,10 +339,7 @@ class MetadataStore(StoreUpkeep):
 
     def _found(self, feature: Any, *, check_fallback: bool) -> "StoredTable[MetadataStore] | None":
         self._session.require("r")
-        try:
-            return find(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)
-        except FeatureNotFoundError:
-            return None
+        return find_or_none(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)
 
     def read_feature_schema_from_store(self, feature: Any) -> nw.Schema:
         """Return the columns of a feature's table in this store, with their types as `read` shows them.

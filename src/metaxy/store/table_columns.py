@@ -8,11 +8,10 @@ import narwhals as nw
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT, STRAY_COLUMNS, is_system_column
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.errors import FeatureNotFoundError
 from metaxy.storage.port import Scan
 from metaxy.store.declared import declared_among, missing
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import MOMENT, find, readable
+from metaxy.store.reading import MOMENT, find_or_none, readable
 from metaxy.versioning.declared_types import misfit
 from metaxy.versioning.frames import collect_to_polars
 
@@ -26,10 +25,10 @@ def table_problems(store: StoreParts, definition: FeatureDefinition) -> list[str
     """
     if not definition.declared_columns:
         return []
-    try:
-        scan = find(store, definition.key, allow_fallback=False).scan
-    except FeatureNotFoundError:
+    found = find_or_none(store, definition.key, allow_fallback=False)
+    if found is None:
         return []
+    scan = found.scan
     with readable(f"feature {definition.key}"):
         return [*missing(definition, scan.schema), *_misfits(definition, scan), *_renamed(definition, scan)]
 

@@ -23,7 +23,7 @@ from metaxy.errors import (
 from metaxy.storage.port import Scan
 from metaxy.store.named import as_names
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import StoredTable, find, read_rows, refuse_other_hash_settings
+from metaxy.store.reading import StoredTable, find, find_or_none, read_rows, refuse_other_hash_settings
 from metaxy.store.request import UpdateRequest
 from metaxy.store.scope import Scope
 from metaxy.store.untyped import says_nothing, with_placeholders
@@ -315,10 +315,8 @@ class Tables:
 
 
 def _find(store: StoreParts, key: FeatureKey, request: UpdateRequest, *, allow_fallback: bool) -> StoredTable | None:
-    try:
-        return find(store, key, allow_fallback=allow_fallback).checked().as_of(request.as_of)
-    except FeatureNotFoundError:
-        return None
+    found = find_or_none(store, key, allow_fallback=allow_fallback)
+    return found.checked().as_of(request.as_of) if found else None
 
 
 def _find_parents(

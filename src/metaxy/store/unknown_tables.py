@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import narwhals as nw
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import MetadataSchemaError, MetadataStoreError
-from metaxy.storage.port import Listable
+from metaxy.storage.port import Listable, Scan
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.scope import Scope
@@ -63,12 +64,17 @@ def _pushed(store: StoreParts) -> dict[str, FeatureKey]:
 
 def _counted(found: StoredTable) -> UnknownTable:
     with readable(f"feature {found.key}"):
-        counts = collect_to_polars(
-            found.scan.frame.select(
-                rows=nw.len(),
-                feature_versions=nw.col(METAXY_FEATURE_VERSION).n_unique(),
-                last_write=nw.col(METAXY_UPDATED_AT).max(),
-            )
-        ).row(0, named=True)
-    counts["feature_versions"] = counts["feature_versions"] or 0  # some databases count nothing as NULL
-    return UnknownTable(found.key, **counts)
+        return UnknownTable(found.key, **count_rows(found.scan))
+
+
+def count_rows(scan: Scan, **more: nw.Expr) -> dict[str, Any]:
+    """Count the ``rows`` and ``feature_versions`` of a table, and whatever ``more`` is asked, beside its last write."""
+    counts = collect_to_polars(
+        scan.frame.select(
+            rows=nw.len(),
+            feature_versions=nw.col(METAXY_FEATURE_VERSION).n_unique(),
+            last_write=nw.col(METAXY_UPDATED_AT).max(),
+            **more,
+        )
+    ).row(0, named=True)
+    return {**counts, "feature_versions": counts["feature_versions"] or 0}  # some databases count nothing as NULL

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import narwhals as nw
+from typing_extensions import Unpack
 
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
 from metaxy.store.column_renames import rename_column
 from metaxy.store.copying import CopyRequest, copy_features, refuse_other_target
-from metaxy.store.deleting import Deleted, Deletion, delete_rows, rows_to_delete
+from metaxy.store.deleting import Deleted, Deletion, DeletionOptions, delete_rows, rows_to_delete
 from metaxy.store.external import sync_external_features
 from metaxy.store.orphans import delete_orphaned
 from metaxy.store.parts import StoreParts
@@ -67,7 +68,7 @@ class StoreUpkeep(StoreParts):
         deletion = Deletion.build(
             scope.definition(feature),
             filters,
-            rows,
+            rows=rows,
             everything=everything,
             soft=soft,
             with_feature_history=with_feature_history,
@@ -75,17 +76,7 @@ class StoreUpkeep(StoreParts):
         )
         return delete_rows(self, scope, deletion)
 
-    def count_rows_to_delete(
-        self,
-        feature: Any,
-        filters: Filters = None,
-        *,
-        rows: Any = None,
-        everything: bool = False,
-        soft: bool = True,
-        with_feature_history: bool = False,
-        with_sample_history: bool = False,
-    ) -> int:
+    def count_rows_to_delete(self, feature: Any, filters: Filters = None, **options: Unpack[DeletionOptions]) -> int:
         """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
 
         Raises:
@@ -93,16 +84,7 @@ class StoreUpkeep(StoreParts):
             FeatureNotFoundError: if the feature has no table in this store.
         """
         scope = self._scope("r")
-        deletion = Deletion.build(
-            scope.definition(feature),
-            filters,
-            rows,
-            everything=everything,
-            soft=soft,
-            with_feature_history=with_feature_history,
-            with_sample_history=with_sample_history,
-        )
-        return rows_to_delete(self, scope, deletion).rows
+        return rows_to_delete(self, scope, Deletion.build(scope.definition(feature), filters, **options)).rows
 
     def delete_orphaned(
         self, feature: Any, increment: Any = None, *, max_share: float = 0.5, dry_run: bool = False

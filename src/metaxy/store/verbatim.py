@@ -8,6 +8,7 @@ from metaxy import columns as c
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Append, Scan
 from metaxy.store.parts import StoreParts
+from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.scope import Scope
 from metaxy.store.writing import fit_to_table, fitted, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
@@ -24,6 +25,11 @@ def as_they_are(
     system = _system_columns(store, scope, definition, schema, table)
     fit = fit_to_table(store, definition, schema, system, table)
     return fitted(engine, rows, system, fit, table, definition)
+
+
+def rewritten_at(store: StoreParts, table: Scan) -> nw.Expr:
+    """Write the time at which a row of a table is written once more: now, but not before its last event."""
+    return nw.max_horizontal(nw.lit(store.clock.now()).cast(MOMENT), event_time(table))
 
 
 def _system_columns(

@@ -1,6 +1,6 @@
 """Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -199,12 +199,7 @@ def feature_table(store: StoreParts, key: FeatureKey) -> Scan | None:
 def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.DType]) -> None:
     """Refuse a frame that lacks IDs or provenance, or has half of a data version."""
     where, spec = f"feature {definition.key}", definition.spec
-    for column in spec.id_columns:
-        if column not in schema:
-            raise MetadataSchemaError(
-                f"{where}: the frame lacks ID column {column!r}.{did_you_mean(column, schema)} "
-                f"It has: {', '.join(schema)}"
-            )
+    refuse_missing_ids(definition, schema)
     refuse_nested_ids(where, spec.id_columns, schema)
     if c.METAXY_PROVENANCE_BY_FIELD not in schema:
         fields = ", ".join(repr(f.key.to_struct_key()) for f in spec.fields)
@@ -223,6 +218,16 @@ def check_columns(definition: FeatureDefinition, schema: Mapping[str, nw.dtypes.
     for column in schema:
         if lower.setdefault(column.lower(), column) != column:
             raise MetadataSchemaError(f"{where}: columns {lower[column.lower()]!r} and {column!r} differ only by case")
+
+
+def refuse_missing_ids(definition: FeatureDefinition, columns: Collection[str]) -> None:
+    """Refuse a frame that lacks an ID column."""
+    for name in definition.spec.id_columns:
+        if name not in columns:
+            raise MetadataSchemaError(
+                f"feature {definition.key}: the frame lacks ID column {name!r}.{did_you_mean(name, columns)} "
+                f"It has: {', '.join(columns)}"
+            )
 
 
 def refuse_types(store: StoreParts, definition: FeatureDefinition, new: Mapping[str, nw.dtypes.DType]) -> None:

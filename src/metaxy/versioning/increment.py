@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from metaxy.columns import METAXY_CHANGED_FIELDS
-from metaxy.versioning.frames import count_lazy_rows
+from metaxy.versioning.frames import as_lazy, count_lazy_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,6 +240,12 @@ class LazyIncrement:
     ) -> None:
         self._views: dict[str, View | None] = {"new": new, "stale": stale, "orphaned": orphaned, "input": input}
         self.compute = compute
+
+    @classmethod
+    def of(cls, increment: Increment, joined: View | None = None) -> "LazyIncrement":
+        """Show an increment as views of what was computed; ``joined`` are its expected rows, if there are any."""
+        new, stale, orphaned = map(as_lazy, increment)
+        return cls(new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment)
 
     @property
     def new(self) -> nw.LazyFrame[Any]:

@@ -1,13 +1,9 @@
 """`mx metadata show` and `stats`: rows, and how many there are."""
 
 from functools import partial
-from typing import Annotated
-
-from cyclopts import Parameter
-from cyclopts.validators import Number
 
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say
-from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features
+from metaxy.cli.selection import AllFeatures, Columns, Features, Filters, Flag, Limit, named_features
 from metaxy.cli.workspace import workspace
 from metaxy.service.rows import FeatureStatistics, Rows, rows, statistics
 
@@ -15,8 +11,8 @@ from metaxy.service.rows import FeatureStatistics, Rows, rows, statistics
 def show(
     feature: str,
     *,
-    limit: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
-    columns: Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)] = None,
+    limit: Limit = 10,
+    columns: Columns = None,
     all_columns: Flag = False,
     filter: Filters = None,
     store: str | None = None,

@@ -4,12 +4,11 @@ from functools import partial
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from cyclopts.validators import Number
 
 from metaxy.cli.metadata.rename import rename
 from metaxy.cli.metadata.show import print_rows
 from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, print_text, progress, say
-from metaxy.cli.selection import Filters, Flag
+from metaxy.cli.selection import Columns, Filters, Flag, Limit
 from metaxy.cli.workspace import workspace
 from metaxy.service import renaming
 
@@ -46,8 +45,8 @@ def _moment(table: renaming.Table) -> str:
 def show(
     feature: str,
     *,
-    limit: Annotated[int, Parameter(validator=Number(gte=0))] = 10,
-    columns: Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)] = None,
+    limit: Limit = 10,
+    columns: Columns = None,
     all_columns: Flag = False,
     filter: Filters = None,
     store: str | None = None,
