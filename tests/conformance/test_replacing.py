@@ -4,14 +4,17 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 import polars as pl
 import pytest
+from tests.agreement.memory import memory_store
 from tests.factory import define, rows, values
 
+import metaxy as mx
 from metaxy import columns as c
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
@@ -207,3 +210,27 @@ def test_nothing_is_done_of_what_a_killed_process_began(tmp_path: Path) -> None:
         parents = to_compute(store)
         store.write("chunk", chunks(parents, a=1), replaces=parents)
         assert (stored(store), left(store)) == (["a0"], [[], [], []])
+
+
+def test_the_class_says_which_type_ids_of_children_have_only_where_one_is_meant() -> None:
+    """A date is a text in JSON, and a table that took it for one would refuse dates for ever."""
+    define("text", ids=["text"])
+    dep = mx.FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"]))
+
+    class Day(mx.BaseFeature, spec=mx.FeatureSpec(key="day", id_columns=["text", "day"], deps=[dep])):
+        text: str
+        day: date
+
+    class Line(mx.BaseFeature, spec=mx.FeatureSpec(key="line", id_columns=["text", "n"], deps=[dep])):
+        text: str
+        n: int
+
+    with memory_store().open("w") as store:
+        store.write("text", rows(text=["a"]))
+        nothing, parents = pl.DataFrame(), store.resolve_update(Line).new
+        store.write(Line, nothing, replaces=parents)
+        assert not store.resolve_update(Line)
+        with pytest.raises(MetadataSchemaError, match="of which type its ID column 'day' is"):
+            store.write(Day, nothing, replaces=parents)
+        store.write(Day, parents.to_polars().with_columns(day=date(2026, 1, 1)), replaces=parents)
+        assert store.read(Day).collect()["day"].to_list() == [date(2026, 1, 1)]

@@ -31,7 +31,7 @@ from metaxy.wording import did_you_mean
 
 MOMENT = pl.Datetime("us", "UTC")
 RENEWED = (c.METAXY_FEATURE_VERSION, c.METAXY_PROJECT_VERSION, c.METAXY_UPDATED_AT, c.METAXY_MATERIALIZATION_ID)
-TYPES = {"string": pl.String(), "integer": pl.Int64(), "number": pl.Float64(), "boolean": pl.Boolean()}
+TYPES = {"str": pl.String(), "int": pl.Int64(), "float": pl.Float64(), "bool": pl.Boolean()}
 
 
 @dataclass
@@ -313,10 +313,9 @@ def _what(definition: FeatureDefinition) -> str:
 
 
 def _declared(definition: FeatureDefinition) -> dict[str, pl.DataType]:
-    """Return the types of columns that the feature class names."""
-    properties: dict[str, Any] = definition.feature_schema.get("properties", {})
-    found = {name: TYPES.get(str(given.get("type"))) for name, given in properties.items() if isinstance(given, dict)}
-    return {name: dtype for name, dtype in found.items() if dtype is not None}
+    """Return the types of columns that the feature class declares, where one type of Polars is meant."""
+    kinds = {column.name: {kind.name for kind in column.annotation.kinds} for column in definition.declared_columns}
+    return {name: TYPES[kind] for name, found in kinds.items() if len(found) == 1 for kind in found if kind in TYPES}
 
 
 def _shown(row: dict[str, Any]) -> str:
