@@ -1,7 +1,9 @@
 """Files that are cut, empty or lost: every verb says so in one line, and nothing is written to what cannot be read."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -156,6 +158,27 @@ def test_what_a_killed_first_write_leaves_is_no_damage(name: str, tmp_path: Path
         fill(store)
         read(store)
         assert not mark.exists()
+
+
+@pytest.mark.parametrize(("name", "file"), [("sqlite", "store.sqlite"), ("iceberg", "iceberg/catalog.db")])
+def test_a_first_transaction_that_was_killed_is_no_damage(name: str, file: str, tmp_path: Path) -> None:
+    """Pages of it are missing in the file, and its journal says that all of them go."""
+    database = tmp_path / file
+    database.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(database, isolation_level=None)) as first:
+        for statement in (
+            "PRAGMA cache_size=1",
+            "BEGIN",
+            "CREATE TABLE t (x)",
+            "INSERT INTO t VALUES (zeroblob(99999))",
+        ):
+            first.execute(statement)
+        journal = database.with_name(f"{database.name}-journal").read_bytes()
+        first.execute("COMMIT")
+    database.write_bytes(database.read_bytes()[:4096])
+    database.with_name(f"{database.name}-journal").write_bytes(journal)
+    fill(STORES[name](tmp_path))
+    read(STORES[name](tmp_path))
 
 
 def test_a_first_write_that_ends_while_another_looks_is_no_damage(tmp_path: Path) -> None:
