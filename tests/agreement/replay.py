@@ -281,7 +281,7 @@ class Replay:
         self, label: str, store: MetadataStore, key: FeatureKey, engine: Any, options: dict[str, Any], answer: Answer
     ) -> None:
         request = UpdateRequest.build(self.graph.get_feature_plan(key), versioning_engine=engine, **options)
-        scope = store._scope("r")
+        scope = store.session.scope("r")
         tally = Resolution.of(store, scope, self.graph.get_feature_plan(key), request).tally()
         new, stale, expected = (
             len({self._sample(answer, row) for row in rows}) for rows in (answer.new, answer.stale, answer.expected)

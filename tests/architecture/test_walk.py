@@ -10,7 +10,7 @@ from tests.factory import define, rows
 from metaxy.config import MetaxyConfig
 from metaxy.ext.duckdb import DuckDBMetadataStore
 
-FILES = 22
+FILES = 15
 CALLS = 250
 
 

@@ -7,7 +7,7 @@ from tests.stores import StoreFactory
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
 from metaxy.store.writing import WriteOptions, prepare
 

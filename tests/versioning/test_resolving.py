@@ -36,7 +36,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 def resolution(store: MetadataStore, key: str, *parents: Resolution, **asked: Any) -> Resolution:
     """Resolve a feature, with the expected rows of some parents in place of their tables."""
-    scope = store._scope("r")
+    scope = store.session.scope("r")
     plan = scope.graph.get_feature_plan(key)
     request = UpdateRequest.build(plan, versioning_engine=store.versioning_engine, **asked)
     expected = {FeatureKey(parent.recipe.feature): parent.as_parent() for parent in parents}

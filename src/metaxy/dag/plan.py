@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, total_ordering
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldDep, FieldSpec, SpecialFieldDep
@@ -18,6 +18,12 @@ from metaxy.definitions.keys import (
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError
 from metaxy.wording import did_you_mean
+
+if TYPE_CHECKING:
+    import narwhals as nw
+
+REMEMBERED = 32  # of what follows from one plan: tables change their columns, and tests their settings
+T = TypeVar("T")
 
 
 @total_ordering
@@ -89,6 +95,13 @@ class FeaturePlan:
         parents = {dep.feature: specs[dep.feature] for dep in feature.deps}
         return cls(feature, tuple(parents.values()) or None, feature.deps)
 
+    def remember(self, asked: Any, answer: T) -> T:
+        """Keep what follows from the plan and something else, which ``memo`` then gives."""
+        if len(self.memo) >= REMEMBERED:
+            self.memo.clear()
+        self.memo[asked] = answer
+        return answer
+
     # -- parents -------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -100,6 +113,11 @@ class FeaturePlan:
     def parent_features_by_key(self) -> dict[FeatureKey, FeatureSpec]:
         """The specs of the parents."""
         return {spec.key: spec for spec in self.deps or ()}
+
+    @cached_property
+    def filters(self) -> "dict[FeatureKey, tuple[nw.Expr, ...]]":
+        """The conditions of the dependencies, parsed."""
+        return {dep.feature: dep.filters for dep in self.feature_deps}
 
     @property
     def required_deps(self) -> list[FeatureDep]:

@@ -25,7 +25,7 @@ from metaxy.errors import (
     StoreLockedError,
 )
 from metaxy.store.given import given_frame
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.spill import Spill, frames_of
 from metaxy.store.store import MetadataStore
 from metaxy.store.writing import check_columns

@@ -12,7 +12,7 @@ from metaxy.store.deleting import latest_per_version
 from metaxy.store.given import refuse_names
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, read_rows, readable
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are, rewritten_at
 from metaxy.store.writing import append
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows

@@ -18,7 +18,7 @@ from metaxy.store.deleting import latest_per_version
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are
 from metaxy.store.writing import (
     append,

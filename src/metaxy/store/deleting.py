@@ -19,8 +19,7 @@ from metaxy.store.named import NamedRows, named_rows
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
-from metaxy.store.scope import Scope
-from metaxy.store.session import Clock
+from metaxy.store.session import Clock, Scope
 from metaxy.store.verbatim import as_they_are
 from metaxy.store.writing import append, existing_table
 from metaxy.versioning.engine import View

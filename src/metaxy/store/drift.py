@@ -19,7 +19,7 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, read_rows
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.frames import collect_to_polars

@@ -17,7 +17,7 @@ from metaxy.errors import (
     warn_user,
 )
 from metaxy.store.parts import StoreParts
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.system.storage import SystemTableStorage
 
 Versions = Mapping[str, str]

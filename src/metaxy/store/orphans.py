@@ -14,7 +14,7 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import find, readable
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import as_narwhals, collect_to_polars, count_lazy_rows
 

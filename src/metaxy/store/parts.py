@@ -16,7 +16,6 @@ from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
 from metaxy.store.config import Fallback, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
-from metaxy.store.scope import Scope
 from metaxy.store.session import Clock, Session
 from metaxy.store.tidiness import Tidiness
 from metaxy.versioning.engine import Engine
@@ -75,10 +74,11 @@ class StoreParts:
         stores: FallbackStoreList = given if isinstance(given, FallbackStoreList) else FallbackStoreList(given)
         self.fallback_stores = stores.checked_against(self.hash_algorithm)
         self.fallback: Fallback = fallback
+        self.overlays = fallback == "rows" and len(self.fallback_stores) > 0  # sees their rows under its own
         self.reads_in_polars = False  # as rows that it sees under its own are outside its database, of which it told
         self._name = name
         self._materialization_id = materialization_id
-        self._session = Session(storage, self.display())
+        self.session = Session(storage, self.display(), self.hash_algorithm)
         self.tidiness = Tidiness(repr(self), auto_optimize)
         self.seen_versions: set[tuple[FeatureKey, str]] = set()
         self._entered = threading.local()
@@ -116,7 +116,7 @@ class StoreParts:
 
     def native_implementation(self) -> nw.Implementation:
         """Return the library of the frames that the store returns, in which it computes; the store must be open."""
-        self._session.require("r")
+        self.session.require("r")
         return self.engine.hashing(self.hash_algorithm).implementation
 
     def in_own_library(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
@@ -133,15 +133,10 @@ class StoreParts:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a closed store as its arguments."""
-        if self._session.mode is not None:
+        if self.session.mode is not None:
             raise MetadataStoreError(f"{self!r} is open; close it before it is pickled")
         args, kwargs = self._arguments
         return _rebuild, (type(self), args, kwargs)
-
-    @property
-    def overlays(self) -> bool:
-        """Whether the rows of its fallback stores are seen under its own."""
-        return self.fallback == "rows" and len(self.fallback_stores) > 0
 
     # -- configuration -------------------------------------------------------------------------------------------------
 
@@ -173,7 +168,7 @@ class StoreParts:
             StoreConnectionError: if the database or folder cannot be reached.
             StoreLockedError: if another process keeps an embedded database locked.
         """
-        with self._session.entered(mode) as outermost:
+        with self.session.entered(mode) as outermost:
             if outermost:
                 self.validate_hash_algorithm()
             yield self
@@ -192,7 +187,7 @@ class StoreParts:
 
     def keep_open(self, store: "StoreParts") -> None:
         """Open a fallback store for as long as this one is open, whoever else has it open."""
-        self._session.hold(id(store), store.open("r"))
+        self.session.hold(id(store), store.open("r"))
 
     def validate_hash_algorithm(self, check_fallback_stores: bool = True) -> None:
         """Refuse an algorithm that the engine cannot compute, and fallback stores that hash otherwise."""
@@ -207,10 +202,6 @@ class StoreParts:
                     f"fallback store {index} ({store!r}) hashes with {store.hash_algorithm.value}, {self!r} with "
                     f"{self.hash_algorithm.value}; give both the same hash_algorithm"
                 )
-
-    def _scope(self, mode: AccessMode) -> Scope:
-        self._session.require(mode)
-        return Scope.current(self.hash_algorithm)
 
 
 def _rebuild(cls: type[StoreParts], args: tuple[Any, ...], kwargs: dict[str, Any]) -> StoreParts:

@@ -8,7 +8,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
 from metaxy.store.renaming import Renaming, find_here, former_tables, has_version, rename
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 
 COMMAND = "run `mx metadata rename`, or store.rename_features()"
 
@@ -62,7 +62,7 @@ def settle(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
     former = pending(store, scope, key)
     if not former:
         return
-    if store._session.mode != "w":
+    if store.session.mode != "w":
         raise RenameError(f"feature {key}: {_waiting(store, former)}, and would be computed again; {COMMAND}")
     rebased = sum(each.rebased for each in rename(store, scope, former))
     warn_user(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any, Final, Generic
 
 import narwhals as nw
@@ -37,7 +38,7 @@ from metaxy.storage.port import Scan
 from metaxy.store.layers import layers_of, stacked
 from metaxy.store.named import as_names, given_ids
 from metaxy.store.parts import StoreParts
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
@@ -48,7 +49,7 @@ from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.polars import HASHES, escaped, hashed, joined
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Latest
-from metaxy.versioning.sources import Rows
+from metaxy.versioning.sources import Asked, Rows
 from metaxy.wording import did_you_mean
 
 # What rows cannot be told apart or compared without; a table may lack the other system columns until it is written to.
@@ -87,24 +88,30 @@ class StoredTable(Generic[Store_co]):
         """What reads the table."""
         return PolarsEngine() if self.in_polars else self.store.engine
 
-    def rows(self, ids: Sequence[str], **asked: Any) -> Rows:
-        """Give the table to an engine; ``asked`` is what the user asks of its rows.
+    def rows(
+        self,
+        ids: Sequence[str],
+        *,
+        filters: Sequence[nw.Expr] = (),
+        renamed_filters: Sequence[nw.Expr] = (),
+        rename: Mapping[str, str] = MappingProxyType({}),
+        stale: Sequence[nw.Expr] = (),
+        among: nw.LazyFrame[Any] | None = None,
+    ) -> Rows:
+        """Give the table to an engine, with what the user asks of its rows.
 
         Raises:
             MetadataSchemaError: if a condition names a column that the table does not have, or such values.
         """
         scan = self.scan
-        rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), schema=scan.schema, row_id=scan.row_id, **asked)
-        rows = replace(rows, where=f"feature {self.key}")
-        if rows.is_plain:
+        where = f"feature {self.key}"
+        rows = Rows(scan.frame, scan.table, scan.by_field, tuple(ids), scan.schema, scan.row_id, where)
+        if not (filters or renamed_filters or stale) and among is None:
             return rows
-        renamed = {rows.rename.get(name, name): dtype for name, dtype in scan.schema.items()}
-        return replace(
-            rows,
-            filters=self.conditions(rows.filters),
-            stale=self.conditions(rows.stale),
-            renamed_filters=self.conditions(rows.renamed_filters, renamed),
-        )
+        renamed = {rename.get(name, name): dtype for name, dtype in scan.schema.items()}
+        after = self.conditions(renamed_filters, renamed)
+        asked = Asked(self.conditions(filters), after, rename, self.conditions(stale), among)
+        return replace(rows, asked=asked)
 
     def conditions(self, given: Iterable[nw.Expr], types: Types | None = None) -> tuple[nw.Expr, ...]:
         """Return conditions of the user on this table, or on columns of these types, as every engine understands them.

@@ -16,7 +16,7 @@ from metaxy.store.given import given_frame
 from metaxy.store.parts import StoreParts
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.snapshots import recorded_graph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT

@@ -24,7 +24,7 @@ from metaxy.store.copying import CopyRequest, as_text, copy_table
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, event_time, find_or_none, read_rows, readable
 from metaxy.store.rebasing import DATA_VERSIONS, PROVENANCE, VERSIONS, expected_provenance
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.system.tables import refuse_system_key
 from metaxy.store.tables import ExpectedRows
 from metaxy.store.verbatim import as_they_are, rewritten_at

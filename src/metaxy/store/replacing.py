@@ -20,7 +20,7 @@ from metaxy.store.given import given_frame
 from metaxy.store.named import as_names
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find_or_none
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.writing import WriteOptions, refuse_missing_ids, write_frames
 from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, by_field_forms

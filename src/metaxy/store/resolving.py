@@ -24,7 +24,7 @@ from metaxy.store.given import without_repeats
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import readable
 from metaxy.store.request import UpdateRequest
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.tables import ExpectedRows, Tables
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.build import build_joined_recipe
@@ -45,7 +45,7 @@ from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import BROKEN, COUNTS, NEW, ORPHANED, STALE, STORED, Recipe
-from metaxy.versioning.sources import Rows
+from metaxy.versioning.sources import Asked, Rows
 
 
 @dataclass(frozen=True)
@@ -278,10 +278,11 @@ class Resolution:
             MetadataSchemaError: if rows of one sample differ.
         """
         given = self.inputs[0]
-        frame = given.frame.filter(*given.filters) if given.filters else given.frame
+        asked = given.asked or Asked()
+        frame = given.frame.filter(*asked.filters) if asked.filters else given.frame
         where, advice = f"the samples for feature {self.recipe.feature}", "pass each sample once"
         frame = without_repeats(frame, given.ids, where, advice)
-        return replace(self, inputs=[replace(given, frame=frame, filters=())])
+        return replace(self, inputs=[replace(given, frame=frame, asked=replace(asked, filters=()))])
 
     # -- what must not be NULL -----------------------------------------------------------------------------------------
 

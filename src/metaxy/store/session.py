@@ -1,18 +1,26 @@
-"""The session of a store: opened once, closed once, counted across threads; and the store's clock."""
+"""The session of a store: opened once, closed once, counted across threads; what one call works with; the clock."""
 
 import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from metaxy import context
+from metaxy.dag.graph import FeatureGraph
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreNotOpenError
+from metaxy.hashing import HashAlgorithm, HashSettings
+from metaxy.settings import Settings
 from metaxy.storage.port import AccessMode, Storage
-
-__all__ = ["AccessMode", "Clock", "Session"]
+from metaxy.versioning.codec import Form
 
 THREADS = Path("/proc/self/task")
 OF_POLARS = re.compile(r"polars-\d+\s*")
@@ -74,6 +82,47 @@ def polars_works() -> bool:
 FORKS = Forks()
 
 
+@dataclass(frozen=True)
+class Scope:
+    """The graph and the settings that one call of a verb works with."""
+
+    graph: FeatureGraph
+    settings: Settings
+    algorithm: HashAlgorithm
+
+    @classmethod
+    def current(cls, algorithm: HashAlgorithm) -> "Scope":
+        """Take the active graph and configuration."""
+        return cls(FeatureGraph.get_active(), context.settings(), algorithm)
+
+    @cached_property
+    def hash(self) -> HashSettings:
+        """How samples are hashed."""
+        return HashSettings(self.algorithm, self.settings.hash_truncation_length)
+
+    @property
+    def needs_sync(self) -> bool:
+        """Whether external features are loaded before a store is used."""
+        return self.settings.sync and (self.graph.has_external_features or bool(self.settings.extra_features))
+
+    @property
+    def shape(self) -> Form:
+        """How users see columns with versions by field, and how new tables keep them."""
+        return "map" if self.settings.enable_map_datatype else "struct"
+
+    def definition(self, feature: Any) -> FeatureDefinition:
+        """Return the definition of a feature, given by anything that names one."""
+        return self.graph.get_feature_definition(coerce_to_feature_key(feature))
+
+    def version(self, key: FeatureKey) -> str:
+        """Return the current version of a feature."""
+        return self.graph.get_feature_version(key, self.hash.length)
+
+    def project_version(self, definition: FeatureDefinition) -> str:
+        """Return the version of the project that a write belongs to."""
+        return self.graph.get_project_version(self.settings.project or definition.project, self.hash.length)
+
+
 class Session:
     """Opens a storage at the outermost entry and closes it at the outermost exit, whichever threads they are in.
 
@@ -81,9 +130,10 @@ class Session:
     which is refused while another thread is inside.
     """
 
-    def __init__(self, storage: Storage, display: str) -> None:
+    def __init__(self, storage: Storage, display: str, algorithm: HashAlgorithm) -> None:
         self._storage = storage
         self._display = display
+        self._algorithm = algorithm
         self._lock = threading.RLock()
         self._inside: Counter[int] = Counter()
         self._mode: AccessMode | None = None
@@ -152,6 +202,11 @@ class Session:
                 self.resources.enter_context(block)
                 self._held.add(key)
 
+    def scope(self, mode: AccessMode) -> Scope:
+        """Return what one call works with that needs the store open like this."""
+        self.require(mode)
+        return Scope.current(self._algorithm)
+
     def require(self, mode: AccessMode) -> None:
         """Refuse to work on a store that is not open for this.
 
@@ -164,3 +219,18 @@ class Session:
             raise StoreNotOpenError(f'{self._display} is closed; use `with store.open("{mode}"):`')
         if mode == "w" and self._mode == "r":
             raise StoreNotOpenError(f'{self._display} is open for reading only; use `with store.open("w"):` to write')
+
+
+def dependents_first(graph: FeatureGraph, given: Mapping[Any, Any]) -> dict[FeatureKey, Any]:
+    """Put frames in the order in which they are stored.
+
+    Raises:
+        ValueError: if two of them are for one feature.
+    """
+    frames: dict[FeatureKey, Any] = {}
+    for feature, frame in given.items():
+        key = coerce_to_feature_key(feature)
+        if key in frames:
+            raise ValueError(f"feature {key} is given twice")
+        frames[key] = frame
+    return {key: frames[key] for key in graph.topological_sort_features(list(frames), descending=True)}

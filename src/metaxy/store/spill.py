@@ -16,7 +16,7 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
 from metaxy.storage.leases import Lease
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 
 PUT = ".put"
 WRITER = ".writer"

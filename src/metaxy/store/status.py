@@ -17,7 +17,7 @@ from metaxy.store.external import sync_external_features
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.increment import LazyIncrement, Tally
@@ -267,7 +267,7 @@ def feature_statuses(
 
 
 def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> FeatureMetadataStatusWithIncrement:
-    scope = store._scope("r")
+    scope = store.session.scope("r")
     if scope.needs_sync:
         sync_external_features(store)
     plan = scope.graph.get_feature_plan(key)

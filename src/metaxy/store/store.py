@@ -21,7 +21,7 @@ from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, find
 from metaxy.store.replacing import Replacement
 from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
-from metaxy.store.scope import dependents_first
+from metaxy.store.session import dependents_first
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key
 from metaxy.store.upkeep import StoreUpkeep
@@ -135,7 +135,7 @@ class MetadataStore(StoreUpkeep):
             as_of=checked_moment(as_of),
             ids=ids,
         )
-        scope = self._scope("r")
+        scope = self.session.scope("r")
         if is_system_key(key := coerce_to_feature_key(feature)):
             if ids is not None:
                 raise ValueError(f"{key} is a system table, whose rows are no samples; use filters instead of ids")
@@ -178,7 +178,7 @@ class MetadataStore(StoreUpkeep):
             MetadataSchemaError: if columns are missing, IDs or versions are NULL, or types do not fit.
             TableNotFoundError: if the table is missing and the store may not create it.
         """
-        scope = self._scope("w")
+        scope = self.session.scope("w")
         if is_system_key(key := coerce_to_feature_key(feature)):
             append_rows(self, key, df)
             return
@@ -203,7 +203,7 @@ class MetadataStore(StoreUpkeep):
             MetadataSchemaError: if columns are missing, a part has children of other parents, or children were written
                 meanwhile by something else, such as `write` of the store itself.
         """
-        scope = self._scope("w")
+        scope = self.session.scope("w")
         settle(self, scope, coerce_to_feature_key(feature))
         replacement = Replacement.build(self, scope, feature, parents, WriteOptions(materialization_id))
         yield replacement
@@ -211,7 +211,7 @@ class MetadataStore(StoreUpkeep):
 
     def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
         """Append rows to several features, dependents first, after a check of all; with transactions, all or none."""
-        scope = self._scope("w")
+        scope = self.session.scope("w")
         frames = dependents_first(scope.graph, metadata)
         for key in frames:
             settle(self, scope, key)
@@ -281,7 +281,7 @@ class MetadataStore(StoreUpkeep):
             RenameError: if rows are still under an old key, and the store is not open for writing.
         """
         ignore_old_options(ignored)
-        scope = self._scope("r")
+        scope = self.session.scope("r")
         if scope.needs_sync:
             sync_external_features(self)
         plan = scope.graph.get_feature_plan(feature)
@@ -319,7 +319,7 @@ class MetadataStore(StoreUpkeep):
         Raises:
             MetadataSchemaError: if a parent's data versions are missing or NULL.
         """
-        scope = self._scope("r")
+        scope = self.session.scope("r")
         plan = scope.graph.get_feature_plan(feature)
         frame = given_frame(df, f"the frame for feature {plan.feature.key}")
         resolution = Resolution.of_joined(self.engine, scope, plan, frame)
@@ -338,7 +338,7 @@ class MetadataStore(StoreUpkeep):
         return found.store if found else None
 
     def _found(self, feature: Any, *, check_fallback: bool) -> "StoredTable[MetadataStore] | None":
-        self._session.require("r")
+        self.session.require("r")
         return find_or_none(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)
 
     def read_feature_schema_from_store(self, feature: Any) -> nw.Schema:
@@ -347,7 +347,7 @@ class MetadataStore(StoreUpkeep):
         Raises:
             FeatureNotFoundError: if the feature has no table here.
         """
-        scope = self._scope("r")
+        scope = self.session.scope("r")
         definition = scope.definition(feature)
         return shown_schema(find(self, definition.key, allow_fallback=False).scan, definition.spec, scope)
 

@@ -1,7 +1,7 @@
 """The tables of an update: those of a feature and its parents, or samples; and the recipe that fits them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -25,9 +25,9 @@ from metaxy.store.named import as_names
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, find_or_none, read_rows, refuse_other_hash_settings
 from metaxy.store.request import UpdateRequest
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.untyped import says_nothing, with_placeholders
-from metaxy.versioning.build import TableShape, build_given_recipe, build_recipe
+from metaxy.versioning.build import Basis, TableShape, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.computing import with_widest_integers
@@ -38,7 +38,7 @@ from metaxy.versioning.key_types import refuse_nested_ids
 from metaxy.versioning.polars import rows_that_may_repeat
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Input, Latest, Recipe
-from metaxy.versioning.sources import Rows
+from metaxy.versioning.sources import Asked, Rows
 
 
 @dataclass(frozen=True)
@@ -121,43 +121,33 @@ class Tables:
     # -- recipe and rows -----------------------------------------------------------------------------------------------
 
     def inputs(self) -> Inputs:
-        """Build the recipe, and name the rows that go into it."""
-        if self.request.samples is not None or not self.parents:
-            return self._inputs_of_samples()
-        tables = {key: self._known(key, found) for key, found in self.parents.items()}
-        recipe = build_recipe(
-            self.plan,
-            tables,
+        """Take the recipe that was built of the same before, or build it, and name the rows that go into it."""
+        request, plan = self.request, self.plan
+        basis = Basis(
             self.scope.hash,
-            current=self._known_current,
-            compare=not self.request.skip_comparison,
-            one_row_per_group=self.request.one_row_per_group,
-            ids=self.request.id_columns(self.plan.feature),
-            previous=self.request.previous,
+            tuple([(key, self._shape(key, found)) for key, found in self.parents.items()]),
+            self._shape(plan.feature.key, self.current) if self.current else None,
+            compare=not request.skip_comparison,
+            one_row_per_group=request.one_row_per_group,
+            ids=request.id_columns(plan.feature),
+            previous=request.previous,
         )
+        if request.samples is not None or not self.parents:
+            return self._inputs_of_samples(basis)
+        recipe = plan.memo.get(basis) or plan.remember(basis, build_recipe(plan, basis))
         return Inputs(recipe, [self._input_rows(step) for step in recipe.inputs], {})
 
-    def _inputs_of_samples(self) -> Inputs:
+    def _inputs_of_samples(self, basis: Basis) -> Inputs:
         spec = self.plan.feature
         samples, untyped = self._samples()
         schema = samples.collect_schema()
         where, orders_nan = f"the samples for feature {spec.key}", self.store.storage.capabilities.orders_nan
         own = checked_conditions(where, self.own_filters, schema, orders_nan=orders_nan)
         own = with_widest_integers(own, samples.implementation)
-        compare = not self.request.skip_comparison
-        chosen = self.request.id_columns(spec)
-        recipe = build_given_recipe(
-            spec,
-            schema,
-            self.scope.hash,
-            current=self._known_current,
-            compare=compare,
-            ids=chosen,
-            previous=self.request.previous,
-        )
-        ids, among = tuple(spec.id_columns), None if self.no_samples else self._among(chosen, schema)
-        rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, filters=own, schema=schema, among=among)
-        rows = replace(rows, where=where)
+        recipe = build_given_recipe(spec, schema, basis)
+        ids, among = tuple(spec.id_columns), None if self.no_samples else self._among(basis.ids, schema)
+        asked = Asked(own, among=among)
+        rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, schema=schema, where=where, asked=asked)
         return Inputs(recipe, [rows], untyped)
 
     def current_rows(self, recipe: Recipe) -> Rows | None:
@@ -187,11 +177,7 @@ class Tables:
         """The conditions on the rows of the feature itself, or on its samples."""
         return (*self.request.filters_of(self.plan.feature.key), *self.request.target_filters)
 
-    @property
-    def _known_current(self) -> TableShape | None:
-        return self._known(self.plan.feature.key, self.current) if self.current else None
-
-    def _known(self, key: FeatureKey, found: StoredTable) -> TableShape:
+    def _shape(self, key: FeatureKey, found: StoredTable) -> TableShape:
         if key in self.expected:
             return TableShape(None, found.scan.schema, one_per_sample=self.expected[key].repeats)
         return TableShape(self.scope.version(key), found.scan.schema)
@@ -218,8 +204,8 @@ class Tables:
         return self.parents[key].rows(
             self.plan.parent_features_by_key[key].id_columns,
             filters=self.request.filters_of(key),
-            renamed_filters=tuple(dep.filters),
-            rename=dict(dep.rename or {}),
+            renamed_filters=self.plan.filters[key],
+            rename=dep.rename or {},
             among=self._among(chosen, self.parents[key].scan.schema, stored),
         )
 

@@ -13,7 +13,7 @@ from metaxy.errors import MetadataSchemaError, MetadataStoreError
 from metaxy.storage.port import Listable, Scan
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, readable
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.system.rows import scan_rows
 from metaxy.store.system.tables import COL_FEATURE_KEY, FEATURE_VERSIONS, METAXY_SYSTEM_KEY_PREFIX
 from metaxy.versioning.frames import collect_to_polars

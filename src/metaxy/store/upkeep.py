@@ -63,7 +63,7 @@ class StoreUpkeep(StoreParts):
             FeatureNotFoundError: if the feature has no table in this store.
             MetadataSchemaError: if the frame lacks IDs, or some are NULL or of other types than those of the feature.
         """
-        scope = self._scope("w")
+        scope = self.session.scope("w")
         refuse_system_key(coerce_to_feature_key(feature), "delete from")
         deletion = Deletion.build(
             scope.definition(feature),
@@ -83,7 +83,7 @@ class StoreUpkeep(StoreParts):
             ValueError: if nothing says what to delete.
             FeatureNotFoundError: if the feature has no table in this store.
         """
-        scope = self._scope("r")
+        scope = self.session.scope("r")
         return rows_to_delete(self, scope, Deletion.build(scope.definition(feature), filters, **options)).rows
 
     def delete_orphaned(
@@ -107,7 +107,7 @@ class StoreUpkeep(StoreParts):
             TooManyOrphansError: if more samples would go; none does.
             DefinitionError: if a root feature comes without an increment.
         """
-        scope = self._scope("r" if dry_run else "w")
+        scope = self.session.scope("r" if dry_run else "w")
         refuse_system_key(coerce_to_feature_key(feature), "delete from")
         if scope.needs_sync:
             sync_external_features(self)
@@ -116,7 +116,7 @@ class StoreUpkeep(StoreParts):
 
     def drop_feature_metadata(self, feature: Any) -> None:
         """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""
-        self._session.require("w")
+        self.session.require("w")
         refuse_system_key(key := coerce_to_feature_key(feature), "drop")
         self.storage.drop(key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
@@ -129,7 +129,7 @@ class StoreUpkeep(StoreParts):
         Raises:
             MetadataStoreError: if the storage cannot list its tables.
         """
-        return unknown_tables(self, self._scope("r"))
+        return unknown_tables(self, self.session.scope("r"))
 
     def rename_feature(self, old: Any, new: Any, *, drop_old: bool = False, dry_run: bool = False) -> list[Renamed]:
         """Take the rows of a feature whose key has changed over to its new key, so that nothing is computed again.
@@ -150,7 +150,7 @@ class StoreUpkeep(StoreParts):
             RenameError: if more than the key has changed since the rows were written.
             FeatureNotFoundError: if neither key has a table here.
         """
-        scope = self._scope("r" if dry_run else "w")
+        scope = self.session.scope("r" if dry_run else "w")
         former = {coerce_to_feature_key(new): coerce_to_feature_key(old)}
         return rename(self, scope, former, drop_old=drop_old, dry_run=dry_run)
 
@@ -160,7 +160,7 @@ class StoreUpkeep(StoreParts):
         Raises:
             RenameError: if more than the keys has changed since the rows were written.
         """
-        scope = self._scope("r" if dry_run else "w")
+        scope = self.session.scope("r" if dry_run else "w")
         return rename(self, scope, former_tables(self, scope), drop_old=drop_old, dry_run=dry_run)
 
     def rename_column(self, feature: Any, old: str, new: str, *, dry_run: bool = False) -> int:
@@ -180,7 +180,7 @@ class StoreUpkeep(StoreParts):
             FeatureNotFoundError: if the feature has no table in this store.
             MetadataSchemaError: if it has no such column, or names or values do not allow it.
         """
-        scope = self._scope("r" if dry_run else "w")
+        scope = self.session.scope("r" if dry_run else "w")
         refuse_system_key(coerce_to_feature_key(feature), "rename a column of")
         return rename_column(self, scope, scope.definition(feature), old, new, dry_run=dry_run)
 
@@ -196,12 +196,12 @@ class StoreUpkeep(StoreParts):
         Raises:
             FeatureNotFoundError: if the feature has no table in this store.
         """
-        self._session.require("w")
+        self.session.require("w")
         if keep < timedelta(0):
             raise ValueError(f"keep is a duration, not {keep!r}")
         found = find(self, coerce_to_feature_key(feature), allow_fallback=False)
         if isinstance(self.storage, Optimizable):
-            ids = () if is_system_key(found.key) else self._scope("w").definition(found.key).spec.id_columns
+            ids = () if is_system_key(found.key) else self.session.scope("w").definition(found.key).spec.id_columns
             self.storage.optimize(found.key, keep, ids)
 
     # -- copying -------------------------------------------------------------------------------------------------------
@@ -235,8 +235,8 @@ class StoreUpkeep(StoreParts):
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
-        scope = self._scope("r" if dry_run else "w")
-        from_store._session.require("r")
+        scope = self.session.scope("r" if dry_run else "w")
+        from_store.session.require("r")
         request = CopyRequest.build(
             scope,
             features,
@@ -275,8 +275,8 @@ class StoreUpkeep(StoreParts):
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
-        scope = to._scope("r" if dry_run else "w")
-        self._session.require("r")
+        scope = to.session.scope("r" if dry_run else "w")
+        self.session.require("r")
         if not force:
             refuse_other_target(self, to)
         request = CopyRequest.build(
@@ -301,4 +301,5 @@ class StoreUpkeep(StoreParts):
         Raises:
             ValueError: if the feature is a root, or no graph has this version.
         """
-        return rebase(self, target_scope(self, self._scope("r"), feature, to_feature_version, graph), feature, df)
+        scope = target_scope(self, self.session.scope("r"), feature, to_feature_version, graph)
+        return rebase(self, scope, feature, df)

@@ -9,7 +9,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Append, Scan
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.writing import fit_to_table, fitted, forms_of_table, user_columns
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.system_columns import SystemColumns

@@ -29,7 +29,7 @@ from metaxy.store.given import given_frame, without_repeats
 from metaxy.store.layers import layers_of, refuse_unlike
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
-from metaxy.store.scope import Scope
+from metaxy.store.session import Scope
 from metaxy.store.untyped import has_rows, says_nothing, with_known_types
 from metaxy.versioning.build import sorting_ids
 from metaxy.versioning.codec import ByField, Form, by_field_forms

@@ -30,8 +30,6 @@ from metaxy.versioning.key_types import check_same_type
 from metaxy.versioning.recipe import Column, Current, Earlier, Field, Group, Input, Latest, Recipe, Version
 from metaxy.wording import did_you_mean
 
-REMEMBERED = 32  # recipes of one plan: tables change their columns, and tests their settings
-
 
 @dataclass(frozen=True)
 class TableShape:
@@ -43,6 +41,25 @@ class TableShape:
     feature_version: str | None
     schema: nw.Schema = field(hash=False)
     one_per_sample: bool = True
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a recipe follows from, beside definitions.
+
+    ``parents`` are their tables; optional ones may be missing. ``current`` is the table of the feature itself, None
+    where it has none. Without ``compare``, all expected rows are new. ``one_row_per_group`` gives one row per group of
+    an aggregation instead of one per row of the parent. ``ids`` are the ID columns by which samples are chosen, if only
+    some are asked for. ``previous`` looks up the row that each changed sample had before.
+    """
+
+    settings: HashSettings
+    parents: tuple[tuple[FeatureKey, TableShape], ...] = ()
+    current: TableShape | None = None
+    compare: bool = True
+    one_row_per_group: bool = False
+    ids: tuple[str, ...] = ()
+    previous: bool = False
 
 
 @dataclass
@@ -65,54 +82,17 @@ class _Names:
         return self.shorts[name]
 
 
-def build_recipe(
-    plan: FeaturePlan,
-    tables: Mapping[FeatureKey, TableShape],
-    settings: HashSettings,
-    *,
-    current: TableShape | None = None,
-    compare: bool = True,
-    one_row_per_group: bool = False,
-    ids: tuple[str, ...] = (),
-    previous: bool = False,
-) -> Recipe:
-    """Build the recipe of a feature from its parents' tables, or return the one that was built of the same before.
-
-    Args:
-        plan: the feature with its parents.
-        tables: version and columns of each parent's table; an optional parent may be missing.
-        settings: how samples are hashed.
-        current: version and columns of the feature's own table, None where it has none.
-        compare: False makes all expected rows new.
-        one_row_per_group: give one row per group of an aggregation instead of one per row of the parent.
-        ids: the ID columns by which samples are chosen, if only some are asked for.
-        previous: look up the row that each changed sample had before.
+def build_recipe(plan: FeaturePlan, basis: Basis) -> Recipe:
+    """Build the recipe of a feature from its parents' tables.
 
     Raises:
         DefinitionError: if columns collide, parents have nothing to join on, or nothing to choose samples by.
         MetadataSchemaError: if a column is missing or IDs have different types.
     """
-    asked = (tuple(tables.items()), settings, current, compare, one_row_per_group, ids, previous)
-    recipe: Recipe | None = plan.memo.get(asked)
-    if recipe is None:
-        builder = _Builder(plan, tables, settings, one_row_per_group)
-        recipe = builder.build(current, ids, compare=compare, previous=previous)
-        if len(plan.memo) >= REMEMBERED:
-            plan.memo.clear()
-        plan.memo[asked] = recipe
-    return recipe
+    return _Builder(plan, basis).build()
 
 
-def build_given_recipe(
-    spec: FeatureSpec,
-    schema: nw.Schema,
-    settings: HashSettings,
-    *,
-    current: TableShape | None = None,
-    compare: bool = True,
-    ids: tuple[str, ...] = (),
-    previous: bool = False,
-) -> Recipe:
+def build_given_recipe(spec: FeatureSpec, schema: nw.Schema, basis: Basis) -> Recipe:
     """Build the recipe for rows that the user gives: their by-field provenance is taken as it is."""
     names = _Names(f"feature {spec.key}")
     missing = [c for c in spec.id_columns if c not in schema]
@@ -126,8 +106,8 @@ def build_given_recipe(
     output = tuple(Column(c, names.short(c, t), c) for c, t in schema.items() if c not in dropped)
     fields = tuple(Field(f.key.to_struct_key(), f"v{n}", given=True) for n, f in enumerate(spec.fields))
     match = tuple(names.shorts[c] for c in spec.id_columns)
-    stored = _current(spec, current, spec.id_columns, names) if current and compare else None
-    earlier = _earlier(spec, current, spec.id_columns, names) if previous else None
+    stored = _current(spec, basis.current, spec.id_columns, names) if basis.current and basis.compare else None
+    earlier = _earlier(spec, basis.current, spec.id_columns, names) if basis.previous else None
     # Nothing keeps a user from giving a sample twice.
     return Recipe(
         str(spec.key),
@@ -135,11 +115,11 @@ def build_given_recipe(
         fields,
         match,
         output,
-        settings,
+        basis.settings,
         stored,
-        compare,
+        basis.compare,
         repeats=True,
-        ids=ids,
+        ids=basis.ids,
         earlier=earlier,
     )
 
@@ -223,25 +203,16 @@ def build_joined_recipe(plan: FeaturePlan, schema: nw.Schema, settings: HashSett
 
 
 class _Builder:
-    def __init__(
-        self,
-        plan: FeaturePlan,
-        tables: Mapping[FeatureKey, TableShape],
-        settings: HashSettings,
-        one_row_per_group: bool,
-    ) -> None:
+    def __init__(self, plan: FeaturePlan, basis: Basis) -> None:
         self.spec = plan.feature
         self.plan = plan
-        self.tables = tables
-        self.settings = settings
-        self.one_row_per_group = one_row_per_group
+        self.basis = basis
+        self.tables = dict(basis.parents)
         self.names = _Names(f"feature {plan.feature.key}")
         self.versions: dict[tuple[FeatureKey, str], Version] = {}
 
-    def build(
-        self, current: TableShape | None, ids: tuple[str, ...], *, compare: bool, previous: bool = False
-    ) -> Recipe:
-        deps = self._join_order()
+    def build(self) -> Recipe:
+        basis, deps = self.basis, self._join_order()
         if not deps:
             raise DefinitionError(
                 f"feature {self.spec.key}: none of its parents has a table yet; write one of them first"
@@ -255,9 +226,9 @@ class _Builder:
             output |= added
             joined += [c for c in self._input_ids(dep) if c not in joined]
         keys = self._match(deps, output, joined)
-        chosen = self._chosen(ids, keys)
+        chosen = self._chosen(basis.ids, keys)
         inputs = self._choosing(inputs, chosen)
-        stored = _current(self.spec, current, keys, self.names) if current and compare else None
+        stored = _current(self.spec, basis.current, keys, self.names) if basis.current and basis.compare else None
         optional = frozenset(v.short for i in inputs if i.optional for v in i.versions)
         return Recipe(
             str(self.spec.key),
@@ -265,13 +236,13 @@ class _Builder:
             field_formulas(self.plan, self.versions),
             tuple(self.names.shorts[k] for k in keys),
             tuple(output.values()),
-            self.settings,
+            basis.settings,
             stored,
-            compare,
+            basis.compare,
             optional,
             repeats=not set(joined) <= set(keys) or any(self._repeats(dep) for dep in deps),
             ids=chosen,
-            earlier=_earlier(self.spec, current, keys, self.names) if previous else None,
+            earlier=_earlier(self.spec, basis.current, keys, self.names) if basis.previous else None,
         )
 
     # -- joins ---------------------------------------------------------------------------------------------------------
@@ -281,7 +252,7 @@ class _Builder:
 
     def _repeats(self, dep: FeatureDep) -> bool:
         """Say whether several rows of a parent may agree on the columns that tell its samples apart here."""
-        if dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION and self.one_row_per_group:
+        if dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION and self.basis.one_row_per_group:
             return False
         ids = dep.renamed(self.plan.parent_features_by_key[dep.feature].id_columns)
         return not set(ids) <= set(self._input_ids(dep))
@@ -347,7 +318,7 @@ class _Builder:
         keys = self._input_ids(dep)
         group = dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION
         shown = self._shown(dep, parent, names, keys)
-        if group and self.one_row_per_group:
+        if group and self.basis.one_row_per_group:
             shown = keys
         by_name = {name: stored for stored, name in names.items()}
         order = [names[i] for i in parent.id_columns if i in names] if group else []
@@ -372,7 +343,7 @@ class _Builder:
             group=Group(tuple(columns[k].short for k in keys), tuple(columns[n].short for n in order))
             if group
             else None,
-            one_row_per_group=group and self.one_row_per_group,
+            one_row_per_group=group and self.basis.one_row_per_group,
             optional=dep.optional,
             outer=dep.optional and not self.plan.required_deps,
         )

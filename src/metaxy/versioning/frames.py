@@ -136,8 +136,6 @@ def with_durations(table: "pa.Table") -> "pa.Table":
     """
     import pyarrow as pa
 
-    if "interval" not in str(table.schema):  # of a name or a type
-        return table
     for index, column in enumerate(table.schema):
         wanted = with_arrow_leaves(column.type, _with_duration)
         if wanted != column.type:

@@ -26,7 +26,7 @@ from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
-from metaxy.versioning.sources import Rows
+from metaxy.versioning.sources import Asked, Rows
 from metaxy.versioning.system_columns import (
     SystemColumns,
     system_columns_polars,
@@ -174,11 +174,13 @@ class PolarsEngine:
 
     def source(self, rows: Rows) -> plan.PolarsSource:
         """Add the flags that the user's filters ask for."""
+        asked = rows.asked or Asked()
         filters, renamed, stale = (
-            list(map(with_wide_integers, given)) for given in (rows.filters, rows.renamed_filters, rows.stale)
+            list(map(with_wide_integers, given)) for given in (asked.filters, asked.renamed_filters, asked.stale)
         )
+        asked = replace(asked, filters=filters, renamed_filters=renamed, stale=stale)
         frame: nw.LazyFrame[Any] = nw.from_native(to_polars_lazy(rows.frame))
-        frame = frame if rows.among is None else self.among(frame, rows.among)
+        frame = frame if asked.among is None else self.among(frame, asked.among)
         with computable(rows.where, "Polars"):
-            flagged = add_predicates(frame, rows.ids, filters, renamed, rows.rename, stale)
+            flagged = add_predicates(frame, rows.ids, asked)
         return plan.PolarsSource(flagged.frame.to_native(), flagged.keep, flagged.stale)

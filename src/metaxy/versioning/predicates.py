@@ -5,7 +5,7 @@ relation, where Narwhals can express it, and rows are dropped by that column lat
 keeps or drops all rows of a sample alike, so it is applied at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from metaxy.columns import INTERNAL_PREFIX
 from metaxy.versioning.conditions import reads_only
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.key_types import alike
+from metaxy.versioning.sources import Asked
 
 KEEP = f"{INTERNAL_PREFIX}keep"
 KEEP_RENAMED = f"{INTERNAL_PREFIX}keep_renamed"
@@ -48,36 +49,20 @@ def among_polars(rows: pl.LazyFrame, others: pl.LazyFrame) -> pl.LazyFrame:
     return rows.join(others, left_on=left_on, right_on=right_on, how="semi", maintain_order="left")
 
 
-def add_predicates(
-    frame: nw.LazyFrame[Any],
-    ids: Sequence[str],
-    filters: Sequence[nw.Expr] = (),
-    renamed_filters: Sequence[nw.Expr] = (),
-    rename: Mapping[str, str] | None = None,
-    stale: Sequence[nw.Expr] = (),
-) -> WithPredicates:
-    """Apply filters on IDs, and turn the other filters and predicates into columns.
-
-    Args:
-        frame: the base relation, with all rows of all samples.
-        ids: its ID columns.
-        filters: conditions on the columns as they are; rows must fulfil all.
-        renamed_filters: conditions on the columns as ``rename`` names them.
-        rename: old names to new names.
-        stale: predicates; a row that fulfils one counts as stale.
-    """
+def add_predicates(frame: nw.LazyFrame[Any], ids: Sequence[str], asked: Asked) -> WithPredicates:
+    """Apply filters on IDs to a relation with all rows of all samples, and turn the others into columns."""
     names = frame.collect_schema()
-    at_once = [f for f in filters if reads_only(f, names, ids)]
+    at_once = [f for f in asked.filters if reads_only(f, names, ids)]
     if at_once:
         frame = frame.filter(*at_once)
-    later = [f for f in filters if not any(f is other for other in at_once)]
-    if renamed_filters:
-        new, old = dict(rename or {}), {after: before for before, after in (rename or {}).items()}
-        flag = nw.all_horizontal(*renamed_filters, ignore_nulls=False)
-        frame = frame.rename(new).with_columns(flag.alias(KEEP_RENAMED)).rename(old)
+    later = [f for f in asked.filters if not any(f is other for other in at_once)]
+    if asked.renamed_filters:
+        old = {after: before for before, after in asked.rename.items()}
+        flag = nw.all_horizontal(*asked.renamed_filters, ignore_nulls=False)
+        frame = frame.rename(dict(asked.rename)).with_columns(flag.alias(KEEP_RENAMED)).rename(old)
         later.append(nw.col(KEEP_RENAMED))
     if later:
         frame = frame.with_columns(nw.all_horizontal(*later, ignore_nulls=False).alias(KEEP))
-    if stale:
-        frame = frame.with_columns(nw.any_horizontal(*stale, ignore_nulls=True).alias(STALE_FLAG))
-    return WithPredicates(frame, KEEP if later else None, STALE_FLAG if stale else None)
+    if asked.stale:
+        frame = frame.with_columns(nw.any_horizontal(*asked.stale, ignore_nulls=True).alias(STALE_FLAG))
+    return WithPredicates(frame, KEEP if later else None, STALE_FLAG if asked.stale else None)

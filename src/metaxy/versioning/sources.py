@@ -1,6 +1,6 @@
 """Rows that go into a recipe, and sources of an SQL statement: a relation, its columns, flags computed beforehand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,27 +40,38 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What the user asks of rows.
+
+    They must fulfil all ``filters``, and all ``renamed_filters``, which know columns as ``rename`` (old names to new
+    ones) names them. A row that fulfils one predicate of ``stale`` counts as stale. ``among`` is a frame with some of
+    the IDs: samples that none of its rows names are left out before anything else is done.
+    """
+
+    filters: Sequence[nw.Expr] = ()
+    renamed_filters: Sequence[nw.Expr] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    stale: Sequence[nw.Expr] = ()
+    among: nw.LazyFrame[Any] | None = None
+
+
+@dataclass(frozen=True)
 class Rows:
-    """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it.
+    """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it, if any.
 
     ``table`` is the quoted name where the relation is a plain table of the engine's database; ``schema`` are the types
     of its columns, if they are at hand. ``row_id`` names a column of a relation that is no table, which tells its rows
-    apart. ``among`` is a frame with some of the IDs: samples that none of its rows names are left out before anything
-    else is done. ``where`` names the rows in messages.
+    apart. ``where`` names the rows in messages.
     """
 
     frame: nw.LazyFrame[Any]
     table: str | None = None
     by_field: Mapping[str, ByField] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
-    filters: tuple[nw.Expr, ...] = ()
-    renamed_filters: tuple[nw.Expr, ...] = ()
-    rename: Mapping[str, str] = field(default_factory=dict)
-    stale: tuple[nw.Expr, ...] = ()
     schema: Types = field(default_factory=dict)
     row_id: str | None = None
-    among: nw.LazyFrame[Any] | None = None
     where: str = "the rows"
+    asked: Asked | None = None
 
     @property
     def types(self) -> Types:
@@ -70,9 +81,4 @@ class Rows:
     @property
     def unfiltered(self) -> "Rows":
         """The same rows, of which the user asks nothing."""
-        return replace(self, filters=(), renamed_filters=(), rename={}, stale=(), among=None)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the user asks nothing of these rows."""
-        return not (self.filters or self.renamed_filters or self.stale) and self.among is None
+        return replace(self, asked=None)

@@ -28,7 +28,7 @@ from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_sql
 from metaxy.versioning.recipe import COUNTS, NEW, STALE, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
-from metaxy.versioning.sources import Rows, Source
+from metaxy.versioning.sources import Asked, Rows, Source
 from metaxy.versioning.system_columns import (
     SystemColumns,
     system_column_types,
@@ -196,18 +196,18 @@ class SqlEngine:
         hidden = dialect.row_id in {column.lower() for column in columns}  # by a user column of that name
         if rows.table and not hidden:
             plain = replace(plain, deep=self._is_deep(rows, rows.table))
-        if rows.is_plain and rows.table:
+        if rows.asked is None and rows.table:
             return replace(plain, sql=rows.table, row_id=None if hidden else dialect.row_id)
-        frame, row_id = rows.frame, rows.row_id
+        asked, frame, row_id = rows.asked or Asked(), rows.frame, rows.row_id
         if rows.table and dialect.row_id and not hidden:
             row_id = ROW_ID
             query = f"SELECT {dialect.row_id} AS {row_id}, * FROM {rows.table}"
             frame = self.database.relation(query, lambda: {ROW_ID: nw.Int64(), **rows.types})
-        if rows.among is not None:
+        if asked.among is not None:
             numbered = {row_id: nw.Int64()} if row_id else {}
-            frame = self._among(frame, rows.among, lambda: {**numbered, **rows.types})
+            frame = self._among(frame, asked.among, lambda: {**numbered, **rows.types})
         with computable(rows.where, dialect.name):
-            flagged = add_predicates(frame, rows.ids, rows.filters, rows.renamed_filters, rows.rename, rows.stale)
+            flagged = add_predicates(frame, rows.ids, asked)
             query = f"({self.database.query_of(flagged.frame)})"
         return replace(plain, sql=query, row_id=row_id, keep=flagged.keep, stale=flagged.stale)
 

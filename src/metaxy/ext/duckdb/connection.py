@@ -338,7 +338,7 @@ class DuckDBConnection:
             except duckdb.OutOfMemoryException:
                 with self._one_thread():
                     rows = self.cursor.sql(query).to_arrow_table()
-            return with_durations(rows)
+            return with_durations(rows) if "interval" in str(rows.schema) else rows
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:

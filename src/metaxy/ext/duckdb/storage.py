@@ -38,6 +38,7 @@ class DuckDBStorage:
             orders_nan=self.orders_nan,
         )
         self._place = ""  # what stands before the names of tables
+        self._names: dict[FeatureKey, str] = {}
         self._writing = threading.Lock()
         self._schemas: dict[tuple[tuple[str, str], ...], tuple[nw.Schema, dict[str, ByField]]] = {}
 
@@ -65,7 +66,9 @@ class DuckDBStorage:
         return self.table_prefix + key.table_name
 
     def _quoted(self, key: FeatureKey) -> str:
-        return self._place + DUCKDB.quote(self.table_name(key))
+        if (name := self._names.get(key)) is None:
+            name = self._names[key] = self._place + DUCKDB.quote(self.table_name(key))
+        return name
 
     def _select(self, table: str, columns: str) -> duckdb.DuckDBPyRelation | None:
         """Bind a query over a table, which is the cheapest way to ask whether it exists."""

@@ -75,7 +75,7 @@ class LanceDBMetadataStore(MetadataStore):
         Raises:
             StoreNotOpenError: while the store is closed.
         """
-        self._session.require("r")
+        self.session.require("r")
         import lancedb  # loads much that nothing else here needs
 
         storage: Any = self.storage

@@ -12,8 +12,7 @@ from metaxy.dag.snapshot import PushResult, SerializedFeature
 from metaxy.errors import SnapshotError
 from metaxy.storage.port import Storage
 from metaxy.store.parts import StoreParts
-from metaxy.store.scope import Scope
-from metaxy.store.session import Clock
+from metaxy.store.session import Clock, Scope
 from metaxy.store.system.history import STATE, LastPush, last_push, recorded_state
 from metaxy.store.system.records import FeatureVersionsModel
 from metaxy.store.system.rows import append_rows, scan_rows

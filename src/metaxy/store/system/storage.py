@@ -65,7 +65,7 @@ class SystemTableStorage(Generic[Store]):
             SnapshotError: if there is nothing to push, or a tag is reserved or no text.
         """
         prepared = prepare_push(
-            self.store.storage, self.store.clock, self.store._scope("r" if dry_run else "w"), project, tags
+            self.store.storage, self.store.clock, self.store.session.scope("r" if dry_run else "w"), project, tags
         )
         if not dry_run:
             prepared.record(self.store)
@@ -73,7 +73,7 @@ class SystemTableStorage(Generic[Store]):
 
     def write_event(self, event: Event) -> None:
         """Record an event."""
-        self.store._scope("w")
+        self.store.session.scope("w")
         row = event.row(self.store.clock.now().replace(tzinfo=None))
         append_rows(self.store, EVENTS_KEY, pl.DataFrame([row]))
 
@@ -115,7 +115,7 @@ class SystemTableStorage(Generic[Store]):
         if project_version is None:
             if not current:
                 raise ValueError("current=False needs project_version; read_graph_snapshots() lists those recorded")
-            scope = self.store._scope("r")
+            scope = self.store.session.scope("r")
             project = project or scope.settings.project or scope.graph.project
             project_version = scope.graph.get_project_version(project, scope.hash.length)
         return newest(of_version(self._rows(), project_version, project), IDENTITY, COLUMNS)
@@ -155,7 +155,7 @@ class SystemTableStorage(Generic[Store]):
         return list(decoded(self.read_latest_features(selection), repr(self.store)))
 
     def _rows(self) -> nw.LazyFrame[Any]:
-        self.store._scope("r")
+        self.store.session.scope("r")
         return scan_rows(self.store.storage, FEATURE_VERSIONS)
 
 
