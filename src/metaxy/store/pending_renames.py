@@ -9,8 +9,7 @@ from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
 from metaxy.store.renaming import Renaming, find_here, former_tables, has_version, rename
 from metaxy.store.session import Scope
-
-COMMAND = "run `mx metadata rename`, or store.rename_features()"
+from metaxy.wording import command
 
 
 def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
@@ -63,24 +62,34 @@ def settle(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
     if not former:
         return
     if store.session.mode != "w":
-        raise RenameError(f"feature {key}: {_waiting(store, former)}, and would be computed again; {COMMAND}")
+        waiting = f"{_named(former)}, {_still_there(store)}, and would be computed again"
+        raise RenameError(f"feature {key}: {waiting}; {_advice(store)}")
     rebased = sum(each.rebased for each in rename(store, scope, former))
     warn_user(
         f"feature {key}: {_named(former)}, so {rebased} samples were taken over in {store!r}; the old tables stay "
-        "until `mx metadata tables drop`",
+        f"until {command('metadata', 'tables', 'drop', store=store.name)}",
         RenameWarning,
     )
 
 
 def warn_of_pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
-    """Say that rows are not seen yet, as they are under an old key; return which features that is so for."""
-    if former := pending(store, scope, key):
-        warn_user(f"feature {key}: {_waiting(store, former)}; {COMMAND}", RenameWarning)
+    """Say that rows are not seen yet, as they are under an old key; return which features that is so for.
+
+    The words are the same for all that depends on a renamed feature, so that they are shown once.
+    """
+    former = pending(store, scope, key)
+    for new, old in former.items():
+        waiting = f"feature {_named({new: old})}, {_still_there(store)}, so what depends on it looks empty, too"
+        warn_user(f"{waiting}; {_advice(store)}", RenameWarning)
     return former
 
 
-def _waiting(store: StoreParts, former: Former) -> str:
-    return f"{_named(former)}, but its rows in {store!r} are still under the old key"
+def _still_there(store: StoreParts) -> str:
+    return f"but its rows in {store!r} are still under the old key"
+
+
+def _advice(store: StoreParts) -> str:
+    return f"run {command('metadata', 'rename', store=store.name)}, or store.rename_features()"
 
 
 def _named(former: Former) -> str:

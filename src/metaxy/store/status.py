@@ -1,6 +1,6 @@
 """Is a feature up to date? Counts per feature, made in the store, several features at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import narwhals as nw
 from pydantic import BaseModel, ConfigDict
 
+from metaxy.columns import is_system_column
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
@@ -33,6 +34,7 @@ ICONS: Final[dict[StatusCategory, str]] = {
 }
 WORKERS: Final = 4
 PREVIEW_ROWS: Final = 5
+SHOWN: Final = 80  # characters of a value
 NAMED: Final = 3  # parents that are named
 
 
@@ -176,17 +178,26 @@ def format_sample_previews(
     orphaned_count: int,
     limit: int = PREVIEW_ROWS,
 ) -> list[str]:
-    """Show the first samples of each kind that occurs, as text."""
+    """Show the first samples of each kind that occurs, as text: one line each, without Metaxy's own columns."""
     kinds = (
         ("New", missing_count, lazy_increment.new),
         ("Stale", stale_count, lazy_increment.stale),
         ("Orphaned", orphaned_count, lazy_increment.orphaned),
     )
     return [
-        f"{kind} samples ({count}):\n{collect_to_polars(frame.head(limit)).glimpse(return_type='string')}"
+        "\n".join([f"{kind} samples ({count}):", *map(_sample_line, collect_to_polars(frame.head(limit)).to_dicts())])
         for kind, count, frame in kinds
         if count
     ]
+
+
+def _sample_line(row: Mapping[str, Any]) -> str:
+    return "  " + ", ".join(f"{name}={_short(value)}" for name, value in row.items() if not is_system_column(name))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 @dataclass(frozen=True, kw_only=True)

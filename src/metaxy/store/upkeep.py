@@ -16,6 +16,7 @@ from metaxy.store.deleting import Deleted, Deletion, DeletionOptions, delete_row
 from metaxy.store.external import sync_external_features
 from metaxy.store.orphans import delete_orphaned
 from metaxy.store.parts import StoreParts
+from metaxy.store.pending_renames import settle
 from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.renaming import Renamed, former_tables, rename
@@ -112,6 +113,8 @@ class StoreUpkeep(StoreParts):
         if scope.needs_sync:
             sync_external_features(self)
         definition = scope.definition(feature)
+        if increment is None and scope.graph.has_renames:
+            settle(self, scope, definition.key)
         return delete_orphaned(self, scope, definition, increment, max_share=max_share, dry_run=dry_run)
 
     def drop_feature_metadata(self, feature: Any) -> None:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say
+from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say, shown_time
 from metaxy.cli.selection import AllFeatures, Columns, Features, Filters, Flag, Limit, named_features
 from metaxy.cli.workspace import workspace
 from metaxy.service.rows import FeatureStatistics, Rows, rows, statistics
@@ -58,7 +58,7 @@ def stats(
     store: str | None = None,
     format: OutputFormat = "plain",
 ) -> None:
-    """Count the rows and versions that features have in a store; all features of the project if none is named.
+    """Count the rows and versions that features have in a store, all features if none is named; times are UTC.
 
     Args:
         features: Keys of features.
@@ -88,7 +88,6 @@ COLUMNS = (
 
 def _row(statistics: FeatureStatistics) -> list[str]:
     values = dict(statistics)
-    if (moment := statistics.last_write) is not None:
-        values["last_write"] = moment.isoformat(sep=" ", timespec="seconds")
+    values["last_write"] = shown_time(statistics.last_write)
     cells = ["-" if values[name] is None else str(values[name]) for _, name in COLUMNS]
     return [str(statistics.feature_key), *cells]

@@ -47,7 +47,7 @@ def status(
         skip_unknown: Leave out features that the graph does not have, with a warning, instead of failing.
         verbose: Show where the rows are, how far the work is, and some samples.
         progress: Show which part of the expected samples was computed at least once.
-        changed_fields: Show in how many missing and stale samples each field changed since their newest row.
+        changed_fields: Show in how many new and stale samples each field changed since their newest row.
         allow_fallback_stores: Look into fallback stores as well.
         format: How to print it.
     """
@@ -108,7 +108,7 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
     heads = ["Status", "Feature", "Materialized", "New", "Stale", "Orphaned"]
     rows = [[_icon(each, with_progress), each.feature_key, *_counts(each)] for each in found]
     if verbose:
-        heads.append("Info")
+        heads.append("Table")
         rows = [[*row, _where(each)] for row, each in zip(rows, found, strict=True)]
     print_table("", heads, rows)
     for each in found:
@@ -145,10 +145,12 @@ def _counts(each: FullFeatureMetadataRepresentation) -> list[str]:
 
 
 def _where(each: FullFeatureMetadataRepresentation) -> str:
-    """Say where the rows are: the table or the path."""
-    place = (each.store_metadata or {}).get("resolved_from", {})
+    """Say where the rows are: the table or the path, and the store if it is another one."""
+    asked = each.store_metadata or {}
+    place = asked.get("resolved_from", {})
     known = ("name", "type", "display")
-    return next((str(value) for name, value in place.items() if name not in known), str(place.get("display", "-")))
+    table = next((str(value) for name, value in place.items() if name not in known), str(place.get("display", "-")))
+    return table if place.get("name") in (None, asked.get("name")) else f"{table} in {place['name']}"
 
 
 def verdict(found: Sequence[FullFeatureMetadataRepresentation], assert_in_sync: bool) -> int:

@@ -7,7 +7,17 @@ from cyclopts import App, Parameter
 
 from metaxy.cli.metadata.rename import rename
 from metaxy.cli.metadata.show import print_rows
-from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, print_text, progress, say
+from metaxy.cli.output import (
+    OutputFormat,
+    confirm,
+    done,
+    print_json,
+    print_table,
+    print_text,
+    progress,
+    say,
+    shown_time,
+)
 from metaxy.cli.selection import Columns, Filters, Flag, Limit
 from metaxy.cli.workspace import workspace
 from metaxy.service import renaming
@@ -30,15 +40,11 @@ def list_tables(*, store: str | None = None, format: OutputFormat = "plain") -> 
     if format == "json":
         print_json({"tables": [renaming.as_data(each) for each in found]})
     elif found:
-        rows = ([t.feature, str(t.rows), str(t.feature_versions), _moment(t)] for t in found)
+        rows = ([t.feature, str(t.rows), str(t.feature_versions), shown_time(t.last_write)] for t in found)
         print_table("", ["Feature", "Rows", "Feature versions", "Last write"], rows)
         print_text(f"Total: {len(found)} table(s)")
     else:
         say(f"No tables of former features in {project.store_name(store)}.")
-
-
-def _moment(table: renaming.Table) -> str:
-    return table.last_write.isoformat(sep=" ", timespec="seconds") if table.last_write else "-"
 
 
 @app.command
