@@ -223,7 +223,7 @@ class Reference:
         new, stale = (
             [row | self._before(key, row, answer.match) for row in rows] for rows in (answer.new, answer.stale)
         )
-        return replace(answer, new=new, stale=stale, added=c.INCREMENT_COLUMNS)
+        return replace(answer, new=new, stale=stale, added=frozenset({c.METAXY_CHANGED_FIELDS, c.METAXY_PREVIOUS}))
 
     def _before(self, key: FeatureKey, row: Row, match: list[str]) -> Row:
         """Say which fields changed since the newest row of a sample, of any feature version, and what that row held."""

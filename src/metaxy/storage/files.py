@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import MetaxyError, StoreConnectionError
@@ -47,6 +48,17 @@ def absolute(path: str) -> str:
     for scheme in ("file://", "local://"):
         path = path.removeprefix(scheme)
     return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())
+
+
+def anchored(place: Any) -> Any:
+    """Make a relative path absolute; leave addresses, ``:memory:`` and what is no path as they are.
+
+    >>> anchored(":memory:"), anchored("s3://bucket"), Path(anchored("lake")).is_absolute()
+    (':memory:', 's3://bucket', True)
+    """
+    if not isinstance(place, (str, Path)) or re.match(r":|$|\w\w+:", str(place)):
+        return place
+    return str(Path(place).expanduser().absolute())
 
 
 def kept_for(keep: timedelta) -> timedelta:

@@ -13,6 +13,7 @@ from metaxy._lazy import resolve
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
+from metaxy.storage.files import anchored
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
 from metaxy.store.config import Fallback, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
@@ -31,13 +32,23 @@ class StoreParts:
     """What a store is made of: where its tables are, what computes versions, and what else its verbs work with."""
 
     default_hash_algorithm: ClassVar[HashAlgorithm] = DEFAULT_ALGORITHM
+    _place: ClassVar[str | None] = None  # the first parameter, if it is the path that leads to the tables
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments: a closed store is pickled as them."""
         store = super().__new__(cls)
-        store._arguments = (args, kwargs)
+        store._arguments = cls._anchored(args, kwargs)
         return store
+
+    @classmethod
+    def _anchored(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Make a relative path absolute: the process that reads a pickle may work in another folder."""
+        if cls._place is None:
+            return args, kwargs
+        if args:
+            return (anchored(args[0]), *args[1:]), kwargs
+        return args, {name: anchored(value) if name == cls._place else value for name, value in kwargs.items()}
 
     def __init__(
         self,
