@@ -102,8 +102,8 @@ def _warn(reader: StoreParts, below: Layer) -> None:
     if not reader.reads_in_polars:
         reader.reads_in_polars = True
         message = (
-            f"rows of {below.store!r} lie outside the database of {reader!r}, or it has that file open twice; both are "
-            "read, and versions computed, with Polars"
+            f"the database of {reader!r} does not read the rows of {below.store!r}, as they are in another one or in a "
+            "file that is open twice; both are read, and versions computed, with Polars"
         )
         warn_user(message, PolarsMaterializationWarning)
 

@@ -124,3 +124,6 @@ class Session:
 
     def take_turns(self, table: str) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""
+
+    def create_schema(self) -> None:
+        """Create the schema that tables go into, where a database has schemas and it is missing."""
