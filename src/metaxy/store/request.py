@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import narwhals as nw
 from typing_extensions import TypedDict
@@ -53,6 +53,9 @@ def _as_filter(given: object) -> nw.Expr:
     )
 
 
+ErrorHandling: TypeAlias = Literal["retry", "skip", "only"]
+
+
 class UpdateOptions(TypedDict, total=False):
     """Arguments of `MetadataStore.resolve_update`."""
 
@@ -68,6 +71,8 @@ class UpdateOptions(TypedDict, total=False):
     ids: Any
     previous: bool
     payload: Literal["ignore", "warn", "stale"]
+    errors: ErrorHandling
+    max_attempts: int | None
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
@@ -102,7 +107,18 @@ class UpdateRequest:
     as_of: datetime | None = None
     ids: Frame | None = None
     previous: bool = False
+    errors: ErrorHandling = "retry"
+    max_attempts: int | None = None
     allow_fallback: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse options for samples that failed which say nothing, or contradict each other."""
+        if self.errors not in get_args(ErrorHandling):
+            raise ValueError(f"errors={self.errors!r} is none of {', '.join(map(repr, get_args(ErrorHandling)))}")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise ValueError(f"max_attempts is a number from 1 on, or None, not {self.max_attempts!r}")
+        if self.max_attempts is not None and self.errors == "skip":
+            raise ValueError("max_attempts goes with errors='retry' or 'only': errors='skip' tries no sample again")
 
     @classmethod
     def build(
@@ -150,6 +166,11 @@ class UpdateRequest:
         """Return the ID columns by which samples are chosen, none where all are asked for."""
         known = () if self.ids is None else self.ids.columns
         return tuple(name for name in spec.id_columns if name in known)
+
+    @property
+    def minds_errors(self) -> bool:
+        """Whether it matters which samples failed before."""
+        return self.errors != "retry" or self.max_attempts is not None
 
     def filters_of(self, key: FeatureKey) -> tuple[nw.Expr, ...]:
         """Return the conditions on the rows of one feature, without those that only the feature itself has."""

@@ -19,9 +19,18 @@ from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
 from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, find_or_none, read_feature, shown_schema
 from metaxy.store.replacing import Replacement
-from metaxy.store.request import Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
+from metaxy.store.request import (
+    ErrorHandling,
+    Filters,
+    UpdateOptions,
+    UpdateRequest,
+    as_filters,
+    ignore_old_options,
+)
 from metaxy.store.resolving import Resolution
+from metaxy.store.row_errors import errors_of, errors_of_all
 from metaxy.store.session import dependents_first
+from metaxy.store.system.row_errors import record
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key
 from metaxy.store.upkeep import StoreUpkeep
@@ -248,12 +257,13 @@ class MetadataStore(StoreUpkeep):
         ids: Any = None,
         previous: bool = False,
         payload: PayloadCheck = "ignore",
+        errors: ErrorHandling = "retry",
+        max_attempts: int | None = None,
         **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
 
-        Frames: parents' latest rows, or ``samples`` → new and stale (their columns, and the four versions to write) and
-        orphaned (stored rows).
+        Frames: parents' latest rows, or ``samples`` → new and stale (with versions to write), orphaned (stored rows).
 
         Args:
             feature: anything that names a feature.
@@ -266,14 +276,14 @@ class MetadataStore(StoreUpkeep):
             skip_comparison: call all expected samples new.
             staleness_predicates: stored rows that fulfil one are stale whatever their version.
             one_row_per_group: one row per group of an aggregation, instead of one per row of the parent.
-            as_of: compare the state at this time: what was written or deleted later does not count.
-            ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples, and
-                those parents, are looked at. In an expansion, the IDs of the parent.
-            previous: say of new and stale samples which fields changed since their newest row, of whatever feature
-                version, in ``metaxy_changed_fields``, and what the columns of that row hold, in ``metaxy_previous``.
+            as_of: compare the state at this time: what came later does not count.
+            ids: only these samples, as for `read`, are looked at; in an expansion, the IDs of the parent.
+            previous: say which fields changed since the newest row (``metaxy_changed_fields``, ``metaxy_previous``).
             payload: whether samples of equal versions are compared with the columns that are stored: ``warn`` shows
                 those that differ as ``increment.drifted``, ``stale`` makes them stale, ``ignore`` does not look.
-            ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect, with a warning.
+            errors: ``skip`` leaves out samples of which an error was recorded, ``only`` gives just these.
+            max_attempts: leave out samples of which so many errors were recorded.
+            ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect.
 
         Raises:
             FeatureNotFoundError: if a required parent has no table.
@@ -300,8 +310,10 @@ class MetadataStore(StoreUpkeep):
             as_of=checked_moment(as_of),
             ids=ids,
             previous=previous,
+            errors=errors,
+            max_attempts=max_attempts,
         )
-        with self.engine.temporary() if ids is not None and not lazy else nullcontext():
+        with self.engine.temporary() if not lazy and (ids is not None or request.minds_errors) else nullcontext():
             resolution = Resolution.of(self, scope, plan, request)
             if payload != "ignore":
                 refuse_unfit(request, payload)
@@ -325,6 +337,45 @@ class MetadataStore(StoreUpkeep):
         resolution = Resolution.of_joined(self.engine, scope, plan, frame)
         computed = resolution.changes().new if isinstance(frame, nw.DataFrame) else resolution.lazy().new
         return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()
+
+    # -- errors of samples ---------------------------------------------------------------------------------------------
+
+    def record_errors(self, feature: Any, frame: Any) -> None:
+        """Remember that samples could not be computed, until they are written or their inputs change.
+
+        Frames: IDs (those of the parent in an expansion) and ``metaxy_provenance``, as samples of `resolve_update` have
+        them, ``error_type``, ``error_message`` and, if there is one, ``run_id`` → the system table
+        ``metaxy-system/row_errors``. The store counts attempts, cuts messages to one line of 500 characters, and hides
+        secrets in them.
+
+        Args:
+            feature: anything that names a feature.
+            frame: one row for each sample that failed; other columns are not kept.
+
+        Raises:
+            MetadataSchemaError: if columns are missing, or IDs or versions NULL.
+        """
+        scope = self.session.scope("w")
+        record(self, scope, scope.graph.get_feature_plan(feature), frame)
+
+    def read_errors(self, feature: Any = None, *, all_attempts: bool = False) -> nw.DataFrame[Any]:
+        """Return the errors of samples that count: the samples were not written since, and their inputs are the same.
+
+        Frames: → IDs, typed like those of the feature, or for all features ``feature_key`` and ``ids`` (JSON); then
+        ``attempt``, ``error_type``, ``error_message``, ``recorded_at`` (UTC), ``run_id``, ``metaxy_provenance`` and
+        ``metaxy_feature_version``. An ID of such a name makes it begin with ``error_``.
+
+        Args:
+            feature: anything that names a feature; all features of the graph by default.
+            all_attempts: one row per attempt, instead of the last one of each sample with the number of attempts.
+        """
+        scope = self.session.scope("r")
+        if scope.needs_sync:
+            sync_external_features(self)
+        if feature is None:
+            return nw.from_native(errors_of_all(self, scope, all_attempts=all_attempts))
+        plan = scope.graph.get_feature_plan(feature)
+        return nw.from_native(errors_of(self, scope, plan, all_attempts=all_attempts))
 
     # -- information --------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.renaming import Renamed, former_tables, rename
 from metaxy.store.request import Filters, as_filters
+from metaxy.store.system.row_errors import forget
 from metaxy.store.system.tables import is_system_key, refuse_system_key
 from metaxy.store.tidiness import KEEP
 from metaxy.store.unknown_tables import UnknownTable, unknown_tables
@@ -118,11 +119,20 @@ class StoreUpkeep(StoreParts):
         return delete_orphaned(self, scope, definition, increment, max_share=max_share, dry_run=dry_run)
 
     def drop_feature_metadata(self, feature: Any) -> None:
-        """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""
+        """Remove the table of a feature from this store, with all versions, and forget the errors of its samples.
+
+        Nothing happens if it has none.
+        """
         self.session.require("w")
         refuse_system_key(key := coerce_to_feature_key(feature), "drop")
         self.storage.drop(key)
+        forget(self, key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
+
+    def forget_errors(self, feature: Any) -> None:
+        """Let the errors recorded of a feature's samples count no more, as after the cause was removed."""
+        self.session.scope("w")
+        forget(self, coerce_to_feature_key(feature))
 
     def unknown_tables(self) -> list[UnknownTable]:
         """Return the tables of features that the graph does not have, with counts of their rows.

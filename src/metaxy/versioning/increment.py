@@ -22,7 +22,8 @@ PREVIEW_ROWS = 5
 class Tally(NamedTuple):
     """How many samples are new, stale and orphaned, how many there should be, and how many rows there are.
 
-    ``changed_fields`` says in how many samples each field changed, None if that was not asked.
+    ``changed_fields`` says in how many samples each field changed, None if that was not asked. ``failed`` samples are
+    new or stale, but left out, as they failed before.
     """
 
     new: int
@@ -31,6 +32,7 @@ class Tally(NamedTuple):
     expected: int
     stored: int
     changed_fields: dict[str, int] | None = None
+    failed: int = 0
 
 
 class PolarsIncrement(NamedTuple):
@@ -61,7 +63,8 @@ class Increment(_Frames):
     ``expected`` is how many samples the feature should have, where that is known. Where several rows may be one sample,
     as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty. ``len(increment.new)`` counts
     rows and `counts` samples: where they differ, the increment shows both. ``fields`` are those of the feature if it
-    was asked which of them changed. ``drifted`` are samples whose versions are equal and whose payload is not, if that
+    was asked which of them changed. ``failed`` is how many samples are left out, as they failed before, if that was
+    asked. ``drifted`` are samples whose versions are equal and whose payload is not, if that
     was asked.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
@@ -76,6 +79,7 @@ class Increment(_Frames):
     sample_columns: tuple[str, ...] = ()
     fields: tuple[str, ...] | None = None
     drifted: nw.DataFrame[Any] | None = None
+    failed: int | None = None
 
     def with_drifted(self, drifted: nw.DataFrame[Any]) -> "Increment":
         """Return the increment with the samples of equal versions whose payload differs."""
@@ -89,15 +93,23 @@ class Increment(_Frames):
 
     def _replaced(self, stale: nw.DataFrame[Any]) -> "Increment":
         increment = type(self)(self.new, stale, self.orphaned)
-        return increment.with_expected(self.expected or 0, self.sample_columns, self.fields)
+        vars(increment).update(vars(self))
+        return increment
 
     def with_expected(
-        self, expected: int, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
+        self, expected: int | None, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
     ) -> "Increment":
         """Return the increment with the number of samples that the feature should have."""
         increment = type(self)(*self)
+        vars(increment).update(vars(self))
         increment.expected, increment.sample_columns = expected, tuple(sample_columns)
         increment.fields = None if fields is None else tuple(fields)
+        return increment
+
+    def with_failed(self, failed: int) -> "Increment":
+        """Return the increment with the number of samples that are left out, as they failed before."""
+        increment = self._replaced(self.stale)
+        increment.failed = failed
         return increment
 
     def __bool__(self) -> bool:
@@ -105,12 +117,15 @@ class Increment(_Frames):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many samples are new, stale, orphaned and, where that is known, unchanged."""
+        """How many samples are new, stale, orphaned and, where that is known, failed and unchanged."""
         counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
         if self.drifted is not None:
             counts["drifted"] = len(self.drifted)
+        if self.failed is not None:
+            counts["failed"] = self.failed
         if self.expected is not None:
-            counts["unchanged"] = max(self.expected - counts["new"] - counts["stale"] - counts.get("drifted", 0), 0)
+            others = sum(counts.values()) - counts["orphaned"]
+            counts["unchanged"] = max(self.expected - others, 0)
         return counts
 
     @property
@@ -126,8 +141,10 @@ class Increment(_Frames):
 
     @property
     def progress(self) -> float | None:
-        """Per cent of the expected samples that were computed at least once; None if nothing is expected."""
-        return 100 * (self.expected - self._samples(self.new)) / self.expected if self.expected else None
+        """Per cent of the expected samples that were computed at least once; None if that is not known."""
+        if not self.expected or self.failed:
+            return None
+        return 100 * (self.expected - self._samples(self.new)) / self.expected
 
     def _samples(self, frame: nw.DataFrame[Any]) -> int:
         # Arrow tells the two zeros apart, and engines do not.

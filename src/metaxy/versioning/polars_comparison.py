@@ -6,9 +6,11 @@ from dataclasses import replace
 import polars as pl
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE, METAXY_UPDATED_AT
+from metaxy.versioning.frames import to_polars_lazy
 from metaxy.versioning.key_types import alike
 from metaxy.versioning.polars import PolarsSource, latest_rows
-from metaxy.versioning.recipe import BEGUN, BROKEN, NEW, ORPHANED, STALE, Column, Current, Recipe
+from metaxy.versioning.recipe import BEGUN, BROKEN, FAILED, NEW, ORPHANED, STALE, Column, Current, Recipe
+from metaxy.versioning.sources import Failed
 
 End = Callable[[pl.DataFrame, int], pl.DataFrame]  # takes so many rows from one end of a frame
 
@@ -101,6 +103,25 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .then(STALE)
     )
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
+
+
+def with_failed(recipe: Recipe, changed: pl.LazyFrame, failed: Failed | None) -> pl.LazyFrame:
+    """Give samples that failed another status or, if only they are wanted, leave out others."""
+    if failed is None:
+        return changed
+    samples = to_polars_lazy(failed.frame)
+    names = samples.collect_schema().names()
+    pairs = zip([*recipe.match, "p"], names, strict=True)
+    left_on, right_on = alike(changed.collect_schema(), samples.collect_schema(), pairs)
+    samples = samples.with_columns(mx_failed=pl.lit(value=True))
+    rows = changed.join(samples, left_on=left_on, right_on=right_on, how="left", coalesce=False, maintain_order="left")
+    status = pl.col("status")
+    is_failed = status.is_in([NEW, STALE]) & pl.col("mx_failed").is_not_null()
+    if failed.only:
+        return rows.filter(is_failed | (status == BROKEN)).drop(*names, "mx_failed")
+    return rows.with_columns(pl.when(is_failed).then(FAILED).otherwise(status).alias("status")).drop(
+        *names, "mx_failed"
+    )
 
 
 def changed_rows(recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame | None) -> pl.DataFrame:

@@ -26,7 +26,7 @@ from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
-from metaxy.versioning.sources import Asked, Rows
+from metaxy.versioning.sources import Asked, Failed, Rows
 from metaxy.versioning.system_columns import (
     SystemColumns,
     system_columns_polars,
@@ -57,7 +57,9 @@ class PolarsEngine:
         """Do nothing: frames live as long as someone uses them."""
         return nullcontext()
 
-    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+    def changes(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Changes:
         """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
         parents, source = self._sources(recipe, inputs, current)
         stored = [comparison.stored_rows(recipe.current, source, ())] if source and recipe.current else []
@@ -72,22 +74,28 @@ class PolarsEngine:
         changed = comparison.changed_rows(recipe, rows, children)
         if source and recipe.current:
             changed = comparison.add_stored(changed, recipe.current, source)
-        changed = add_earlier(recipe, changed.lazy(), self._earlier(recipe, current)).collect()
+        shown = comparison.with_failed(recipe, changed.lazy(), failed)
+        changed = add_earlier(recipe, shown, self._earlier(recipe, current)).collect()
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
         return Changes(changed, samples, 0 if recipe.inputs else rows.height - samples)
 
-    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+    def lazy(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
         stored = recipe.current.columns if recipe.current else ()
-        changed = self._plan(recipe, inputs, current, stored)[-1]
+        changed = comparison.with_failed(recipe, self._plan(recipe, inputs, current, stored)[-1], failed)
         return nw.from_native(add_earlier(recipe, changed, self._earlier(recipe, current)))
 
     def _earlier(self, recipe: Recipe, current: Rows | None) -> plan.PolarsSource | None:
         return self.source(current.unfiltered) if current and recipe.earlier else None
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
+    def count(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Counts:
         """Count in one plan."""
         expected, stored, compared = self._plan(recipe, inputs, current)
+        compared = comparison.with_failed(recipe, compared, failed)
         counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
         if stored is not None:
             rows = stored.filter("live") if recipe.current and recipe.current.collapse else stored

@@ -8,6 +8,7 @@ that engines with short, case-insensitive or reserved identifiers cannot stumble
     v0 v1 …     provenance of each field            p      provenance of the sample
     o0 o1 …     columns of the stored current row   status NEW, STALE, ORPHANED or BROKEN
     f0 f1 …     1 where a field changed, else 0     b0 b1 …  columns of the earlier row, if ``was`` is 1
+    e0 e1 … ep  keys and provenance of samples that failed
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ ORPHANED: Final = 3
 BROKEN: Final = 4  # an ID or a data version that must not be NULL is NULL
 COUNTS: Final = 5  # the one extra row that carries the number of expected rows
 STORED: Final = 6  # another one, where samples are only counted: the number of stored rows
+FAILED: Final = 7  # new or stale, but left out, as it failed before
 
 # What the provenance of a marker says of its parent; any other one is that with which it was computed, to no children.
 BEGUN: Final = ""  # its children are being written

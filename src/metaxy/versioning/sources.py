@@ -56,6 +56,26 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """Samples that failed, to leave out of an increment or, with ``only``, alone to show.
+
+    Columns: ``e0 e1 …``, the keys in the order of `Recipe.match`, and ``ep``, the provenance that was expected; each
+    sample is one row.
+    """
+
+    frame: nw.LazyFrame[Any]
+    only: bool = False
+
+
+@dataclass(frozen=True)
+class FailedSource:
+    """The same as what may follow FROM."""
+
+    sql: str
+    only: bool
+
+
+@dataclass(frozen=True)
 class Rows:
     """Rows that go into a recipe: a relation, the form of its by-field columns, and what the user asks of it, if any.
 

@@ -18,6 +18,7 @@ from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import (
     BROKEN,
     COUNTS,
+    FAILED,
     NEW,
     ORPHANED,
     STALE,
@@ -26,7 +27,7 @@ from metaxy.versioning.recipe import (
     Current,
     Recipe,
 )
-from metaxy.versioning.sources import Source
+from metaxy.versioning.sources import FailedSource, Source
 from metaxy.versioning.sql_children import (
     IS_LOST,
     child_columns,
@@ -38,7 +39,7 @@ from metaxy.versioning.sql_children import (
     parted,
 )
 from metaxy.versioning.sql_earlier import NUMBER, Traced, trace
-from metaxy.versioning.sql_expected import ExpectedStatement, full_join
+from metaxy.versioning.sql_expected import ExpectedStatement, equal, full_join
 
 
 @lru_cache(maxsize=256)
@@ -48,13 +49,15 @@ def render(
     current: Source | None,
     dialect: Dialect,
     earlier: Source | None = None,
+    failed: FailedSource | None = None,
 ) -> str:
     """Write the statement of a recipe; ``sources`` are those of its inputs, in order.
 
     A recipe without inputs takes its expected rows from the one source that is given (rows of the user). ``earlier``
-    is the table in which earlier rows are looked up, if that is asked and there is one.
+    is the table in which earlier rows are looked up, if that is asked and there is one, and ``failed`` the samples that
+    failed, where they are treated otherwise.
     """
-    return _Statement(recipe, sources, current, dialect, earlier=earlier).write()
+    return _Statement(recipe, sources, current, dialect, earlier=earlier, failed=failed).write()
 
 
 @lru_cache(maxsize=256)
@@ -64,12 +67,13 @@ def count(
     current: Source | None,
     dialect: Dialect,
     earlier: Source | None = None,
+    failed: FailedSource | None = None,
 ) -> str:
     """Write the query that counts the samples of each status; for COUNTS and STORED, ``total`` holds the number.
 
     If it is asked which fields changed, ``n_f…`` says in how many samples each did.
     """
-    statement = _Statement(recipe, sources, current, dialect, only_counts=True, earlier=earlier).write()
+    statement = _Statement(recipe, sources, current, dialect, only_counts=True, earlier=earlier, failed=failed).write()
     flags = recipe.earlier.flags if recipe.earlier else ()
     counts = ", ".join(["status, count(*) AS n, min(p) AS total", *(f"sum({flag}) AS n_{flag}" for flag in flags)])
     if not recipe.repeats:
@@ -187,24 +191,50 @@ class _Statement(ExpectedStatement):
         self.ctes += traced.ctes
         if source and source.row_id:
             output, joins = self._payload("JOIN")
-            rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
+            rows = [self._status, *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
             none = ["NULL"] * len(traced.columns)
             kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
             lost = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
+            joins += [*traced.joins, *self._failed_join]
+            where = " AND ".join([f"mx_ch.status <> {ORPHANED}", *self._only_failed])
             branches = [
-                _select([*rows, *traced.columns], traced.name, [*joins, *traced.joins], f"mx_ch.status <> {ORPHANED}"),
+                _select([*rows, *traced.columns], traced.name, joins, where),
                 _select(
                     [str(ORPHANED), *nothing, "NULL", *kept, *none],
                     self._lost(changed) if collapse else changed,
                     [lost],
+                    "FALSE" if self._only_failed else "",
                 ),
             ]
         else:
             output, joins = self._payload("LEFT JOIN")
-            rows = ["mx_ch.status", *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)]
-            branches = [_select([*rows, *traced.columns], traced.name, [*joins, *traced.joins])]
+            rows = [self._status, *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)]
+            joins += [*traced.joins, *self._failed_join]
+            branches = [_select([*rows, *traced.columns], traced.name, joins, "".join(self._only_failed))]
         numbers = [self._counted(status, number, traced, stored) for status, number in self._numbers()]
         return "\nUNION ALL ".join([*branches, *numbers])
+
+    @property
+    def _status(self) -> str:
+        """Write the status of a changed sample: another one for those that are left out, as they failed before."""
+        if self.failed is None or self.failed.only:
+            return "mx_ch.status"
+        failed = f"mx_ch.status IN ({NEW}, {STALE}) AND mx_f.here = 1"
+        return f"CASE WHEN {failed} THEN {FAILED} ELSE mx_ch.status END AS status"
+
+    @property
+    def _failed_join(self) -> list[str]:
+        if self.failed is None:
+            return []
+        keys = ", ".join(f"e{n}" for n in range(len(self.recipe.match)))
+        same = equal([*((f"mx_ch.{key}", f"mx_f.e{n}") for n, key in enumerate(self.recipe.match)), ("mx_ch.p", "ep")])
+        return [f"LEFT JOIN (SELECT {keys}, ep, 1 AS here FROM {self.failed.sql} AS mx_e) AS mx_f ON {same}"]
+
+    @property
+    def _only_failed(self) -> list[str]:
+        """Write the condition for samples that failed, if only these are shown, beside what is broken."""
+        is_failed = f"(mx_ch.status = {BROKEN} OR (mx_ch.status IN ({NEW}, {STALE}) AND mx_f.here = 1))"
+        return [is_failed] if self.failed and self.failed.only else []
 
     def _lost(self, changed: str) -> str:
         """Find the children that are lost, by their parents; returns the name of the step."""

@@ -7,7 +7,7 @@ from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.versioning.dialect import Dialect, as_cte, as_recomputed_cte
 from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Recipe
-from metaxy.versioning.sources import Source
+from metaxy.versioning.sources import FailedSource, Source
 
 
 def field_text(formula: Field, dialect: Dialect, values: Mapping[str, str]) -> str:
@@ -38,6 +38,7 @@ class ExpectedStatement:
     only_counts: bool = False
     ctes: list[str] = field(default_factory=list)
     earlier: Source | None = None
+    failed: FailedSource | None = None
 
     def _add(self, name: str, body: str, *, materialized: bool = False) -> str:
         self.ctes.append(as_cte(name, body, self.dialect, materialized=materialized))
