@@ -238,13 +238,7 @@ class InvalidConfigError(MetaxyError, ValueError):
     kind = "request"
 
     def __init__(self, message: str = "", *, config_file: Any = None, position: Sequence[int] = ()) -> None:
-        """Build the error.
-
-        Args:
-            message: What is wrong.
-            config_file: The file that says so.
-            position: Line and column in that file, as far as they are known.
-        """
+        """Build the error."""
         self.base_message = message
         self.config_file = config_file
         place = ":".join(str(part) for part in (short_path(config_file), *position)) if config_file else ""

@@ -17,11 +17,7 @@ def canonical_name(name: str) -> str:
 
 
 def dependency_closure(project: str) -> set[str] | None:
-    """Return the packages that a project needs, directly or not, with itself; None if it is not installed.
-
-    Args:
-        project: Name of the project's package.
-    """
+    """Return the packages that a project needs, directly or not, with itself; None if it is not installed."""
     found = _installed(project)
     if found is None:
         return None

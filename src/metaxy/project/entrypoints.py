@@ -34,7 +34,6 @@ def init(
 
     Args:
         config: A configuration, or the path of its file; the nearest file by default.
-        search_parents: Whether to search for that file in the folders above as well.
         isolated: Take features only from installed packages that the configured project needs.
 
     Raises:
@@ -69,7 +68,6 @@ def load_features(
     Args:
         entrypoints: Names of modules; those of the active configuration by default.
         package_entrypoint_group: Which entry points of installed packages to load.
-        load_packages: Whether to load these.
         load_env: Whether to load modules named by ``METAXY_ENTRYPOINT…`` variables.
         filter_project: Only load entry points of this installed package and of what it needs.
 
@@ -100,10 +98,6 @@ def _loading_once() -> Iterator[None]:
 def load_entrypoints(entrypoints: Iterable[str], *, graph: FeatureGraph | None = None) -> None:
     """Load features from modules.
 
-    Args:
-        entrypoints: Names of the modules.
-        graph: The graph to fill, the active one by default.
-
     Raises:
         EntrypointLoadError: if a module cannot be imported.
     """
@@ -113,10 +107,6 @@ def load_entrypoints(entrypoints: Iterable[str], *, graph: FeatureGraph | None =
 
 def load_module_entrypoint(module_path: str, *, graph: FeatureGraph | None = None) -> None:
     """Load features from a module; from one that was imported before, they are registered again.
-
-    Args:
-        module_path: Name of the module.
-        graph: The graph to fill, the active one by default.
 
     Raises:
         EntrypointLoadError: if the module cannot be imported.
@@ -134,8 +124,6 @@ def load_package_entrypoints(
     """Load features from the entry points of installed packages; those that name a function call it.
 
     Args:
-        group: Which entry points.
-        graph: The graph to fill, the active one by default.
         filter_project: Only load entry points of this package and of what it needs, if it is installed.
 
     Raises:
@@ -148,20 +136,12 @@ def load_package_entrypoints(
 
 
 def package_entry_points(group: str = DEFAULT_ENTRY_POINT_GROUP) -> list[EntryPoint]:
-    """Return the entry points of installed packages; nothing is imported.
-
-    Args:
-        group: Which entry points.
-    """
+    """Return the entry points of installed packages; nothing is imported."""
     return list(entry_points(group=group))
 
 
 def load_one_package(entry_point: EntryPoint, *, graph: FeatureGraph | None = None) -> None:
     """Load features from one entry point of an installed package.
-
-    Args:
-        entry_point: What to load.
-        graph: The graph to fill, the active one by default.
 
     Raises:
         EntrypointLoadError: if it cannot be loaded.
@@ -178,9 +158,6 @@ def _run(entry_point: EntryPoint) -> None:
 
 def load_env_entrypoints(*, graph: FeatureGraph | None = None) -> None:
     """Load features from modules named, with commas, by variables whose names begin with ``METAXY_ENTRYPOINT``.
-
-    Args:
-        graph: The graph to fill, the active one by default.
 
     Raises:
         EntrypointLoadError: if a module cannot be imported.

@@ -25,7 +25,6 @@ def first_write(table: Path, log: str) -> Iterator[None]:
     """Mark the folder of a table until its log begins, so that what a kill leaves is told from a log that got lost.
 
     Args:
-        table: the folder.
         log: a pattern of the files that lead to all others.
     """
     table.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,6 @@ def lost_its_log(table: Path, log: str, data: str) -> bool:
     """Return whether a folder has files of a table, which no first write left there, and no log.
 
     Args:
-        table: the folder.
         log: a pattern of the files that lead to all others.
         data: a pattern of the files that hold rows.
     """
@@ -56,7 +54,6 @@ def refuse_lost_log(table: Path, log: str, data: str) -> None:
     """Refuse a folder whose files are of a table, which would begin anew without them.
 
     Args:
-        table: the folder.
         log: a pattern of the files that lead to all others, in one folder.
         data: a pattern of the files that hold rows.
 
@@ -75,7 +72,6 @@ def refuse_lost_catalog(catalog: Path, folder: Path, data: str) -> None:
 
     Args:
         catalog: the file, which is made before any table is.
-        folder: where the tables are.
         data: a pattern of files that only tables have.
 
     Raises:

@@ -89,11 +89,6 @@ def remove_folder(folder: Path) -> None:
 def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iterator[None]:
     """Turn failures of a client into one line that says where.
 
-    Args:
-        where: the address that failed.
-        failures: errors of the client.
-        hide: masks secrets in a text.
-
     Raises:
         StoreConnectionError: instead of these failures.
     """

@@ -49,7 +49,6 @@ class Comparison:
         """Compare the types of a frame with what is declared.
 
         Args:
-            definition: The feature.
             default: What to do about misfits where the feature does not say.
             given: The columns of the frame.
             kept: Those that will be stored, with their types.

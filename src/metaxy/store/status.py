@@ -131,11 +131,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
         return self.status.status_category
 
     def sample_details(self, *, limit: int = PREVIEW_ROWS) -> list[str]:
-        """Show the first samples of each kind, as text.
-
-        Args:
-            limit: How many of each kind.
-        """
+        """Show the first samples of each kind, as text."""
         if self.lazy_increment is None:
             return []
         counts = (self.status.missing_count, self.status.stale_count, self.status.orphaned_count)
@@ -231,8 +227,6 @@ def get_feature_metadata_status(
     """Count what a feature of the active graph has and what it needs, in one statement.
 
     Args:
-        feature_key: Anything that names a feature.
-        metadata_store: An open store.
         use_fallback: Whether to look into fallback stores, too.
         global_filters: Conditions on the rows of the feature and of its parents.
         target_filters: Conditions on the rows of the feature.
@@ -257,13 +251,7 @@ def get_feature_metadata_status(
 def feature_statuses(
     store: MetadataStore, keys: Sequence[FeatureKey], options: StatusOptions
 ) -> Iterator[FeatureMetadataStatusWithIncrement | Exception]:
-    """Yield the status of each feature in the given order, or the error that it met; several are counted at a time.
-
-    Args:
-        store: An open store.
-        keys: Features of the active graph.
-        options: What to look at.
-    """
+    """Yield the status of each feature in the given order, or the error that it met; several are counted at a time."""
 
     def look(key: FeatureKey) -> FeatureMetadataStatusWithIncrement | Exception:
         try:

@@ -117,7 +117,6 @@ class MetadataStore(StoreUpkeep):
         features, a table can be read whose feature the graph does not have.
 
         Args:
-            feature: anything that names a feature.
             feature_version: rows of this version instead of the current one; needs ``with_feature_history``.
             filters: conditions on the latest rows; all must hold.
             ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples.
@@ -174,9 +173,7 @@ class MetadataStore(StoreUpkeep):
         Frames: IDs, user columns and ``metaxy_provenance_by_field`` → the feature's table.
 
         Args:
-            feature: anything that names a feature.
             df: a Polars, Pandas, PyArrow, DuckDB, Ibis or Narwhals frame.
-            materialization_id: id of the run that writes.
             preserve_feature_version: keep the feature and project versions that the frame has.
             on_duplicate: what to do with different rows of one sample: refuse them, or keep the last.
             replaces: the parents whose children these are, all of them, as rows of `resolve_update`: in the same
@@ -266,7 +263,6 @@ class MetadataStore(StoreUpkeep):
         Frames: parents' latest rows, or ``samples`` → new and stale (with versions to write), orphaned (stored rows).
 
         Args:
-            feature: anything that names a feature.
             samples: the expected rows, with ``metaxy_provenance_by_field``; required for root features.
             filters: conditions per feature, on the latest rows of parents or of the feature itself.
             global_filters: conditions on all of them.

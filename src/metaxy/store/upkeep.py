@@ -49,7 +49,6 @@ class StoreUpkeep(StoreParts):
         that were written after such rows stay, and are counted.
 
         Args:
-            feature: anything that names a feature.
             filters: conditions on the latest rows or, for a hard delete, on each row.
             rows: a frame of any library and size that names what to delete, such as ``increment.orphaned``; with
                 filters, both must hold.
@@ -97,7 +96,6 @@ class StoreUpkeep(StoreParts):
         all of its samples were gone, nothing is deleted if more than a part of the feature would be.
 
         Args:
-            feature: anything that names a feature.
             increment: what `resolve_update` returned; without, the orphaned samples are found now, which for a root
                 feature nothing can.
             max_share: which part of the feature's samples may go, from 0 to 1.
@@ -155,7 +153,6 @@ class StoreUpkeep(StoreParts):
             old: the key that the feature had; the graph has no such feature any more.
             new: the feature, with its new key.
             drop_old: remove the old table afterwards.
-            dry_run: only count.
 
         Returns: what was done to each feature, dependencies first.
 
@@ -180,12 +177,6 @@ class StoreUpkeep(StoreParts):
         """Give a column of a feature another name in this store; no version changes, so nothing becomes stale.
 
         Where rows were already written under the new name, those of the old one join them.
-
-        Args:
-            feature: anything that names a feature.
-            old: the name of the column in the table.
-            new: the name that it gets.
-            dry_run: only count.
 
         Returns: how many rows have a value that gets the new name; none, if that was done before.
 
@@ -243,7 +234,6 @@ class StoreUpkeep(StoreParts):
             global_filters: conditions on the rows of all features.
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample, not only its latest in each version.
-            progress: show a progress bar.
             dry_run: only count the rows that would be copied.
 
         Returns: ``features_copied`` and ``rows_copied``.
@@ -280,7 +270,6 @@ class StoreUpkeep(StoreParts):
             to: the store that this one falls back on; it must be open for writing.
             features: what to copy, all features of the current project by default.
             force: copy to another store, too.
-            progress: show a progress bar.
             dry_run: only count the rows that would be copied; ``to`` is open for reading then.
 
         Raises:

@@ -12,11 +12,7 @@ from metaxy.versioning.database import TypesOf
 
 
 class Bulk:
-    """How rows go out of a database and into it; a database overrides what it has a faster way for.
-
-    Args:
-        tables: the tables that they go into.
-    """
+    """How rows go out of a database and into it; a database overrides what it has a faster way for."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables

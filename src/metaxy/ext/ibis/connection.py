@@ -46,12 +46,9 @@ class Traits:
 
 
 class IbisConnection:
-    """Implements the `Database` port of the SQL engine with the parts of a database; statements of threads take turns.
+    """Implements the `Database` port of the SQL engine with the parts of a database.
 
-    Args:
-        dialect: the words of its SQL.
-        bulk: how rows go in and out; it knows the tables, and these the session.
-        traits: what it can do.
+    Statements of threads take turns.
     """
 
     implementation = nw.Implementation.IBIS

@@ -15,12 +15,6 @@ def sink_whole(rows: pl.LazyFrame, table: Table, height: int, **options: Any) ->
 
     When a source of rows fails, Polars may commit those that it has written before it says so.
 
-    Args:
-        rows: what to write.
-        table: where to.
-        height: how many rows these are.
-        options: what Polars must know besides.
-
     Raises:
         StoreConnectionError: if some of the rows were not written, so that nothing is committed.
     """

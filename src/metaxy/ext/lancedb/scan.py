@@ -32,11 +32,6 @@ def scan_table(
     """Return all rows of one version of a table, lazily.
 
     Columns out: those of the table, and ``_rowid`` if asked for.
-
-    Args:
-        table: the version of the table.
-        errors: reports what goes wrong at an address.
-        with_row_id: whether the numbers of rows are asked for.
     """
     stored = pl.DataFrame(readable_schema(table).empty_table()).schema
     schema = {shown_name(name): dtype for name, dtype in stored.items()}
