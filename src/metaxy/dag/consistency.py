@@ -70,9 +70,6 @@ def check_renames(
 
     Args:
         claims: The features that say they had a key before, by this key.
-
-    Raises:
-        DefinitionError: otherwise.
     """
     for former in new.spec.renamed_from:
         if former in definitions:

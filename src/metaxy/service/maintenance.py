@@ -339,11 +339,7 @@ def _unknown_version(store: MetadataStore, key: FeatureKey, version: str) -> Req
 
 
 def _refuse_unpushed(store: MetadataStore, key: FeatureKey, version: str) -> None:
-    """Refuse a version of a feature that no graph has: neither the one in memory nor one that was pushed.
-
-    Raises:
-        RequestError: with the versions that were pushed.
-    """
+    """Refuse a version of a feature that no graph has: neither the one in memory nor one that was pushed."""
     known = SystemTableStorage(store).read_feature_versions(key)[METAXY_FEATURE_VERSION].to_list()
     if version not in known:
         message = f"no version {version!r} of feature {key} was pushed to {store!r}.{did_you_mean(version, known)}"

@@ -67,11 +67,7 @@ def kept_for(keep: timedelta) -> timedelta:
 
 
 def check_reachable(path: Path) -> None:
-    """Tell a local path that cannot be reached from one that does not exist: clients say the same of both.
-
-    Raises:
-        StoreConnectionError: if it cannot be reached.
-    """
+    """Tell a local path that cannot be reached from one that does not exist: clients say the same of both."""
     try:
         path.stat()
     except FileNotFoundError:

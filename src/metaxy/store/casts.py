@@ -12,11 +12,7 @@ from metaxy.versioning.polars_casts import recast
 
 
 def refuse_lossy_casts(rows: nw.LazyFrame[Any], fit: Fit, where: str) -> None:
-    """Refuse rows that do not fit their table.
-
-    Raises:
-        MetadataSchemaError: naming the first column, both types, and a value that storing it would change.
-    """
+    """Refuse rows that do not fit their table."""
     for name, (source, target) in fit.refused.items():
         raise lossy(where, name, source, target, _first(rows, name, ~nw.col(name).is_null()))
     for name, (source, target) in fit.tried.items():

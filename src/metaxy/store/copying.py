@@ -101,11 +101,7 @@ def copy_table(
 
 
 def refuse_other_target(store: StoreParts, to: StoreParts) -> None:
-    """Refuse to promote rows to a store that they were not computed over.
-
-    Raises:
-        ValueError: naming those that they may be promoted to.
-    """
+    """Refuse to promote rows to a store that they were not computed over."""
     below = store.fallback_stores
     if (to.name is not None and to.name in below.names) or any(to.is_like(each) for each in below.resolved):
         return

@@ -322,11 +322,7 @@ def _native_types(frame: Any) -> dict[str, str]:
 
 
 def refuse_names(schema: Mapping[str, nw.dtypes.DType], what: str) -> None:
-    """Refuse columns that would be taken for ours, and names that not every store and library reads as they are.
-
-    Raises:
-        MetadataSchemaError: naming the first such column or member of a struct.
-    """
+    """Refuse columns that would be taken for ours, and names that not every store and library reads as they are."""
     for column, dtype in schema.items():
         if column.lower().startswith(INTERNAL_PREFIX):
             raise _misnamed(what, f"column {column!r}", f"begins with {INTERNAL_PREFIX!r}, as only ours may")

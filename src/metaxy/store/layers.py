@@ -157,9 +157,5 @@ def _forms(layers: Sequence[Layer]) -> dict[str, ByField]:
 
 
 def refuse_unlike(key: FeatureKey, store: StoreParts, schema: Types, below: Sequence[Layer]) -> None:
-    """Refuse rows with these columns, which could not be seen together with those that lie under them.
-
-    Raises:
-        MetadataSchemaError: naming the column and both types.
-    """
+    """Refuse rows with these columns, which could not be seen together with those that lie under them."""
     _types(key, [(store, schema), *((layer.store, layer.scan.schema) for layer in below)])

@@ -84,11 +84,7 @@ def given_ids(given: Any, ids: Sequence[str], what: str) -> Frame:
 
 
 def _column(name: str, values: Any, what: str) -> pl.DataFrame:
-    """Make a frame of a list of IDs.
-
-    Raises:
-        MetadataSchemaError: if they are of several types.
-    """
+    """Make a frame of a list of IDs."""
     if isinstance(values, nw.Series):
         return values.to_polars().rename(name).to_frame()
     try:

@@ -15,11 +15,7 @@ VERSION = re.compile(r"\d{20}\.(json|checkpoint\.([\w.-]+\.)?parquet)")  # and n
 
 
 def refuse_empty_commits(table: Path) -> None:
-    """Refuse a log with commits that have no content, as power cuts leave them; delta-rs takes them for no changes.
-
-    Raises:
-        StoreConnectionError: naming the first.
-    """
+    """Refuse a log with commits that have no content, as power cuts leave them; delta-rs takes them for no changes."""
     sizes = {file.name: size_of(file) for file in (table / LOG).iterdir() if VERSION.fullmatch(file.name)}
     known = max((name for name in sizes if ".checkpoint" in name), default="")  # holds all until its version
     for name in sorted(sizes):
@@ -29,10 +25,6 @@ def refuse_empty_commits(table: Path) -> None:
 
 
 def refuse_short_data(table: DeltaTable, folder: Path) -> None:
-    """Refuse a version of a table whose files are not as they were written.
-
-    Raises:
-        StoreConnectionError: naming the first.
-    """
+    """Refuse a version of a table whose files are not as they were written."""
     sizes = table._table.get_add_file_sizes()
     refuse_short_files(f"{folder}/", {name: size for name, size in sizes.items() if "://" not in name})

@@ -102,11 +102,7 @@ class DuckDBStorage:
         return Scan(frame, self._schemas[known][0], table if has_ids else None, types, self._schemas[known][1])
 
     def _refuse_months(self, key: FeatureKey, table: str, types: Mapping[str, str]) -> None:
-        """Refuse a table with months, which others may have put there: DuckDB compares them as 30 days.
-
-        Raises:
-            MetadataSchemaError: naming the column.
-        """
+        """Refuse a table with months, which others may have put there: DuckDB compares them as 30 days."""
         for column in (column for column, kind in types.items() if kind == "INTERVAL"):
             name = DUCKDB.quote(column)
             months = f"datepart('year', {name}) <> 0 OR datepart('month', {name}) <> 0"

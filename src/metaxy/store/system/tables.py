@@ -126,10 +126,6 @@ def is_system_key(key: FeatureKey) -> bool:
 
 
 def refuse_system_key(key: FeatureKey, verb: str) -> None:
-    """Refuse to do to a system table what only feature tables allow.
-
-    Raises:
-        MetadataStoreError: if the key names a system table.
-    """
+    """Refuse to do to a system table what only feature tables allow."""
     if is_system_key(key):
         raise MetadataStoreError(f"cannot {verb} {key}: system tables are the memory of the store and only grow")
