@@ -45,63 +45,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from metaxy.wording import did_you_mean, short_path
 
-__all__ = [
-    "AbstractFeatureError",
-    "AmbiguousProjectError",
-    "BufferedWriterError",
-    "CodeVersionWarning",
-    "ConfigFileNotFoundError",
-    "ConfigNotSetWarning",
-    "CyclicDependencyError",
-    "DeclaredColumnsWarning",
-    "DefinitionError",
-    "DefinitionWarning",
-    "DependencyError",
-    "DriftedSamplesWarning",
-    "EmptySamplesWarning",
-    "EntrypointLoadError",
-    "ExternalFeatureVersionMismatchError",
-    "ExternalFeatureVersionMismatchWarning",
-    "ExtraProvenanceFieldWarning",
-    "FeatureNotFoundError",
-    "FieldNotFoundError",
-    "FilterParseError",
-    "HashAlgorithmNotSupportedError",
-    "HashSettingsMismatchError",
-    "IgnoredOptionWarning",
-    "IncompleteStoreConfigWarning",
-    "InvalidConfigError",
-    "InvalidStoredFeatureWarning",
-    "LockFileMissingWarning",
-    "MetadataSchemaError",
-    "MetadataStoreError",
-    "MetaxyColumnMissingWarning",
-    "MetaxyEmptyCodeVersionError",
-    "MetaxyError",
-    "MetaxyInvariantViolationError",
-    "MetaxyMissingFeatureDependency",
-    "MetaxyWarning",
-    "MovedMetadataStoreWarning",
-    "PolarsMaterializationWarning",
-    "RenameError",
-    "RenameWarning",
-    "RequestError",
-    "RowsBelowWarning",
-    "SnapshotError",
-    "StoreConnectionError",
-    "StoreImportError",
-    "StoreLockedError",
-    "StoreNotOpenError",
-    "SystemDataNotFoundError",
-    "TableNotFoundError",
-    "TooManyOrphansError",
-    "UnknownFeatureError",
-    "UnresolvedExternalFeatureWarning",
-    "UntypedColumnWarning",
-    "VersioningEngineMismatchError",
-    "warn_user",
-]
-
 ErrorKind: TypeAlias = Literal["failure", "request", "unreachable"]
 """Whether the request or the configuration is wrong, a store cannot be reached now, or something else failed."""
 
@@ -437,3 +380,7 @@ class PolarsMaterializationWarning(Warning):
 
 class MetaxyColumnMissingWarning(Warning):
     """A column that Metaxy had to compute itself was missing."""
+
+
+_CLASSES: Final = [value for value in globals().values() if isinstance(value, type)]
+__all__ = [*sorted(each.__name__ for each in _CLASSES if issubclass(each, (MetaxyError, Warning))), "warn_user"]
