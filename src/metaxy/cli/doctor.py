@@ -12,11 +12,7 @@ SIGNS: Final[Mapping[State, str]] = {"fine": "✓", "note": "○", "problem": "�
 
 
 def doctor(*, format: OutputFormat = "plain") -> int:
-    """Check configuration, modules, features, lock file and stores, and say what is wrong; it fails if anything is.
-
-    Args:
-        format: How to print what was found.
-    """
+    """Check configuration, modules, features, lock file and stores, and say what is wrong; it fails if anything is."""
     found = examine(workspace())
     problems, notes = (sum(finding.state == state for finding in found) for state in ("problem", "note"))
     if format == "json":

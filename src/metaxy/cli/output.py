@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = " " * 3
 UNLIMITED = 100_000  # columns; a file has no width
-OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-f")]
+OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-f", help="How to print it.")]
 """The type of the option --format, of commands that print tables or JSON."""
 
 

@@ -9,7 +9,7 @@ from cyclopts.validators import Number
 
 from metaxy.cli.failures import FAILURE, message_of
 from metaxy.cli.output import OutputFormat, done, print_json, print_table, progress, say, warn
-from metaxy.cli.selection import AllFeatures, Features, Flag, named_features
+from metaxy.cli.selection import AllFeatures, Features, Flag, Store, named_features
 from metaxy.cli.workspace import workspace
 from metaxy.service import maintenance
 from metaxy.service.maintenance import Outcome
@@ -21,7 +21,7 @@ def clean(
     all_features: AllFeatures = False,
     max_share: Annotated[float, Parameter(validator=Number(gte=0, lte=1))] = 0.5,
     dry_run: Flag = False,
-    store: str | None = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> int:
     """Delete the samples of features whose parents are gone, by tombstones; parents first, as their children follow.
@@ -31,8 +31,6 @@ def clean(
         all_features: All features of the project that have parents.
         max_share: Which part of a feature may go, from 0 to 1; if it is more, nothing of the feature is deleted.
         dry_run: Only say how many samples would go.
-        store: Name of the store; the default one if not given.
-        format: How to print it.
     """
     project, named = workspace(), named_features(features, all_features)
     with progress("features") as bar:

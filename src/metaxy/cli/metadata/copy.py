@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from metaxy.cli.output import done, say
-from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features, warn_of_unknown
+from metaxy.cli.selection import AllFeatures, Features, Flag, RowFilters, named_features, warn_of_unknown
 from metaxy.cli.workspace import workspace
 from metaxy.service import maintenance
 
@@ -17,7 +17,7 @@ def copy(
     all_features: AllFeatures = False,
     source: Annotated[str, Parameter(name="--from")],
     target: Annotated[str, Parameter(name="--to")],
-    filter: Filters = None,
+    filter: RowFilters = None,
     with_feature_history: bool = True,
     with_sample_history: bool = False,
     dry_run: Flag = False,
@@ -29,7 +29,6 @@ def copy(
         all_features: All features of the project.
         source: Name of the store to copy from.
         target: Name of the store to copy to.
-        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
         with_feature_history: Rows of all versions of the features, not only of the current one.
         with_sample_history: All rows of each sample, not only its latest.
         dry_run: Only say how many rows would be copied.

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from metaxy.cli.failures import FAILURE, message_of
 from metaxy.cli.output import confirm, done, print_text, progress, say
-from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features
+from metaxy.cli.selection import AllFeatures, Features, Flag, RowFilters, Store, named_features
 from metaxy.cli.workspace import workspace
 from metaxy.service import maintenance
 from metaxy.service.maintenance import Outcome
@@ -18,25 +18,23 @@ def delete(
     features: Features = None,
     *,
     all_features: AllFeatures = False,
-    filter: Filters = None,
+    filter: RowFilters = None,
     soft: Annotated[bool, Parameter(negative="--hard")] = True,
     with_feature_history: bool | None = None,
     yes: Flag = False,
     dry_run: Flag = False,
-    store: str | None = None,
+    store: Store = None,
 ) -> int:
     """Delete rows of features; what depends on them stays, and is orphaned.
 
     Args:
         features: Keys of features.
         all_features: All features of the project.
-        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
         soft: Hide the rows, or with --hard remove them for good.
         with_feature_history: In all versions of the features, not only in the current one; the default where all
             features are deleted for good without a filter, which empties the store.
         yes: Do not ask.
         dry_run: Only say how many rows would be deleted.
-        store: Name of the store; the default one if not given.
     """
     project, named = workspace(), named_features(features, all_features)
     kind = "soft" if soft else "hard"
@@ -84,7 +82,7 @@ def _tell(outcomes: Iterable[Outcome], kind: str, line: str, complete: str = "",
 
 
 def drop(
-    features: Features = None, *, all_features: AllFeatures = False, yes: Flag = False, store: str | None = None
+    features: Features = None, *, all_features: AllFeatures = False, yes: Flag = False, store: Store = None
 ) -> int:
     """Remove the tables of features from a store, with all versions and all history.
 
@@ -92,7 +90,6 @@ def drop(
         features: Keys of features.
         all_features: All features of the project.
         yes: Do not ask.
-        store: Name of the store; the default one if not given.
     """
     project, named = workspace(), named_features(features, all_features)
     keys = project.keys(named)

@@ -8,7 +8,7 @@ from typing import Any
 from metaxy.cli.failures import FAILURE, message_of
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, warn
 from metaxy.cli.output import progress as progress_bar
-from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features, warn_of_unknown
+from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, Store, named_features, warn_of_unknown
 from metaxy.cli.workspace import workspace
 from metaxy.service.status import ICONS, FullFeatureMetadataRepresentation, Status, StatusOptions, no_input
 from metaxy.service.status import status as look
@@ -20,7 +20,7 @@ def status(
     features: Features = None,
     *,
     all_features: AllFeatures = False,
-    store: str | None = None,
+    store: Store = None,
     filter: Filters = None,
     global_filter: Filters = None,
     stale_if: Filters = None,
@@ -38,7 +38,6 @@ def status(
     Args:
         features: The features; all of the project if none is named.
         all_features: All features of the project, or of all projects with --all-projects.
-        store: Name of the store; the default one if not given.
         filter: Look only at rows of the features that fulfil this condition; several must all hold.
         global_filter: Look only at rows, also of their parents, that fulfil this condition.
         stale_if: Count rows that fulfil this condition as stale, whatever their version.
@@ -49,7 +48,6 @@ def status(
         progress: Show which part of the expected samples was computed at least once.
         changed_fields: Show in how many new and stale samples each field changed since their newest row.
         allow_fallback_stores: Look into fallback stores as well.
-        format: How to print it.
     """
     options = StatusOptions(
         use_fallback=allow_fallback_stores,
