@@ -2,20 +2,21 @@
 
 import importlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import Any, Final
 
 from metaxy.config import MetaxyConfig, current_config
 from metaxy.dag.graph import FeatureGraph, current_graph
-from metaxy.project.distributions import canonical_name, dependency_closure
 from metaxy.project.locked import load_lock_file, warn_about_drift
 from metaxy.project.modules import load_into
 
+SEPARATORS: Final = re.compile(r"[-_.]+")
 DEFAULT_ENTRY_POINT_GROUP: Final = "metaxy.project"
 VARIABLE_PREFIX: Final = "METAXY_ENTRYPOINT"
 CONFIG_VARIABLE: Final = "METAXY_ENTRYPOINTS"  # a key of the configuration, which reads it itself
@@ -170,3 +171,43 @@ def load_env_entrypoints(*, graph: FeatureGraph | None = None) -> None:
 
 def _or_active(graph: FeatureGraph | None) -> FeatureGraph:
     return current_graph() if graph is None else graph
+
+
+def canonical_name(name: str) -> str:
+    """Return the one spelling of the name of a package.
+
+    >>> canonical_name("My_Project.x")
+    'my-project-x'
+    """
+    return SEPARATORS.sub("-", name).lower()
+
+
+def dependency_closure(project: str) -> set[str] | None:
+    """Return the packages that a project needs, directly or not, with itself; None if it is not installed."""
+    found = _installed(project)
+    if found is None:
+        return None
+    closure: set[str] = set()
+    todo = [found]
+    while todo:
+        package = todo.pop()
+        name = canonical_name(package.name)
+        if name not in closure:
+            closure.add(name)
+            todo += [needed for needed in map(_installed, _needs(package)) if needed is not None]
+    return closure
+
+
+def _installed(name: str) -> Distribution | None:
+    try:
+        return distribution(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _needs(package: Distribution) -> list[str]:
+    """Return the names of what a package needs here, without its extras."""
+    from packaging.requirements import Requirement  # slow to import, and only isolated loading needs it
+
+    requirements = [Requirement(line) for line in package.requires or ()]
+    return [need.name for need in requirements if need.marker is None or need.marker.evaluate({"extra": ""})]

@@ -27,8 +27,7 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
-from metaxy.ext.duckdb.holder import holder_of
-from metaxy.ext.duckdb.turns import Turns
+from metaxy.ext.duckdb.turns import Turns, holder_of
 from metaxy.ext.duckdb.types import with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible

@@ -10,10 +10,10 @@ import ibis
 import ibis.expr.operations as ops
 import narwhals as nw
 import polars as pl
+import sqlglot.expressions as sge
 
 from metaxy.ext.ibis.bulk import Bulk
 from metaxy.ext.ibis.compiling import ibis_schema, nesting
-from metaxy.ext.ibis.hashing import templates
 from metaxy.ext.ibis.tables import GIVEN, Table, Tables
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.column_casts import cast_column
@@ -23,6 +23,8 @@ from metaxy.storage.temporaries import Temporaries
 from metaxy.versioning.database import TypesOf
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_polars
+
+PLACE = "MX_TEXT"
 
 
 @dataclass(frozen=True)
@@ -204,3 +206,18 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _single(dtype: pl.DataType) -> pl.DataType:
     return pl.Float32() if dtype == pl.Float16 else dtype
+
+
+def templates(functions: Mapping[HashAlgorithm, Callable[[Any], Any]], backend: Any) -> dict[HashAlgorithm, str]:
+    """Write what functions do with a text, which subclasses of metaxy 0.1 give, as SQL with a place for the text."""
+    return {algorithm: _template(function, backend) for algorithm, function in functions.items()}
+
+
+def _template(function: Callable[[Any], Any], backend: Any) -> str:
+    table: Any = ibis.table({"text": "string"}, name="t")
+    query = backend.compiler.to_sqlglot(table.select(hashed=function(table["text"])))
+    value = query.expressions[0].unalias()
+    for column in list(value.find_all(sge.Column)):
+        column.replace(sge.Var(this=PLACE))
+    text: str = value.sql(dialect=backend.dialect)
+    return text.replace("{", "{{").replace("}", "}}").replace(PLACE, "{0}")
