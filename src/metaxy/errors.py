@@ -33,6 +33,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
         ├── BufferedWriterError (RuntimeError)   a background writer failed, or is not running
         ├── TooManyOrphansError                  so many samples are orphaned that it looks like a mistake
         ├── HashAlgorithmNotSupportedError (ValueError)
+        ├── ClaimLostError (.samples)            another worker may have these samples now; nothing was written
         ├── RenameError                          rows are still under the old key of a feature, or must stay there
         └── HashSettingsMismatchError            rows exist, under other hash settings
 """
@@ -286,6 +287,16 @@ class TooManyOrphansError(MetadataStoreError):
         )
         error.details = {"feature": feature, "orphaned": orphaned, "rows": rows, "max_share": max_share}
         return error
+
+
+class ClaimLostError(MetadataStoreError):
+    """A claim does not hold these samples any more, so that another worker may have them; nothing was written."""
+
+    code = "CLAIM_LOST"
+
+    def __init__(self, message: str = "", *, samples: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.samples = list(samples)
 
 
 class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):

@@ -24,6 +24,7 @@ from metaxy.versioning.frames import (
     Frame,
     as_narwhals,
     collect_to_polars,
+    is_in_database,
     with_arrow_leaves,
     with_durations,
     wrapped_frame,
@@ -372,3 +373,10 @@ def without_repeats(rows: nw.LazyFrame[Any], ids: Sequence[str], where: str, adv
         f"{where}: {repeated} rows repeat the ID of another row with other values, for example "
         f"{example.row(0, named=True)}; {advice}"
     )
+
+
+def last_rows(frame: Frame, ids: Sequence[str], what: str) -> Frame:
+    """Keep the last row of each sample, in the order of the frame."""
+    if is_in_database(frame):
+        raise MetadataSchemaError(f'{what}: rows of a database have no order, so on_duplicate="last" needs a dataframe')
+    return nw.from_native(collect_to_polars(frame).unique(ids, keep="last", maintain_order=True))

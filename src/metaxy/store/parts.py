@@ -19,6 +19,7 @@ from metaxy.store.config import Fallback, MetadataStoreConfig, VersioningEngineO
 from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
 from metaxy.store.session import Clock, Session
 from metaxy.store.tidiness import Tidiness
+from metaxy.store.work_lists import WorkLists
 from metaxy.versioning.engine import Engine
 from metaxy.versioning.frames import deferred_to_polars
 
@@ -26,6 +27,11 @@ from metaxy.versioning.frames import deferred_to_polars
 def creates_tables(given: bool | None) -> bool:
     """Return whether a store may create tables: what it was told, else what the configuration says."""
     return context.settings().auto_create_tables if given is None else given
+
+
+def keepers_of(given: "StoreParts | str | FallbackStoreList | None") -> FallbackStoreList:
+    """Return the store that was given to keep claims, if there is one; a name is looked up when it is needed."""
+    return given if isinstance(given, FallbackStoreList) else FallbackStoreList([] if given is None else [given])
 
 
 class StoreParts:
@@ -64,6 +70,7 @@ class StoreParts:
         materialization_id: str | None = None,
         schema_evolution: SchemaEvolution | None = None,
         auto_optimize: bool | int = False,
+        claims_store: "StoreParts | str | FallbackStoreList | None" = None,
     ) -> None:
         self.storage = storage
         MetadataStoreConfig.check(
@@ -92,6 +99,8 @@ class StoreParts:
         self.session = Session(storage, self.display(), self.hash_algorithm)
         self.tidiness = Tidiness(repr(self), auto_optimize)
         self.seen_versions: set[tuple[FeatureKey, str]] = set()
+        self._keeper = keepers_of(claims_store)
+        self.work_lists = WorkLists()
         self._entered = threading.local()
 
     # -- description ---------------------------------------------------------------------------------------------------
@@ -100,6 +109,12 @@ class StoreParts:
     def name(self) -> str | None:
         """Label of the store."""
         return self._name
+
+    @property
+    def claims_store(self) -> "StoreParts":
+        """The store that keeps the claims to samples of this one: itself, unless it was given another."""
+        keeper: StoreParts = self._keeper[0] if self._keeper else self
+        return self if keeper.name is not None and keeper.name == self.name else keeper
 
     @property
     def materialization_id(self) -> str | None:
@@ -167,6 +182,9 @@ class StoreParts:
                 config.fallback_stores, config=source, parent_hash_algorithm=algorithm
             )
             options.setdefault("fallback_stores", named)
+        if config.claims_store:
+            keeper: FallbackStoreList = FallbackStoreList([config.claims_store], config=resolve(CONFIGURATION).get())
+            options.setdefault("claims_store", keeper)
         return cls(**options)
 
     # -- opening -------------------------------------------------------------------------------------------------------

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, overload
 
 import narwhals as nw
 from typing_extensions import Unpack
 
 from metaxy._old_names import with_old_names
-from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
+from metaxy.store.claim import Claim
+from metaxy.store.claims import Claiming, Status, this_worker
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.drift import PayloadCheck, refuse_unfit, with_drifted
 from metaxy.store.external import sync_external_features
+from metaxy.store.facts import StoreFacts
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
-from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, find_or_none, read_feature, shown_schema
+from metaxy.store.reading import Wanted, checked_moment, read_feature
 from metaxy.store.replacing import Replacement
 from metaxy.store.request import (
     ErrorHandling,
@@ -29,17 +31,16 @@ from metaxy.store.request import (
 )
 from metaxy.store.resolving import Resolution
 from metaxy.store.row_errors import errors_of, errors_of_all
-from metaxy.store.session import dependents_first
+from metaxy.store.session import Scope, dependents_first
 from metaxy.store.system.row_errors import record
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key
-from metaxy.store.upkeep import StoreUpkeep
 from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
-from metaxy.versioning.increment import Increment, LazyIncrement, input_progress
+from metaxy.versioning.increment import Increment, LazyIncrement
 
 
 @with_old_names
-class MetadataStore(StoreUpkeep):
+class MetadataStore(StoreFacts):
     """Reads and writes features, and resolves what must be computed.
 
     A store is a context manager: ``with store:`` opens it for reading, ``with store.open("w"):`` for writing. It may be
@@ -57,6 +58,7 @@ class MetadataStore(StoreUpkeep):
         auto_create_tables: whether missing tables are created; the configuration decides by default.
         materialization_id: what ``metaxy_materialization_id`` gets by default.
         schema_evolution: ``add`` lets tables grow by new columns, ``strict`` refuses them.
+        claims_store: the store that keeps claims to samples of this one, where it cannot itself; see `claim`.
         auto_optimize: whether writes also `optimize` tables with 100 small files, or as many as this says.
     """
 
@@ -317,6 +319,40 @@ class MetadataStore(StoreUpkeep):
                 return LazyIncrement.of(increment) if lazy else increment
             return resolution.lazy() if lazy else resolution.changes()
 
+    def claim(
+        self,
+        feature: Any,
+        *,
+        limit: int = 100,
+        lease: timedelta = timedelta(minutes=10),
+        worker: str | None = None,
+        first: Status = "new",
+        order_by: str | Sequence[str] = (),
+        wait: bool = False,
+        **options: Unpack[UpdateOptions],
+    ) -> Claim:
+        """Take samples that are new or stale, and that no other live worker holds; the store is opened for that.
+
+        Frames: as for `resolve_update` → ``claim.samples``, with ``metaxy_status``: ``new`` or ``stale``.
+
+        Args:
+            feature: anything that names a feature; of an expansion, parents are claimed.
+            limit: how many samples at most; near the end, each worker gets a fair share of what is left.
+            lease: after which time without a sign of life another worker may take them.
+            worker: what to call this worker; its machine and process by default.
+            first: whether ``new`` or ``stale`` samples come first.
+            order_by: columns of the samples by which each kind is ordered.
+            wait: whether to wait while others hold all samples that are left: they may not finish them.
+            options: as for `resolve_update`.
+
+        Raises:
+            InvalidConfigError: if the store cannot keep claims, and names none that does as ``claims_store``.
+        """
+        scope = Scope.current(self.hash_algorithm)
+        by, columns = worker or this_worker(), (order_by,) if isinstance(order_by, str) else tuple(order_by)
+        plan = scope.graph.get_feature_plan(feature)
+        return Claiming(self, scope, plan, self.resolve_update, options, limit, lease, by, first, columns, wait).take()
+
     def compute_provenance(self, feature: Any, df: Any) -> Any:
         """Add the version columns to rows that the user joined from the parents.
 
@@ -372,45 +408,3 @@ class MetadataStore(StoreUpkeep):
             return nw.from_native(errors_of_all(self, scope, all_attempts=all_attempts))
         plan = scope.graph.get_feature_plan(feature)
         return nw.from_native(errors_of(self, scope, plan, all_attempts=all_attempts))
-
-    # -- information --------------------------------------------------------------------------------------------------
-
-    def has_feature(self, feature: Any, *, check_fallback: bool = False) -> bool:
-        """Return whether the feature has a table here or, if asked, in a fallback store."""
-        return self._found(feature, check_fallback=check_fallback) is not None
-
-    def find_store_for_feature(self, feature_key: Any, *, check_fallback: bool = True) -> "MetadataStore | None":
-        """Return the store that has the feature's table, None if none has; fallback stores are opened for that."""
-        found = self._found(feature_key, check_fallback=check_fallback)
-        return found.store if found else None
-
-    def _found(self, feature: Any, *, check_fallback: bool) -> "StoredTable[MetadataStore] | None":
-        self.session.require("r")
-        return find_or_none(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)
-
-    def read_feature_schema_from_store(self, feature: Any) -> nw.Schema:
-        """Return the columns of a feature's table in this store, with their types as `read` shows them.
-
-        Raises:
-            FeatureNotFoundError: if the feature has no table here.
-        """
-        scope = self.session.scope("r")
-        definition = scope.definition(feature)
-        return shown_schema(find(self, definition.key, allow_fallback=False).scan, definition.spec, scope)
-
-    def get_store_metadata(self, feature_key: Any, *, check_fallback: bool = True) -> dict[str, Any]:
-        """Say what this store is and, under ``resolved_from``, which store has a feature, if any has."""
-        return self._metadata_of(self.find_store_for_feature(feature_key, check_fallback=check_fallback), feature_key)
-
-    def _metadata_of(self, holder: "MetadataStore | None", feature_key: Any) -> dict[str, Any]:
-        """Say the same where it is known which store has the feature, if any has."""
-        found = {"resolved_from": holder.get_store_info(feature_key)} if holder else {}
-        return {"name": self.name, "display": self.display(), **found}
-
-    def calculate_input_progress(self, lazy_increment: LazyIncrement, feature_key: Any) -> float | None:
-        """Return which part of the expected samples is not new, in percent; None where nothing is expected.
-
-        Samples are counted by the ID columns that all parents share. An eager `Increment` has ``progress`` for free.
-        """
-        plan = current_graph().get_feature_plan(coerce_to_feature_key(feature_key))
-        return input_progress(lazy_increment, plan.input_id_columns)

@@ -14,7 +14,7 @@ from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.connection import LakeConnection
 from metaxy.storage.files import partition_columns
-from metaxy.storage.port import Append, Scan
+from metaxy.storage.port import Append, Claims, Scan
 
 SMALL = 2**24  # bytes; files are merged until they have far more
 Given = tuple[str, Mapping[str, str], Sequence[ExtensionSpec], float]  # what a connection to DuckDB takes
@@ -38,6 +38,10 @@ class LakeStorage(DuckDBStorage):
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, all in one transaction."""
         super().append([replace(write, frame=storable(write.frame)) for write in writes])
+
+    def claims(self, key: FeatureKey) -> Claims | None:  # noqa: ARG002
+        """Return None: each change of a lake is a commit, and leaves files behind."""
+        return None
 
     def _create(self, table: str, write: Append, query: str) -> None:
         columns = partition_columns(write.frame.columns)

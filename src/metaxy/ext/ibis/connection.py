@@ -18,7 +18,7 @@ from metaxy.ext.ibis.tables import GIVEN, Table, Tables
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.column_casts import cast_column
 from metaxy.storage.nested_types import parts_of, with_leaves
-from metaxy.storage.port import HUGE, AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities, Claims
 from metaxy.storage.temporaries import Temporaries
 from metaxy.versioning.database import TypesOf
 from metaxy.versioning.dialect import Dialect
@@ -33,7 +33,7 @@ class Traits:
 
     ``computes``: it computes versions; otherwise Polars does. ``deepest``: how far queries of users may nest; those
     that nest deeper are stored first. ``deletes_apart``: rows are deleted outside of the session, where its temporary
-    tables are not known.
+    tables are not known. ``claims`` keeps claims in a table of this name, and may create it if it is told so.
     """
 
     # By default, what Ibis can do by itself: it gives Polars neither maps, nor durations, nor integers of 128 bits.
@@ -45,6 +45,7 @@ class Traits:
     computes: bool = False
     deepest: int | None = None
     deletes_apart: bool = False
+    claims: "Callable[[IbisConnection, str, bool], Claims] | None" = None
 
 
 class IbisConnection:

@@ -14,7 +14,7 @@ from metaxy.ext.ibis.connection import IbisConnection, storable
 from metaxy.ext.ibis.tables import Table
 from metaxy.storage.listing import keys_of
 from metaxy.storage.nested_types import grown
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.port import AccessMode, Append, Capabilities, Claims, Scan
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
@@ -117,6 +117,11 @@ class IbisStorage:
         with self._session.transaction():
             for write in fitting:
                 self._append(write)
+
+    def claims(self, key: FeatureKey) -> Claims | None:
+        """Return the claims that a table keeps, None if this database cannot."""
+        make = self.connection.traits.claims
+        return make(self.connection, self.table_name(key), self.capabilities.creates_tables) if make else None
 
     def _fitting(self, write: Append) -> Append:
         """Collect rows from elsewhere, and refuse what the database cannot keep before anything is stored."""

@@ -14,6 +14,7 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Traits
 from metaxy.ext.ibis.session import Session
 from metaxy.ext.postgresql.bulk import PostgreSQLBulk
+from metaxy.ext.postgresql.claims import PostgreSQLClaims
 from metaxy.ext.postgresql.compiler import OF_UNICODE, PostgreSQLBackend
 from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.ext.postgresql.tables import PostgreSQLTables
@@ -25,6 +26,7 @@ WHERE collname = ANY(%s) AND collencoding IN (-1, pg_char_to_encoding(getdatabas
 TRAITS = Traits(
     Capabilities(by_field="json", has_map=False, transactions=True, unsupported=(*HUGE, nw.Duration)),
     computes=True,
+    claims=PostgreSQLClaims,
 )
 
 

@@ -70,6 +70,20 @@ ROW_ERRORS_SCHEMA: Final = pl.Schema(
         COL_RUN_ID: pl.String(),
     }
 )
+# As `storage.sql_claims` creates it.
+CLAIMS_SCHEMA: Final = pl.Schema(
+    {
+        COL_FEATURE_KEY: pl.String(),
+        METAXY_FEATURE_VERSION: pl.String(),
+        COL_IDS: pl.String(),
+        "token": pl.Int64(),
+        "claim": pl.String(),
+        "worker": pl.String(),
+        "taken_at": TIMESTAMP,
+        "expires_at": TIMESTAMP,
+        "finished_at": TIMESTAMP,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,8 @@ EVENTS: Final = SystemTable(EVENTS_KEY, EVENTS_SCHEMA, "SystemTableStorage(store
 ROW_ERRORS: Final = SystemTable(
     FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "row_errors"]), ROW_ERRORS_SCHEMA, "store.record_errors(feature, frame)"
 )
-SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS, ROW_ERRORS)}
+CLAIMS: Final = SystemTable(FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "claims"]), CLAIMS_SCHEMA, "store.claim(feature)")
+SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS, ROW_ERRORS, CLAIMS)}
 
 
 def is_system_key(key: FeatureKey) -> bool:
