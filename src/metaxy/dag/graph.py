@@ -18,12 +18,7 @@ from metaxy.dag.plan import FeaturePlan, FQFieldKey
 from metaxy.dag.walk import dependencies_first
 from metaxy.definitions.definition import FeatureClass, FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
-from metaxy.errors import (
-    AmbiguousProjectError,
-    FieldNotFoundError,
-    MetaxyMissingFeatureDependency,
-    UnknownFeatureError,
-)
+from metaxy.errors import AmbiguousProjectError, FieldNotFoundError, MetaxyMissingFeatureDependency, UnknownFeatureError
 from metaxy.wording import did_you_mean
 
 FieldVersions: TypeAlias = dict[str, str]

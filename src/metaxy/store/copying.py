@@ -20,11 +20,7 @@ from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are
-from metaxy.store.writing import (
-    append,
-    existing_table,
-    feature_table,
-)
+from metaxy.store.writing import append, existing_table, feature_table
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
 from metaxy.versioning.recipe import Latest

@@ -21,14 +21,7 @@ from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
 from metaxy.store.reading import Wanted, checked_moment, read_feature
 from metaxy.store.replacing import Replacement
-from metaxy.store.request import (
-    ErrorHandling,
-    Filters,
-    UpdateOptions,
-    UpdateRequest,
-    as_filters,
-    ignore_old_options,
-)
+from metaxy.store.request import ErrorHandling, Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
 from metaxy.store.row_errors import errors_of, errors_of_all
 from metaxy.store.session import Scope, dependents_first

@@ -12,18 +12,13 @@ from typing import Any, Protocol
 import narwhals as nw
 
 from metaxy.hashing import HashAlgorithm
-from metaxy.versioning.codec import (
-    ByField,
-    OutputColumns,
-)
+from metaxy.versioning.codec import ByField, OutputColumns
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.recipe import Latest, Recipe
 from metaxy.versioning.row_checks import Checks
 from metaxy.versioning.sources import Failed, Rows
-from metaxy.versioning.system_columns import (
-    SystemColumns,
-)
+from metaxy.versioning.system_columns import SystemColumns
 from metaxy.versioning.unions import Union
 
 

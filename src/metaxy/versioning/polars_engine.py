@@ -11,12 +11,7 @@ import polars as pl
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import polars_comparison as comparison
-from metaxy.versioning.codec import (
-    OutputColumns,
-    member_polars,
-    output_polars,
-    pack_polars,
-)
+from metaxy.versioning.codec import OutputColumns, member_polars, output_polars, pack_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.computing import with_wide_integers
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
@@ -27,10 +22,7 @@ from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
 from metaxy.versioning.sources import Asked, Failed, Rows
-from metaxy.versioning.system_columns import (
-    SystemColumns,
-    system_columns_polars,
-)
+from metaxy.versioning.system_columns import SystemColumns, system_columns_polars
 from metaxy.versioning.unions import Union, union_polars
 
 

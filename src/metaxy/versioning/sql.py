@@ -15,18 +15,7 @@ from functools import lru_cache
 from metaxy.columns import METAXY_PROVENANCE
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.latest import pick
-from metaxy.versioning.recipe import (
-    BROKEN,
-    COUNTS,
-    FAILED,
-    NEW,
-    ORPHANED,
-    STALE,
-    STORED,
-    Column,
-    Current,
-    Recipe,
-)
+from metaxy.versioning.recipe import BROKEN, COUNTS, FAILED, NEW, ORPHANED, STALE, STORED, Column, Current, Recipe
 from metaxy.versioning.sources import FailedSource, Source
 from metaxy.versioning.sql_children import (
     IS_LOST,

@@ -11,13 +11,7 @@ from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPD
 from metaxy.hashing import SEPARATOR, HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
-from metaxy.versioning.codec import (
-    OutputColumns,
-    output_sql,
-    output_types,
-    pack_sql,
-    type_of,
-)
+from metaxy.versioning.codec import OutputColumns, output_sql, output_types, pack_sql, type_of
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
@@ -29,11 +23,7 @@ from metaxy.versioning.predicates import add_predicates, among_sql
 from metaxy.versioning.recipe import COUNTS, NEW, STALE, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
 from metaxy.versioning.sources import Asked, Failed, FailedSource, Rows, Source
-from metaxy.versioning.system_columns import (
-    SystemColumns,
-    system_column_types,
-    system_columns_sql,
-)
+from metaxy.versioning.system_columns import SystemColumns, system_column_types, system_columns_sql
 from metaxy.versioning.unions import ROW_ID, Union, has_row_ids, union_sql
 
 

@@ -129,7 +129,8 @@ class IbisStorage:
         write = replace(write, frame=self._hooks.transform_before_write(write.frame, write.key, name))
         if not self.connection.owns(write.frame):
             write = replace(write, frame=nw.from_native(storable(collect_to_polars(write.frame)).lazy()))
-        self._refuse_long_columns(write)
+        for column in write.frame.collect_schema():
+            self._refuse_long_column(write.key, column)
         self._types(write)
         if write.frame.implementation.is_polars():
             try:
@@ -185,10 +186,6 @@ class IbisStorage:
             return self._tables.sql_type(dtype)
         except MetadataSchemaError as error:
             raise MetadataSchemaError(f"feature {write.key}: column {column!r}: {error}") from error
-
-    def _refuse_long_columns(self, write: Append) -> None:
-        for column in write.frame.collect_schema():
-            self._refuse_long_column(write.key, column)
 
     def _refuse_long_column(self, key: FeatureKey, column: str) -> None:
         if len(column.encode()) > self._tables.longest_name:
