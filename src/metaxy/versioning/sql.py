@@ -101,8 +101,8 @@ class _Statement(ExpectedStatement):
         compared = self._compared
         if compared is None:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
-            body = f"SELECT {', '.join([status, *columns, *self._numbered])} FROM expected AS mx_e"
-            return self._add("changed", body, materialized=bool(self._numbered))
+            body = f"SELECT {', '.join([status, *columns])} FROM expected AS mx_e"
+            return self._number(self._add("changed", body, materialized=self._numbers_changed))
         self._current(*compared)
         same = [(f"mx_e.{key}", f"mx_c.c{n}") for n, key in enumerate(self.recipe.match)]
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
@@ -124,13 +124,18 @@ class _Statement(ExpectedStatement):
         sides = "expected AS mx_e", "stored AS mx_c"
         body = full_join(sides, same, both, [both, orphaned], self.dialect)
         self._add("compared", body)
-        changed = f"SELECT {', '.join(['*', *self._numbered])} FROM compared WHERE status IS NOT NULL"
-        return self._add("changed", changed, materialized=True)
+        return self._number(self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True))
 
     @property
-    def _numbered(self) -> list[str]:
-        """What tells changed samples apart while their earlier rows are looked up."""
-        return [f"row_number() OVER () AS {NUMBER}"] if self.earlier and self.dialect.keeps_steps else []
+    def _numbers_changed(self) -> bool:
+        """Whether numbers tell changed samples apart while their earlier rows are looked up."""
+        return self.earlier is not None and self.dialect.keeps_steps
+
+    def _number(self, changed: str) -> str:
+        """Number the changed samples if need be: apart, since a step that numbers its rows runs on one core."""
+        if not self._numbers_changed:
+            return changed
+        return self._add("numbered", f"SELECT *, row_number() OVER () AS {NUMBER} FROM {changed}", materialized=True)
 
     def _current(self, current: Current, source: Source) -> None:
         if current.collapse:
@@ -236,7 +241,7 @@ class _Statement(ExpectedStatement):
         """Show each sample once, and each child that is lost; returns the name of the step."""
         keys = [f"c{n}" for n in range(self._stored_columns.index("own"))]
         self._add("judged", judged(changed, keys, repeats=self.recipe.repeats))
-        columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbered else [])]
+        columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbers_changed else [])]
         return self._add("shown", parted("judged", columns))
 
     def _numbers(self) -> Iterator[tuple[int, str]]:
