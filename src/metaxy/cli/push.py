@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from metaxy.cli.output import OutputFormat, done, inform, print_json, print_text, progress, say
+from metaxy.cli.output import OutputFormat, done, inform, print_json, print_text, progress, say, warn
 from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service.history import Push
@@ -33,6 +33,7 @@ def push(
     else:
         print_text(result.project_version)
         _tell(result)
+        _tell_of_renames(result)
 
 
 def _tell(result: Push) -> None:
@@ -44,3 +45,8 @@ def _tell(result: Push) -> None:
         say(f"Dry run: would update {what}") if result.dry_run else inform(f"Updated feature information on {what}")
     else:
         done("Snapshot already recorded (no changes)")
+
+
+def _tell_of_renames(result: Push) -> None:
+    for new, old in result.pending_renames.items():
+        warn(f"{new} was renamed from {old}, and its rows are still under the old key: run `mx metadata rename`")

@@ -96,6 +96,18 @@ def copy_table(
         return _Copy(store, found, scope, definition, request, bar).run()
 
 
+def refuse_nothing(request: CopyRequest) -> None:
+    """Refuse to promote no features at all: the current project has none.
+
+    Raises:
+        InvalidConfigError: if nothing is to be copied.
+    """
+    if not request.features:
+        raise InvalidConfigError(
+            "no features to promote: the current project has none here; name them, or check `project` and entrypoints"
+        )
+
+
 def refuse_other_target(store: StoreParts, to: StoreParts) -> None:
     """Refuse to promote rows to a store that they were not computed over."""
     below = store.fallback_stores

@@ -1,9 +1,12 @@
 """Renames that the graph tells of, but the rows do not know yet: seen before anything is computed again."""
 
+from collections.abc import Iterable
+
 from metaxy import columns as c
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.renaming import Former
 from metaxy.dag.walk import dependencies_first
+from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
@@ -30,6 +33,12 @@ def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
         warn_user(str(error), RenameWarning)
         return {}
     return former if any(map(renaming.waits, lacking)) else {}
+
+
+def pending_among(store: StoreParts, definitions: Iterable[FeatureDefinition]) -> Former:
+    """Return the features whose rows here are still right under old keys, among some and those they depend on."""
+    scope = store._scope("r")
+    return {new: old for each in definitions for new, old in pending(store, scope, each.key).items()}
 
 
 def _renamed_above(graph: FeatureGraph, key: FeatureKey) -> list[FeatureKey]:

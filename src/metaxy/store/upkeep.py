@@ -11,7 +11,7 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
 from metaxy.store.column_renames import rename_column
-from metaxy.store.copying import CopyRequest, copy_features, refuse_other_target
+from metaxy.store.copying import CopyRequest, copy_features, refuse_nothing, refuse_other_target
 from metaxy.store.deleting import Deleted, Deletion, DeletionOptions, delete_rows, rows_to_delete
 from metaxy.store.external import sync_external_features
 from metaxy.store.orphans import delete_orphaned
@@ -182,7 +182,8 @@ class StoreUpkeep(StoreParts):
 
         Raises:
             FeatureNotFoundError: if the feature has no table in this store.
-            MetadataSchemaError: if it has no such column, or names or values do not allow it.
+            MetadataSchemaError: if it has no such column, names or values do not allow it, or rows that this store
+                sees under its own have the column too.
         """
         scope = self.session.scope("r" if dry_run else "w")
         refuse_system_key(coerce_to_feature_key(feature), "rename a column of")
@@ -273,7 +274,7 @@ class StoreUpkeep(StoreParts):
             dry_run: only count the rows that would be copied; ``to`` is open for reading then.
 
         Raises:
-            ValueError: if this store does not fall back on the other one.
+            ValueError: if this store does not fall back on the other one, or the current project has no features.
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
@@ -284,6 +285,7 @@ class StoreUpkeep(StoreParts):
         request = CopyRequest.build(
             scope, features, None, with_sample_history=True, progress=progress, dry_run=dry_run, only_own=True
         )
+        refuse_nothing(request)
         return copy_features(to, self, scope, request)
 
     def rebase(
