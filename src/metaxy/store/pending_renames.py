@@ -37,7 +37,7 @@ def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
 
 def pending_among(store: StoreParts, definitions: Iterable[FeatureDefinition]) -> Former:
     """Return the features whose rows here are still right under old keys, among some and those they depend on."""
-    scope = store._session.scope("r")
+    scope = store.session.scope("r")
     return {new: old for each in definitions for new, old in pending(store, scope, each.key).items()}
 
 

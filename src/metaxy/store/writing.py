@@ -24,7 +24,7 @@ from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
-from metaxy.store.declared import Comparison
+from metaxy.store.declared import Comparison, with_declared_types
 from metaxy.store.given import given_frame, last_rows, without_repeats
 from metaxy.store.layers import layers_of, refuse_unlike
 from metaxy.store.parts import StoreParts
@@ -114,8 +114,9 @@ def _prepared(
     if isinstance(given, nw.DataFrame) and not len(given) and (exists or says_nothing(given, definition.spec)):
         return None
     known = table.schema if table else {}
-    columns = given.collect_schema()
-    given = with_known_types(given, definition.spec, known if table or not below else below[0].scan.schema)
+    there, columns = known if table or not below else below[0].scan.schema, given.collect_schema()
+    given = with_known_types(given, definition.spec, there)
+    given = with_declared_types(given, definition, scope.settings.declared, there)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
     if options.on_duplicate == "last" and options.beside is None:
