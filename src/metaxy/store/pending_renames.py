@@ -93,6 +93,17 @@ def warn_of_pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
     return former
 
 
+def warn_of_old_table(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
+    """Say that rows which were removed for good come back, as the table under an old key still has them."""
+    if scope.graph.has_renames and (old := former_tables(store, scope).get(key)):
+        drop = command("metadata", "tables", "drop", str(old), store=store.name)
+        warn_user(
+            f"feature {key}: rows were removed that its old table {old} in {store!r} may still have, and gives back "
+            f"when the rename is repeated; {drop} first, or remove them there, too",
+            RenameWarning,
+        )
+
+
 def _still_there(store: StoreParts) -> str:
     return f"but its rows in {store!r} are still under the old key"
 

@@ -16,7 +16,7 @@ from metaxy.store.deleting import Deleted, Deletion, DeletionOptions, delete_row
 from metaxy.store.external import sync_external_features
 from metaxy.store.orphans import delete_orphaned
 from metaxy.store.parts import StoreParts
-from metaxy.store.pending_renames import settle
+from metaxy.store.pending_renames import settle, warn_of_old_table
 from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.renaming import Renamed, former_tables, rename
@@ -75,7 +75,10 @@ class StoreUpkeep(StoreParts):
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
         )
-        return delete_rows(self, scope, deletion)
+        deleted = delete_rows(self, scope, deletion)
+        if not soft and deleted.rows:
+            warn_of_old_table(self, scope, deletion.definition.key)
+        return deleted
 
     def count_rows_to_delete(self, feature: Any, filters: Filters = None, **options: Unpack[DeletionOptions]) -> int:
         """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
@@ -285,7 +288,8 @@ class StoreUpkeep(StoreParts):
         request = CopyRequest.build(
             scope, features, None, with_sample_history=True, progress=progress, dry_run=dry_run, only_own=True
         )
-        refuse_nothing(request)
+        if features is None:
+            refuse_nothing(request)
         return copy_features(to, self, scope, request)
 
     def rebase(
