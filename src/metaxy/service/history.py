@@ -11,25 +11,14 @@ from pathlib import Path
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import RequestError, SnapshotError
-from metaxy.project.lock import FeatureChange, FeatureUpdate, LockFileResult, generate_lock_file
+from metaxy.project.lock import FeatureChange as FeatureChange
+from metaxy.project.lock import FeatureUpdate as FeatureUpdate
+from metaxy.project.lock import LockFileResult as LockFileResult
+from metaxy.project.lock import generate_lock_file
 from metaxy.service.project import Project, feature_key
 from metaxy.store.pending_renames import pending_among
 from metaxy.store.system.push import checked_tags
 from metaxy.store.system.storage import SystemTableStorage
-
-__all__ = [
-    "FeatureChange",
-    "FeatureUpdate",
-    "FeatureVersion",
-    "Lock",
-    "LockFileResult",
-    "Push",
-    "Snapshot",
-    "feature_history",
-    "history",
-    "lock",
-    "push",
-]
 
 
 @dataclass(frozen=True)
