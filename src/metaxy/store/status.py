@@ -18,8 +18,10 @@ from metaxy.store.external import sync_external_features
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
+from metaxy.store.row_errors import counting
 from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.row_errors import latest
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.increment import LazyIncrement, Tally
 
@@ -45,7 +47,8 @@ class FeatureMetadataStatus(BaseModel):
     parents that have no rows: then all that is stored is orphaned or, where ``has_input`` is false, nothing can be
     said. The progress is the part of the expected samples that were computed at least once, in per cent.
     ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked. Under the
-    keys in ``renamed_from`` there are rows that are still right, see `rename_features`.
+    keys in ``renamed_from`` there are rows that are still right, see `rename_features`. ``failed_count`` samples, which
+    are new or stale, have an error that counts, see `read_errors`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +68,7 @@ class FeatureMetadataStatus(BaseModel):
     progress_percentage: float | None = None
     changed_fields: dict[str, int] | None = None
     renamed_from: tuple[FeatureKey, ...] = ()
+    failed_count: int = 0
 
     @property
     def status_category(self) -> StatusCategory:
@@ -78,9 +82,10 @@ class FeatureMetadataStatus(BaseModel):
     def format_status_line(self) -> str:
         """Return the status as one line of text."""
         start = f"{ICONS[self.status_category]} {self.feature_key}: {self.store_row_count} rows"
+        failed = f", {self.failed_count} failed before" if self.failed_count else ""
         if self.is_root_feature:
-            return f"{start} (root)"
-        counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned"
+            return f"{start} (root){failed}"
+        counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned{failed}"
         return f"{start}, {counts}" + (f" ({no_input(self.missing_input)})" if self.missing_input else "")
 
 
@@ -104,6 +109,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     progress_percentage: float | None = None
     changed_fields: dict[str, int] | None = None
     renamed_from: list[str] | None = None
+    failed: int | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -158,6 +164,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             progress_percentage=status.progress_percentage,
             changed_fields=status.changed_fields,
             renamed_from=list(map(str, status.renamed_from)) or None,
+            failed=status.failed_count or None,
         )
 
 
@@ -296,6 +303,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
         changed_fields=tally.changed_fields if tally else None,
         renamed_from=tuple(former.values()),
+        failed_count=latest(counting(store, scope, plan)).height,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 

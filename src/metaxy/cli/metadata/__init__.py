@@ -8,6 +8,7 @@ from cyclopts import App
 COMMANDS: Final = (
     ("status", "metaxy.cli.metadata.status:status", "Show which features are up to date."),
     ("show", "metaxy.cli.metadata.show:show", "Show rows of a feature."),
+    ("errors", "metaxy.cli.metadata.errors:errors", "Show which samples could not be computed, and why."),
     ("stats", "metaxy.cli.metadata.show:stats", "Count the rows and versions that features have in a store."),
     ("copy", "metaxy.cli.metadata.copy:copy", "Copy features from one store to another."),
     ("promote", "metaxy.cli.metadata.promote:promote", "Copy what a preview added to the store that it lies over."),

@@ -119,6 +119,8 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
         if each.missing_input:
             consequence = "all samples are orphaned, " if each.orphaned else ""
             print_text(f"{each.feature_key}: {consequence}{no_input(each.missing_input)}")
+        if each.failed:
+            print_text(f"{each.feature_key}: {each.failed} sample(s) failed before: `mx metadata errors` shows why")
         if each.changed_fields:
             counts = ", ".join(f"{name} {count:,}" for name, count in each.changed_fields.items())
             print_text(f"{each.feature_key}: changed fields: {counts}")

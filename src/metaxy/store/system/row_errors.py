@@ -4,7 +4,7 @@ A record belongs to a sample as it should be: feature version, IDs and expected 
 changed: it counts until a row of the sample is written later, or its inputs or its definition change.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -36,6 +36,7 @@ from metaxy.wording import did_you_mean
 
 MESSAGE_LENGTH: Final = 500
 READ_LENGTH: Final = 20_000  # of a message, before secrets in it are looked for
+FEW: Final = 200  # samples that a condition may name
 SAMPLE: Final = (t.COL_IDS, METAXY_PROVENANCE)
 GIVEN: Final = (METAXY_PROVENANCE, t.COL_ERROR_TYPE, t.COL_ERROR_MESSAGE)
 WRITTEN: Final = "__metaxy_written_at"
@@ -72,7 +73,8 @@ def record(store: StoreParts, scope: Scope, plan: FeaturePlan, given: Any) -> No
     after = pl.max_horizontal(pl.lit(now), pl.col(WRITTEN) + TICK)
     written = write_times(store, key, version, errors[t.COL_IDS], None)
     errors = errors.join(written, on=t.COL_IDS, how="left").with_columns(after.alias(t.COL_RECORDED_AT))
-    before = standing(store, key, version).group_by(SAMPLE).agg(attempt=pl.len().cast(pl.Int64))
+    few = errors[t.COL_IDS].to_list() if errors.height <= FEW else None
+    before = standing(store, key, version, texts=few).group_by(SAMPLE).agg(attempt=pl.len().cast(pl.Int64))
     errors = errors.join(before, on=SAMPLE, how="left").with_columns(pl.col(t.COL_ATTEMPT).fill_null(0) + 1)
     constants = {t.COL_FEATURE_KEY: pl.lit(str(key)), METAXY_FEATURE_VERSION: pl.lit(version)}
     with store.engine.temporary():
@@ -101,7 +103,7 @@ def _checked(store: StoreParts, plan: FeaturePlan, given: Any) -> pl.DataFrame:
     run = [t.COL_RUN_ID] if t.COL_RUN_ID in set(frame.columns) - set(ids) else []
     rows = frame.select(texts.alias(t.COL_IDS), pl.col(*GIVEN, *run).cast(pl.String))
     rows = rows.unique(SAMPLE, keep="last", maintain_order=True)
-    hide = Secrets.of([each._arguments for each in (store, *store.fallback_stores.resolved)]).hide
+    hide = _secrets(store).hide
     return rows.with_columns(_shown(rows[name], hide) for name in (t.COL_ERROR_TYPE, t.COL_ERROR_MESSAGE))
 
 
@@ -111,13 +113,23 @@ def _shown(column: pl.Series, hide: Callable[[str], str]) -> pl.Series:
     return pl.Series(column.name, [texts.get(text, "") for text in column], pl.String)
 
 
+def _secrets(store: StoreParts) -> Secrets:
+    """Find what of the options of a store, and of those under it, must not be told."""
+    options = []
+    for each in (store, *store.fallback_stores.resolved):
+        places, named = each._arguments
+        options.append({"database": list(places), **{n: v for n, v in named.items() if n != "fallback_stores"}})
+    return Secrets.of(options)
+
+
 def one_line(text: str) -> str:
     r"""Return a message as one line of bounded length, without signs that are none.
 
     >>> one_line("no frame 7\n  in a.mp4\0"), len(one_line("x" * 501))
     ('no frame 7 in a.mp4', 500)
     """
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    plain = text if text.isprintable() else "".join(sign if sign.isprintable() else " " for sign in text)
+    line = " ".join(plain.split())
     return line if len(line) <= MESSAGE_LENGTH else f"{line[: MESSAGE_LENGTH - 1]}…"
 
 
@@ -139,12 +151,19 @@ def features_with_errors(store: StoreParts) -> list[str]:
     return sorted({key for table in tables for key in table.to_series()})
 
 
-def standing(store: StoreParts, key: FeatureKey, version: str, moment: datetime | None = None) -> pl.DataFrame:
+def standing(
+    store: StoreParts,
+    key: FeatureKey,
+    version: str,
+    moment: datetime | None = None,
+    texts: Sequence[str] | None = None,
+) -> pl.DataFrame:
     """Return the errors of a feature version after which their samples were not written. Columns out: the table's.
 
-    Whether the samples should still be computed from the same inputs is not looked at.
+    Whether the samples should still be computed from the same inputs is not looked at. ``texts`` are the IDs of those
+    that matter, if not all do.
     """
-    rows = _recorded(store, key, version, moment)
+    rows = _recorded(store, key, version, moment, texts)
     rows = rows.filter(pl.col(t.COL_IDS).is_not_null())
     if rows.is_empty():
         return rows
@@ -208,12 +227,18 @@ def _plain(time: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 
 def _recorded(
-    store: StoreParts, key: FeatureKey, version: str | None = None, moment: datetime | None = None
+    store: StoreParts,
+    key: FeatureKey,
+    version: str | None = None,
+    moment: datetime | None = None,
+    texts: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """Return what was recorded of a feature since its errors were forgotten, by a store and those under it."""
     wanted = nw.col(t.COL_FEATURE_KEY) == str(key)
     if version is not None:
         wanted &= (nw.col(METAXY_FEATURE_VERSION) == version) | nw.col(t.COL_IDS).is_null()
+    if texts is not None:
+        wanted &= nw.col(t.COL_IDS).is_in(texts) | nw.col(t.COL_IDS).is_null()
     found = [collect_to_polars(scan.frame.filter(wanted).select(*t.ROW_ERRORS_SCHEMA)) for scan in _scans(store)]
     rows = pl.concat([t.ROW_ERRORS.empty(), *(frame.cast(t.ROW_ERRORS_SCHEMA) for frame in found)])
     if moment is not None:
