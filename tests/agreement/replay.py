@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
 from tests.agreement.conditions import Condition, Every, Is, Some, as_expr, columns_of
+from tests.agreement.failures import Failures
 from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, members
 from tests.agreement.strategies import CHILD, START
 from tests.agreement.world import CATEGORIES, MEMBERS
@@ -25,7 +26,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import MetadataSchemaError, MetaxyError
-from metaxy.store.request import UpdateRequest
+from metaxy.store.request import ErrorHandling, UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.session import Clock
 from metaxy.store.store import MetadataStore
@@ -80,6 +81,7 @@ class Replay:
         self.specs = {spec.key: spec for spec in case.specs}
         self.graph = graph_of(case.specs)
         self.reference = Reference(self.graph, case.algorithm, case.length, case.filters)
+        self.failures = Failures(self.reference, lambda row: repr(plain(row)))
 
     def run(self) -> None:
         config = MetaxyConfig(hash_truncation_length=self.case.length, project=PROJECT)
@@ -178,6 +180,8 @@ class Replay:
             return
         if step.chosen:
             self._resolve_some(step, asked, answer)
+        if step.failed:
+            self._resolve_failed(step, asked, answer)
         untyped = step.samples.untyped if step.samples else ()
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
@@ -225,6 +229,26 @@ class Replay:
             if step.lazy:
                 views = store.resolve_update(step.feature, ids=ids, versioning_engine=engine, lazy=True, **options)
                 compare_increment(f"{where}, lazy", views, part)
+
+    def _resolve_failed(self, step: Resolve, asked: Question, answer: Answer) -> None:
+        """Let some samples fail: an update that minds errors leaves them out, or gives just them."""
+        rows = ordered([*answer.new, *answer.stale])
+        failed = [row for n, row in enumerate(rows) if step.failed[n % len(step.failed)]]
+        if failed:
+            self.failures.record(step.feature, answer, failed, self.clock.moment)
+            given = Given((*answer.match, c.METAXY_PROVENANCE), tuple(failed))
+            told = {"error_type": pl.lit("Error"), "error_message": pl.lit("")}
+            frame = self._frame(step.feature, given).with_columns(**told)
+            for store in self.stores.values():
+                store.record_errors(step.feature, frame)
+        handlings: tuple[ErrorHandling, ...] = ("skip", "only")
+        for label, store, engine in self._engines(every_engine=True):
+            for errors in handlings:
+                part = self.failures.minded(step.feature, answer, errors)
+                options = {"errors": errors, **self._options(step.feature, asked)}
+                found = store.resolve_update(step.feature, lazy=step.lazy, versioning_engine=engine, **options)
+                compare_increment(f"{label}, {errors} errors of {step.feature}", found, part)
+                self._compare_tally(label, store, step.feature, engine, options, part)
 
     def _is_first(self, step: Resolve) -> bool:
         """Say whether an update is of samples that no table is there for."""

@@ -334,7 +334,8 @@ def written(world: World, spec: FeatureSpec, tick: int) -> dict[str, Any]:
     override = {name: world.pick(world.versions) for name in world.subset(members, 1)} if world.chance(20) else None
     kept = tuple(world.draw(st.lists(st.booleans(), max_size=8))) if world.chance(40) else None
     asked = {"lazy": world.chance(30), "previous": world.chance(50)}
-    return {**asked, "kept": kept, "data": override, "tick": tick}
+    failed = tuple(world.draw(st.lists(st.booleans(), min_size=1, max_size=4))) if world.chance(25) else ()
+    return {**asked, "failed": failed, "kept": kept, "data": override, "tick": tick}
 
 
 @st.composite

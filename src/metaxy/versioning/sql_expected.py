@@ -56,7 +56,8 @@ class ExpectedStatement:
     @property
     def _counts(self) -> bool:
         """Whether the expected samples are counted by themselves: where they are not just the rows of the answer."""
-        return self._compared is not None or self.recipe.repeats
+        some = self.failed is not None and self.failed.only
+        return self._compared is not None or self.recipe.repeats or some
 
     @property
     def _late(self) -> bool:
