@@ -12,13 +12,16 @@ SIGNS: Final[Mapping[State, str]] = {"fine": "✓", "note": "○", "problem": "�
 
 
 def doctor(*, format: OutputFormat = "plain") -> int:
-    """Check configuration, modules, features, lock file and stores, and say what is wrong; it fails if anything is."""
+    """Check configuration, modules, features, lock file and stores, and say what is wrong; it fails if anything is.
+
+    Args:
+        format: How to print what was found.
+    """
     found = examine(workspace())
-    problems, notes = (sum(finding.state == state for finding in found) for state in ("problem", "note"))
+    problems = sum(finding.state == "problem" for finding in found)
     if format == "json":
         print_json({"problems": problems, "findings": [finding._asdict() for finding in found]})
     else:
         print_table("", ["", "Area", "What", "Finding"], [(SIGNS[f.state], f.area, f.subject, f.text) for f in found])
-        counts = ", ".join(f"{n} {what}" for n, what in ((problems, "problem(s)"), (notes, "note(s)")) if n)
-        print_text(counts or "Everything is fine.")
+        print_text(f"{problems} problem(s)" if problems else "Everything is fine.")
     return FAILURE if problems else 0

@@ -32,7 +32,11 @@ def type_family(dtype: nw.dtypes.DType) -> str:
 
 
 def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.dtypes.DType) -> None:
-    """Refuse to compare IDs of different types: a database would convert one of them silently."""
+    """Refuse to compare IDs of different types: a database would convert one of them silently.
+
+    Raises:
+        MetadataSchemaError: if the types belong to different families.
+    """
     if isinstance(left, nw.Unknown) or isinstance(right, nw.Unknown):
         return
     if type_family(left) != type_family(right):
@@ -42,7 +46,11 @@ def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.
 
 
 def refuse_nested_ids(where: str, ids: Iterable[str], schema: Mapping[str, nw.dtypes.DType]) -> None:
-    """Refuse IDs that hold several values: engines neither order them alike nor compare them alike."""
+    """Refuse IDs that hold several values: engines neither order them alike nor compare them alike.
+
+    Raises:
+        MetadataSchemaError: naming the column and its type.
+    """
     for name in ids:
         if name in schema and schema[name].is_nested():
             raise MetadataSchemaError(

@@ -156,7 +156,11 @@ def is_text(kind: str) -> bool:
 
 
 def refuse_nulls(frame: pl.DataFrame, kinds: Mapping[str, str]) -> None:
-    """Refuse NULL for columns of a table that cannot hold it, before the table gains others."""
+    """Refuse NULL for columns of a table that cannot hold it, before the table gains others.
+
+    Raises:
+        MetadataSchemaError: naming the column and its type.
+    """
     for column in frame:
         kind = kinds.get(column.name)
         if kind and kind.startswith(NEVER_NULL) and column.null_count():
@@ -166,7 +170,11 @@ def refuse_nulls(frame: pl.DataFrame, kinds: Mapping[str, str]) -> None:
 
 
 def refuse_dates_beyond(frame: pl.DataFrame) -> None:
-    """Refuse dates that ClickHouse would take for its first or last one as soon as they are compared."""
+    """Refuse dates that ClickHouse would take for its first or last one as soon as they are compared.
+
+    Raises:
+        MetadataSchemaError: naming the column and the date.
+    """
     for name in frame.select(pl.col(pl.Date)).columns:
         beyond = frame[name].filter(~frame[name].is_between(*DATES))
         if beyond.len():

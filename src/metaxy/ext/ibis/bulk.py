@@ -12,7 +12,11 @@ from metaxy.versioning.database import TypesOf
 
 
 class Bulk:
-    """How rows go out of a database and into it; a database overrides what it has a faster way for."""
+    """How rows go out of a database and into it; a database overrides what it has a faster way for.
+
+    Args:
+        tables: the tables that they go into.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -33,7 +37,11 @@ class Bulk:
         self.session.execute(f"INSERT INTO {self.tables.qualified(name)} ({columns}) {query}")
 
     def refuse_values(self, name: str, rows: pl.DataFrame, *, new: bool) -> None:
-        """Refuse rows with values that a table, which may be a new one, would keep as others."""
+        """Refuse rows with values that a table, which may be a new one, would keep as others.
+
+        Raises:
+            MetadataSchemaError: naming the column and a value.
+        """
 
     @contextmanager
     def loading(self) -> Iterator[None]:

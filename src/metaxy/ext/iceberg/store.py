@@ -47,8 +47,6 @@ class IcebergMetadataStore(MetadataStore):
     IcebergMetadataStore(warehouse=s3://bucket/lake)
     """
 
-    _place = "warehouse"
-
     def __init__(
         self,
         warehouse: str | Path,

@@ -13,7 +13,6 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Traits
 from metaxy.ext.ibis.session import Session
 from metaxy.ext.sqlite.bulk import SQLiteBulk
-from metaxy.ext.sqlite.claims import SQLiteClaims
 from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
@@ -33,7 +32,6 @@ TRAITS = Traits(
     ),
     computes=True,
     deepest=5,
-    claims=SQLiteClaims,
 )
 
 
@@ -130,11 +128,8 @@ class SQLiteSession(Session):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run statements together or not at all; other writers wait. One inside of another is a part of it."""
+        """Run statements together or not at all; other writers wait."""
         with self.lock:
-            if self.driver.in_transaction:
-                yield
-                return
             try:
                 self.execute("BEGIN IMMEDIATE")
                 yield
