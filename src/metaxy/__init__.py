@@ -115,65 +115,40 @@ __all__ = [
     "sync_external_features",
 ]
 
-# Public name → the module that has it; `public` is importable, too.
-_HOMES: Final = {
-    "AccessMode": "metaxy.storage.port",
-    "AllFieldsMapping": "metaxy.definitions.mapping",
-    "BaseFeature": "metaxy.feature",
-    "BufferedMetadataWriter": "metaxy.store.batched_writer",
-    "CoercibleToFeatureKey": "metaxy.definitions.keys",
-    "CoercibleToFieldKey": "metaxy.definitions.keys",
-    "DefaultFieldsMapping": "metaxy.definitions.mapping",
-    "ExternalFeatureVersionMismatchError": "metaxy.errors",
-    "ExternalFeatureVersionMismatchWarning": "metaxy.errors",
-    "FeatureConfig": "metaxy.feature",
-    "FeatureDefinition": "metaxy.definitions.definition",
-    "FeatureDep": "metaxy.definitions.dependency",
-    "FeatureDepMetadata": "metaxy.definitions.dependency",
-    "FeatureGraph": "metaxy.dag.graph",
-    "FeatureKey": "metaxy.definitions.keys",
-    "FeatureSelection": "metaxy.definitions.selection",
-    "FeatureSpec": "metaxy.definitions.spec",
-    "FeatureSpecWithIDColumns": "metaxy.definitions.spec",
-    "FieldDep": "metaxy.definitions.field",
-    "FieldKey": "metaxy.definitions.keys",
-    "FieldSpec": "metaxy.definitions.field",
-    "FieldsMapping": "metaxy.definitions.mapping",
-    "FieldsMappingType": "metaxy.definitions.mapping",
-    "HashAlgorithm": "metaxy.hashing",
-    "IDColumns": "metaxy.definitions.names",
-    "Increment": "metaxy.versioning.increment",
-    "LazyIncrement": "metaxy.versioning.increment",
-    "LineageRelationship": "metaxy.definitions.lineage",
-    "MetadataStore": "metaxy.store.store",
-    "MetaxyConfig": "metaxy.config",
-    "MetaxyMissingFeatureDependency": "metaxy.errors",
-    "PolarsIncrement": "metaxy.versioning.increment",
-    "PolarsLazyIncrement": "metaxy.versioning.increment",
-    "SpecialFieldDep": "metaxy.definitions.field",
-    "StoreConfig": "metaxy.config",
-    "SystemTableStorage": "metaxy.store.system.storage",
-    "UnresolvedExternalFeatureWarning": "metaxy.errors",
-    "ValidatedFeatureKey": "metaxy.definitions.keys",
-    "ValidatedFeatureKeyAdapter": "metaxy.definitions.keys",
-    "ValidatedFeatureKeySequence": "metaxy.definitions.keys",
-    "ValidatedFeatureKeySequenceAdapter": "metaxy.definitions.keys",
-    "ValidatedFieldKey": "metaxy.definitions.keys",
-    "ValidatedFieldKeyAdapter": "metaxy.definitions.keys",
-    "ValidatedFieldKeySequence": "metaxy.definitions.keys",
-    "ValidatedFieldKeySequenceAdapter": "metaxy.definitions.keys",
-    "coerce_to_feature_key": "metaxy.definitions.keys",
-    "current_graph": "metaxy.dag.graph",
-    "experimental": "metaxy._markers",
-    "get_feature_by_key": "metaxy.dag.graph",
-    "graph": "metaxy.dag.graph",
-    "init": "metaxy.project.entrypoints",
-    "load_features": "metaxy.project.entrypoints",
-    "load_module_entrypoint": "metaxy.project.entrypoints",
-    "load_package_entrypoints": "metaxy.project.entrypoints",
-    "public": "metaxy._markers",
-    "sync_external_features": "metaxy.store.external",
+# Module → its public names; `public` is importable, too.
+_NAMES: Final = {
+    "metaxy._markers": "experimental public",
+    "metaxy.config": "MetaxyConfig StoreConfig",
+    "metaxy.dag.graph": "FeatureGraph current_graph get_feature_by_key graph",
+    "metaxy.definitions.definition": "FeatureDefinition",
+    "metaxy.definitions.dependency": "FeatureDep FeatureDepMetadata",
+    "metaxy.definitions.field": "FieldDep FieldSpec SpecialFieldDep",
+    "metaxy.definitions.keys": (
+        "CoercibleToFeatureKey CoercibleToFieldKey FeatureKey FieldKey ValidatedFeatureKey "
+        "ValidatedFeatureKeyAdapter ValidatedFeatureKeySequence ValidatedFeatureKeySequenceAdapter "
+        "ValidatedFieldKey ValidatedFieldKeyAdapter ValidatedFieldKeySequence "
+        "ValidatedFieldKeySequenceAdapter coerce_to_feature_key"
+    ),
+    "metaxy.definitions.lineage": "LineageRelationship",
+    "metaxy.definitions.mapping": "AllFieldsMapping DefaultFieldsMapping FieldsMapping FieldsMappingType",
+    "metaxy.definitions.names": "IDColumns",
+    "metaxy.definitions.selection": "FeatureSelection",
+    "metaxy.definitions.spec": "FeatureSpec FeatureSpecWithIDColumns",
+    "metaxy.errors": (
+        "ExternalFeatureVersionMismatchError ExternalFeatureVersionMismatchWarning "
+        "MetaxyMissingFeatureDependency UnresolvedExternalFeatureWarning"
+    ),
+    "metaxy.feature": "BaseFeature FeatureConfig",
+    "metaxy.hashing": "HashAlgorithm",
+    "metaxy.project.entrypoints": "init load_features load_module_entrypoint load_package_entrypoints",
+    "metaxy.storage.port": "AccessMode",
+    "metaxy.store.batched_writer": "BufferedMetadataWriter",
+    "metaxy.store.external": "sync_external_features",
+    "metaxy.store.store": "MetadataStore",
+    "metaxy.store.system.storage": "SystemTableStorage",
+    "metaxy.versioning.increment": "Increment LazyIncrement PolarsIncrement PolarsLazyIncrement",
 }
+_HOMES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 class _Package(ModuleType):

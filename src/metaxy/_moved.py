@@ -14,6 +14,14 @@ from typing import Any, Final
 from metaxy._lazy import resolve
 from metaxy.errors import MovedMetadataStoreWarning, warn_user
 
+_RENDERERS: Final = (
+    "metaxy.dag.render.config",
+    "metaxy.dag.render.renderer",
+    "metaxy.dag.render.terminal",
+    "metaxy.dag.render.cards",
+    "metaxy.dag.render.mermaid",
+    "metaxy.dag.render.graphviz",
+)
 # Old module → the modules, or `module:object`, that have its names; searched in this order.
 MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy._exceptions": ("metaxy.errors",),
@@ -40,28 +48,14 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
         "metaxy.dag.graph:graph",
         "metaxy.dag.view",
         "metaxy.dag.describe",
-        "metaxy.dag.render.config",
-        "metaxy.dag.render.renderer",
-        "metaxy.dag.render.terminal",
-        "metaxy.dag.render.cards",
-        "metaxy.dag.render.mermaid",
-        "metaxy.dag.render.graphviz",
+        *_RENDERERS,
         "metaxy.compat.functions",
     ),
     "metaxy.graph.describe": ("metaxy.dag.describe", "metaxy.compat.functions"),
     "metaxy.graph.diff": ("metaxy.dag.view", "metaxy.dag.focus", "metaxy.compat.snapshots"),
     "metaxy.graph.diff.diff_models": ("metaxy.compat.diffs", "metaxy.dag.diff", "metaxy.dag.view"),
     "metaxy.graph.diff.differ": ("metaxy.compat.snapshots", "metaxy.store.snapshots", "metaxy.dag.diff"),
-    "metaxy.graph.diff.rendering": (
-        "metaxy.dag.render.config",
-        "metaxy.dag.render.renderer",
-        "metaxy.dag.render.terminal",
-        "metaxy.dag.render.cards",
-        "metaxy.dag.render.mermaid",
-        "metaxy.dag.render.graphviz",
-        "metaxy.dag.render.fields",
-        "metaxy.compat.functions",
-    ),
+    "metaxy.graph.diff.rendering": (*_RENDERERS, "metaxy.dag.render.fields", "metaxy.compat.functions"),
     "metaxy.graph.diff.rendering.formatter": ("metaxy.compat.diffs", "metaxy.dag.render.formats"),
     "metaxy.graph.status": ("metaxy.store.status",),
     "metaxy.graph.utils": ("metaxy.dag.render.labels", "metaxy.compat.functions"),

@@ -31,7 +31,8 @@ METAXY_DEFINITION_VERSION: Final = "metaxy_definition_version"  # system tables 
 # What an update says of its samples beside their versions; never stored.
 METAXY_CHANGED_FIELDS: Final = "metaxy_changed_fields"
 METAXY_PREVIOUS: Final = "metaxy_previous"
-INCREMENT_COLUMNS: Final = frozenset({METAXY_CHANGED_FIELDS, METAXY_PREVIOUS})
+METAXY_STATUS: Final = "metaxy_status"  # new or stale, where both are in one frame
+INCREMENT_COLUMNS: Final = frozenset({METAXY_CHANGED_FIELDS, METAXY_PREVIOUS, METAXY_STATUS})
 DEFAULT_CODE_VERSION: Final = "__metaxy_initial__"
 
 SYSTEM_COLUMNS: Final = (

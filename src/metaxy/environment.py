@@ -26,7 +26,6 @@ def environment_values(variables: Iterable[tuple[str, str]], keys: Collection[st
     """Return what variables say about the configuration; an empty one counts only inside a table.
 
     Args:
-        variables: Names and texts.
         keys: Keys of the configuration; variables about anything else are ignored.
 
     >>> environment_values([("METAXY_STORES__DEV__CONFIG__ROOT_PATH", "a")], ["stores"])
@@ -84,10 +83,6 @@ def combine(values: Mapping[str, Any], variables: Mapping[str, Any], *, variable
 
 
 def variable_of(path: Iterable[object]) -> str | None:
-    """Return the name of the variable that sets a key, if there is one.
-
-    Args:
-        path: The key, as the keys of all tables around it and its own.
-    """
+    """Return the name of the variable that sets a key, if there is one."""
     wanted = PREFIX + "__".join(str(part) for part in path).upper()
     return next((name for name in os.environ if name.upper() == wanted), None)

@@ -33,6 +33,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
         ├── BufferedWriterError (RuntimeError)   a background writer failed, or is not running
         ├── TooManyOrphansError                  so many samples are orphaned that it looks like a mistake
         ├── HashAlgorithmNotSupportedError (ValueError)
+        ├── ClaimLostError (.samples)            another worker may have these samples now; nothing was written
         ├── RenameError                          rows are still under the old key of a feature, or must stay there
         └── HashSettingsMismatchError            rows exist, under other hash settings
 """
@@ -44,63 +45,6 @@ from types import FrameType, MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
 from metaxy.wording import did_you_mean, short_path
-
-__all__ = [
-    "AbstractFeatureError",
-    "AmbiguousProjectError",
-    "BufferedWriterError",
-    "CodeVersionWarning",
-    "ConfigFileNotFoundError",
-    "ConfigNotSetWarning",
-    "CyclicDependencyError",
-    "DeclaredColumnsWarning",
-    "DefinitionError",
-    "DefinitionWarning",
-    "DependencyError",
-    "DriftedSamplesWarning",
-    "EmptySamplesWarning",
-    "EntrypointLoadError",
-    "ExternalFeatureVersionMismatchError",
-    "ExternalFeatureVersionMismatchWarning",
-    "ExtraProvenanceFieldWarning",
-    "FeatureNotFoundError",
-    "FieldNotFoundError",
-    "FilterParseError",
-    "HashAlgorithmNotSupportedError",
-    "HashSettingsMismatchError",
-    "IgnoredOptionWarning",
-    "IncompleteStoreConfigWarning",
-    "InvalidConfigError",
-    "InvalidStoredFeatureWarning",
-    "LockFileMissingWarning",
-    "MetadataSchemaError",
-    "MetadataStoreError",
-    "MetaxyColumnMissingWarning",
-    "MetaxyEmptyCodeVersionError",
-    "MetaxyError",
-    "MetaxyInvariantViolationError",
-    "MetaxyMissingFeatureDependency",
-    "MetaxyWarning",
-    "MovedMetadataStoreWarning",
-    "PolarsMaterializationWarning",
-    "RenameError",
-    "RenameWarning",
-    "RequestError",
-    "RowsBelowWarning",
-    "SnapshotError",
-    "StoreConnectionError",
-    "StoreImportError",
-    "StoreLockedError",
-    "StoreNotOpenError",
-    "SystemDataNotFoundError",
-    "TableNotFoundError",
-    "TooManyOrphansError",
-    "UnknownFeatureError",
-    "UnresolvedExternalFeatureWarning",
-    "UntypedColumnWarning",
-    "VersioningEngineMismatchError",
-    "warn_user",
-]
 
 ErrorKind: TypeAlias = Literal["failure", "request", "unreachable"]
 """Whether the request or the configuration is wrong, a store cannot be reached now, or something else failed."""
@@ -238,13 +182,7 @@ class InvalidConfigError(MetaxyError, ValueError):
     kind = "request"
 
     def __init__(self, message: str = "", *, config_file: Any = None, position: Sequence[int] = ()) -> None:
-        """Build the error.
-
-        Args:
-            message: What is wrong.
-            config_file: The file that says so.
-            position: Line and column in that file, as far as they are known.
-        """
+        """Build the error."""
         self.base_message = message
         self.config_file = config_file
         place = ":".join(str(part) for part in (short_path(config_file), *position)) if config_file else ""
@@ -351,6 +289,16 @@ class TooManyOrphansError(MetadataStoreError):
         return error
 
 
+class ClaimLostError(MetadataStoreError):
+    """A claim does not hold these samples any more, so that another worker may have them; nothing was written."""
+
+    code = "CLAIM_LOST"
+
+    def __init__(self, message: str = "", *, samples: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.samples = list(samples)
+
+
 class HashAlgorithmNotSupportedError(MetadataStoreError, ValueError):
     """The engine of this store cannot compute the hash algorithm."""
 
@@ -443,3 +391,7 @@ class PolarsMaterializationWarning(Warning):
 
 class MetaxyColumnMissingWarning(Warning):
     """A column that Metaxy had to compute itself was missing."""
+
+
+_CLASSES: Final = [value for value in globals().values() if isinstance(value, type)]
+__all__ = [*sorted(each.__name__ for each in _CLASSES if issubclass(each, (MetaxyError, Warning))), "warn_user"]

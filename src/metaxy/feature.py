@@ -74,11 +74,7 @@ class MetaxyMeta(ModelMetaclass):
         """Create a feature class.
 
         Args:
-            name: Name of the class.
-            bases: Its bases.
-            namespace: Its body.
             spec: What the feature is; None makes an abstract class, which is not registered.
-            options: Options of pydantic.
         """
         cls: Any = super().__new__(mcs, name, bases, namespace, **options)
         if spec is not None:
@@ -170,9 +166,6 @@ class BaseFeature(BaseModel, metaclass=MetaxyMeta):
 def detect_project_from_package(module_name: str) -> str:
     """Return the project of a module: ``__metaxy_project__`` of its top-level package, else the name of that package.
 
-    Args:
-        module_name: Full name of the module.
-
     Raises:
         TypeError: if ``__metaxy_project__`` is not text.
 
@@ -201,10 +194,6 @@ def _as_project(project: object, where: str) -> str:
 
 def check_columns(cls: type[BaseModel], spec: FeatureSpec) -> None:
     """Check the declared columns of a feature class against its spec.
-
-    Args:
-        cls: The feature class.
-        spec: Its spec.
 
     Raises:
         DefinitionError: if a name belongs to Metaxy or differs from another only by case, or if ``declared`` is wrong.

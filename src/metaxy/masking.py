@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
@@ -391,11 +392,16 @@ class Secrets:
         >>> Secrets.of({"aws_secret_access_key": "hunter2", "region": "eu"}).hide_values("no hunter2 in eu, my key = 3")
         'no *** in eu, my key = 3'
         """
-        values = {form for value in self.values for form in (value, unquote(value)) if form}
-        for value in sorted(values, key=len, reverse=True):
-            pattern = "".join(map(_any_form, value))
-            text = re.sub(pattern if len(value) >= LONG else rf"(?<!\w){pattern}(?!\w)", HIDDEN, text)
+        for pattern in self._patterns:
+            text = pattern.sub(HIDDEN, text)
         return text
+
+    @cached_property
+    def _patterns(self) -> tuple["re.Pattern[str]", ...]:
+        """The secrets in all forms that messages may have, longest first."""
+        values = {form for value in self.values for form in (value, unquote(value)) if form}
+        patterns = ((value, "".join(map(_any_form, value))) for value in sorted(values, key=len, reverse=True))
+        return tuple(re.compile(p if len(value) >= LONG else rf"(?<!\w){p}(?!\w)") for value, p in patterns)
 
 
 def _any_form(letter: str) -> str:

@@ -1,6 +1,7 @@
 """How messages word a near match, what another library said, and a path."""
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
@@ -26,6 +27,17 @@ def first_line(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def command(*words: str, store: str | None) -> str:
+    """Return a command as a user would type it; the store is named where it has a name.
+
+    >>> command("metadata", "rename-column", "video", "the size", "bytes", store="prod")
+    "`mx metadata rename-column video 'the size' bytes --store prod`"
+    >>> command("metadata", "rename", store=None)
+    '`mx metadata rename`'
+    """
+    return f"`mx {shlex.join([*words, *(('--store', store) if store else ())])}`"
 
 
 def short_path(path: str | PurePath) -> str:

@@ -43,7 +43,7 @@ class Resolve:
 
     ``kept`` chooses rows (None: the very frames that came back), ``expand`` the further IDs that each gets in an
     expansion, ``data`` overrides the data version of some fields. ``chosen`` picks samples that are asked for by
-    themselves as well, by the first of their IDs or by all.
+    themselves as well, by the first of their IDs or by all; ``failed`` picks samples of which an error is recorded.
     """
 
     feature: FeatureKey
@@ -57,7 +57,7 @@ class Resolve:
     lazy: bool = False
     chosen: tuple[bool, ...] = ()
     previous: bool = False
-    payload: str | None = None
+    failed: tuple[bool, ...] = ()
     kept: tuple[bool, ...] | None = None
     expand: tuple[Any, ...] = ()
     data: Mapping[str, str] | None = None

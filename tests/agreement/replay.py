@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
 from tests.agreement.conditions import Condition, Every, Is, Some, as_expr, columns_of
+from tests.agreement.failures import Failures
 from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, members
 from tests.agreement.strategies import CHILD, START
-from tests.agreement.world import CATEGORIES, MEMBERS, NESTED
+from tests.agreement.world import CATEGORIES, MEMBERS
 from tests.column_types import CASES, NAMES, REFUSED
 
 from metaxy import columns as c
@@ -25,7 +26,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import MetadataSchemaError, MetaxyError
-from metaxy.store.request import UpdateRequest
+from metaxy.store.request import ErrorHandling, UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.session import Clock
 from metaxy.store.store import MetadataStore
@@ -79,8 +80,8 @@ class Replay:
         self.clock = Ticks()
         self.specs = {spec.key: spec for spec in case.specs}
         self.graph = graph_of(case.specs)
-        nested = frozenset(name for name, kind in case.kinds.items() if kind in NESTED)
-        self.reference = Reference(self.graph, case.algorithm, case.length, nested, case.filters)
+        self.reference = Reference(self.graph, case.algorithm, case.length, case.filters)
+        self.failures = Failures(self.reference, lambda row: repr(plain(row)))
 
     def run(self) -> None:
         config = MetaxyConfig(hash_truncation_length=self.case.length, project=PROJECT)
@@ -169,7 +170,6 @@ class Replay:
             compare=step.compare,
             one_row_per_group=step.one_row_per_group,
             previous=step.previous,
-            payload=step.payload,
         )
         if step.samples is not None:
             options = self._options(step.feature, asked)
@@ -180,21 +180,19 @@ class Replay:
             return
         if step.chosen:
             self._resolve_some(step, asked, answer)
+        if step.failed:
+            self._resolve_failed(step, asked, answer)
         untyped = step.samples.untyped if step.samples else ()
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
             known = step.samples is not None or self._knows_types(step.feature)
-            parts = [(answer.new, answer.columns), (answer.stale, answer.columns)] if known else []
-            parts += [(answer.drifted, answer.drifted_columns)] if answer.drifted_columns else []
-            for rows, columns in parts:
+            for rows in (answer.new, answer.stale) if known else ():
                 self.reference.write(
-                    step.feature, Given(tuple(sorted(columns)), tuple(rows), untyped), self.clock.moment
+                    step.feature, Given(tuple(sorted(answer.columns)), tuple(rows), untyped), self.clock.moment
                 )
             for name, store in self.stores.items():
                 store.write(step.feature, increments[name].new)
                 store.write(step.feature, increments[name].stale)
-                if answer.drifted_columns:
-                    store.write(step.feature, increments[name].drifted)
                 has = store.has_feature(step.feature, check_fallback=self.is_split)
                 assert has == (step.feature in self.reference.tables), name
             return
@@ -220,7 +218,6 @@ class Replay:
             new=chosen(answer.new),
             stale=chosen(answer.stale),
             orphaned=chosen(answer.orphaned),
-            drifted=chosen(answer.drifted),
             expected=chosen(answer.expected),
         )
         ids = self._frame(step.feature, Given(tuple(names), tuple(samples[text] for text in some)))
@@ -232,6 +229,26 @@ class Replay:
             if step.lazy:
                 views = store.resolve_update(step.feature, ids=ids, versioning_engine=engine, lazy=True, **options)
                 compare_increment(f"{where}, lazy", views, part)
+
+    def _resolve_failed(self, step: Resolve, asked: Question, answer: Answer) -> None:
+        """Let some samples fail: an update that minds errors leaves them out, or gives just them."""
+        rows = ordered([*answer.new, *answer.stale])
+        failed = [row for n, row in enumerate(rows) if step.failed[n % len(step.failed)]]
+        if failed:
+            self.failures.record(step.feature, answer, failed, self.clock.moment)
+            given = Given((*answer.match, c.METAXY_PROVENANCE), tuple(failed))
+            told = {"error_type": pl.lit("Error"), "error_message": pl.lit("")}
+            frame = self._frame(step.feature, given).with_columns(**told)
+            for store in self.stores.values():
+                store.record_errors(step.feature, frame)
+        handlings: tuple[ErrorHandling, ...] = ("skip", "only")
+        for label, store, engine in self._engines(every_engine=True):
+            for errors in handlings:
+                part = self.failures.minded(step.feature, answer, errors)
+                options = {"errors": errors, **self._options(step.feature, asked)}
+                found = store.resolve_update(step.feature, lazy=step.lazy, versioning_engine=engine, **options)
+                compare_increment(f"{label}, {errors} errors of {step.feature}", found, part)
+                self._compare_tally(label, store, step.feature, engine, options, part)
 
     def _is_first(self, step: Resolve) -> bool:
         """Say whether an update is of samples that no table is there for."""
@@ -295,7 +312,6 @@ class Replay:
         )
         assert tally[:4] == (new, stale, len(answer.orphaned), expected), label
         assert tally.changed_fields == self._changed_fields(answer), label
-        assert tally.drifted == (None if answer.drifted_columns is None else len(answer.drifted)), label
 
     def _engines(self, every_engine: bool) -> list[tuple[str, MetadataStore, Any]]:
         engines: list[tuple[str, MetadataStore, Any]] = []
@@ -315,7 +331,6 @@ class Replay:
             "skip_comparison": not asked.compare,
             "one_row_per_group": asked.one_row_per_group,
             "previous": asked.previous,
-            "payload": asked.payload,
         }
 
     # -- writing back --------------------------------------------------------------------------------------------------
@@ -426,10 +441,6 @@ def compare_increment(where: str, increment: Any, answer: Answer) -> None:
     compare(f"{where}, new", increment.new, answer.new, answer.columns | answer.added)
     compare(f"{where}, stale", increment.stale, answer.stale, answer.columns | answer.added)
     compare(f"{where}, orphaned", increment.orphaned, answer.orphaned, answer.stored_columns)
-    if answer.drifted_columns is None:
-        assert increment.drifted is None, where
-    else:
-        compare(f"{where}, drifted", increment.drifted, answer.drifted, answer.drifted_columns)
 
 
 def compare(where: str, frame: Any, rows: Sequence[Row], columns: set[str]) -> None:

@@ -282,7 +282,9 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
             field = world.draw(st.integers(0, len(spec.fields) - 1))
             happened.append(Bump(spec.key, field, world.pick(CODE_VERSIONS)))
         elif form == "samples":
-            happened.append(resolve_samples(world, parent, tick))
+            samples = given_rows(world, parent, parent.columns, samples=True)
+            conditions = world.conditions([name for name in parent.columns if name not in samples.untyped], 30)
+            happened.append(Resolve(parent.spec.key, samples, target=conditions, **written(world, parent.spec, tick)))
         else:
             happened.append(rewrite(world, parent, tick, whole=parent.spec.key not in tables))
             tables.add(parent.spec.key)
@@ -300,15 +302,6 @@ def delete(world: World, parent: Root, child: FeatureSpec, tick: int) -> Delete:
     target = world.pick((parent.spec.key, CHILD))
     condition = world.condition(child.id_columns if target == CHILD else parent.columns)
     return Delete(target, condition, not world.chance(20), tick)
-
-
-def resolve_samples(world: World, parent: Root, tick: int) -> Resolve:
-    """Draw samples of a root, often with few versions, so that some have those that are stored."""
-    samples = given_rows(world, parent, parent.columns, samples=True)
-    conditions = world.conditions([name for name in parent.columns if name not in samples.untyped], 30)
-    payload = world.pick((None, None, "stale", "ignore"))
-    options = written(world, parent.spec, tick)
-    return Resolve(parent.spec.key, samples, target=conditions, payload=payload, **options)
 
 
 def resolve_child(
@@ -341,7 +334,8 @@ def written(world: World, spec: FeatureSpec, tick: int) -> dict[str, Any]:
     override = {name: world.pick(world.versions) for name in world.subset(members, 1)} if world.chance(20) else None
     kept = tuple(world.draw(st.lists(st.booleans(), max_size=8))) if world.chance(40) else None
     asked = {"lazy": world.chance(30), "previous": world.chance(50)}
-    return {**asked, "kept": kept, "data": override, "tick": tick}
+    failed = tuple(world.draw(st.lists(st.booleans(), min_size=1, max_size=4))) if world.chance(25) else ()
+    return {**asked, "failed": failed, "kept": kept, "data": override, "tick": tick}
 
 
 @st.composite

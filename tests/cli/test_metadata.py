@@ -190,6 +190,9 @@ def test_a_preview_is_shown_as_it_is_seen_and_promoted(filled: TempMetaxyProject
     project = TempMetaxyProject(filled.path, FEATURES, project="vision", stores={**stores, **over})
     up_to_date = json.loads(project.run_cli(["metadata", "status", "--store", "pr", "--format", "json"]).stdout)
     assert [each["status"] for each in up_to_date["features"].values()] == ["root_feature", "up_to_date"]
+    unchanged = project.run_cli(["metadata", "promote", "pr", "--to", "dev"]).stderr
+    assert unchanged == "✓ Promoted 0 feature(s), 0 row(s) of pr to dev\n"
+    assert "none of the features: video/crop" in refused(project, "promote", "pr", "video/crop", "--to", "dev").stderr
     project.run_cli(["metadata", "delete", "--all-features", "--filter", "id = 'c'", "--store", "pr", "--yes"])
     shown = project.run_cli(["metadata", "show", "video/raw", "--store", "pr", "--format", "json"]).stdout
     assert sorted(row["id"] for row in json.loads(shown)) == ["a", "b"]

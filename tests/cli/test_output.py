@@ -150,6 +150,17 @@ def test_names_stay_whole_in_a_narrow_table() -> None:
 
 
 @NO_TERMINALS
+def test_a_warning_does_not_stand_in_the_line_of_a_progress_bar() -> None:
+    show = (
+        "from metaxy.cli.output import progress, warn\nwith progress() as bar:\n    bar.add_task('work', total=1)\n"
+        "    bar.refresh()\n    warn('look here')\n    bar.refresh()"
+    )
+    _, text = on_a_terminal(show, TERM="xterm")
+    before = text.partition("Warning: look here")[0]
+    assert re.search(r"work[^\r\n]*\r\x1b\[2K(\x1b\[\d+m)?$", before)
+
+
+@NO_TERMINALS
 def test_a_table_fits_a_terminal() -> None:
     show = "from metaxy.cli.output import print_table; print_table('Title', ['A', 'B'], [('x' * 50, 'y' * 50)])"
     code, text = on_a_terminal(show, COLUMNS="40", TERM="xterm")

@@ -57,6 +57,31 @@ def test_rename(renamed: TempMetaxyProject) -> None:
     assert run(renamed, "tables")["tables"] == []
 
 
+def test_a_rename_that_is_left_to_do_is_said_once(project: TempMetaxyProject, tmp_path: Path) -> None:
+    fill(project)
+    code = FEATURES.replace('key="video/raw"', 'key="film/raw", renamed_from="video/raw"')
+    renamed = TempMetaxyProject(tmp_path, code, project="vision")
+    said = "feature film/raw was renamed from video/raw, but its rows in [dev] "
+    status = renamed.run_cli(["metadata", "status"])
+    assert status.stderr.count(said) == status.stderr.count("run `mx metadata rename --store dev`") == 1
+    examined = renamed.run_cli(["doctor"])
+    assert (examined.stderr, examined.stdout.count(said)) == ("", 1)
+    assert examined.stdout.endswith("\n1 note(s)\n")
+    cleaned = renamed.run_cli(["metadata", "clean", "--all-features", "--dry-run"], check=False)
+    assert "run `mx metadata rename --store dev`" in cleaned.stderr
+
+
+def test_push_says_what_waits_to_be_renamed(project: TempMetaxyProject, tmp_path: Path) -> None:
+    fill(project)
+    code = FEATURES.replace('key="video/raw"', 'key="film/raw", renamed_from="video/raw"')
+    film = TempMetaxyProject(tmp_path, code, project="vision")
+    pushed = json.loads(film.run_cli(["push", "--format", "json"]).stdout)
+    assert pushed["pending_renames"] == {"film/raw": "video/raw"}
+    assert "film/raw was renamed from video/raw" in film.run_cli(["push", "--dry-run"]).stderr
+    film.run_cli(["metadata", "rename"])
+    assert "renamed" not in film.run_cli(["push"]).stderr
+
+
 def test_rename_column(project: TempMetaxyProject) -> None:
     with project.use(), project.store().open("w") as store:
         store.write("video/raw", rows({"audio": "1", "frames": "1"}, id=["a", "b"], size=[1, None]))

@@ -182,7 +182,8 @@ def test_verbose_shows_places_progress_and_samples(filled: TempMetaxyProject) ->
     assert "⚠ (75%)" in text
     assert "video/crop: New samples (1):" in text
     assert "video/crop: Stale samples (1):" in text
-    assert "{'" not in text.split("samples")[0]
+    assert "\n  id='" in text
+    assert "metaxy_" not in text
     details = as_json(filled, "video/crop", "--verbose")["features"]["video/crop"]["sample_details"]
     assert [detail.splitlines()[0] for detail in details] == ["New samples (1):", "Stale samples (1):"]
 

@@ -15,6 +15,7 @@ from tests.stores import STORES, StoreFactory
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.config import MetaxyConfig
+from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
@@ -242,6 +243,23 @@ def test_what_is_deleted_and_promoted(make: StoreFactory, prod: MetadataStore) -
             assert values(dev.read("video", with_sample_history=True, include_soft_deleted=True)) == every
             assert values(dev.read("video"), "id", "n") == [("b", 2), ("c", 30)]
         assert dev.promote(prod, ["clip"]) == {"features_copied": 0, "rows_copied": 0}
+        with FeatureGraph().use(), pytest.raises(InvalidConfigError, match="no features to promote"):
+            dev.promote(prod)
+
+
+@pytest.mark.three_stores
+def test_columns_are_renamed_below_first(make: StoreFactory, prod: MetadataStore) -> None:
+    dev = make("dev", name="dev", fallback_stores=[prod], fallback="rows")
+    with warned(), dev.open("w"):
+        dev.write("video", rows("2", id=["b"], n=[20], width=[0.5]))
+        with pytest.raises(MetadataSchemaError, match=r"prod.* has 'n' too: rename the column there first"):
+            dev.rename_column("video", "n", "number")
+        assert dev.rename_column("video", "width", "wide") == 1
+    with prod.open("w"):
+        assert prod.rename_column("video", "n", "number") == 3
+    with warned(), dev.open("w"):
+        assert dev.rename_column("video", "n", "number") == 1
+        assert values(dev.read("video"), "id", "number") == [("a", 1), ("b", 20), ("c", 3)]
 
 
 @pytest.mark.three_stores

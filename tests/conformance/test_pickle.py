@@ -81,3 +81,19 @@ def test_a_store_works_in_another_process(tmp_path: Path) -> None:
         store.write("video", rows(id=["a"]))
     ran = subprocess.run([sys.executable, "-c", READ], input=pickle.dumps(store), capture_output=True, check=False)
     assert (ran.stdout.split(), ran.stderr) == ([b"True", b"False"], b"")
+
+
+def test_a_relative_path_leads_to_the_same_tables_from_elsewhere(
+    make_store: StoreFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers on the same machine may run in another folder."""
+    for folder in ("here", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    store = make_store(Path("here"))
+    sent = pickle.dumps(store)
+    with store.open("w"):
+        store.write("video", rows(id=["a"]))
+    monkeypatch.chdir("elsewhere")
+    with pickle.loads(sent) as copy:
+        assert values(copy.read("video")) == ["a"]

@@ -106,6 +106,21 @@ def test_nothing_is_said_unless_it_is_asked(store: MetadataStore) -> None:
 
 
 @pytest.mark.three_stores
+def test_one_sample_has_as_many_rows_too_many_as_others_have_too_few(store: MetadataStore) -> None:
+    clips()
+    store.write("video", rows({"audio": "1", "frames": "1"}, id=["a", "b", "c"]))
+    first = store.resolve_update("clip").new.to_polars()
+    store.write("clip", first.filter(id="a").with_columns(score=1.5))
+    store.write("clip", first.filter(id="a").with_columns(score=2.5))
+    with FeatureGraph().use():
+        clips(frames="2")
+        new = ([*FIELDS], None)
+        for engine in ENGINES:
+            again = store.resolve_update("clip", previous=True, versioning_engine=engine)
+            assert told(again.new) == {"a": (["frames"], {"score": 2.5}), "b": new, "c": new}
+
+
+@pytest.mark.three_stores
 def test_samples_and_rows_that_only_a_predicate_makes_stale(store: MetadataStore) -> None:
     define("video", fields=list(FIELDS))
     first = rows({"audio": "1", "frames": "1"}, id=["a", "b"], path=["x", "y"])

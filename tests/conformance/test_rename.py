@@ -233,6 +233,11 @@ def test_a_declared_rename_is_carried_out_before_anything_is_computed(make: Stor
         assert ids(store.resolve_update("crop")) == before["crop"]
         assert not get_feature_metadata_status("text", store).status.renamed_from
         assert all(not each.copied + each.rebased for each in store.rename_features())
+        with pytest.warns(RenameWarning, match=r"its old table media/raw .*mx metadata tables drop media/raw.* first"):
+            assert store.delete("media/source", nw.col("id") == "a", soft=False).rows
+        store.delete("crop", nw.col("id") == "a", soft=False)  # which has no old table, and warns of nothing
+        store.drop_feature_metadata("media/raw")
+        store.delete("media/source", nw.col("id") == "b", soft=False)
 
 
 @pytest.mark.three_stores

@@ -64,6 +64,29 @@ def test_a_copy_between_schemas_stays_in_the_server(database: Address, monkeypat
         assert values(target.read("video")) == [*range(3, 10)]
 
 
+def test_a_schema_is_created_with_its_first_table(database: Address) -> None:
+    """So a preview in a schema of its own takes no more than its name."""
+    define("video")
+    branch = store_in({**database, "schema": "a branch"}, name="branch")
+    assert repr(branch).endswith("schema=a branch)")
+    with postgres.connect(database) as connection:
+        schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'a branch'"
+        with branch:
+            assert not branch.has_feature("video")
+        assert connection.execute(schemas).fetchone() == (0,)
+        with branch.open("w"):
+            branch.write("video", rows(id=range(3), n=range(3)))
+            assert values(branch.read("video")) == [*range(3)]
+        assert connection.execute(schemas).fetchone() == (1,)
+        with (
+            pytest.raises(MetadataStoreError),
+            store_in({**database, "schema": "c"}, auto_create_tables=False).open("w") as none,
+        ):
+            none.write("video", rows(id=[1], n=[1]))
+        with branch.open("w"):
+            branch.write("video", rows(id=[3], n=[3]))
+
+
 def test_a_copy_between_databases_goes_through_the_client(database: Address) -> None:
     define("video")
     with store_in(postgres.new_database()).open("w") as source, store_in(database).open("w") as target:

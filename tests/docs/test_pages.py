@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.services import ray
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|output)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -45,6 +46,8 @@ def test_code_does_what_the_page_says(page: str, tmp_path: Path) -> None:
     script = tmp_path / "page.py"
     script.write_text(program(text), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("METAXY_")}
+    if re.search("^import ray$", text, re.MULTILINE):
+        environment |= ray.variables()
     result = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,

@@ -22,8 +22,7 @@ from metaxy.errors import (
     StoreNotOpenError,
 )
 from metaxy.ext.iceberg import IcebergMetadataStore, IcebergMetadataStoreConfig
-from metaxy.ext.iceberg.commits import sink_whole
-from metaxy.ext.iceberg.rows import stored_type
+from metaxy.ext.iceberg.rows import sink_whole, stored_type
 from metaxy.ext.iceberg.storage import _forget
 from metaxy.storage.nested_types import with_leaves
 

@@ -8,8 +8,7 @@ from tests.project.conftest import Write
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
 from metaxy.errors import EntrypointLoadError
-from metaxy.project.distributions import dependency_closure
-from metaxy.project.entrypoints import init, load_features, load_package_entrypoints
+from metaxy.project.entrypoints import dependency_closure, init, load_features, load_package_entrypoints
 
 Feature = Callable[[str, str], None]
 Install = Callable[..., None]

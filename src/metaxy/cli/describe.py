@@ -24,7 +24,6 @@ def features(features: Features = None, *, all_features: AllFeatures = False, fo
     Args:
         features: The features.
         all_features: Show all features of the project, or of all projects with --all-projects.
-        format: How to print them.
     """
     described = descriptions(workspace(), named_features(features, all_features))
     if format == "json":
@@ -75,7 +74,6 @@ def graph(snapshot: str | None = None, *, store: str | None = None, format: Outp
     Args:
         snapshot: Describe this version of the project, as it was pushed; `latest` for the last one.
         store: Where to look for it; the default store if not given.
-        format: How to print it.
     """
     project = workspace()
     view = seen(project, snapshot, store)

@@ -12,16 +12,13 @@ SIGNS: Final[Mapping[State, str]] = {"fine": "✓", "note": "○", "problem": "�
 
 
 def doctor(*, format: OutputFormat = "plain") -> int:
-    """Check configuration, modules, features, lock file and stores, and say what is wrong; it fails if anything is.
-
-    Args:
-        format: How to print what was found.
-    """
+    """Check configuration, modules, features, lock file and stores, and say what is wrong; it fails if anything is."""
     found = examine(workspace())
-    problems = sum(finding.state == "problem" for finding in found)
+    problems, notes = (sum(finding.state == state for finding in found) for state in ("problem", "note"))
     if format == "json":
         print_json({"problems": problems, "findings": [finding._asdict() for finding in found]})
     else:
         print_table("", ["", "Area", "What", "Finding"], [(SIGNS[f.state], f.area, f.subject, f.text) for f in found])
-        print_text(f"{problems} problem(s)" if problems else "Everything is fine.")
+        counts = ", ".join(f"{n} {what}" for n, what in ((problems, "problem(s)"), (notes, "note(s)")) if n)
+        print_text(counts or "Everything is fine.")
     return FAILURE if problems else 0

@@ -57,7 +57,6 @@ def lineage(name: str, *, format: OutputFormat = "plain") -> None:
 
     Args:
         name: A feature, such as video/crop, or one of its fields, such as video/crop.frames.
-        format: How to print it.
     """
     found = graph.lineage(workspace(), name)
     print_json(found.data()) if format == "json" else print_text("\n".join(found.lines()))

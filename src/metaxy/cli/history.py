@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, say
+from metaxy.cli.selection import Store
 from metaxy.cli.workspace import workspace
 from metaxy.service.history import FeatureVersion, Snapshot, feature_history
 from metaxy.service.history import history as snapshots
@@ -23,7 +24,7 @@ HEADS = {
 
 
 def history(
-    store: str | None = None,
+    store: Store = None,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     *,
     feature: str | None = None,
@@ -32,10 +33,8 @@ def history(
     """Show what was pushed to a store, newest first; times are UTC.
 
     Args:
-        store: Name of the store; the default one if not given.
         limit: Show only so many.
         feature: Show the versions that this feature had instead.
-        format: How to print them.
     """
     project = workspace()
     found: Sequence[Snapshot | FeatureVersion]

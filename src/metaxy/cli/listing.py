@@ -24,7 +24,6 @@ def features(
 
     Args:
         verbose: Show fields and dependencies as well.
-        format: How to print them.
     """
     project = workspace()
     found = listed(project)
@@ -107,11 +106,7 @@ def _cut(version: str) -> str:
 
 @app.command(alias="store")
 def stores(*, format: OutputFormat = "plain") -> None:
-    """Show the configured stores; they are not opened.
-
-    Args:
-        format: How to print them.
-    """
+    """Show the configured stores; they are not opened."""
     project = workspace()
     found = configured(project)
     if format == "json":

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 from unicodedata import combining, east_asian_width
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = " " * 3
 UNLIMITED = 100_000  # columns; a file has no width
-OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-f")]
+OutputFormat: TypeAlias = Annotated[Literal["plain", "json"], Parameter(alias="-f", help="How to print it.")]
 """The type of the option --format, of commands that print tables or JSON."""
 
 
@@ -59,6 +60,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     draw = _fitted_table if sys.stdout.isatty() else _plain_table
     print_painted(draw(printable(title), list(map(printable, columns)), cells, len(columns) - numbers))
+
+
+def shown_time(moment: datetime | None) -> str:
+    """Write a time as tables show it, in UTC.
+
+    >>> shown_time(datetime(2026, 1, 31, 9, 30, 15, 250, tzinfo=timezone.utc)), shown_time(None)
+    ('2026-01-31 09:30:15', '-')
+    """
+    if moment is None:
+        return "-"
+    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
 
 
 def _plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], first_number: int) -> str:
@@ -103,12 +115,14 @@ def _fitted_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[st
     for index, column in enumerate(columns):
         whole = index == about and names <= console.width // 2
         side: Literal["left", "right"] = "right" if index >= first_number else "left"
-        view.add_column(column, justify=side, overflow="fold", no_wrap=whole)
+        view.add_column(
+            column, justify=side, overflow="fold", no_wrap=whole, min_width=max(map(_width, column.split()), default=0)
+        )
     for row in rows:
         view.add_row(*map(Text, row))
     with console.capture() as captured:
         console.print(view)
-    return captured.get().rstrip("\n") + "\n"
+    return captured.get().rstrip() + "\n"
 
 
 # -- everything else ---------------------------------------------------------------------------------------------------
@@ -142,9 +156,11 @@ def complain(text: str) -> None:
 def _to_stderr(text: str, style: str) -> None:
     text = printable(text)
     if style and sys.stderr.isatty():
-        console_for(sys.stderr).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-    else:
-        print(text, file=sys.stderr)
+        console = console_for(sys.stderr)
+        with console.capture() as painted:
+            console.print(text, style=style, markup=False, highlight=False, soft_wrap=True, end="")
+        text = painted.get()
+    print(text, file=sys.stderr)  # not by that console, which knows nothing of a progress bar that is shown
 
 
 def console_for(stream: TextIO) -> "Console":

@@ -4,7 +4,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -22,6 +22,7 @@ Output: TypeAlias = Annotated[Path | None, Parameter(alias="-o")]
 """The type of the option --output."""
 Count: TypeAlias = Annotated[int | None, Parameter(validator=Number(gte=0))]
 FOR_MACHINES: Final = ("json", "yaml")
+PRESETS: Final = ("minimal", "verbose")  # of the other options
 
 
 @Parameter(name="*")
@@ -74,23 +75,13 @@ class PictureOptions:
         if self.feature is None and (self.up, self.down) != (None, None):
             message, flags = "--up and --down count from a feature", ["--feature"]
             raise usage_error(message, code="MISSING_REQUIRED_FLAG", hint="add --feature KEY", required_flags=flags)
-        length = (0 if format in FOR_MACHINES else 8) if self.hash_length is None else self.hash_length
-        config = RenderConfig(
-            show_fields=self.show_fields,
-            show_feature_versions=self.show_feature_versions,
-            show_field_versions=self.show_field_versions and self.show_fields,
-            show_code_versions=self.show_code_versions,
-            show_project_version=self.show_project_version,
-            show_projects=self.show_projects,
-            show_changes=self.show_changes,
-            hash_length=length,
-            direction=self.direction,
-            feature=self.feature,
-            up=self.up,
-            down=self.down,
-            title=self.title,
-            project=project,
-        )
+        given: dict[str, Any] = {
+            name: value for name, value in vars(self).items() if name not in ("minimal", "verbose")
+        }
+        given["show_field_versions"] = self.show_field_versions and self.show_fields
+        if self.hash_length is None:
+            given["hash_length"] = 0 if format in FOR_MACHINES else 8
+        config = RenderConfig(**given, project=project)
         if self.minimal:
             return RenderConfig.minimal(self.show_projects).around(config)
         return RenderConfig.verbose(self.show_projects).around(config) if self.verbose else config

@@ -5,15 +5,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from metaxy.cli.output import OutputFormat, done, inform, print_json, print_text, progress, say
-from metaxy.cli.selection import Flag
+from metaxy.cli.output import OutputFormat, done, inform, print_json, print_text, progress, say, warn
+from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service.history import Push
 from metaxy.service.history import push as record
 
 
 def push(
-    store: str | None = None,
+    store: Store = None,
     *,
     tags: Annotated[dict[str, str] | None, Parameter(alias="-t")] = None,
     dry_run: Flag = False,
@@ -22,10 +22,8 @@ def push(
     """Record the features of the project in a store, and print the version of the project.
 
     Args:
-        store: Name of the store; the default one if not given.
         tags: What to remember with it, such as `--tags.git_commit 4b825dc`.
         dry_run: Only say what would be recorded.
-        format: How to print the result.
     """
     with progress("features") as bar:
         bar.add_task("push", total=None)
@@ -35,6 +33,7 @@ def push(
     else:
         print_text(result.project_version)
         _tell(result)
+        _tell_of_renames(result)
 
 
 def _tell(result: Push) -> None:
@@ -46,3 +45,8 @@ def _tell(result: Push) -> None:
         say(f"Dry run: would update {what}") if result.dry_run else inform(f"Updated feature information on {what}")
     else:
         done("Snapshot already recorded (no changes)")
+
+
+def _tell_of_renames(result: Push) -> None:
+    for new, old in result.pending_renames.items():
+        warn(f"{new} was renamed from {old}, and its rows are still under the old key: run `mx metadata rename`")

@@ -15,6 +15,13 @@ AllFeatures: TypeAlias = Annotated[bool, Parameter(negative=())]
 """The type of the option --all-features."""
 Filters: TypeAlias = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
 """The type of the option --filter, which may be given several times."""
+RowFilters: TypeAlias = Annotated[
+    Filters,
+    Parameter(help='Only rows that fulfil this condition, such as "size > 3"; may be given several times.'),
+]
+"""The same, of commands that do something to rows."""
+Store: TypeAlias = Annotated[str | None, Parameter(help="Name of the store; the default one if not given.")]
+"""The type of the option --store."""
 Columns: TypeAlias = Annotated[list[str] | None, Parameter(negative=(), consume_multiple=True)]
 """The type of the option --columns."""
 Limit: TypeAlias = Annotated[int, Parameter(validator=Number(gte=0))]

@@ -245,12 +245,9 @@ class DiffFormatter:
         """Return a comparison as text.
 
         Args:
-            diff: The comparison as lists.
             merged_data: The comparison as `metaxy.dag.diff.merged_struct` writes it.
             format: One of `FORMATS`.
             verbose: Show code versions and whole hashes.
-            diff_only: Leave out what is the same.
-            show_all_fields: Show fields that are the same, too.
         """
         if merged_data is not None:
             view = from_merged_diff(merged_data)

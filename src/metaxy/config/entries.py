@@ -128,9 +128,6 @@ def without_none(value: Any) -> Any:
 def import_class(path: str) -> Any:
     """Import a class by its path, which may lead through other classes.
 
-    Args:
-        path: Such as ``package.module.Class``.
-
     Raises:
         StoreImportError: with a near match, or what to install.
     """

@@ -48,12 +48,7 @@ class ConfigFile(NamedTuple):
 
 
 def find_config_file(start: Path, *, search_parents: bool) -> Path | None:
-    """Return the nearest ``metaxy.toml``, or ``pyproject.toml`` with a ``[tool.metaxy]``.
-
-    Args:
-        start: The folder to look in first.
-        search_parents: Whether to look in the folders above as well.
-    """
+    """Return the nearest ``metaxy.toml``, or ``pyproject.toml`` with a ``[tool.metaxy]``."""
     start = start.absolute()
     for folder in (start, *start.parents) if search_parents else (start,):
         if (folder / CONFIG_FILE).is_file():
@@ -73,9 +68,6 @@ def _configures(pyproject: Path) -> bool:
 
 def read_config(path: Path) -> Values:
     """Return the values of a file and the files that it extends, with ``${VAR}`` and ``${VAR:-default}`` filled in.
-
-    Args:
-        path: The file.
 
     Raises:
         ConfigFileNotFoundError: if it does not exist.
@@ -166,12 +158,7 @@ def _fill(value: Any) -> Any:
 
 
 def locate(path: Path, key: Sequence[object]) -> tuple[Path, tuple[int, ...]]:
-    """Return the file and, if it can be found, the line that set a key: in a file, or one that it extends.
-
-    Args:
-        path: The file.
-        key: The key, as the keys of all tables around it and its own.
-    """
+    """Return the file and, if it can be found, the line that set a key: in a file, or one that it extends."""
     try:
         files = _chain(path)
     except InvalidConfigError:  # it has changed since it was read

@@ -20,14 +20,7 @@ _QUOTED: Final = re.compile(r"'([^']+)'")
 def config_error(
     kind: type[ErrorKind], message: str, key: Sequence[object] = (), config_file: Path | None = None
 ) -> ErrorKind:
-    """Build an error that begins with its place: the variable that sets the key, else file and line.
-
-    Args:
-        kind: Class of the error.
-        message: What is wrong.
-        key: The key that it is about, as the keys of all tables around it and its own.
-        config_file: Where the configuration was read from.
-    """
+    """Build an error that begins with its place: the variable that sets the key, else file and line."""
     if key and (variable := variable_of(key)):
         return kind(f"{variable}: {message}")
     if config_file is None:
@@ -42,14 +35,7 @@ def validation_error(
     prefix: Sequence[str] = (),
     config_file: Path | None = None,
 ) -> InvalidConfigError:
-    """Turn what Pydantic found wrong with values of the configuration into our error.
-
-    Args:
-        error: What Pydantic raised.
-        known: Keys that are allowed.
-        prefix: The table that was validated.
-        config_file: Where the configuration was read from.
-    """
+    """Turn what Pydantic found wrong with values of the configuration into our error."""
 
     def line(problem: Any) -> tuple[int, ...]:
         return locate(config_file, (*prefix, *problem["loc"]))[1] if config_file else ()
@@ -60,13 +46,7 @@ def validation_error(
 
 
 def first_problem(error: ValidationError, known: Collection[str] = (), prefix: Sequence[str] = ()) -> str:
-    """Return in one line the first problem that Pydantic found, and how many more there are.
-
-    Args:
-        error: What Pydantic raised.
-        known: Keys that are allowed.
-        prefix: What to write before the keys.
-    """
+    """Return in one line the first problem that Pydantic found, and how many more there are."""
     return _first_of(error.errors(include_url=False), known, prefix)
 
 

@@ -7,13 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from typing_extensions import Self
 
 from metaxy import context
@@ -93,7 +87,6 @@ class MetaxyConfig(Settings):
         Args:
             config_file: The file; else the one that ``METAXY_CONFIG`` or ``METAXY_CONFIG_FILE`` names, else the nearest
                 ``metaxy.toml``, or ``pyproject.toml`` with ``[tool.metaxy]``. Finding none is fine.
-            search_parents: Whether to search the folders above as well.
             auto_discovery_start: Where to search, the working directory by default.
 
         Raises:
@@ -174,10 +167,6 @@ class MetaxyConfig(Settings):
     @classmethod
     def get_plugin(cls, name: str, plugin_class: type[Plugin]) -> Plugin:
         """Return the settings of an integration from the active configuration, its defaults if there are none.
-
-        Args:
-            name: Name of the integration.
-            plugin_class: Its class of settings.
 
         Raises:
             InvalidConfigError: if the settings do not fit the class.

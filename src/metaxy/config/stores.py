@@ -31,10 +31,6 @@ class StoreBuilder:
     def build(self, expected_type: type[Any] | None, options: Mapping[str, Any]) -> Any:
         """Build the store.
 
-        Args:
-            expected_type: What its class must be, or be derived from.
-            options: Options that go over the configured ones, and arguments of the constructor.
-
         Raises:
             InvalidConfigError: if anything is wrong.
         """

@@ -28,13 +28,7 @@ class Difference(NamedTuple):
 
 
 def differences(old: GraphNode, new: GraphNode, ids_of: IdsOf) -> list[Difference]:
-    """Return what differs between two definitions of a feature, but for what its fields say themselves.
-
-    Args:
-        old: The older one.
-        new: The newer one.
-        ids_of: ID columns of parents.
-    """
+    """Return what differs between two definitions of a feature, but for what its fields say themselves."""
     found = list(_of_columns(old.columns, new.columns))
     if old.project != new.project:
         found.append(Difference(f"project: {old.project} → {new.project}", Concern.DESCRIPTION))

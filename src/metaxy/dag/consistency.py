@@ -46,10 +46,7 @@ def check_definition(
     """Check a definition against the others of its graph.
 
     Args:
-        new: The definition to be registered.
         definitions: All definitions of the graph as it would be, the new one included.
-        dependents: The features that depend on the new one.
-        redefined: Whether the new definition replaces one.
 
     Raises:
         CyclicDependencyError: if features would depend on each other in a circle.
@@ -72,12 +69,7 @@ def check_renames(
     """Check that no feature was renamed from a key that still is one, or that another one was renamed from.
 
     Args:
-        new: The definition to be registered.
-        definitions: All definitions of the graph as it would be, the new one included.
         claims: The features that say they had a key before, by this key.
-
-    Raises:
-        DefinitionError: otherwise.
     """
     for former in new.spec.renamed_from:
         if former in definitions:
@@ -97,12 +89,7 @@ def _still_there(key: FeatureKey, former: FeatureKey) -> str:
 
 
 def check_distinct(new: FeatureDefinition, others: Iterable[FeatureDefinition]) -> None:
-    """Check that a definition shares neither table name nor column suffix with others.
-
-    Args:
-        new: The definition to be registered.
-        others: Definitions that may clash with it.
-    """
+    """Check that a definition shares neither table name nor column suffix with others."""
     for other in others:
         same_table = new.table_name == other.table_name
         what = f"table name {new.table_name!r}" if same_table else f"column suffix {new.key.to_column_suffix()!r}"

@@ -21,11 +21,8 @@ def describe_graph(graph: FeatureGraph, project: str | None = None) -> dict[str,
     Args:
         project: Describe only features of this project, and say how many there are.
     """
-    return describe_view(GraphData.from_feature_graph(graph), project, _version(graph, project))
-
-
-def _version(graph: FeatureGraph, project: str | None) -> str | None:
-    return None if project is None else graph.get_project_version(project)
+    version = None if project is None else graph.get_project_version(project)
+    return describe_view(GraphData.from_feature_graph(graph), project, version)
 
 
 def describe_view(view: GraphData, project: str | None = None, project_version: str | None = None) -> dict[str, Any]:

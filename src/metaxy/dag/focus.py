@@ -35,11 +35,7 @@ class GraphWalker:
         return found
 
     def topological_sort(self, nodes_to_include: Iterable[object] | None = None) -> list[GraphNode]:
-        """Return features so that each comes after those it depends on, otherwise by the alphabet.
-
-        Args:
-            nodes_to_include: Only these features.
-        """
+        """Return features so that each comes after those it depends on, otherwise by the alphabet."""
         nodes = self.graph_data.nodes
         wanted = nodes.keys() if nodes_to_include is None else set(map(str, nodes_to_include))
         order = dependencies_first(sorted(nodes, key=_alphabet), lambda key: sorted(self.parents[key], key=_alphabet))
@@ -59,19 +55,13 @@ class GraphWalker:
         return depth
 
     def bfs_from(self, start_key: object, max_depth: int | None = None) -> list[GraphNode]:
-        """Return a feature and what it depends on, nearest first.
-
-        Args:
-            start_key: The feature.
-            max_depth: How many levels to go; all by default.
-        """
+        """Return a feature and what it depends on, nearest first."""
         return [self.graph_data.nodes[key] for key in self._around(str(start_key), self.parents.__getitem__, max_depth)]
 
     def extract_subgraph(self, focus_key: object, up: int | None = None, down: int | None = None) -> GraphData:
         """Return the part of the view around a feature.
 
         Args:
-            focus_key: The feature.
             up: How many levels of dependencies to keep; all by default, none for 0.
             down: How many levels of dependents to keep.
 

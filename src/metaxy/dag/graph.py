@@ -18,12 +18,7 @@ from metaxy.dag.plan import FeaturePlan, FQFieldKey
 from metaxy.dag.walk import dependencies_first
 from metaxy.definitions.definition import FeatureClass, FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
-from metaxy.errors import (
-    AmbiguousProjectError,
-    FieldNotFoundError,
-    MetaxyMissingFeatureDependency,
-    UnknownFeatureError,
-)
+from metaxy.errors import AmbiguousProjectError, FieldNotFoundError, MetaxyMissingFeatureDependency, UnknownFeatureError
 from metaxy.wording import did_you_mean
 
 FieldVersions: TypeAlias = dict[str, str]
@@ -91,11 +86,7 @@ class FeatureGraph:
         return MappingProxyType(self._definitions)
 
     def add_feature(self, feature_class: FeatureClass) -> None:
-        """Register a feature class.
-
-        Args:
-            feature_class: A subclass of `BaseFeature` with a spec.
-        """
+        """Register a feature class."""
         self.add_feature_definition(FeatureDefinition.from_feature_class(feature_class))
 
     def add_feature_definition(self, definition: FeatureDefinition, on_conflict: OnConflict = "raise") -> None:
@@ -126,11 +117,7 @@ class FeatureGraph:
         self._memo = _Memo()
 
     def remove_feature(self, key: CoercibleToFeatureKey) -> None:
-        """Remove a feature; features that depend on it stay, but have no plan any more.
-
-        Args:
-            key: Key of a registered feature.
-        """
+        """Remove a feature; features that depend on it stay, but have no plan any more."""
         definition = self.get_feature_definition(key)
         self._unlink(definition)
         self._definitions = {k: d for k, d in self._definitions.items() if k != definition.key}
@@ -146,9 +133,6 @@ class FeatureGraph:
 
     def get_feature_definition(self, key: CoercibleToFeatureKey) -> FeatureDefinition:
         """Return the definition of a feature.
-
-        Args:
-            key: Key of a registered feature.
 
         Raises:
             UnknownFeatureError: if there is none (a KeyError).
@@ -206,11 +190,7 @@ class FeatureGraph:
         return projects[0]
 
     def features_of(self, project: str) -> list[FeatureDefinition]:
-        """Return the definitions of a project, without external ones.
-
-        Args:
-            project: Name of the project.
-        """
+        """Return the definitions of a project, without external ones."""
         return [d for d in self._definitions.values() if d.project == project and not d.is_external]
 
     def list_features(
@@ -230,9 +210,6 @@ class FeatureGraph:
 
     def get_feature_plan(self, key: CoercibleToFeatureKey) -> FeaturePlan:
         """Return the plan of a feature.
-
-        Args:
-            key: Key of a registered feature.
 
         Raises:
             MetaxyMissingFeatureDependency: if one of its parents is not registered.
@@ -294,7 +271,6 @@ class FeatureGraph:
         """Return the version of each field of a feature.
 
         Args:
-            key: Key of a registered feature.
             length: How many characters of each hash are kept; as many as the active settings say by default.
 
         Raises:
@@ -327,24 +303,14 @@ class FeatureGraph:
         return versions.field_versions(self.get_feature_plan(definition.key), done, length) | known
 
     def get_field_version(self, key: FQFieldKey, length: int | None = None) -> str:
-        """Return the version of one field.
-
-        Args:
-            key: Feature and field.
-            length: How many characters of the hash are kept.
-        """
+        """Return the version of one field."""
         found = self.get_feature_version_by_field(key.feature, length)
         if (name := str(key.field)) not in found:
             raise FieldNotFoundError(f"feature '{key.feature}' has no field '{name}'.{did_you_mean(name, found)}")
         return found[name]
 
     def get_feature_version(self, key: CoercibleToFeatureKey, length: int | None = None) -> str:
-        """Return the version of a feature: the hash over the versions of its fields.
-
-        Args:
-            key: Key of a registered feature.
-            length: How many characters of the hash are kept.
-        """
+        """Return the version of a feature: the hash over the versions of its fields."""
         memo, wanted, cut = self._memo, coerce_to_feature_key(key), _length(length)
         if (version := memo.versions.get((wanted, cut))) is None:
             by_field = self.get_feature_version_by_field(wanted, cut)
@@ -352,12 +318,7 @@ class FeatureGraph:
         return version
 
     def get_project_version(self, project: str, length: int | None = None) -> str:
-        """Return the version of a project: the hash over its definitions, ``empty`` if it has none here.
-
-        Args:
-            project: Name of the project.
-            length: How many characters of the hash are kept.
-        """
+        """Return the version of a project: the hash over its definitions, ``empty`` if it has none here."""
         memo, cut = self._memo, _length(length)
         if (project, cut) not in memo.projects:
             memo.projects[project, cut] = versions.project_version(self.features_of(project), cut)
@@ -377,7 +338,6 @@ class FeatureGraph:
 
         Args:
             project: Name of the project, by default the only one in the graph.
-            length: How many characters of the versions are kept.
 
         Raises:
             AmbiguousProjectError: if no project is named, and the graph does not have just one (a RuntimeError).
@@ -436,9 +396,6 @@ def current_graph() -> FeatureGraph:
 
 def get_feature_by_key(key: CoercibleToFeatureKey) -> FeatureDefinition:
     """Return the definition of a feature from the active graph.
-
-    Args:
-        key: Key of the feature.
 
     Raises:
         UnknownFeatureError: if the graph has no such feature (a KeyError).

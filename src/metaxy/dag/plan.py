@@ -86,12 +86,7 @@ class FeaturePlan:
 
     @classmethod
     def build(cls, feature: FeatureSpec, specs: Mapping[FeatureKey, FeatureSpec]) -> "FeaturePlan":
-        """Build the plan of a feature.
-
-        Args:
-            feature: The spec of the feature.
-            specs: The specs of all its parents.
-        """
+        """Build the plan of a feature."""
         parents = {dep.feature: specs[dep.feature] for dep in feature.deps}
         return cls(feature, tuple(parents.values()) or None, feature.deps)
 
@@ -158,11 +153,7 @@ class FeaturePlan:
         return {field: _by_feature(parents) for field, parents in self.parent_fields.items()}
 
     def get_parent_fields_for_field(self, field: CoercibleToFieldKey) -> dict[FQFieldKey, FieldSpec]:
-        """Return the parent fields that a field depends on, sorted by their text.
-
-        Args:
-            field: Key of a field of the feature.
-        """
+        """Return the parent fields that a field depends on, sorted by their text."""
         key = FieldKeyAdapter.validate_python(field)
         if key not in self.parent_fields:
             names = [str(known) for known in self.parent_fields]
@@ -217,11 +208,7 @@ class FeaturePlan:
         return list(dict.fromkeys(name for parent in self.parents for name in parent.id_columns))
 
     def get_input_id_columns_for_dep(self, dep: FeatureDep) -> list[str]:
-        """Return the columns that tell the prepared rows of one parent apart, after its lineage.
-
-        Args:
-            dep: A dependency of the feature.
-        """
+        """Return the columns that tell the prepared rows of one parent apart, after its lineage."""
         ids = dep.renamed(self.parent_features_by_key[dep.feature].id_columns)
         return list(dep.lineage.relationship.input_id_columns(ids, self.feature.id_columns))
 

@@ -26,12 +26,7 @@ class PushResult(NamedTuple):
 
 
 def serialize(definition: FeatureDefinition, feature_version: str, length: int) -> SerializedFeature:
-    """Return a definition as plain data.
-
-    Args:
-        feature_version: The version that the feature has in its graph.
-        length: How many characters of the definition version are kept.
-    """
+    """Return a definition as plain data."""
     return SerializedFeature(
         feature_spec=definition.spec.model_dump(mode="json"),
         feature_schema=definition.feature_schema,

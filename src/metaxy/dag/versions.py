@@ -14,13 +14,7 @@ NO_FEATURES = "empty"
 def field_versions(
     plan: FeaturePlan, parent_versions: Mapping[FeatureKey, Mapping[str, str]], length: int
 ) -> dict[str, str]:
-    """Return the version of each field of a feature, in declaration order.
-
-    Args:
-        plan: The plan of the feature.
-        parent_versions: The field versions of its parents.
-        length: How many characters of each hash are kept.
-    """
+    """Return the version of each field of a feature, in declaration order."""
 
     def version(field: FieldSpec) -> str:
         parents = (parent_versions[parent.feature][str(parent.field)] for parent in plan.parent_fields[field.key])

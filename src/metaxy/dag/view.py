@@ -182,7 +182,6 @@ class GraphData(_Frozen):
         Args:
             snapshot: By key, what `FeatureGraph.to_snapshot` returns, with the field versions under ``fields`` where
                 they are known.
-            project_version: The version that was recorded with them.
         """
         specs = {
             FeatureKey(key): FeatureSpec.model_validate(entry["feature_spec"], context=stored(key))

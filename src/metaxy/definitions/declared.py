@@ -118,7 +118,6 @@ def declared_columns(schema: Schema, model_fields: Mapping[str, Any]) -> tuple[D
     """Return the columns of a JSON schema, without those of Metaxy.
 
     Args:
-        schema: The JSON schema of a feature class.
         model_fields: The fields of the class, for their aliases; none if there is no class.
 
     >>> text = {"anyOf": [{"type": "string"}, {"type": "null"}]}

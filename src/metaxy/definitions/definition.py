@@ -176,9 +176,7 @@ class FeatureDefinition(BaseModel):
 
         Args:
             feature_spec: Canonical JSON form of the spec, as text or parsed.
-            feature_schema: JSON schema of the columns, as text or parsed.
             feature_class_path: Import path of the class that the definition was made from.
-            project: Name of the project.
             source: Where the definition was read, for messages.
         """
         definition = cls(
@@ -205,9 +203,6 @@ class FeatureDefinition(BaseModel):
         """Build a placeholder for a feature of another project, until its real definition is read from the store.
 
         Args:
-            spec: Spec of the feature, as far as it is known here.
-            project: Project that owns the feature.
-            feature_schema: JSON schema of the columns.
             provenance_by_field: Field versions to use instead of computed ones.
             on_version_mismatch: What to do when the real feature has another version.
             source: Where the placeholder was written; the caller by default.
@@ -305,11 +300,7 @@ class FeatureDefinition(BaseModel):
         return self.version_at(context.settings().hash_truncation_length)
 
     def version_at(self, length: int) -> str:
-        """Return the hash of spec and schema; project and class path do not count.
-
-        Args:
-            length: How many characters of the hash are kept.
-        """
+        """Return the hash of spec and schema; project and class path do not count."""
         return digest_parts([self.spec.version_at(length), json.dumps(self.feature_schema, sort_keys=True)], length)
 
     def _get_feature_class(self) -> Any:

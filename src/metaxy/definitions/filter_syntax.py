@@ -384,10 +384,6 @@ def _is_what(value: tree.Value) -> str:
 def parse_filter(text: str, columns: Iterable[str] | None = None) -> tree.Condition:
     """Parse a filter string to its tree.
 
-    Args:
-        text: The filter.
-        columns: What the filter may name; anything by default.
-
     Raises:
         FilterParseError: with the position, the reason and what is supported.
 

@@ -30,10 +30,6 @@ _SPECIAL: Final = frozenset(r"\.^$*+?()[]{}|")
 def check_filter(text: str, columns: Iterable[str] | None = None) -> None:
     """Raise `FilterParseError` if a filter string is wrong; needs no dataframe library.
 
-    Args:
-        text: The filter.
-        columns: What it may name; anything by default.
-
     >>> check_filter("size > 3 AND NOT broken")
     """
     parse_filter(text, columns)

@@ -178,20 +178,12 @@ class FeatureSpec(BaseModel):
         return self.version_at(context.settings().hash_truncation_length)
 
     def code_version_at(self, length: int) -> str:
-        """Return the hash of the code versions of all fields.
-
-        Args:
-            length: How many characters of the hash are kept.
-        """
+        """Return the hash of the code versions of all fields."""
         versions = {str(field.key): field.code_version for field in self.fields}
         return digest_parts((text for key in sorted(versions) for text in (key, versions[key])), length)
 
     def version_at(self, length: int) -> str:
-        """Return the hash of the canonical JSON form of the spec, which does not depend on former keys.
-
-        Args:
-            length: How many characters of the hash are kept.
-        """
+        """Return the hash of the canonical JSON form of the spec, which does not depend on former keys."""
         return digest_parts(
             [json.dumps(self.model_dump(mode="json", exclude={"renamed_from"}), sort_keys=True)], length
         )

@@ -2,20 +2,21 @@
 
 import importlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from typing import Any, Final
 
 from metaxy.config import MetaxyConfig, current_config
 from metaxy.dag.graph import FeatureGraph, current_graph
-from metaxy.project.distributions import canonical_name, dependency_closure
 from metaxy.project.locked import load_lock_file, warn_about_drift
 from metaxy.project.modules import load_into
 
+SEPARATORS: Final = re.compile(r"[-_.]+")
 DEFAULT_ENTRY_POINT_GROUP: Final = "metaxy.project"
 VARIABLE_PREFIX: Final = "METAXY_ENTRYPOINT"
 CONFIG_VARIABLE: Final = "METAXY_ENTRYPOINTS"  # a key of the configuration, which reads it itself
@@ -34,7 +35,6 @@ def init(
 
     Args:
         config: A configuration, or the path of its file; the nearest file by default.
-        search_parents: Whether to search for that file in the folders above as well.
         isolated: Take features only from installed packages that the configured project needs.
 
     Raises:
@@ -69,7 +69,6 @@ def load_features(
     Args:
         entrypoints: Names of modules; those of the active configuration by default.
         package_entrypoint_group: Which entry points of installed packages to load.
-        load_packages: Whether to load these.
         load_env: Whether to load modules named by ``METAXY_ENTRYPOINT…`` variables.
         filter_project: Only load entry points of this installed package and of what it needs.
 
@@ -100,10 +99,6 @@ def _loading_once() -> Iterator[None]:
 def load_entrypoints(entrypoints: Iterable[str], *, graph: FeatureGraph | None = None) -> None:
     """Load features from modules.
 
-    Args:
-        entrypoints: Names of the modules.
-        graph: The graph to fill, the active one by default.
-
     Raises:
         EntrypointLoadError: if a module cannot be imported.
     """
@@ -113,10 +108,6 @@ def load_entrypoints(entrypoints: Iterable[str], *, graph: FeatureGraph | None =
 
 def load_module_entrypoint(module_path: str, *, graph: FeatureGraph | None = None) -> None:
     """Load features from a module; from one that was imported before, they are registered again.
-
-    Args:
-        module_path: Name of the module.
-        graph: The graph to fill, the active one by default.
 
     Raises:
         EntrypointLoadError: if the module cannot be imported.
@@ -134,8 +125,6 @@ def load_package_entrypoints(
     """Load features from the entry points of installed packages; those that name a function call it.
 
     Args:
-        group: Which entry points.
-        graph: The graph to fill, the active one by default.
         filter_project: Only load entry points of this package and of what it needs, if it is installed.
 
     Raises:
@@ -148,20 +137,12 @@ def load_package_entrypoints(
 
 
 def package_entry_points(group: str = DEFAULT_ENTRY_POINT_GROUP) -> list[EntryPoint]:
-    """Return the entry points of installed packages; nothing is imported.
-
-    Args:
-        group: Which entry points.
-    """
+    """Return the entry points of installed packages; nothing is imported."""
     return list(entry_points(group=group))
 
 
 def load_one_package(entry_point: EntryPoint, *, graph: FeatureGraph | None = None) -> None:
     """Load features from one entry point of an installed package.
-
-    Args:
-        entry_point: What to load.
-        graph: The graph to fill, the active one by default.
 
     Raises:
         EntrypointLoadError: if it cannot be loaded.
@@ -179,9 +160,6 @@ def _run(entry_point: EntryPoint) -> None:
 def load_env_entrypoints(*, graph: FeatureGraph | None = None) -> None:
     """Load features from modules named, with commas, by variables whose names begin with ``METAXY_ENTRYPOINT``.
 
-    Args:
-        graph: The graph to fill, the active one by default.
-
     Raises:
         EntrypointLoadError: if a module cannot be imported.
     """
@@ -193,3 +171,43 @@ def load_env_entrypoints(*, graph: FeatureGraph | None = None) -> None:
 
 def _or_active(graph: FeatureGraph | None) -> FeatureGraph:
     return current_graph() if graph is None else graph
+
+
+def canonical_name(name: str) -> str:
+    """Return the one spelling of the name of a package.
+
+    >>> canonical_name("My_Project.x")
+    'my-project-x'
+    """
+    return SEPARATORS.sub("-", name).lower()
+
+
+def dependency_closure(project: str) -> set[str] | None:
+    """Return the packages that a project needs, directly or not, with itself; None if it is not installed."""
+    found = _installed(project)
+    if found is None:
+        return None
+    closure: set[str] = set()
+    todo = [found]
+    while todo:
+        package = todo.pop()
+        name = canonical_name(package.name)
+        if name not in closure:
+            closure.add(name)
+            todo += [needed for needed in map(_installed, _needs(package)) if needed is not None]
+    return closure
+
+
+def _installed(name: str) -> Distribution | None:
+    try:
+        return distribution(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _needs(package: Distribution) -> list[str]:
+    """Return the names of what a package needs here, without its extras."""
+    from packaging.requirements import Requirement  # slow to import, and only isolated loading needs it
+
+    requirements = [Requirement(line) for line in package.requires or ()]
+    return [need.name for need in requirements if need.marker is None or need.marker.evaluate({"extra": ""})]

@@ -82,10 +82,7 @@ def generate_lock_file(
 
     Args:
         store: Where the other projects pushed; it is opened if need be.
-        output_path: The file.
         exclude_project: The project that the file is for, whose features are not locked.
-        selection: More features to lock.
-        dry_run: Only find out what would change.
 
     Raises:
         FeatureNotFoundError: if the store does not have all of them.

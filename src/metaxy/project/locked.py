@@ -106,9 +106,6 @@ def _sorted(value: Any) -> Any:
 def load_lock_file(config: MetaxyConfig) -> list[FeatureDefinition]:
     """Add the features of a project's lock file to the active graph, as placeholders, and return them.
 
-    Args:
-        config: The configuration, which says where the file is.
-
     Raises:
         InvalidConfigError: if the file is malformed.
     """
@@ -130,12 +127,7 @@ def _read_if_there(config: MetaxyConfig) -> LockFile:
 
 
 def warn_about_drift(config: MetaxyConfig, graph: FeatureGraph) -> None:
-    """Warn where a locked feature has another version in the graph than it had when it was locked.
-
-    Args:
-        config: The configuration, which says where the lock file is.
-        graph: The graph with all features of the project.
-    """
+    """Warn where a locked feature has another version in the graph than it had when it was locked."""
     path = config.lock_file
     if path is None or not path.is_file():
         return

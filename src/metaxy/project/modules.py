@@ -25,12 +25,6 @@ def load_into(graph: FeatureGraph, what: str, module: str, load: Callable[[], Lo
 
     Python runs a module only once. Features of modules that were imported before are registered again.
 
-    Args:
-        graph: The graph to fill; it is the active one meanwhile.
-        what: What is loaded, for messages.
-        module: Name of the module.
-        load: What imports it.
-
     Raises:
         EntrypointLoadError: if it fails, with the line of user code that did.
     """
@@ -52,9 +46,6 @@ def features_of(module: str) -> list[Any]:
 
     These are the classes that the module holds, by name or in a list, tuple or dict; and those of the modules of the
     same package that it refers to.
-
-    Args:
-        module: Name of an imported module.
     """
     found: dict[Any, None] = {}
     _collect(module, module.partition(".")[0], found, set())

@@ -149,7 +149,6 @@ def write_project(folder: Path, name: str | None = None) -> list[Path]:
     """Write the files of a new project, and return them; what is there already is not touched.
 
     Args:
-        folder: Where to write it; created if it is missing.
         name: Name of the project; that of the folder by default.
 
     Raises:

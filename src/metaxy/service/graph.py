@@ -6,30 +6,17 @@ from typing import Any
 
 from metaxy.dag import describe
 from metaxy.dag.diff import TO_COMPUTE, merge, only_changes
-from metaxy.dag.render.config import Direction, RenderConfig
+from metaxy.dag.render.config import Direction as Direction
+from metaxy.dag.render.config import RenderConfig as RenderConfig
 from metaxy.dag.render.formats import FIELD_FORMATS, render
 from metaxy.dag.render.renderer import shown_part
 from metaxy.dag.render.terminal import draw, grow
-from metaxy.dag.view import GraphData, NodeStatus
+from metaxy.dag.view import GraphData as GraphData
+from metaxy.dag.view import NodeStatus
 from metaxy.errors import RequestError
 from metaxy.service.project import Project
-from metaxy.store.snapshots import CURRENT, find_version, recorded_view
-
-__all__ = [
-    "CURRENT",
-    "Comparison",
-    "Direction",
-    "GraphData",
-    "Lineage",
-    "RenderConfig",
-    "compare",
-    "description",
-    "graph",
-    "is_empty",
-    "lineage",
-    "missing_features",
-    "picture",
-]
+from metaxy.store.snapshots import CURRENT as CURRENT
+from metaxy.store.snapshots import find_version, recorded_view
 
 
 def graph(project: Project, snapshot: str | None = None, store: str | None = None) -> GraphData:

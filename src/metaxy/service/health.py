@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency
+from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency, MetaxyWarning
 from metaxy.masking import Secrets
 from metaxy.project.entrypoints import (
     CONFIG_VARIABLE,
@@ -122,7 +122,7 @@ def _features(config: MetaxyConfig, graph: FeatureGraph) -> Iterator[Finding]:
 def _lock_file(config: MetaxyConfig) -> Iterator[Finding]:
     path = config.lock_file
     if path is None or not path.exists():
-        yield Finding("lock file", short_path(path) if path else "-", "note", "none; needed only with other projects")
+        yield Finding("lock file", short_path(path) if path else "-", "fine", "none; needed only with other projects")
         return
     count = 0
     try:
@@ -150,7 +150,9 @@ def _drift(config: MetaxyConfig, graph: FeatureGraph) -> Iterator[Finding]:
 def _store(config: MetaxyConfig, name: str, graph: FeatureGraph) -> Iterator[Finding]:
     try:
         store = config.get_store(name)
-        with store.open("r"):
+        with warnings.catch_warnings(record=True) as caught, store.open("r"):
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", MetaxyWarning)
             problems = list(_hash_problems(store, graph))
             count = sum(store.has_feature(key) for key in graph.feature_definitions_by_key)
             columns = list(_columns(store, name, config, graph))
@@ -160,6 +162,7 @@ def _store(config: MetaxyConfig, name: str, graph: FeatureGraph) -> Iterator[Fin
     of_all = f"{count} of {len(graph.feature_definitions_by_key)} feature(s)"
     yield Finding("stores", name, "fine", f"{store.display()}: {of_all}, {store.hash_algorithm.value}")
     yield from (Finding("stores", name, "problem", problem) for problem in problems)
+    yield from (Finding("stores", name, "note", text) for text in dict.fromkeys(str(each.message) for each in caught))
     yield from columns
 
 

@@ -11,24 +11,14 @@ from pathlib import Path
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import RequestError, SnapshotError
-from metaxy.project.lock import FeatureChange, FeatureUpdate, LockFileResult, generate_lock_file
+from metaxy.project.lock import FeatureChange as FeatureChange
+from metaxy.project.lock import FeatureUpdate as FeatureUpdate
+from metaxy.project.lock import LockFileResult as LockFileResult
+from metaxy.project.lock import generate_lock_file
 from metaxy.service.project import Project, feature_key
+from metaxy.store.pending_renames import pending_among
 from metaxy.store.system.push import checked_tags
 from metaxy.store.system.storage import SystemTableStorage
-
-__all__ = [
-    "FeatureChange",
-    "FeatureUpdate",
-    "FeatureVersion",
-    "Lock",
-    "LockFileResult",
-    "Push",
-    "Snapshot",
-    "feature_history",
-    "history",
-    "lock",
-    "push",
-]
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,10 @@ def feature_history(project: Project, feature: str, store: str | None = None) ->
 
 @dataclass(frozen=True)
 class Push:
-    """What a push recorded, or would record; the versions are those of the features in memory."""
+    """What a push recorded, or would record; the versions are those of the features in memory.
+
+    ``pending_renames`` are features whose rows in this store are still under the keys that they had before.
+    """
 
     project: str
     project_version: str
@@ -83,6 +76,7 @@ class Push:
     updated_features: Sequence[str]
     dry_run: bool
     feature_versions: Mapping[str, str]
+    pending_renames: Mapping[str, str]
 
 
 def push(
@@ -102,8 +96,11 @@ def push(
     graph = project.graph
     with project.store(store).open("r" if dry_run else "w") as opened:
         done = SystemTableStorage(opened).push_graph_snapshot(project=name, tags=given, dry_run=dry_run)
+        with graph.use():
+            waiting = pending_among(opened, graph.features_of(name)) if graph.has_renames else {}
     versions = {str(d.key): graph.get_feature_version(d.key) for d in graph.features_of(name)}
-    return Push(name, done.project_version, done.already_pushed, done.updated_features, dry_run, versions)
+    renames = {str(new): str(old) for new, old in waiting.items()}
+    return Push(name, done.project_version, done.already_pushed, done.updated_features, dry_run, versions, renames)
 
 
 @dataclass(frozen=True)

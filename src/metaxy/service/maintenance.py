@@ -250,7 +250,8 @@ def promote(
         hint = f"its fallback stores: {below}; --force copies its rows all the same"
         raise RequestError("NOT_A_FALLBACK", message, hint=hint, kind="request", fallback_stores=below)
     with to.open("r" if dry_run else "w"), from_:
-        present = _present(from_, keys, features)
+        named = features or not keys  # else a branch that added nothing has nothing to promote
+        present = _present(from_, keys, features) if named else [key for key in keys if from_.has_feature(key)]
         counts = from_.promote(to, present, force=True, progress=progress, dry_run=dry_run)
     return _copied(counts, from_, keys, present)
 
@@ -259,7 +260,7 @@ def _present(source: MetadataStore, keys: Sequence[FeatureKey], features: Sequen
     """Return the features that a store has; ``features`` are their names, where some were given."""
     present = [key for key in keys if source.has_feature(key)]
     if not present:
-        asked = ", ".join(features or map(str, keys))
+        asked = ", ".join(features or map(str, keys)) or "the project has none"
         raise RequestError("NO_FEATURES", f"{source!r} has none of the features: {asked}")
     return present
 
@@ -339,11 +340,7 @@ def _unknown_version(store: MetadataStore, key: FeatureKey, version: str) -> Req
 
 
 def _refuse_unpushed(store: MetadataStore, key: FeatureKey, version: str) -> None:
-    """Refuse a version of a feature that no graph has: neither the one in memory nor one that was pushed.
-
-    Raises:
-        RequestError: with the versions that were pushed.
-    """
+    """Refuse a version of a feature that no graph has: neither the one in memory nor one that was pushed."""
     known = SystemTableStorage(store).read_feature_versions(key)[METAXY_FEATURE_VERSION].to_list()
     if version not in known:
         message = f"no version {version!r} of feature {key} was pushed to {store!r}.{did_you_mean(version, known)}"

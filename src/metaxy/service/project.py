@@ -102,9 +102,6 @@ class Project:
     def own_name(self, command: str) -> str:
         """Return the configured project, for what changes how others see it.
 
-        Args:
-            command: What needs it, for messages.
-
         Raises:
             RequestError: if there is none, or others are meant.
         """
@@ -149,7 +146,6 @@ class Project:
         """Return the keys of the named features, without names those of all features that are meant.
 
         Args:
-            features: What a user named.
             strict: Refuse features that the graph does not have, instead of leaving them out.
 
         Raises:

@@ -43,6 +43,9 @@ def rows(
     wanted = as_filters(filters)
     with project.store(store) as opened:
         frame = opened.read(key, filters=wanted, columns=columns)
+        if columns is None:  # IDs first, wherever the table has them
+            ids = project.graph.get_feature_definition(key).spec.id_columns
+            frame = frame.select(*ids, nw.exclude(*ids))
         return shown(frame, limit, all_columns=bool(columns) or system_columns)
 
 

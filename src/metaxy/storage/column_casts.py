@@ -16,10 +16,7 @@ def storable(
     """Give columns the types that a format has for them; only where there are others, all rows are looked at.
 
     Args:
-        rows: what is to be stored.
         stored: the type that the format has for a flat type.
-        where: whose rows these are, for the message.
-        format_name: what stores them, for the message.
 
     Raises:
         MetadataSchemaError: if a value does not fit, naming the column and both types.

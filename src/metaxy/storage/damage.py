@@ -25,7 +25,6 @@ def first_write(table: Path, log: str) -> Iterator[None]:
     """Mark the folder of a table until its log begins, so that what a kill leaves is told from a log that got lost.
 
     Args:
-        table: the folder.
         log: a pattern of the files that lead to all others.
     """
     table.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,6 @@ def lost_its_log(table: Path, log: str, data: str) -> bool:
     """Return whether a folder has files of a table, which no first write left there, and no log.
 
     Args:
-        table: the folder.
         log: a pattern of the files that lead to all others.
         data: a pattern of the files that hold rows.
     """
@@ -56,12 +54,8 @@ def refuse_lost_log(table: Path, log: str, data: str) -> None:
     """Refuse a folder whose files are of a table, which would begin anew without them.
 
     Args:
-        table: the folder.
         log: a pattern of the files that lead to all others, in one folder.
         data: a pattern of the files that hold rows.
-
-    Raises:
-        StoreConnectionError: if it has files, and no log.
     """
     if lost_its_log(table, log, data):
         folder = log.partition("/")[0]
@@ -75,11 +69,7 @@ def refuse_lost_catalog(catalog: Path, folder: Path, data: str) -> None:
 
     Args:
         catalog: the file, which is made before any table is.
-        folder: where the tables are.
         data: a pattern of files that only tables have.
-
-    Raises:
-        StoreConnectionError: if there are tables, and no catalog.
     """
     # Looked at twice, as somebody may just have begun both.
     if _is_empty(catalog) and next(folder.glob(data), None) and _is_empty(catalog):
@@ -113,9 +103,6 @@ def refuse_short_files(folder: str, sizes: Mapping[str, int]) -> None:
     Args:
         folder: where they are, with what separates it from their names.
         sizes: the files, by names below the folder.
-
-    Raises:
-        StoreConnectionError: naming the first of them.
     """
     for name, size in sizes.items():
         try:
@@ -127,11 +114,7 @@ def refuse_short_files(folder: str, sizes: Mapping[str, int]) -> None:
 
 
 def refuse_short_sqlite(file: Path) -> None:
-    """Refuse a file of SQLite that ends before its last page, which SQLite takes for a page of zeros.
-
-    Raises:
-        StoreConnectionError: if it does.
-    """
+    """Refuse a file of SQLite that ends before its last page, which SQLite takes for a page of zeros."""
     found = _short_sqlite(file)
     # A transaction under way, or one that a kill left, ends before its last page, too: SQLite undoes it from the
     # journal. Looked at twice, as a transaction may end after the file was looked at and before the journal is.

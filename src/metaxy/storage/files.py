@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
 from metaxy.errors import MetaxyError, StoreConnectionError
@@ -49,17 +50,24 @@ def absolute(path: str) -> str:
     return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())
 
 
+def anchored(place: Any) -> Any:
+    """Make a relative path absolute; leave addresses, ``:memory:`` and what is no path as they are.
+
+    >>> anchored(":memory:"), anchored("s3://bucket"), Path(anchored("lake")).is_absolute()
+    (':memory:', 's3://bucket', True)
+    """
+    if not isinstance(place, (str, Path)) or re.match(r":|$|\w\w+:", str(place)):
+        return place
+    return str(Path(place).expanduser().absolute())
+
+
 def kept_for(keep: timedelta) -> timedelta:
     """Say how long replaced files stay: a writer that began with them may still be at work."""
     return max(keep, LONGEST_COMMIT)
 
 
 def check_reachable(path: Path) -> None:
-    """Tell a local path that cannot be reached from one that does not exist: clients say the same of both.
-
-    Raises:
-        StoreConnectionError: if it cannot be reached.
-    """
+    """Tell a local path that cannot be reached from one that does not exist: clients say the same of both."""
     try:
         path.stat()
     except FileNotFoundError:
@@ -76,11 +84,6 @@ def remove_folder(folder: Path) -> None:
 @contextmanager
 def reported(where: str, failures: Failures, hide: Callable[[str], str]) -> Iterator[None]:
     """Turn failures of a client into one line that says where.
-
-    Args:
-        where: the address that failed.
-        failures: errors of the client.
-        hide: masks secrets in a text.
 
     Raises:
         StoreConnectionError: instead of these failures.

@@ -45,7 +45,6 @@ class Lease:
 
         Args:
             path: of a name that nobody uses again.
-            create: whether it may be new.
 
         Raises:
             OSError: if it cannot be made, or this disk has no locks.

@@ -32,7 +32,6 @@ def keys_below(folders: Folders, suffix: str, *, nested: bool = False) -> list[F
     """Return keys of features whose tables are folders with names that end like this, sorted.
 
     Args:
-        folders: what is there.
         suffix: how names of tables end.
         nested: whether each part of a key but the last one is a folder.
     """

@@ -3,9 +3,9 @@
 A storage knows tables, rows and physical types. It knows nothing of versions, samples or graphs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import narwhals as nw
@@ -174,3 +174,62 @@ class Fragmented(Optimizable, Protocol):
 
         It is asked after every write, so it reads no rows.
         """
+
+
+@dataclass(frozen=True)
+class Claimant:
+    """Who claims samples: one claim of one worker, for a version of a feature."""
+
+    claim: str
+    worker: str
+    feature: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a claimant got: the places of its samples among those it asked for, and how far these were looked at.
+
+    ``token`` is greater than those of all claims before. ``elsewhere`` counts samples that other live claims hold.
+    """
+
+    token: int
+    expires_at: datetime
+    places: Sequence[int]
+    seen: int
+    elsewhere: int
+
+
+class Claims(Protocol):
+    """Hands out samples, which are texts, each to one live claim at a time; times are UTC, by the database's clock."""
+
+    def now(self) -> datetime:
+        """Return the time; what was finished or expired long ago is forgotten."""
+
+    def take(
+        self, claimant: Claimant, samples: Sequence[str], *, since: datetime, limit: int, rest: int, lease: timedelta
+    ) -> Taken:
+        """Claim the first of these samples that no live claim holds, and that were not finished since a time.
+
+        At most ``limit``, and no more than a fair share of all that are left: these and ``rest``.
+        """
+
+    def renew(self, claim: str, lease: timedelta) -> Mapping[str, datetime]:
+        """Let a claim live on; return the samples that it still holds, and when they expire."""
+
+    def finish(self, claim: str, samples: Sequence[str], work: Callable[[], None]) -> Sequence[str]:
+        """Do some work for samples while nobody can take them over, and remember with it that they are finished.
+
+        If the claim does not hold all of them, nothing is done, and those that it lost are returned.
+        """
+
+    def release(self, claim: str) -> None:
+        """Let go of what a claim holds and has not finished."""
+
+
+@runtime_checkable
+class Coordinates(Protocol):
+    """A storage that can compare and swap, and so can share out work."""
+
+    def claims(self, key: FeatureKey) -> Claims | None:
+        """Return the claims that a table keeps, None if this database cannot; nothing is created yet."""

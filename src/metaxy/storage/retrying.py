@@ -20,7 +20,6 @@ def retried(attempt: Callable[[], Result], conflicts: Callable[[Exception], bool
     Args:
         attempt: reads the state that it builds upon anew each time, and stores nothing if it fails.
         conflicts: whether an error means that another writer came first.
-        attempts: how often to try; the last error is raised.
     """
     for number in range(1, attempts):
         try:

@@ -29,7 +29,6 @@ def fit_to_new_table(
     """Let rows for a new table go into one that another writer has created meanwhile.
 
     Args:
-        write: the rows.
         types: the SQL types that their columns would get.
         found: those of the table.
         same: columns that are known to fit.

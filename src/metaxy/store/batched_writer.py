@@ -57,7 +57,6 @@ class BufferedMetadataWriter:
     made.
 
     Args:
-        store: where to write.
         flush_batch_size: number of waiting rows that starts a flush.
         flush_interval: seconds that rows wait at most before a flush starts.
         max_queue_size: how many calls of `put` may wait for a flush that is going on; later ones block. 0: any number.

@@ -6,23 +6,32 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from metaxy.storage.evolution import Fit, lossy
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.storage.evolution import Fit, is_lossless, lossy
+from metaxy.versioning.frames import Frame, collect_to_polars
 from metaxy.versioning.polars_casts import recast
+
+EXACT = 2**53  # up to here each integer is a float
 
 
 def refuse_lossy_casts(rows: nw.LazyFrame[Any], fit: Fit, where: str) -> None:
-    """Refuse rows that do not fit their table.
-
-    Raises:
-        MetadataSchemaError: naming the first column, both types, and a value that storing it would change.
-    """
+    """Refuse rows that do not fit their table."""
     for name, (source, target) in fit.refused.items():
         raise lossy(where, name, source, target, _first(rows, name, ~nw.col(name).is_null()))
     for name, (source, target) in fit.tried.items():
         changed = _changed(rows, name, source, fit.casts[name])
         if changed is not None:
             raise lossy(where, name, source, target, changed)
+
+
+def keeps_values(frame: Frame, name: str, target: Any) -> bool:
+    """Return whether no value of a column would be another one in a type."""
+    source = frame.collect_schema()[name]
+    if is_lossless(source, target):
+        return True
+    rows = frame.lazy()
+    if source.is_integer():  # not cast there and back, as some databases take the largest for one that is too large
+        return _first(rows, name, (nw.col(name) > EXACT) | (nw.col(name) < -EXACT)) is None
+    return _changed(rows, name, source, target) is None
 
 
 def _changed(rows: nw.LazyFrame[Any], name: str, source: Any, target: Any) -> Any:

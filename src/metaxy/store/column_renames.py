@@ -11,7 +11,7 @@ from metaxy.storage.port import RenamesColumns, Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.given import refuse_names
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import StoredTable, find, read_rows, readable
+from metaxy.store.reading import StoredTable, find, find_or_none, read_rows, readable
 from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are, rewritten_at
 from metaxy.store.writing import append
@@ -35,6 +35,7 @@ def rename_column(
     _refuse_names(definition, found.scan, old, new)
     if old not in found.scan.schema:  # it was renamed before
         return 0
+    _refuse_below(store, definition, old, new)
     natively = new not in found.scan.schema and isinstance(store.storage, RenamesColumns)
     _refuse_ids(definition, old, new, natively=natively)
     with readable(f"feature {found.key}"), store.engine.temporary():
@@ -96,6 +97,18 @@ def _refuse_names(definition: FeatureDefinition, scan: Scan, old: str, new: str)
         raise MetadataSchemaError(
             f"{where}: {new!r} and {twins[0]!r} differ only by case, which databases take for one"
         )
+
+
+def _refuse_below(store: StoreParts, definition: FeatureDefinition, old: str, new: str) -> None:
+    """Refuse to rename where rows are seen under a store's own that would keep the old name."""
+    for below in store.fallback_stores if store.overlays else ():
+        store.keep_open(below)
+        there = find_or_none(below, definition.key, allow_fallback=True)
+        if there and old in there.scan.schema and new not in there.scan.schema:
+            raise MetadataSchemaError(
+                f"feature {definition.key}: {there.store!r}, which this store lies over, has {old!r} too: rename the "
+                "column there first, then here"
+            )
 
 
 def _refuse_ids(definition: FeatureDefinition, old: str, new: str, *, natively: bool) -> None:

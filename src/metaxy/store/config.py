@@ -32,13 +32,16 @@ class MetadataStoreConfig(BaseModel):
         description="merge small files after a write that finds 100 of them, or as many as this says; where tables are "
         "made of files",
     )
+    claims_store: str | None = Field(
+        default=None, description="the store that keeps claims to samples of this one; itself, if it can"
+    )
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return [(name, mask(value, name or "")) for name, value in super().__repr_args__()]
 
     def given(self) -> dict[str, Any]:
         """Return the keys that were set, without those of the store's surroundings."""
-        return {name: getattr(self, name) for name in self.model_fields_set - {"fallback_stores"}}
+        return {name: getattr(self, name) for name in self.model_fields_set - {"fallback_stores", "claims_store"}}
 
     @classmethod
     def check(cls, store: str, **options: Any) -> None:

@@ -20,11 +20,7 @@ from metaxy.store.reading import StoredTable, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are
-from metaxy.store.writing import (
-    append,
-    existing_table,
-    feature_table,
-)
+from metaxy.store.writing import append, existing_table, feature_table
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
 from metaxy.versioning.recipe import Latest
@@ -100,12 +96,20 @@ def copy_table(
         return _Copy(store, found, scope, definition, request, bar).run()
 
 
-def refuse_other_target(store: StoreParts, to: StoreParts) -> None:
-    """Refuse to promote rows to a store that they were not computed over.
+def refuse_nothing(request: CopyRequest) -> None:
+    """Refuse to promote no features at all: the current project has none.
 
     Raises:
-        ValueError: naming those that they may be promoted to.
+        InvalidConfigError: if nothing is to be copied.
     """
+    if not request.features:
+        raise InvalidConfigError(
+            "no features to promote: the current project has none here; name them, or check `project` and entrypoints"
+        )
+
+
+def refuse_other_target(store: StoreParts, to: StoreParts) -> None:
+    """Refuse to promote rows to a store that they were not computed over."""
     below = store.fallback_stores
     if (to.name is not None and to.name in below.names) or any(to.is_like(each) for each in below.resolved):
         return

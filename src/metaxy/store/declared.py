@@ -14,8 +14,9 @@ from metaxy.definitions.declared import DeclaredColumn
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import DeclaredColumnsWarning, MetadataSchemaError, warn_user
 from metaxy.settings import OnMisfit
+from metaxy.store.casts import keeps_values
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.declared_types import Misfit, allowed_values, misfit
+from metaxy.versioning.declared_types import Misfit, allowed_values, kept_as, misfit
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.row_checks import ColumnCheck
 from metaxy.wording import did_you_mean
@@ -49,7 +50,6 @@ class Comparison:
         """Compare the types of a frame with what is declared.
 
         Args:
-            definition: The feature.
             default: What to do about misfits where the feature does not say.
             given: The columns of the frame.
             kept: Those that will be stored, with their types.
@@ -97,6 +97,22 @@ class Comparison:
                 text = f"{check.column!r} is not {check.annotation} in {count} of {counts['total']} rows"
                 given = column.cast(nw.String) if check.kind is str else column
                 yield Problem(text, check.column, ~given.is_in(check.values))
+
+
+def with_declared_types(frame: Frame, definition: FeatureDefinition, default: OnMisfit, known: Types) -> Frame:
+    """Give columns that no table has yet their declared type where theirs is narrower, unless a value would change."""
+    if (definition.declared or default) == "ignore" or not definition.declared_columns:
+        return frame
+    kept, schema = {*known, *definition.spec.id_columns}, frame.collect_schema()
+    given = {name: dtype for name, dtype in schema.items() if name not in kept}
+    types = {
+        name: kept_as(column.annotation, given[name]) for name, column in declared_among(definition, given).items()
+    }
+    casts = {name: dtype for name, dtype in types.items() if dtype != given[name]}
+    exact = [nw.col(name).cast(dtype) for name, dtype in casts.items() if keeps_values(frame, name, dtype)]
+    if not exact:
+        return frame
+    return (frame if is_in_database(frame) else nw.from_native(collect_to_polars(frame))).with_columns(exact)
 
 
 def declared_among(definition: FeatureDefinition, given: Types) -> dict[str, DeclaredColumn]:

@@ -24,6 +24,7 @@ from metaxy.versioning.frames import (
     Frame,
     as_narwhals,
     collect_to_polars,
+    is_in_database,
     with_arrow_leaves,
     with_durations,
     wrapped_frame,
@@ -322,11 +323,7 @@ def _native_types(frame: Any) -> dict[str, str]:
 
 
 def refuse_names(schema: Mapping[str, nw.dtypes.DType], what: str) -> None:
-    """Refuse columns that would be taken for ours, and names that not every store and library reads as they are.
-
-    Raises:
-        MetadataSchemaError: naming the first such column or member of a struct.
-    """
+    """Refuse columns that would be taken for ours, and names that not every store and library reads as they are."""
     for column, dtype in schema.items():
         if column.lower().startswith(INTERNAL_PREFIX):
             raise _misnamed(what, f"column {column!r}", f"begins with {INTERNAL_PREFIX!r}, as only ours may")
@@ -376,3 +373,10 @@ def without_repeats(rows: nw.LazyFrame[Any], ids: Sequence[str], where: str, adv
         f"{where}: {repeated} rows repeat the ID of another row with other values, for example "
         f"{example.row(0, named=True)}; {advice}"
     )
+
+
+def last_rows(frame: Frame, ids: Sequence[str], what: str) -> Frame:
+    """Keep the last row of each sample, in the order of the frame."""
+    if is_in_database(frame):
+        raise MetadataSchemaError(f'{what}: rows of a database have no order, so on_duplicate="last" needs a dataframe')
+    return nw.from_native(collect_to_polars(frame).unique(ids, keep="last", maintain_order=True))

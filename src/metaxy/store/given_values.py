@@ -20,9 +20,6 @@ TIMES: Final = (pl.Date, pl.Datetime)
 def refuse_years(frame: pl.DataFrame | pl.LazyFrame, what: str) -> None:
     """Refuse dates and times outside of the years 1 to 9999, at any depth; only columns of such types are looked at.
 
-    Raises:
-        MetadataSchemaError: naming the first such column, and the day.
-
     >>> refuse_years(pl.DataFrame({"d": pl.Series([2**31 - 1], dtype=pl.Date)}), "the samples for feature video")
     Traceback (most recent call last):
     metaxy.errors.MetadataSchemaError: the samples for feature video: column 'd' holds the day 5881580-07-11, ...

@@ -84,11 +84,7 @@ def given_ids(given: Any, ids: Sequence[str], what: str) -> Frame:
 
 
 def _column(name: str, values: Any, what: str) -> pl.DataFrame:
-    """Make a frame of a list of IDs.
-
-    Raises:
-        MetadataSchemaError: if they are of several types.
-    """
+    """Make a frame of a list of IDs."""
     if isinstance(values, nw.Series):
         return values.to_polars().rename(name).to_frame()
     try:
@@ -113,7 +109,7 @@ def as_names(frame: Frame, columns: Sequence[str], types: Types, what: str) -> F
     for name in columns:
         check_same_type(what, name, schema[name], types[name])
     if isinstance(names, nw.DataFrame):
-        return nw.from_native(_narrowed(names.to_native(), nw.Schema(types).to_polars()).unique(maintain_order=True))
+        return nw.from_native(narrowed(names.to_native(), nw.Schema(types).to_polars()).unique(maintain_order=True))
     return names.unique()
 
 
@@ -124,9 +120,10 @@ def _refuse_nulls(names: Frame, columns: Iterable[str], what: str) -> None:
             raise MetadataSchemaError(f"{what}: column {name!r} is NULL in {count} rows; leave these rows out")
 
 
-def _narrowed(names: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
+def narrowed(names: pl.DataFrame, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
     """Give values the types of a table; one that has no equal there names no row of it."""
-    for name, given in names.schema.items():
+    for name in types.keys() & names.columns:
+        given = names.schema[name]
         wanted = pl.String() if isinstance(types[name], (pl.Enum, pl.Categorical)) else types[name]
         if given != wanted and not isinstance(wanted, pl.Unknown):
             both = meeting_type(given, wanted)

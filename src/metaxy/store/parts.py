@@ -13,11 +13,13 @@ from metaxy._lazy import resolve
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
+from metaxy.storage.files import anchored
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
 from metaxy.store.config import Fallback, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.fallback import CONFIGURATION, FallbackStoreList, StoreSource
 from metaxy.store.session import Clock, Session
 from metaxy.store.tidiness import Tidiness
+from metaxy.store.work_lists import WorkLists
 from metaxy.versioning.engine import Engine
 from metaxy.versioning.frames import deferred_to_polars
 
@@ -27,17 +29,32 @@ def creates_tables(given: bool | None) -> bool:
     return context.settings().auto_create_tables if given is None else given
 
 
+def keepers_of(given: "StoreParts | str | FallbackStoreList | None") -> FallbackStoreList:
+    """Return the store that was given to keep claims, if there is one; a name is looked up when it is needed."""
+    return given if isinstance(given, FallbackStoreList) else FallbackStoreList([] if given is None else [given])
+
+
 class StoreParts:
     """What a store is made of: where its tables are, what computes versions, and what else its verbs work with."""
 
     default_hash_algorithm: ClassVar[HashAlgorithm] = DEFAULT_ALGORITHM
+    _place: ClassVar[str | None] = None  # the first parameter, if it is the path that leads to the tables
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments: a closed store is pickled as them."""
         store = super().__new__(cls)
-        store._arguments = (args, kwargs)
+        store._arguments = cls._anchored(args, kwargs)
         return store
+
+    @classmethod
+    def _anchored(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Make a relative path absolute: the process that reads a pickle may work in another folder."""
+        if cls._place is None:
+            return args, kwargs
+        if args:
+            return (anchored(args[0]), *args[1:]), kwargs
+        return args, {name: anchored(value) if name == cls._place else value for name, value in kwargs.items()}
 
     def __init__(
         self,
@@ -53,6 +70,7 @@ class StoreParts:
         materialization_id: str | None = None,
         schema_evolution: SchemaEvolution | None = None,
         auto_optimize: bool | int = False,
+        claims_store: "StoreParts | str | FallbackStoreList | None" = None,
     ) -> None:
         self.storage = storage
         MetadataStoreConfig.check(
@@ -81,6 +99,8 @@ class StoreParts:
         self.session = Session(storage, self.display(), self.hash_algorithm)
         self.tidiness = Tidiness(repr(self), auto_optimize)
         self.seen_versions: set[tuple[FeatureKey, str]] = set()
+        self._keeper = keepers_of(claims_store)
+        self.work_lists = WorkLists()
         self._entered = threading.local()
 
     # -- description ---------------------------------------------------------------------------------------------------
@@ -89,6 +109,12 @@ class StoreParts:
     def name(self) -> str | None:
         """Label of the store."""
         return self._name
+
+    @property
+    def claims_store(self) -> "StoreParts":
+        """The store that keeps the claims to samples of this one: itself, unless it was given another."""
+        keeper: StoreParts = self._keeper[0] if self._keeper else self
+        return self if keeper.name is not None and keeper.name == self.name else keeper
 
     @property
     def materialization_id(self) -> str | None:
@@ -156,6 +182,9 @@ class StoreParts:
                 config.fallback_stores, config=source, parent_hash_algorithm=algorithm
             )
             options.setdefault("fallback_stores", named)
+        if config.claims_store:
+            keeper: FallbackStoreList = FallbackStoreList([config.claims_store], config=resolve(CONFIGURATION).get())
+            options.setdefault("claims_store", keeper)
         return cls(**options)
 
     # -- opening -------------------------------------------------------------------------------------------------------

@@ -1,16 +1,18 @@
 """Renames that the graph tells of, but the rows do not know yet: seen before anything is computed again."""
 
+from collections.abc import Iterable
+
 from metaxy import columns as c
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.renaming import Former
 from metaxy.dag.walk import dependencies_first
+from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
 from metaxy.store.renaming import Renaming, find_here, former_tables, has_version, rename
 from metaxy.store.session import Scope
-
-COMMAND = "run `mx metadata rename`, or store.rename_features()"
+from metaxy.wording import command
 
 
 def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
@@ -31,6 +33,12 @@ def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
         warn_user(str(error), RenameWarning)
         return {}
     return former if any(map(renaming.waits, lacking)) else {}
+
+
+def pending_among(store: StoreParts, definitions: Iterable[FeatureDefinition]) -> Former:
+    """Return the features whose rows here are still right under old keys, among some and those they depend on."""
+    scope = store.session.scope("r")
+    return {new: old for each in definitions for new, old in pending(store, scope, each.key).items()}
 
 
 def _renamed_above(graph: FeatureGraph, key: FeatureKey) -> list[FeatureKey]:
@@ -63,24 +71,45 @@ def settle(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
     if not former:
         return
     if store.session.mode != "w":
-        raise RenameError(f"feature {key}: {_waiting(store, former)}, and would be computed again; {COMMAND}")
+        waiting = f"{_named(former)}, {_still_there(store)}, and would be computed again"
+        raise RenameError(f"feature {key}: {waiting}; {_advice(store)}")
     rebased = sum(each.rebased for each in rename(store, scope, former))
     warn_user(
         f"feature {key}: {_named(former)}, so {rebased} samples were taken over in {store!r}; the old tables stay "
-        "until `mx metadata tables drop`",
+        f"until {command('metadata', 'tables', 'drop', store=store.name)}",
         RenameWarning,
     )
 
 
 def warn_of_pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
-    """Say that rows are not seen yet, as they are under an old key; return which features that is so for."""
-    if former := pending(store, scope, key):
-        warn_user(f"feature {key}: {_waiting(store, former)}; {COMMAND}", RenameWarning)
+    """Say that rows are not seen yet, as they are under an old key; return which features that is so for.
+
+    The words are the same for all that depends on a renamed feature, so that they are shown once.
+    """
+    former = pending(store, scope, key)
+    for new, old in former.items():
+        waiting = f"feature {_named({new: old})}, {_still_there(store)}, so what depends on it looks empty, too"
+        warn_user(f"{waiting}; {_advice(store)}", RenameWarning)
     return former
 
 
-def _waiting(store: StoreParts, former: Former) -> str:
-    return f"{_named(former)}, but its rows in {store!r} are still under the old key"
+def warn_of_old_table(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
+    """Say that rows which were removed for good come back, as the table under an old key still has them."""
+    if scope.graph.has_renames and (old := former_tables(store, scope).get(key)):
+        drop = command("metadata", "tables", "drop", str(old), store=store.name)
+        warn_user(
+            f"feature {key}: rows were removed that its old table {old} in {store!r} may still have, and gives back "
+            f"when the rename is repeated; {drop} first, or remove them there, too",
+            RenameWarning,
+        )
+
+
+def _still_there(store: StoreParts) -> str:
+    return f"but its rows in {store!r} are still under the old key"
+
+
+def _advice(store: StoreParts) -> str:
+    return f"run {command('metadata', 'rename', store=store.name)}, or store.rename_features()"
 
 
 def _named(former: Former) -> str:

@@ -349,11 +349,7 @@ def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:
 
 
 def refuse_foreign_table(key: FeatureKey, scan: Scan, store: object) -> None:
-    """Refuse a table without the system columns, or with such columns of other types.
-
-    Raises:
-        MetadataSchemaError: naming the feature, the store and the columns.
-    """
+    """Refuse a table without the system columns, or with such columns of other types."""
     lacking = [name for name in REQUIRED if name not in scan.schema]
     if lacking:
         raise MetadataSchemaError(

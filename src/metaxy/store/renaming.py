@@ -115,11 +115,7 @@ class Renaming:
         return found is not None and version != self.scope.version(key) and has_version(found, version)
 
     def refuse(self) -> None:
-        """Say which feature cannot be renamed, as more than its key has changed.
-
-        Raises:
-            RenameError: always.
-        """
+        """Say which feature cannot be renamed, as more than its key has changed."""
         key = next(key for key in self.asked if not self.fits(key))
         raise RenameError(
             f"feature {key}: rows of {self.asked[key]} have version {', '.join(self._versions(key))}, but with the old "

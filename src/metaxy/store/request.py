@@ -18,12 +18,10 @@ from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.given import given_frame
 from metaxy.store.named import given_ids
 from metaxy.versioning.frames import Frame
-from metaxy.versioning.recipe import DRIFTED, STALE
 from metaxy.wording import did_you_mean
 
 Filter: TypeAlias = nw.Expr | str
 Filters: TypeAlias = Filter | Iterable[Filter] | None
-PayloadCheck: TypeAlias = Literal["ignore", "warn", "stale"]
 
 
 def as_filters(filters: Filters) -> tuple[nw.Expr, ...]:
@@ -55,6 +53,9 @@ def _as_filter(given: object) -> nw.Expr:
     )
 
 
+ErrorHandling: TypeAlias = Literal["retry", "skip", "only"]
+
+
 class UpdateOptions(TypedDict, total=False):
     """Arguments of `MetadataStore.resolve_update`."""
 
@@ -69,7 +70,9 @@ class UpdateOptions(TypedDict, total=False):
     as_of: datetime | None
     ids: Any
     previous: bool
-    payload: PayloadCheck | None
+    payload: Literal["ignore", "warn", "stale"]
+    errors: ErrorHandling
+    max_attempts: int | None
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
@@ -104,8 +107,18 @@ class UpdateRequest:
     as_of: datetime | None = None
     ids: Frame | None = None
     previous: bool = False
-    payload: PayloadCheck = "ignore"
+    errors: ErrorHandling = "retry"
+    max_attempts: int | None = None
     allow_fallback: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse options for samples that failed which say nothing, or contradict each other."""
+        if self.errors not in get_args(ErrorHandling):
+            raise ValueError(f"errors={self.errors!r} is none of {', '.join(map(repr, get_args(ErrorHandling)))}")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise ValueError(f"max_attempts is a number from 1 on, or None, not {self.max_attempts!r}")
+        if self.max_attempts is not None and self.errors == "skip":
+            raise ValueError("max_attempts goes with errors='retry' or 'only': errors='skip' tries no sample again")
 
     @classmethod
     def build(
@@ -118,17 +131,13 @@ class UpdateRequest:
         target_filters: Filters = None,
         staleness_predicates: Filters = None,
         ids: Any = None,
-        payload: PayloadCheck | None = None,
         **rest: Any,
     ) -> "UpdateRequest":
-        """Normalise what the user passed; unless it is said otherwise, the payload of samples is compared, too.
+        """Normalise what the user passed.
 
         Raises:
             DefinitionError: if a filter names a feature that takes no part, or a root feature has no samples.
-            ValueError: if ``payload`` is something else.
         """
-        if payload not in (None, *get_args(PayloadCheck)):
-            raise ValueError(f"payload={payload!r} is none of 'ignore', 'warn' and 'stale'")
         key = plan.feature.key
         known = {key, *plan.parent_features_by_key}
         by_key = {coerce_to_feature_key(feature): as_filters(given) for feature, given in (filters or {}).items()}
@@ -150,19 +159,18 @@ class UpdateRequest:
             target_filters=as_filters(target_filters),
             staleness_predicates=as_filters(staleness_predicates),
             ids=None if ids is None else given_ids(ids, plan.feature.id_columns, f"the ids for feature {key}"),
-            payload=payload or ("ignore" if samples is None else "warn"),
             **rest,
         )
-
-    @property
-    def drift(self) -> int | None:
-        """The status of samples in which only the payload differs, None if that is not looked at."""
-        return {"warn": DRIFTED, "stale": STALE}.get(self.payload)
 
     def id_columns(self, spec: FeatureSpec) -> tuple[str, ...]:
         """Return the ID columns by which samples are chosen, none where all are asked for."""
         known = () if self.ids is None else self.ids.columns
         return tuple(name for name in spec.id_columns if name in known)
+
+    @property
+    def minds_errors(self) -> bool:
+        """Whether it matters which samples failed before."""
+        return self.errors != "retry" or self.max_attempts is not None
 
     def filters_of(self, key: FeatureKey) -> tuple[nw.Expr, ...]:
         """Return the conditions on the rows of one feature, without those that only the feature itself has."""

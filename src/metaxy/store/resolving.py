@@ -20,12 +20,13 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import Scan
-from metaxy.store.drift import warn_of_drift
 from metaxy.store.given import without_repeats
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import readable
 from metaxy.store.request import UpdateRequest
 from metaxy.store.session import Scope
+from metaxy.store.system.row_errors import latest, standing, with_ids
+from metaxy.store.system.tables import COL_ATTEMPT
 from metaxy.store.tables import ExpectedRows, Tables
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.build import build_joined_recipe
@@ -41,12 +42,13 @@ from metaxy.versioning.codec import (
     output_arrow,
     output_polars,
 )
+from metaxy.versioning.column_types import flat_types
 from metaxy.versioning.engine import Changes, Engine
 from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.polars_engine import PolarsEngine
-from metaxy.versioning.recipe import BROKEN, COUNTS, DRIFTED, NEW, ORPHANED, STALE, STORED, Recipe
-from metaxy.versioning.sources import Asked, Rows
+from metaxy.versioning.recipe import BROKEN, COUNTS, FAILED, NEW, ORPHANED, STALE, STORED, Recipe
+from metaxy.versioning.sources import Asked, Failed, Rows
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Resolution:
 
     ``by_field`` is the form in which users see versions by field. ``in_polars`` shows Polars frames even where the
     engine answers in Arrow. ``untyped`` are columns of samples that something else stands in for. ``tables`` is where
-    the rows come from, None for rows that the user joined.
+    the rows come from, None for rows that the user joined. ``failed`` are samples that failed, if that matters.
     """
 
     engine: Engine
@@ -66,6 +68,7 @@ class Resolution:
     in_polars: bool
     untyped: Mapping[str, pl.DataType] = field(default_factory=dict)
     tables: Tables | None = None
+    failed: Failed | None = None
 
     @classmethod
     def of(
@@ -84,16 +87,9 @@ class Resolution:
         tables = Tables.find(store, scope, plan, request, expected)
         given, engine = tables.inputs(), tables.engine()
         in_polars = _shows_polars(engine, request.samples)
-        return cls(
-            engine,
-            given.recipe,
-            given.rows,
-            tables.current_rows(given.recipe),
-            scope.shape,
-            in_polars,
-            given.untyped,
-            tables,
-        )
+        current = tables.current_rows(given.recipe)
+        found = cls(engine, given.recipe, given.rows, current, scope.shape, in_polars, given.untyped, tables)
+        return found._minding_errors(tables) if request.minds_errors else found
 
     @classmethod
     def of_joined(cls, engine: Engine, scope: Scope, plan: FeaturePlan, frame: Frame) -> "Resolution":
@@ -118,10 +114,11 @@ class Resolution:
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
         """
         with self._readable():
-            changes = self.engine.changes(self.recipe, self.inputs, self.current)
+            changes = self.engine.changes(self.recipe, self.inputs, self.current, self.failed)
         increment = self._split(changes)
         if self.tables:
-            self.tables.refuse_where_nothing_counts(increment.counts["new"], changes.expected)
+            new = increment.counts["new"] + (increment.failed or 0)
+            self.tables.refuse_where_nothing_counts(new, changes.expected)
             self.tables.warn_of_no_samples(changes.expected, orphaned=len(increment.orphaned))
         return increment
 
@@ -151,15 +148,15 @@ class Resolution:
             HashSettingsMismatchError: if a table has rows, but under other hash settings.
         """
         with self._readable():
-            counts = self.engine.count(self.recipe, self.inputs, self.current)
+            counts = self.engine.count(self.recipe, self.inputs, self.current, self.failed)
         if counts.statuses.get(BROKEN):
             self.changes()  # says which and why
-        drifted = counts.statuses.get(DRIFTED, 0) if self._shows_drift else None
         numbers = [counts.statuses.get(status, 0) for status in (NEW, STALE, ORPHANED, COUNTS, STORED)]
         changed = {member: counts.fields[flag] for member, flag in self._flags.items() if counts.fields[flag]}
-        tally = Tally._make([*numbers, changed if self.recipe.earlier else None, drifted])
+        failed = counts.statuses.get(FAILED, 0)
+        tally = Tally._make([*numbers, changed if self.recipe.earlier else None, failed])
         if self.tables:
-            self.tables.refuse_where_nothing_counts(tally.new, tally.expected)
+            self.tables.refuse_where_nothing_counts(tally.new + failed, tally.expected)
         return tally
 
     def expected(self) -> nw.LazyFrame[Any]:
@@ -177,6 +174,29 @@ class Resolution:
         schema = frame.collect_schema()
         scan = Scan(frame, schema, by_field=by_field_forms(schema))
         return ExpectedRows(self.engine, scan, self.recipe.repeats)
+
+    @property
+    def sample_types(self) -> dict[str, nw.dtypes.DType]:
+        """The columns on which expected and stored rows meet, as the user sees them, with their types."""
+        types = flat_types(self.recipe.without_comparison(), [rows.types for rows in self.inputs], None)
+        names = {column.short: column.name for column in self.recipe.output}
+        return {names[short]: types[short] for short in self.recipe.match}
+
+    def _minding_errors(self, tables: Tables) -> "Resolution":
+        """Return the same for samples that failed, or without them; the same itself, if none did that matters."""
+        request, version = tables.request, tables.scope.version(tables.plan.feature.key)
+        errors = latest(standing(tables.store, tables.plan.feature.key, version, request.as_of))
+        only, limit = request.errors == "only", request.max_attempts
+        if limit is not None:
+            given_up = pl.col(COL_ATTEMPT) >= limit
+            errors = errors.filter(~given_up if only else given_up)
+        if errors.is_empty() and not only:
+            return self
+        types = self.sample_types
+        ids, those = with_ids(errors, types, types)
+        keys = {f"e{n}": pl.col(name) for n, name in enumerate(types)}
+        frame = nw.from_native(ids.select(**keys, ep=those[c.METAXY_PROVENANCE]))
+        return replace(self, failed=Failed(self.engine.take(frame), only))
 
     def _readable(self) -> AbstractContextManager[None]:
         return readable(f"feature {self.recipe.feature}")
@@ -222,24 +242,6 @@ class Resolution:
                 shown[name] = ReformedColumn(shown[name], form, ByField(self.by_field, members))
         return shown
 
-    @property
-    def _shows_drift(self) -> bool:
-        """Whether samples of equal versions are shown whose payload differs, should there be any."""
-        return self.tables is not None and self.tables.request.drift == DRIFTED
-
-    @cached_property
-    def _drifted_columns(self) -> OutputColumns:
-        """The columns of drifted samples: what is expected, and of what is stored what that does not say.
-
-        Children depend on data versions: those that are stored stay, or children would be stale.
-        """
-        if not self.recipe.drifts:
-            return self._expected_columns
-        payload, current = self.recipe.payload, self.recipe.current
-        shown = payload.shown.difference(pair.stored for pair in payload.pairs) if payload else ()
-        kept = [column.name for column in (current.columns if current else ()) if column.short in shown]
-        return {**self._expected_columns, **{name: self._orphaned_columns[name] for name in kept}}
-
     def _sample_columns(self) -> list[str]:
         """Name the columns by which samples are counted, none where every row is one."""
         if not self.recipe.inputs or not self.recipe.repeats:
@@ -268,17 +270,15 @@ class Resolution:
             new, stale = without_placeholders(new, self.untyped), without_placeholders(stale, self.untyped)
         increment = Increment(new, stale, show(ORPHANED, self._orphaned_columns))
         fields = self._flags if self.recipe.earlier else None
-        increment = increment.with_expected(changes.expected, self._sample_columns(), fields)
-        if not self._shows_drift:
-            return increment
-        drifted = without_placeholders(show(DRIFTED, self._drifted_columns), self.untyped)
-        if len(drifted):
-            warn_of_drift(self.recipe, table)
-        return increment.with_payload(**{self._drift_name: drifted})
+        only = self.failed is not None and self.failed.only  # which says nothing of the others
+        increment = increment.with_expected(None if only else changes.expected, self._sample_columns(), fields)
+        counts = self.tables is not None and self.tables.request.minds_errors and not only
+        return increment.with_failed(self._count_failed(table)) if counts else increment
 
-    @property
-    def _drift_name(self) -> str:
-        return "behind" if self.recipe.inputs else "drifted"
+    def _count_failed(self, table: Any) -> int:
+        """Count the samples of flat rows that are left out."""
+        keys = pl.DataFrame(table.select(["status", *self.recipe.match])).filter(pl.col("status") == FAILED)
+        return keys.n_unique() if self.recipe.repeats else keys.height
 
     def views(self) -> LazyIncrement:
         """Return views as `lazy` does, of tables that were looked at already."""
@@ -289,14 +289,7 @@ class Resolution:
             )
             return shown
 
-        drift: dict[str, Any] = {}
-        if self._shows_drift:
-            columns = self._drifted_columns
-            drift[self._drift_name] = lambda: without_placeholders(
-                self.engine.show(self._flat, [DRIFTED], columns), self.untyped
-            )
         return LazyIncrement(
-            **drift,
             new=lambda: view([NEW, BROKEN]),  # a broken row stays visible, with NULL versions: writing it is refused
             stale=lambda: view([STALE]),
             orphaned=lambda: self.engine.show(self._flat, [ORPHANED], self._orphaned_columns),
@@ -306,7 +299,7 @@ class Resolution:
 
     @cached_property
     def _flat(self) -> nw.LazyFrame[Any]:
-        return self.engine.lazy(self.recipe, self.inputs, self.current)
+        return self.engine.lazy(self.recipe, self.inputs, self.current, self.failed)
 
     def _without_repeats(self) -> "Resolution":
         """Return the same of rows that the user gave, one of each sample.

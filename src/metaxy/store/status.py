@@ -1,6 +1,6 @@
 """Is a feature up to date? Counts per feature, made in the store, several features at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import narwhals as nw
 from pydantic import BaseModel, ConfigDict
 
+from metaxy.columns import is_system_column
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
@@ -17,8 +18,10 @@ from metaxy.store.external import sync_external_features
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
+from metaxy.store.row_errors import counting
 from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.row_errors import latest
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.increment import LazyIncrement, Tally
 
@@ -33,6 +36,7 @@ ICONS: Final[dict[StatusCategory, str]] = {
 }
 WORKERS: Final = 4
 PREVIEW_ROWS: Final = 5
+SHOWN: Final = 80  # characters of a value
 NAMED: Final = 3  # parents that are named
 
 
@@ -43,7 +47,8 @@ class FeatureMetadataStatus(BaseModel):
     parents that have no rows: then all that is stored is orphaned or, where ``has_input`` is false, nothing can be
     said. The progress is the part of the expected samples that were computed at least once, in per cent.
     ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked. Under the
-    keys in ``renamed_from`` there are rows that are still right, see `rename_features`.
+    keys in ``renamed_from`` there are rows that are still right, see `rename_features`. ``failed_count`` samples, which
+    are new or stale, have an error that counts, see `read_errors`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +68,7 @@ class FeatureMetadataStatus(BaseModel):
     progress_percentage: float | None = None
     changed_fields: dict[str, int] | None = None
     renamed_from: tuple[FeatureKey, ...] = ()
+    failed_count: int = 0
 
     @property
     def status_category(self) -> StatusCategory:
@@ -76,9 +82,10 @@ class FeatureMetadataStatus(BaseModel):
     def format_status_line(self) -> str:
         """Return the status as one line of text."""
         start = f"{ICONS[self.status_category]} {self.feature_key}: {self.store_row_count} rows"
+        failed = f", {self.failed_count} failed before" if self.failed_count else ""
         if self.is_root_feature:
-            return f"{start} (root)"
-        counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned"
+            return f"{start} (root){failed}"
+        counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned{failed}"
         return f"{start}, {counts}" + (f" ({no_input(self.missing_input)})" if self.missing_input else "")
 
 
@@ -102,6 +109,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     progress_percentage: float | None = None
     changed_fields: dict[str, int] | None = None
     renamed_from: list[str] | None = None
+    failed: int | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -129,11 +137,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
         return self.status.status_category
 
     def sample_details(self, *, limit: int = PREVIEW_ROWS) -> list[str]:
-        """Show the first samples of each kind, as text.
-
-        Args:
-            limit: How many of each kind.
-        """
+        """Show the first samples of each kind, as text."""
         if self.lazy_increment is None:
             return []
         counts = (self.status.missing_count, self.status.stale_count, self.status.orphaned_count)
@@ -160,6 +164,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             progress_percentage=status.progress_percentage,
             changed_fields=status.changed_fields,
             renamed_from=list(map(str, status.renamed_from)) or None,
+            failed=status.failed_count or None,
         )
 
 
@@ -176,17 +181,26 @@ def format_sample_previews(
     orphaned_count: int,
     limit: int = PREVIEW_ROWS,
 ) -> list[str]:
-    """Show the first samples of each kind that occurs, as text."""
+    """Show the first samples of each kind that occurs, as text: one line each, without Metaxy's own columns."""
     kinds = (
         ("New", missing_count, lazy_increment.new),
         ("Stale", stale_count, lazy_increment.stale),
         ("Orphaned", orphaned_count, lazy_increment.orphaned),
     )
     return [
-        f"{kind} samples ({count}):\n{collect_to_polars(frame.head(limit)).glimpse(return_type='string')}"
+        "\n".join([f"{kind} samples ({count}):", *map(_sample_line, collect_to_polars(frame.head(limit)).to_dicts())])
         for kind, count, frame in kinds
         if count
     ]
+
+
+def _sample_line(row: Mapping[str, Any]) -> str:
+    return "  " + ", ".join(f"{name}={_short(value)}" for name, value in row.items() if not is_system_column(name))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,8 +234,6 @@ def get_feature_metadata_status(
     """Count what a feature of the active graph has and what it needs, in one statement.
 
     Args:
-        feature_key: Anything that names a feature.
-        metadata_store: An open store.
         use_fallback: Whether to look into fallback stores, too.
         global_filters: Conditions on the rows of the feature and of its parents.
         target_filters: Conditions on the rows of the feature.
@@ -246,13 +258,7 @@ def get_feature_metadata_status(
 def feature_statuses(
     store: MetadataStore, keys: Sequence[FeatureKey], options: StatusOptions
 ) -> Iterator[FeatureMetadataStatusWithIncrement | Exception]:
-    """Yield the status of each feature in the given order, or the error that it met; several are counted at a time.
-
-    Args:
-        store: An open store.
-        keys: Features of the active graph.
-        options: What to look at.
-    """
+    """Yield the status of each feature in the given order, or the error that it met; several are counted at a time."""
 
     def look(key: FeatureKey) -> FeatureMetadataStatusWithIncrement | Exception:
         try:
@@ -297,6 +303,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
         changed_fields=tally.changed_fields if tally else None,
         renamed_from=tuple(former.values()),
+        failed_count=latest(counting(store, scope, plan)).height,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 

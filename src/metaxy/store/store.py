@@ -2,34 +2,38 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, overload
 
 import narwhals as nw
 from typing_extensions import Unpack
 
 from metaxy._old_names import with_old_names
-from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
+from metaxy.store.claim import Claim
+from metaxy.store.claims import Claiming, Status, this_worker
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.drift import PayloadCheck, refuse_unfit, with_drifted
 from metaxy.store.external import sync_external_features
+from metaxy.store.facts import StoreFacts
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
-from metaxy.store.reading import StoredTable, Wanted, checked_moment, find, find_or_none, read_feature, shown_schema
+from metaxy.store.reading import Wanted, checked_moment, read_feature
 from metaxy.store.replacing import Replacement
-from metaxy.store.request import Filters, PayloadCheck, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
+from metaxy.store.request import ErrorHandling, Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
-from metaxy.store.session import dependents_first
+from metaxy.store.row_errors import errors_of, errors_of_all
+from metaxy.store.session import Scope, dependents_first
+from metaxy.store.system.row_errors import record
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key
-from metaxy.store.upkeep import StoreUpkeep
 from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
-from metaxy.versioning.increment import Increment, LazyIncrement, input_progress
+from metaxy.versioning.increment import Increment, LazyIncrement
 
 
 @with_old_names
-class MetadataStore(StoreUpkeep):
+class MetadataStore(StoreFacts):
     """Reads and writes features, and resolves what must be computed.
 
     A store is a context manager: ``with store:`` opens it for reading, ``with store.open("w"):`` for writing. It may be
@@ -47,6 +51,7 @@ class MetadataStore(StoreUpkeep):
         auto_create_tables: whether missing tables are created; the configuration decides by default.
         materialization_id: what ``metaxy_materialization_id`` gets by default.
         schema_evolution: ``add`` lets tables grow by new columns, ``strict`` refuses them.
+        claims_store: the store that keeps claims to samples of this one, where it cannot itself; see `claim`.
         auto_optimize: whether writes also `optimize` tables with 100 small files, or as many as this says.
     """
 
@@ -107,7 +112,6 @@ class MetadataStore(StoreUpkeep):
         features, a table can be read whose feature the graph does not have.
 
         Args:
-            feature: anything that names a feature.
             feature_version: rows of this version instead of the current one; needs ``with_feature_history``.
             filters: conditions on the latest rows; all must hold.
             ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples.
@@ -164,9 +168,7 @@ class MetadataStore(StoreUpkeep):
         Frames: IDs, user columns and ``metaxy_provenance_by_field`` → the feature's table.
 
         Args:
-            feature: anything that names a feature.
             df: a Polars, Pandas, PyArrow, DuckDB, Ibis or Narwhals frame.
-            materialization_id: id of the run that writes.
             preserve_feature_version: keep the feature and project versions that the frame has.
             on_duplicate: what to do with different rows of one sample: refuse them, or keep the last.
             replaces: the parents whose children these are, all of them, as rows of `resolve_update`: in the same
@@ -246,16 +248,16 @@ class MetadataStore(StoreUpkeep):
         as_of: datetime | None = None,
         ids: Any = None,
         previous: bool = False,
-        payload: PayloadCheck | None = None,
+        payload: PayloadCheck = "ignore",
+        errors: ErrorHandling = "retry",
+        max_attempts: int | None = None,
         **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
 
-        Frames: parents' latest rows, or ``samples`` → new and stale (their columns, and the four versions to write) and
-        orphaned (stored rows).
+        Frames: parents' latest rows, or ``samples`` → new and stale (with versions to write), orphaned (stored rows).
 
         Args:
-            feature: anything that names a feature.
             samples: the expected rows, with ``metaxy_provenance_by_field``; required for root features.
             filters: conditions per feature, on the latest rows of parents or of the feature itself.
             global_filters: conditions on all of them.
@@ -265,14 +267,14 @@ class MetadataStore(StoreUpkeep):
             skip_comparison: call all expected samples new.
             staleness_predicates: stored rows that fulfil one are stale whatever their version.
             one_row_per_group: one row per group of an aggregation, instead of one per row of the parent.
-            as_of: compare the state at this time: what was written or deleted later does not count.
-            ids: a frame with IDs, or with some of the ID columns, or a list where there is one: only these samples, and
-                those parents, are looked at. In an expansion, the IDs of the parent.
-            previous: say of new and stale samples which fields changed since their newest row, of whatever feature
-                version, in ``metaxy_changed_fields``, and what the columns of that row hold, in ``metaxy_previous``.
-            payload: whether columns of equal versions are compared, too: ``warn``, the default for ``samples``, shows
-                what differs as ``increment.drifted`` or ``behind``, ``stale`` makes it stale, ``ignore`` does not look.
-            ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect, with a warning.
+            as_of: compare the state at this time: what came later does not count.
+            ids: only these samples, as for `read`, are looked at; in an expansion, the IDs of the parent.
+            previous: say which fields changed since the newest row (``metaxy_changed_fields``, ``metaxy_previous``).
+            payload: whether samples of equal versions are compared with the columns that are stored: ``warn`` shows
+                those that differ as ``increment.drifted``, ``stale`` makes them stale, ``ignore`` does not look.
+            errors: ``skip`` leaves out samples of which an error was recorded, ``only`` gives just these.
+            max_attempts: leave out samples of which so many errors were recorded.
+            ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect.
 
         Raises:
             FeatureNotFoundError: if a required parent has no table.
@@ -299,11 +301,50 @@ class MetadataStore(StoreUpkeep):
             as_of=checked_moment(as_of),
             ids=ids,
             previous=previous,
-            payload=payload,
+            errors=errors,
+            max_attempts=max_attempts,
         )
-        with self.engine.temporary() if ids is not None and not lazy else nullcontext():
+        with self.engine.temporary() if not lazy and (ids is not None or request.minds_errors) else nullcontext():
             resolution = Resolution.of(self, scope, plan, request)
+            if payload != "ignore":
+                refuse_unfit(request, payload)
+                increment = with_drifted(resolution, self, scope, request, payload)
+                return LazyIncrement.of(increment) if lazy else increment
             return resolution.lazy() if lazy else resolution.changes()
+
+    def claim(
+        self,
+        feature: Any,
+        *,
+        limit: int = 100,
+        lease: timedelta = timedelta(minutes=10),
+        worker: str | None = None,
+        first: Status = "new",
+        order_by: str | Sequence[str] = (),
+        wait: bool = False,
+        **options: Unpack[UpdateOptions],
+    ) -> Claim:
+        """Take samples that are new or stale, and that no other live worker holds; the store is opened for that.
+
+        Frames: as for `resolve_update` → ``claim.samples``, with ``metaxy_status``: ``new`` or ``stale``.
+
+        Args:
+            feature: anything that names a feature; of an expansion, parents are claimed.
+            limit: how many samples at most; near the end, each worker gets a fair share of what is left.
+            lease: after which time without a sign of life another worker may take them.
+            worker: what to call this worker; its machine and process by default.
+            first: whether ``new`` or ``stale`` samples come first.
+            order_by: columns of the samples by which each kind is ordered.
+            wait: whether to wait while others hold all samples that are left: they may not finish them.
+            options: as for `resolve_update`.
+
+        Raises:
+            InvalidConfigError: if the store cannot keep claims, and names none that does as ``claims_store``.
+        """
+        scope = Scope.current(self.hash_algorithm)
+        by, columns = worker or this_worker(), (order_by,) if isinstance(order_by, str) else tuple(order_by)
+        plan = scope.graph.get_feature_plan(feature)
+        return Claiming(self, scope, plan, self.resolve_update, options, limit, lease, by, first, columns, wait).take()
 
     def compute_provenance(self, feature: Any, df: Any) -> Any:
         """Add the version columns to rows that the user joined from the parents.
@@ -322,44 +363,41 @@ class MetadataStore(StoreUpkeep):
         computed = resolution.changes().new if isinstance(frame, nw.DataFrame) else resolution.lazy().new
         return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()
 
-    # -- information --------------------------------------------------------------------------------------------------
+    # -- errors of samples ---------------------------------------------------------------------------------------------
 
-    def has_feature(self, feature: Any, *, check_fallback: bool = False) -> bool:
-        """Return whether the feature has a table here or, if asked, in a fallback store."""
-        return self._found(feature, check_fallback=check_fallback) is not None
+    def record_errors(self, feature: Any, frame: Any) -> None:
+        """Remember that samples could not be computed, until they are written or their inputs change.
 
-    def find_store_for_feature(self, feature_key: Any, *, check_fallback: bool = True) -> "MetadataStore | None":
-        """Return the store that has the feature's table, None if none has; fallback stores are opened for that."""
-        found = self._found(feature_key, check_fallback=check_fallback)
-        return found.store if found else None
+        Frames: IDs (those of the parent in an expansion) and ``metaxy_provenance``, as samples of `resolve_update` have
+        them, ``error_type``, ``error_message`` and, if there is one, ``run_id`` → the system table
+        ``metaxy-system/row_errors``. The store counts attempts, cuts messages to one line of 500 characters, and hides
+        secrets in them.
 
-    def _found(self, feature: Any, *, check_fallback: bool) -> "StoredTable[MetadataStore] | None":
-        self.session.require("r")
-        return find_or_none(self, coerce_to_feature_key(feature), allow_fallback=check_fallback)
-
-    def read_feature_schema_from_store(self, feature: Any) -> nw.Schema:
-        """Return the columns of a feature's table in this store, with their types as `read` shows them.
+        Args:
+            feature: anything that names a feature.
+            frame: one row for each sample that failed; other columns are not kept.
 
         Raises:
-            FeatureNotFoundError: if the feature has no table here.
+            MetadataSchemaError: if columns are missing, or IDs or versions NULL.
+        """
+        scope = self.session.scope("w")
+        record(self, scope, scope.graph.get_feature_plan(feature), frame)
+
+    def read_errors(self, feature: Any = None, *, all_attempts: bool = False) -> nw.DataFrame[Any]:
+        """Return the errors of samples that count: the samples were not written since, and their inputs are the same.
+
+        Frames: → IDs, typed like those of the feature, or for all features ``feature_key`` and ``ids`` (JSON); then
+        ``attempt``, ``error_type``, ``error_message``, ``recorded_at`` (UTC), ``run_id``, ``metaxy_provenance`` and
+        ``metaxy_feature_version``. An ID of such a name makes it begin with ``error_``.
+
+        Args:
+            feature: anything that names a feature; all features of the graph by default.
+            all_attempts: one row per attempt, instead of the last one of each sample with the number of attempts.
         """
         scope = self.session.scope("r")
-        definition = scope.definition(feature)
-        return shown_schema(find(self, definition.key, allow_fallback=False).scan, definition.spec, scope)
-
-    def get_store_metadata(self, feature_key: Any, *, check_fallback: bool = True) -> dict[str, Any]:
-        """Say what this store is and, under ``resolved_from``, which store has a feature, if any has."""
-        return self._metadata_of(self.find_store_for_feature(feature_key, check_fallback=check_fallback), feature_key)
-
-    def _metadata_of(self, holder: "MetadataStore | None", feature_key: Any) -> dict[str, Any]:
-        """Say the same where it is known which store has the feature, if any has."""
-        found = {"resolved_from": holder.get_store_info(feature_key)} if holder else {}
-        return {"name": self.name, "display": self.display(), **found}
-
-    def calculate_input_progress(self, lazy_increment: LazyIncrement, feature_key: Any) -> float | None:
-        """Return which part of the expected samples is not new, in percent; None where nothing is expected.
-
-        Samples are counted by the ID columns that all parents share. An eager `Increment` has ``progress`` for free.
-        """
-        plan = current_graph().get_feature_plan(coerce_to_feature_key(feature_key))
-        return input_progress(lazy_increment, plan.input_id_columns)
+        if scope.needs_sync:
+            sync_external_features(self)
+        if feature is None:
+            return nw.from_native(errors_of_all(self, scope, all_attempts=all_attempts))
+        plan = scope.graph.get_feature_plan(feature)
+        return nw.from_native(errors_of(self, scope, plan, all_attempts=all_attempts))

@@ -11,9 +11,12 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.storage.port import Scan
 from metaxy.store.declared import declared_among, missing
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import MOMENT, find_or_none, readable
+from metaxy.store.reading import MOMENT, StoredTable, find_or_none, readable
 from metaxy.versioning.declared_types import misfit
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.engine import View
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
+from metaxy.versioning.recipe import Latest
+from metaxy.wording import command
 
 
 def table_problems(store: StoreParts, definition: FeatureDefinition) -> list[str]:
@@ -30,7 +33,8 @@ def table_problems(store: StoreParts, definition: FeatureDefinition) -> list[str
         return []
     scan = found.scan
     with readable(f"feature {definition.key}"):
-        return [*missing(definition, scan.schema), *_misfits(definition, scan), *_renamed(definition, scan)]
+        renamed = _renamed(store, definition, found)
+        return [*missing(definition, scan.schema), *_misfits(definition, scan), *renamed]
 
 
 def _misfits(definition: FeatureDefinition, scan: Scan) -> Iterator[str]:
@@ -48,9 +52,9 @@ class Use(NamedTuple):
     rows: int
 
 
-def _renamed(definition: FeatureDefinition, scan: Scan) -> Iterator[str]:
+def _renamed(store: StoreParts, definition: FeatureDefinition, found: StoredTable) -> Iterator[str]:
     """Find columns that have no value from the write on that brought another one of their type, here undeclared."""
-    others = {*definition.spec.id_columns, *STRAY_COLUMNS}
+    scan, others = found.scan, {*definition.spec.id_columns, *STRAY_COLUMNS}
     names = [name for name in scan.schema if not is_system_column(name) and name not in others]
     undeclared = set(names) - declared_among(definition, scan.schema).keys()
     if not undeclared or METAXY_UPDATED_AT not in scan.schema:
@@ -60,9 +64,10 @@ def _renamed(definition: FeatureDefinition, scan: Scan) -> Iterator[str]:
     for old in sorted(names, key=lambda name: -uses[name].rows):  # what few rows have is rather NULL by chance
         like = [new for new in free if {old, new} & undeclared and scan.schema[old] == scan.schema[new]]
         for new in like:
-            if _follows(rows, uses[old], uses[new]):
+            if _follows(rows, uses[old], uses[new]) and (left := _left(found, definition, old)):
                 free.remove(new)
-                yield f"{old!r} is NULL since {new!r} came (older rows that have it: {uses[old].rows}): was it renamed?"
+                rename = command("metadata", "rename-column", str(definition.key), old, new, store=store.name)
+                yield f"{old!r} is NULL since {new!r} came ({left} samples have only it): if renamed, run {rename}"
                 break
 
 
@@ -73,6 +78,13 @@ def _follows(rows: nw.LazyFrame[Any], old: Use, new: Use) -> bool:
     written = nw.col(METAXY_UPDATED_AT).cast(MOMENT)
     between = (written > nw.lit(old.last).cast(MOMENT)) & (written < nw.lit(new.first).cast(MOMENT))
     return collect_to_polars(rows.filter(between).select(METAXY_UPDATED_AT).head(1)).is_empty()
+
+
+def _left(found: StoredTable, definition: FeatureDefinition, old: str) -> int:
+    """Count the samples whose newest row has a value in a column: none once it was renamed, or all are anew."""
+    latest = Latest(tuple(definition.spec.id_columns), None)
+    rows = found.engine.latest(found.rows(latest.ids), latest, [*latest.ids, old], View())
+    return count_lazy_rows(rows.filter(~nw.col(old).is_null()))
 
 
 def _uses(rows: nw.LazyFrame[Any], names: list[str]) -> Mapping[str, Use]:

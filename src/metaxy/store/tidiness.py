@@ -18,7 +18,6 @@ class Tidiness:
     """What a store does about small files, and the tables about which it said something, and does no more.
 
     Args:
-        store: how messages call the store.
         wanted: whether small files are merged after a write, or how many there must be.
     """
 

@@ -11,15 +11,17 @@ from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.storage.port import Optimizable
 from metaxy.store.column_renames import rename_column
-from metaxy.store.copying import CopyRequest, copy_features, refuse_other_target
+from metaxy.store.copying import CopyRequest, copy_features, refuse_nothing, refuse_other_target
 from metaxy.store.deleting import Deleted, Deletion, DeletionOptions, delete_rows, rows_to_delete
 from metaxy.store.external import sync_external_features
 from metaxy.store.orphans import delete_orphaned
 from metaxy.store.parts import StoreParts
+from metaxy.store.pending_renames import settle, warn_of_old_table
 from metaxy.store.reading import find
 from metaxy.store.rebasing import rebase, target_scope
 from metaxy.store.renaming import Renamed, former_tables, rename
 from metaxy.store.request import Filters, as_filters
+from metaxy.store.system.row_errors import forget
 from metaxy.store.system.tables import is_system_key, refuse_system_key
 from metaxy.store.tidiness import KEEP
 from metaxy.store.unknown_tables import UnknownTable, unknown_tables
@@ -47,7 +49,6 @@ class StoreUpkeep(StoreParts):
         that were written after such rows stay, and are counted.
 
         Args:
-            feature: anything that names a feature.
             filters: conditions on the latest rows or, for a hard delete, on each row.
             rows: a frame of any library and size that names what to delete, such as ``increment.orphaned``; with
                 filters, both must hold.
@@ -74,7 +75,10 @@ class StoreUpkeep(StoreParts):
             with_feature_history=with_feature_history,
             with_sample_history=with_sample_history,
         )
-        return delete_rows(self, scope, deletion)
+        deleted = delete_rows(self, scope, deletion)
+        if not soft and deleted.rows:
+            warn_of_old_table(self, scope, deletion.definition.key)
+        return deleted
 
     def count_rows_to_delete(self, feature: Any, filters: Filters = None, **options: Unpack[DeletionOptions]) -> int:
         """Count the rows that `delete` would hide or remove with the same arguments; nothing is deleted.
@@ -95,7 +99,6 @@ class StoreUpkeep(StoreParts):
         all of its samples were gone, nothing is deleted if more than a part of the feature would be.
 
         Args:
-            feature: anything that names a feature.
             increment: what `resolve_update` returned; without, the orphaned samples are found now, which for a root
                 feature nothing can.
             max_share: which part of the feature's samples may go, from 0 to 1.
@@ -112,14 +115,25 @@ class StoreUpkeep(StoreParts):
         if scope.needs_sync:
             sync_external_features(self)
         definition = scope.definition(feature)
+        if increment is None and scope.graph.has_renames:
+            settle(self, scope, definition.key)
         return delete_orphaned(self, scope, definition, increment, max_share=max_share, dry_run=dry_run)
 
     def drop_feature_metadata(self, feature: Any) -> None:
-        """Remove the table of a feature from this store, with all versions; nothing happens if it has none."""
+        """Remove the table of a feature from this store, with all versions, and forget the errors of its samples.
+
+        Nothing happens if it has none.
+        """
         self.session.require("w")
         refuse_system_key(key := coerce_to_feature_key(feature), "drop")
         self.storage.drop(key)
+        forget(self, key)
         self.seen_versions = {seen for seen in self.seen_versions if seen[0] != key}
+
+    def forget_errors(self, feature: Any) -> None:
+        """Let the errors recorded of a feature's samples count no more, as after the cause was removed."""
+        self.session.scope("w")
+        forget(self, coerce_to_feature_key(feature))
 
     def unknown_tables(self) -> list[UnknownTable]:
         """Return the tables of features that the graph does not have, with counts of their rows.
@@ -142,7 +156,6 @@ class StoreUpkeep(StoreParts):
             old: the key that the feature had; the graph has no such feature any more.
             new: the feature, with its new key.
             drop_old: remove the old table afterwards.
-            dry_run: only count.
 
         Returns: what was done to each feature, dependencies first.
 
@@ -168,17 +181,12 @@ class StoreUpkeep(StoreParts):
 
         Where rows were already written under the new name, those of the old one join them.
 
-        Args:
-            feature: anything that names a feature.
-            old: the name of the column in the table.
-            new: the name that it gets.
-            dry_run: only count.
-
         Returns: how many rows have a value that gets the new name; none, if that was done before.
 
         Raises:
             FeatureNotFoundError: if the feature has no table in this store.
-            MetadataSchemaError: if it has no such column, or names or values do not allow it.
+            MetadataSchemaError: if it has no such column, names or values do not allow it, or rows that this store
+                sees under its own have the column too.
         """
         scope = self.session.scope("r" if dry_run else "w")
         refuse_system_key(coerce_to_feature_key(feature), "rename a column of")
@@ -230,7 +238,6 @@ class StoreUpkeep(StoreParts):
             global_filters: conditions on the rows of all features.
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample, not only its latest in each version.
-            progress: show a progress bar.
             dry_run: only count the rows that would be copied.
 
         Returns: ``features_copied`` and ``rows_copied``.
@@ -267,11 +274,10 @@ class StoreUpkeep(StoreParts):
             to: the store that this one falls back on; it must be open for writing.
             features: what to copy, all features of the current project by default.
             force: copy to another store, too.
-            progress: show a progress bar.
             dry_run: only count the rows that would be copied; ``to`` is open for reading then.
 
         Raises:
-            ValueError: if this store does not fall back on the other one.
+            ValueError: if this store does not fall back on the other one, or the current project has no features.
 
         Returns: ``features_copied`` and ``rows_copied``.
         """
@@ -282,6 +288,8 @@ class StoreUpkeep(StoreParts):
         request = CopyRequest.build(
             scope, features, None, with_sample_history=True, progress=progress, dry_run=dry_run, only_own=True
         )
+        if features is None:
+            refuse_nothing(request)
         return copy_features(to, self, scope, request)
 
     def rebase(

@@ -1,6 +1,6 @@
 """Writing: a frame is checked as a whole, versioned, fitted to its table, and only then stored."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -24,8 +24,8 @@ from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
-from metaxy.store.declared import Comparison
-from metaxy.store.given import given_frame, without_repeats
+from metaxy.store.declared import Comparison, with_declared_types
+from metaxy.store.given import given_frame, last_rows, without_repeats
 from metaxy.store.layers import layers_of, refuse_unlike
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time, refuse_foreign_table
@@ -34,7 +34,7 @@ from metaxy.store.untyped import has_rows, says_nothing, with_known_types
 from metaxy.versioning.build import sorting_ids
 from metaxy.versioning.codec import ByField, Form, by_field_forms
 from metaxy.versioning.engine import Engine, Target
-from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database, to_polars_lazy
+from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.key_types import refuse_nested_ids, type_family
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.row_checks import Checks, raise_problems
@@ -47,12 +47,16 @@ KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a caller may choose about a write; ``beside`` are rows of ours to store with it, which are not checked."""
+    """What a caller may choose about a write; ``beside`` are rows of ours to store with it, which are not checked.
+
+    ``fence`` does the work of storing, or refuses it, when all else is done.
+    """
 
     materialization_id: str | None = None
     preserve_feature_version: bool = False
     on_duplicate: OnDuplicate = "error"
     beside: pl.DataFrame | None = None
+    fence: Callable[[Callable[[], None]], None] | None = None
 
 
 def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:
@@ -61,12 +65,15 @@ def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, An
         prepared = [prepare(store, scope, key, frame, options) for key, frame in frames.items()]
         writes = [write for write in prepared if write is not None]
         if writes:
-            append(store, writes)
+            append(store, writes, options)
 
 
-def append(store: StoreParts, writes: Sequence[Append]) -> None:
+def append(store: StoreParts, writes: Sequence[Append], options: WriteOptions = WriteOptions()) -> None:
     """Add rows to tables, and see to it that these do not get slow."""
-    store.storage.append(writes)
+    if options.fence is None:
+        store.storage.append(writes)
+    else:
+        options.fence(lambda: store.storage.append(writes))
     store.tidiness.look_after(store.storage, writes)
 
 
@@ -107,12 +114,13 @@ def _prepared(
     if isinstance(given, nw.DataFrame) and not len(given) and (exists or says_nothing(given, definition.spec)):
         return None
     known = table.schema if table else {}
-    columns = given.collect_schema()
-    given = with_known_types(given, definition.spec, known if table or not below else below[0].scan.schema)
+    there, columns = known if table or not below else below[0].scan.schema, given.collect_schema()
+    given = with_known_types(given, definition.spec, there)
+    given = with_declared_types(given, definition, scope.settings.declared, there)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)
     if options.on_duplicate == "last" and options.beside is None:
-        given = last_rows(given, definition)
+        given = last_rows(given, definition.spec.id_columns, f"feature {definition.key}")
     rows = engine.take(given, reread=True)
     schema = rows.collect_schema()
     system = build_system_columns(store, scope, definition, schema, table, options)
@@ -149,7 +157,7 @@ def _checked_with_beside(
     if not count:
         return given
     own: Frame = nw.from_native(all_rows.head(count))
-    own = last_rows(own, definition) if options.on_duplicate == "last" else own
+    own = last_rows(own, checks.ids, checks.feature) if options.on_duplicate == "last" else own
     rows = checked(PolarsEngine(), own, own.lazy(), checks, definition, declared)
     return nw.from_native(pl.concat([collect_to_polars(rows), all_rows.tail(-count)], how="vertical"))
 
@@ -238,16 +246,6 @@ def refuse_types(store: StoreParts, definition: FeatureDefinition, new: Mapping[
             f"feature {definition.key}: {store!r} has no type for column {name!r} of {dtype}; cast it to another "
             "type, such as text or a smaller number"
         )
-
-
-def last_rows(frame: Frame, definition: FeatureDefinition) -> Frame:
-    """Keep the last row of each sample, in the order of the frame."""
-    if is_in_database(frame):
-        raise MetadataSchemaError(
-            f'feature {definition.key}: rows of a database have no order, so on_duplicate="last" needs a dataframe'
-        )
-    eager = collect_to_polars(frame)
-    return nw.from_native(eager.unique(definition.spec.id_columns, keep="last", maintain_order=True))
 
 
 def checked(

@@ -126,12 +126,7 @@ class TempMetaxyProject:
         return graph
 
     def store(self, name: str | None = None, **options: Any) -> MetadataStore:
-        """Build a store of the project; use it inside of `use`.
-
-        Args:
-            name: Name of the store, the default one if not given.
-            options: What goes over its configuration.
-        """
+        """Build a store of the project; use it inside of `use`."""
         store: MetadataStore = self.config.get_store(name, **options)
         return store
 
@@ -155,7 +150,6 @@ class TempMetaxyProject:
         """Run a `metaxy` command in the folder of the project.
 
         Args:
-            args: The command and its arguments.
             check: Whether a command that fails raises AssertionError, with what it said.
             env: Variables to set, or None to remove one.
             subprocess: Whether to use a process of its own, which takes longer.

@@ -31,7 +31,6 @@ def feature_specs(draw: st.DrawFn, *parents: FeatureSpec) -> FeatureSpec:
     """Draw specs of a feature: a root, or one that depends on all parents, which have the same ID columns.
 
     Args:
-        draw: Given by Hypothesis.
         parents: What the feature depends on.
     """
     taken = {str(parent.key) for parent in parents}
@@ -47,14 +46,7 @@ def feature_specs(draw: st.DrawFn, *parents: FeatureSpec) -> FeatureSpec:
 
 @st.composite
 def root_rows(draw: st.DrawFn, spec: FeatureSpec, *, min_size: int = 0, max_size: int = 5) -> pl.DataFrame:
-    """Draw rows of a root feature: distinct text IDs, and a version of each field.
-
-    Args:
-        draw: Given by Hypothesis.
-        spec: The root feature.
-        min_size: The least number of rows.
-        max_size: The greatest number of rows.
-    """
+    """Draw rows of a root feature: distinct text IDs, and a version of each field."""
     ids = st.tuples(*(IDS for _ in spec.id_columns))
     samples = draw(st.lists(ids, min_size=min_size, max_size=max_size, unique=True))
     versions = st.fixed_dictionaries({field.key.to_struct_key(): VERSIONS for field in spec.fields})

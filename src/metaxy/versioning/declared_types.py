@@ -22,6 +22,8 @@ def _is_integer(dtype: Any) -> bool:
     return bool(dtype.is_integer()) or (isinstance(dtype, nw.Decimal) and dtype.scale == INTEGER_DECIMAL)
 
 
+COARSE: Final = ("s", "ms")
+MICROSECONDS: Final = "us"  # the unit of Python's own times
 _is_text: Final = _is(nw.String, nw.Categorical, nw.Enum)
 FLAT: Final[Mapping[KindName, Callable[[Any], bool]]] = {
     "int": _is_integer,
@@ -129,3 +131,21 @@ def _members(dtype: Any) -> dict[str, Any] | None:
         return {EVERY: dtype.value}
     entry = _members(dtype.inner) if isinstance(dtype, nw.List) and isinstance(dtype.inner, nw.Struct) else None
     return {EVERY: entry["value"]} if entry is not None and entry.keys() == {"key", "value"} else None
+
+
+def kept_as(annotation: Annotation, dtype: Any) -> Any:
+    """Return the type in which a new column is kept: the declared one, where the values may be of a narrower one.
+
+    >>> kept_as(Annotation((Kind("float"),)), nw.Int64()), kept_as(Annotation((Kind("int"),)), nw.Int64())
+    (Float64, Int64)
+    """
+    names = [kind.name for kind in annotation.kinds]
+    if names == ["float"] and dtype.is_integer():
+        return nw.Float64()
+    if names == ["datetime"] and isinstance(dtype, nw.Datetime) and dtype.time_unit in COARSE:
+        return nw.Datetime(MICROSECONDS, dtype.time_zone)
+    if names == ["timedelta"] and isinstance(dtype, nw.Duration) and dtype.time_unit in COARSE:
+        return nw.Duration(MICROSECONDS)
+    if names == ["list"] and isinstance(dtype, nw.List):
+        return nw.List(kept_as(annotation.kinds[0].inner or Annotation(), dtype.inner))
+    return dtype

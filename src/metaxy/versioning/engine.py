@@ -12,18 +12,13 @@ from typing import Any, Protocol
 import narwhals as nw
 
 from metaxy.hashing import HashAlgorithm
-from metaxy.versioning.codec import (
-    ByField,
-    OutputColumns,
-)
+from metaxy.versioning.codec import ByField, OutputColumns
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.recipe import Latest, Recipe
 from metaxy.versioning.row_checks import Checks
-from metaxy.versioning.sources import Rows
-from metaxy.versioning.system_columns import (
-    SystemColumns,
-)
+from metaxy.versioning.sources import Failed, Rows
+from metaxy.versioning.system_columns import SystemColumns
 from metaxy.versioning.unions import Union
 
 
@@ -87,13 +82,19 @@ class Engine(Protocol):
     def temporary(self) -> AbstractContextManager[None]:
         """Return a block; frames that were taken in it are of no use after it."""
 
-    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+    def changes(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Changes:
         """Run a recipe at once."""
 
-    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+    def lazy(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> nw.LazyFrame[Any]:
         """Return the changed samples as a lazy frame."""
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
+    def count(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Counts:
         """Count the changed samples of each status; no sample is fetched."""
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:

@@ -22,8 +22,8 @@ PREVIEW_ROWS = 5
 class Tally(NamedTuple):
     """How many samples are new, stale and orphaned, how many there should be, and how many rows there are.
 
-    ``changed_fields`` says in how many samples each field changed, None if that was not asked, and ``drifted`` how many
-    have another payload than is stored, or are behind their parents.
+    ``changed_fields`` says in how many samples each field changed, None if that was not asked. ``failed`` samples are
+    new or stale, but left out, as they failed before.
     """
 
     new: int
@@ -32,7 +32,7 @@ class Tally(NamedTuple):
     expected: int
     stored: int
     changed_fields: dict[str, int] | None = None
-    drifted: int | None = None
+    failed: int = 0
 
 
 class PolarsIncrement(NamedTuple):
@@ -63,8 +63,9 @@ class Increment(_Frames):
     ``expected`` is how many samples the feature should have, where that is known. Where several rows may be one sample,
     as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty. ``len(increment.new)`` counts
     rows and `counts` samples: where they differ, the increment shows both. ``fields`` are those of the feature if it
-    was asked which of them changed. ``drifted`` are samples whose versions are equal and whose payload is not, and
-    ``behind`` those that have older values of columns of their parents, both as rows to write, if that was asked.
+    was asked which of them changed. ``failed`` is how many samples are left out, as they failed before, if that was
+    asked. ``drifted`` are samples whose versions are equal and whose payload is not, if that
+    was asked.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -78,23 +79,37 @@ class Increment(_Frames):
     sample_columns: tuple[str, ...] = ()
     fields: tuple[str, ...] | None = None
     drifted: nw.DataFrame[Any] | None = None
-    behind: nw.DataFrame[Any] | None = None
+    failed: int | None = None
 
-    def with_payload(
-        self, *, drifted: nw.DataFrame[Any] | None = None, behind: nw.DataFrame[Any] | None = None
-    ) -> "Increment":
-        """Return the increment with samples of equal versions in which another column differs."""
-        increment = self.with_expected(self.expected or 0, self.sample_columns, self.fields)
-        increment.drifted, increment.behind = drifted, behind
+    def with_drifted(self, drifted: nw.DataFrame[Any]) -> "Increment":
+        """Return the increment with the samples of equal versions whose payload differs."""
+        increment = self._replaced(self.stale)
+        increment.drifted = drifted
+        return increment
+
+    def with_stale(self, more: nw.DataFrame[Any]) -> "Increment":
+        """Return the increment with more samples that are stale."""
+        return self._replaced(nw.concat([self.stale, more]) if len(more) else self.stale)
+
+    def _replaced(self, stale: nw.DataFrame[Any]) -> "Increment":
+        increment = type(self)(self.new, stale, self.orphaned)
+        vars(increment).update(vars(self))
         return increment
 
     def with_expected(
-        self, expected: int, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
+        self, expected: int | None, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
     ) -> "Increment":
         """Return the increment with the number of samples that the feature should have."""
         increment = type(self)(*self)
+        vars(increment).update(vars(self))
         increment.expected, increment.sample_columns = expected, tuple(sample_columns)
         increment.fields = None if fields is None else tuple(fields)
+        return increment
+
+    def with_failed(self, failed: int) -> "Increment":
+        """Return the increment with the number of samples that are left out, as they failed before."""
+        increment = self._replaced(self.stale)
+        increment.failed = failed
         return increment
 
     def __bool__(self) -> bool:
@@ -102,18 +117,16 @@ class Increment(_Frames):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many samples are new, stale, orphaned and, where that is known, drifted, behind and unchanged."""
+        """How many samples are new, stale, orphaned and, where that is known, failed and unchanged."""
         counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
-        counts |= {kind: len(frame) for kind, frame in self._payload_frames()}
+        if self.drifted is not None:
+            counts["drifted"] = len(self.drifted)
+        if self.failed is not None:
+            counts["failed"] = self.failed
         if self.expected is not None:
-            changed = sum(count for kind, count in counts.items() if kind != "orphaned")
-            counts["unchanged"] = max(self.expected - changed, 0)
+            others = sum(counts.values()) - counts["orphaned"]
+            counts["unchanged"] = max(self.expected - others, 0)
         return counts
-
-    def _payload_frames(self) -> Iterator[tuple[str, nw.DataFrame[Any]]]:
-        for kind, frame in (("drifted", self.drifted), ("behind", self.behind)):
-            if frame is not None:
-                yield kind, frame
 
     @property
     def changed_fields(self) -> dict[str, int] | None:
@@ -128,8 +141,10 @@ class Increment(_Frames):
 
     @property
     def progress(self) -> float | None:
-        """Per cent of the expected samples that were computed at least once; None if nothing is expected."""
-        return 100 * (self.expected - self._samples(self.new)) / self.expected if self.expected else None
+        """Per cent of the expected samples that were computed at least once; None if that is not known."""
+        if not self.expected or self.failed:
+            return None
+        return 100 * (self.expected - self._samples(self.new)) / self.expected
 
     def _samples(self, frame: nw.DataFrame[Any]) -> int:
         # Arrow tells the two zeros apart, and engines do not.
@@ -178,8 +193,7 @@ class Increment(_Frames):
     def _shown_counts(self) -> list[tuple[str, int, int]]:
         """Return kinds with the number of their samples, and of their rows where these are in a frame."""
         rows = {kind: len(frame) for kind, frame in zip(self._fields, self, strict=True)}
-        shown = {kind: samples for kind, samples in self.counts.items() if samples or kind not in ("drifted", "behind")}
-        return [(kind, samples, rows.get(kind, samples)) for kind, samples in shown.items()]
+        return [(kind, samples, rows.get(kind, samples)) for kind, samples in self.counts.items()]
 
     def _repr_html_(self) -> str:
         """Show counts and the first samples of each kind in a notebook; rows, too, where there are more of them."""
@@ -194,7 +208,7 @@ class Increment(_Frames):
             rows += f"<tr><td>{escape(name)} changed</td><td>{count:,}</td>" + ("<td></td>" if differ else "") + "</tr>"
         tables = "".join(
             f"<details><summary>{name}</summary>{frame.head(PREVIEW_ROWS).to_polars()._repr_html_()}</details>"
-            for name, frame in (*zip(self._fields, self, strict=True), *self._payload_frames())
+            for name, frame in zip(self._fields, self, strict=True)
             if len(frame)
         )
         return f"<table><tr>{head}</tr>{rows}</table>{tables}"
@@ -239,20 +253,16 @@ class LazyIncrement:
         stale: View,
         orphaned: View,
         input: View | None = None,  # noqa: A002 - the name that metaxy 0.1 gave it
-        drifted: View | None = None,
-        behind: View | None = None,
         compute: Callable[[], Increment] | None = None,
     ) -> None:
         self._views: dict[str, View | None] = {"new": new, "stale": stale, "orphaned": orphaned, "input": input}
-        self._views |= {"drifted": drifted, "behind": behind}
         self.compute = compute
 
     @classmethod
     def of(cls, increment: Increment, joined: View | None = None) -> "LazyIncrement":
         """Show an increment as views of what was computed; ``joined`` are its expected rows, if there are any."""
         new, stale, orphaned = map(as_lazy, increment)
-        payload: dict[str, Any] = {kind: as_lazy(frame) for kind, frame in increment._payload_frames()}
-        return cls(new=new, stale=stale, orphaned=orphaned, input=joined, **payload, compute=lambda: increment)
+        return cls(new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment)
 
     @property
     def new(self) -> nw.LazyFrame[Any]:
@@ -273,16 +283,6 @@ class LazyIncrement:
     def input(self) -> nw.LazyFrame[Any] | None:
         """The joined parents with provenance, before the comparison; None for samples that the user gave."""
         return None if self._views["input"] is None else self._built("input")
-
-    @property
-    def drifted(self) -> nw.LazyFrame[Any] | None:
-        """Samples whose versions are equal and whose payload is not, None if that was not asked."""
-        return None if self._views["drifted"] is None else self._built("drifted")
-
-    @property
-    def behind(self) -> nw.LazyFrame[Any] | None:
-        """Samples with older values of columns of their parents, None if that was not asked."""
-        return None if self._views["behind"] is None else self._built("behind")
 
     def _built(self, name: str) -> nw.LazyFrame[Any]:
         view: Any = self._views[name]

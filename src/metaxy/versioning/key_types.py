@@ -32,11 +32,7 @@ def type_family(dtype: nw.dtypes.DType) -> str:
 
 
 def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.dtypes.DType) -> None:
-    """Refuse to compare IDs of different types: a database would convert one of them silently.
-
-    Raises:
-        MetadataSchemaError: if the types belong to different families.
-    """
+    """Refuse to compare IDs of different types: a database would convert one of them silently."""
     if isinstance(left, nw.Unknown) or isinstance(right, nw.Unknown):
         return
     if type_family(left) != type_family(right):
@@ -46,11 +42,7 @@ def check_same_type(feature: str, column: str, left: nw.dtypes.DType, right: nw.
 
 
 def refuse_nested_ids(where: str, ids: Iterable[str], schema: Mapping[str, nw.dtypes.DType]) -> None:
-    """Refuse IDs that hold several values: engines neither order them alike nor compare them alike.
-
-    Raises:
-        MetadataSchemaError: naming the column and its type.
-    """
+    """Refuse IDs that hold several values: engines neither order them alike nor compare them alike."""
     for name in ids:
         if name in schema and schema[name].is_nested():
             raise MetadataSchemaError(

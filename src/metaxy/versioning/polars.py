@@ -11,11 +11,7 @@ from typing import Any
 import polars as pl
 import polars_hash  # noqa: F401 - registers the `nchash` and `chash` namespaces
 
-from metaxy.columns import (
-    METAXY_DELETED_AT,
-    METAXY_PROVENANCE_BY_FIELD,
-    METAXY_UPDATED_AT,
-)
+from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE_BY_FIELD, METAXY_UPDATED_AT
 from metaxy.hashing import ESCAPE, SEPARATOR, HashAlgorithm, HashSettings
 from metaxy.versioning.codec import member_polars
 from metaxy.versioning.key_types import alike

@@ -6,10 +6,11 @@ from dataclasses import replace
 import polars as pl
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE, METAXY_UPDATED_AT
+from metaxy.versioning.frames import to_polars_lazy
 from metaxy.versioning.key_types import alike
-from metaxy.versioning.payload import differs_polars
 from metaxy.versioning.polars import PolarsSource, latest_rows
-from metaxy.versioning.recipe import BEGUN, BROKEN, DRIFTED, NEW, ORPHANED, STALE, Column, Current, Payload, Recipe
+from metaxy.versioning.recipe import BEGUN, BROKEN, FAILED, NEW, ORPHANED, STALE, Column, Current, Recipe
+from metaxy.versioning.sources import Failed
 
 End = Callable[[pl.DataFrame, int], pl.DataFrame]  # takes so many rows from one end of a frame
 
@@ -101,44 +102,49 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .when(differs)
         .then(STALE)
     )
-    if recipe.payload and recipe.pairs:
-        status = status.when(_payload_differs(recipe, rows.collect_schema())).then(recipe.payload.status)
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
 
 
-def _payload_differs(recipe: Recipe, schema: pl.Schema) -> pl.Expr:
-    return pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
-
-
-def compared_columns(recipe: Recipe) -> list[Column]:
-    """Return the stored columns that are compared beside the versions."""
-    compared = {pair.stored for pair in recipe.pairs}
-    return [column for column in (recipe.current.columns if recipe.current else ()) if column.short in compared]
+def with_failed(recipe: Recipe, changed: pl.LazyFrame, failed: Failed | None) -> pl.LazyFrame:
+    """Give samples that failed another status or, if only they are wanted, leave out others."""
+    if failed is None:
+        return changed
+    samples = to_polars_lazy(failed.frame)
+    names = samples.collect_schema().names()
+    pairs = zip([*recipe.match, "p"], names, strict=True)
+    left_on, right_on = alike(changed.collect_schema(), samples.collect_schema(), pairs)
+    samples = samples.with_columns(mx_failed=pl.lit(value=True))
+    rows = changed.join(samples, left_on=left_on, right_on=right_on, how="left", coalesce=False, maintain_order="left")
+    status = pl.col("status")
+    is_failed = status.is_in([NEW, STALE]) & pl.col("mx_failed").is_not_null()
+    if failed.only:
+        return rows.filter(is_failed | (status == BROKEN)).drop(*names, "mx_failed")
+    return rows.with_columns(pl.when(is_failed).then(FAILED).otherwise(status).alias("status")).drop(
+        *names, "mx_failed"
+    )
 
 
 def changed_rows(recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame | None) -> pl.DataFrame:
     """Compare rows that are at hand. Expected and stored columns in → those of changed rows and ``status`` out.
 
-    Only keys, provenance and the payload that is compared meet; the rest is gathered by row number.
+    Only keys and provenance meet; the rest of the changed rows is gathered by row number.
     """
     if stored is None:
         return compare(recipe, expected.lazy(), None).collect()
-    meeting = [*dict.fromkeys([*recipe.match, "p", *(pair.expected for pair in recipe.pairs)])]
+    meeting = [*recipe.match, "p"]
     narrow = expected.select(meeting).with_row_index("row")
     if not recipe.repeats:  # so that each sample is one row on both sides
-        narrow, stored = _without_same(recipe, narrow, stored, pl.DataFrame.head, pl.DataFrame.tail)
-        narrow, stored = _without_same(recipe, narrow, stored, pl.DataFrame.tail, pl.DataFrame.head)
+        narrow, stored = _without_same(recipe.match, narrow, stored, pl.DataFrame.head, pl.DataFrame.tail)
+        narrow, stored = _without_same(recipe.match, narrow, stored, pl.DataFrame.tail, pl.DataFrame.head)
     changed = compare(recipe, narrow.lazy(), stored.lazy()).collect()
-    changed = changed.drop(pair.stored for pair in recipe.pairs)  # read again, with all others
     rest = expected.select(pl.exclude(meeting).gather(changed["row"]))
     return changed.drop("row").hstack(rest)
 
 
 def _without_same(
-    recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame, near: End, far: End
+    keys: Sequence[str], expected: pl.DataFrame, stored: pl.DataFrame, near: End, far: End
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Leave out samples that agree, and stand at the same place from the near end of both frames: they need no join."""
-    keys = recipe.match
     height, names = min(expected.height, stored.height), [f"c{n}" for n in range(len(keys))]
     first, other = near(expected.select(keys), min(height, 1)), near(stored.select(names), min(height, 1))
     if first.dtypes != other.dtypes or first.rows() != other.rows():
@@ -146,7 +152,6 @@ def _without_same(
     agree = [pl.col(key) == pl.col(name) for key, name in zip(keys, names, strict=True)]
     agree += [pl.col("p") == pl.col("low"), pl.col("p") == pl.col("high"), ~pl.col("stale")]
     beside = pl.concat([near(expected, height), near(stored, height)], how="horizontal")
-    agree += [~differs_polars(pair, beside.schema) for pair in recipe.pairs]
     differ = beside.select(~pl.all_horizontal(agree).fill_null(value=False)).to_series()
 
     def left(frame: pl.DataFrame) -> pl.DataFrame:
@@ -155,16 +160,12 @@ def _without_same(
     return left(expected), left(stored)
 
 
-def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource, payload: Payload | None) -> pl.DataFrame:
-    """Read the stored columns of orphaned and drifted rows, of which there are few.
-
-    Columns in: ``status`` and ``c…``. Columns out: ``o…``, too.
-    """
-    lost = pl.col("status").is_in([ORPHANED, DRIFTED])
+def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource) -> pl.DataFrame:
+    """Read the stored columns of orphaned rows, of which there are few: ``status`` and ``c…`` in → ``o…`` too out."""
+    lost = pl.col("status") == ORPHANED
     if current.collapse:
         lost |= (pl.col("status") == STALE) & (pl.col("low") != pl.col("high"))
     keys, samples = [f"c{n}" for n in range(len(current.keys))], changed.filter(lost)
-    columns = current.columns if payload is None or (samples["status"] != DRIFTED).any() else payload.columns(current)
     if samples.is_empty():
         schema = source.frame.collect_schema()
         return changed.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns)
@@ -172,13 +173,11 @@ def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource, pa
         wanted, names = samples.lazy().select(keys), list(current.keys)
         frame = source.frame.join(wanted, left_on=names, right_on=keys, how="semi", nulls_equal=True)
         source = replace(source, frame=frame)
-    stored = stored_rows(current, source, columns)
+    stored = stored_rows(current, source, current.columns)
     if current.collapse:
         return with_lost_children(current, changed.lazy(), stored).collect()
-    stored = stored.select(*keys, *(c.short for c in columns))
-    rows = changed.lazy().join(stored, on=keys, how="left", nulls_equal=True).collect()
-    schema = source.frame.collect_schema()
-    return rows.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns if c not in columns)
+    stored = stored.select(*keys, *(c.short for c in current.columns))
+    return changed.lazy().join(stored, on=keys, how="left", nulls_equal=True).collect()
 
 
 def count_samples(recipe: Recipe, expected: pl.LazyFrame) -> pl.LazyFrame:

@@ -11,12 +11,7 @@ import polars as pl
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import polars_comparison as comparison
-from metaxy.versioning.codec import (
-    OutputColumns,
-    member_polars,
-    output_polars,
-    pack_polars,
-)
+from metaxy.versioning.codec import OutputColumns, member_polars, output_polars, pack_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.computing import with_wide_integers
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
@@ -26,11 +21,8 @@ from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_polars
 from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
-from metaxy.versioning.sources import Asked, Rows
-from metaxy.versioning.system_columns import (
-    SystemColumns,
-    system_columns_polars,
-)
+from metaxy.versioning.sources import Asked, Failed, Rows
+from metaxy.versioning.system_columns import SystemColumns, system_columns_polars
 from metaxy.versioning.unions import Union, union_polars
 
 
@@ -57,11 +49,12 @@ class PolarsEngine:
         """Do nothing: frames live as long as someone uses them."""
         return nullcontext()
 
-    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+    def changes(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Changes:
         """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
         parents, source = self._sources(recipe, inputs, current)
-        compared = comparison.compared_columns(recipe)
-        stored = [comparison.stored_rows(recipe.current, source, compared)] if source and recipe.current else []
+        stored = [comparison.stored_rows(recipe.current, source, ())] if source and recipe.current else []
         frames = pl.collect_all([*parents, *stored])
         joined = plan.join_at_once(recipe, frames[: len(parents)])
         rows = plan.expected_rows(recipe, joined.lazy()).collect()
@@ -72,23 +65,29 @@ class PolarsEngine:
         )
         changed = comparison.changed_rows(recipe, rows, children)
         if source and recipe.current:
-            changed = comparison.add_stored(changed, recipe.current, source, recipe.payload)
-        changed = add_earlier(recipe, changed.lazy(), self._earlier(recipe, current)).collect()
+            changed = comparison.add_stored(changed, recipe.current, source)
+        shown = comparison.with_failed(recipe, changed.lazy(), failed)
+        changed = add_earlier(recipe, shown, self._earlier(recipe, current)).collect()
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
         return Changes(changed, samples, 0 if recipe.inputs else rows.height - samples)
 
-    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+    def lazy(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> nw.LazyFrame[Any]:
         """Return the plan as a lazy frame."""
         stored = recipe.current.columns if recipe.current else ()
-        changed = self._plan(recipe, inputs, current, stored)[-1]
+        changed = comparison.with_failed(recipe, self._plan(recipe, inputs, current, stored)[-1], failed)
         return nw.from_native(add_earlier(recipe, changed, self._earlier(recipe, current)))
 
     def _earlier(self, recipe: Recipe, current: Rows | None) -> plan.PolarsSource | None:
         return self.source(current.unfiltered) if current and recipe.earlier else None
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
+    def count(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Counts:
         """Count in one plan."""
-        expected, stored, compared = self._plan(recipe, inputs, current, comparison.compared_columns(recipe))
+        expected, stored, compared = self._plan(recipe, inputs, current)
+        compared = comparison.with_failed(recipe, compared, failed)
         counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
         if stored is not None:
             rows = stored.filter("live") if recipe.current and recipe.current.collapse else stored

@@ -17,7 +17,8 @@ class Source:
 
     ``sql`` may follow FROM. ``keep`` and ``stale`` name boolean columns that user filters and staleness predicates were
     turned into. ``row_id`` names a column that identifies rows within one statement, where there is one. ``types`` are
-    those of the columns, as far as they are at hand. ``deep``: most samples have several rows, so it seems.
+    those of the columns, as far as they are at hand. ``deep``: most samples have several rows, so it seems. ``repeats``
+    is a condition without which no sample has several, that costs less than to look for one.
     """
 
     sql: str
@@ -28,6 +29,7 @@ class Source:
     row_id: str | None = None
     types: Types = field(default_factory=dict, hash=False)
     deep: bool = False
+    repeats: str | None = None
 
     def ordered(self, column: str, value: str, dialect: Dialect) -> str:
         """Write the value of a column as something to order by: text by its bytes."""
@@ -53,6 +55,26 @@ class Asked:
     rename: Mapping[str, str] = field(default_factory=dict)
     stale: Sequence[nw.Expr] = ()
     among: nw.LazyFrame[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Samples that failed, to leave out of an increment or, with ``only``, alone to show.
+
+    Columns: ``e0 e1 …``, the keys in the order of `Recipe.match`, and ``ep``, the provenance that was expected; each
+    sample is one row.
+    """
+
+    frame: nw.LazyFrame[Any]
+    only: bool = False
+
+
+@dataclass(frozen=True)
+class FailedSource:
+    """The same as what may follow FROM."""
+
+    sql: str
+    only: bool
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,8 @@
 
 The statement returns one row per changed sample: ``status``, the output columns (``k…``), the field versions (``v…``),
 the sample's provenance (``p``), and for orphaned samples the stored row (``o…``); if asked, which fields changed
-(``f…``) and the earlier row (``b…``). Samples of equal versions are shown with both rows, if their payload is compared.
-One more row carries the number of expected samples, unless they are the rows themselves; of rows that the user gives,
-their own number too.
+(``f…``) and the earlier row (``b…``). One more row carries the number of expected samples, unless they are the rows
+themselves; of rows that the user gives, their own number too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,20 +15,8 @@ from functools import lru_cache
 from metaxy.columns import METAXY_PROVENANCE
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.latest import pick
-from metaxy.versioning.payload import differs_sql
-from metaxy.versioning.recipe import (
-    BROKEN,
-    COUNTS,
-    DRIFTED,
-    NEW,
-    ORPHANED,
-    STALE,
-    STORED,
-    Column,
-    Current,
-    Recipe,
-)
-from metaxy.versioning.sources import Source
+from metaxy.versioning.recipe import BROKEN, COUNTS, FAILED, NEW, ORPHANED, STALE, STORED, Column, Current, Recipe
+from metaxy.versioning.sources import FailedSource, Source
 from metaxy.versioning.sql_children import (
     IS_LOST,
     child_columns,
@@ -41,7 +28,7 @@ from metaxy.versioning.sql_children import (
     parted,
 )
 from metaxy.versioning.sql_earlier import NUMBER, Traced, trace
-from metaxy.versioning.sql_expected import ExpectedStatement, full_join
+from metaxy.versioning.sql_expected import ExpectedStatement, equal, full_join
 
 
 @lru_cache(maxsize=256)
@@ -51,13 +38,15 @@ def render(
     current: Source | None,
     dialect: Dialect,
     earlier: Source | None = None,
+    failed: FailedSource | None = None,
 ) -> str:
     """Write the statement of a recipe; ``sources`` are those of its inputs, in order.
 
     A recipe without inputs takes its expected rows from the one source that is given (rows of the user). ``earlier``
-    is the table in which earlier rows are looked up, if that is asked and there is one.
+    is the table in which earlier rows are looked up, if that is asked and there is one, and ``failed`` the samples that
+    failed, where they are treated otherwise.
     """
-    return _Statement(recipe, sources, current, dialect, earlier=earlier).write()
+    return _Statement(recipe, sources, current, dialect, earlier=earlier, failed=failed).write()
 
 
 @lru_cache(maxsize=256)
@@ -67,12 +56,13 @@ def count(
     current: Source | None,
     dialect: Dialect,
     earlier: Source | None = None,
+    failed: FailedSource | None = None,
 ) -> str:
     """Write the query that counts the samples of each status; for COUNTS and STORED, ``total`` holds the number.
 
     If it is asked which fields changed, ``n_f…`` says in how many samples each did.
     """
-    statement = _Statement(recipe, sources, current, dialect, only_counts=True, earlier=earlier).write()
+    statement = _Statement(recipe, sources, current, dialect, only_counts=True, earlier=earlier, failed=failed).write()
     flags = recipe.earlier.flags if recipe.earlier else ()
     counts = ", ".join(["status, count(*) AS n, min(p) AS total", *(f"sum({flag}) AS n_{flag}" for flag in flags)])
     if not recipe.repeats:
@@ -111,8 +101,8 @@ class _Statement(ExpectedStatement):
         compared = self._compared
         if compared is None:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
-            body = f"SELECT {', '.join([status, *columns, *self._numbered])} FROM expected AS mx_e"
-            return self._add("changed", body, materialized=bool(self._numbered))
+            body = f"SELECT {', '.join([status, *columns])} FROM expected AS mx_e"
+            return self._number(self._add("changed", body, materialized=self._numbers_changed))
         self._current(*compared)
         same = [(f"mx_e.{key}", f"mx_c.c{n}") for n, key in enumerate(self.recipe.match)]
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
@@ -122,32 +112,30 @@ class _Statement(ExpectedStatement):
             gone = f"CASE WHEN mx_c.here = 1 THEN {ORPHANED} END"
         status = (
             f"CASE WHEN mx_e.here IS NULL THEN {gone} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
-            f" WHEN mx_c.stale OR {differs} THEN {STALE}{self._drift()} END"
+            f" WHEN mx_c.stale OR {differs} THEN {STALE} END"
         )
-        # Only orphaned and drifted rows show what is stored; a NULL row id keeps others from the join that fetches it.
-        shown = "mx_e.here IS NULL OR mx_c.low = mx_e.p" if self.recipe.drifts else "mx_e.here IS NULL"
+        # Only orphaned rows show what is stored; a NULL row id keeps the others out of the join that fetches it.
         stored = [
-            f"CASE WHEN {shown} THEN mx_c.rc END AS rc" if c == "rc" else f"mx_c.{c}" for c in self._stored_columns
+            "CASE WHEN mx_e.here IS NULL THEN mx_c.rc END AS rc" if c == "rc" else f"mx_c.{c}"
+            for c in self._stored_columns
         ]
         both = [f"{status} AS status", *columns, *stored]
         orphaned = [gone, *(["NULL"] * len(columns)), *stored]
         sides = "expected AS mx_e", "stored AS mx_c"
         body = full_join(sides, same, both, [both, orphaned], self.dialect)
         self._add("compared", body)
-        changed = f"SELECT {', '.join(['*', *self._numbered])} FROM compared WHERE status IS NOT NULL"
-        return self._add("changed", changed, materialized=True)
-
-    def _drift(self) -> str:
-        """Write the case of samples whose versions are equal, if their payload is compared."""
-        differ = [differs_sql(pair, ("mx_e", "mx_c"), self.dialect) for pair in self.recipe.pairs]
-        return (
-            f" WHEN {' OR '.join(differ)} THEN {self.recipe.payload.status}" if self.recipe.payload and differ else ""
-        )
+        return self._number(self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True))
 
     @property
-    def _numbered(self) -> list[str]:
-        """What tells changed samples apart while their earlier rows are looked up."""
-        return [f"row_number() OVER () AS {NUMBER}"] if self.earlier and self.dialect.keeps_steps else []
+    def _numbers_changed(self) -> bool:
+        """Whether numbers tell changed samples apart while their earlier rows are looked up."""
+        return self.earlier is not None and self.dialect.keeps_steps
+
+    def _number(self, changed: str) -> str:
+        """Number the changed samples if need be: apart, since a step that numbers its rows runs on one core."""
+        if not self._numbers_changed:
+            return changed
+        return self._add("numbered", f"SELECT *, row_number() OVER () AS {NUMBER} FROM {changed}", materialized=True)
 
     def _current(self, current: Current, source: Source) -> None:
         if current.collapse:
@@ -158,9 +146,7 @@ class _Statement(ExpectedStatement):
         self.ctes += ctes
         keys = [f"mx_t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
         stale = f"coalesce(mx_t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
-        compared = {pair.stored for pair in self.recipe.pairs}
-        early = [f"mx_t.{d.quote(c.stored)} AS {c.short}" for c in current.columns if c.short in compared]
-        payload = [f"mx_t.{source.row_id} AS rc", *early] if source.row_id else self._stored_payload(current)
+        payload = [f"mx_t.{source.row_id} AS rc"] if source.row_id else self._stored_payload(current)
         self._stored_columns = ["rc"] if source.row_id else [c.short for c in current.columns]
         columns = [*keys, f"mx_t.{d.quote(METAXY_PROVENANCE)} AS low", f"{stale} AS stale", *payload, "1 AS here"]
         self._add("stored", picked.select(columns), materialized=not d.hash_joins)
@@ -189,43 +175,60 @@ class _Statement(ExpectedStatement):
 
     def _final(self, changed: str) -> str:
         """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
+        nothing = ["NULL"] * (len(self.recipe.output) + len(self.recipe.fields))
         collapse = self._compared is not None and self._compared[0].collapse
+        values = [f"mx_ch.{f.short}" for f in self.recipe.fields]
         current, source = self._compared or (None, None)
         stored = list(current.columns) if current else []
         shown = self._parted(changed) if collapse and not (source and source.row_id) else changed
         traced = trace(self.recipe, self.earlier, (changed, shown), self.dialect, payload=not self.only_counts)
         self.ctes += traced.ctes
-        if current and source and source.row_id:
-            branches = self._looked_up(changed, traced, current, source)
+        if source and source.row_id:
+            output, joins = self._payload("JOIN")
+            rows = [self._status, *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
+            none = ["NULL"] * len(traced.columns)
+            kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
+            lost = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
+            joins += [*traced.joins, *self._failed_join]
+            where = " AND ".join([f"mx_ch.status <> {ORPHANED}", *self._only_failed])
+            branches = [
+                _select([*rows, *traced.columns], traced.name, joins, where),
+                _select(
+                    [str(ORPHANED), *nothing, "NULL", *kept, *none],
+                    self._lost(changed) if collapse else changed,
+                    [lost],
+                    "FALSE" if self._only_failed else "",
+                ),
+            ]
         else:
             output, joins = self._payload("LEFT JOIN")
-            rows = [*self._sample_values(output), *(f"mx_ch.{c.short}" for c in stored)]
-            branches = [_select([*rows, *traced.columns], traced.name, [*joins, *traced.joins])]
+            rows = [self._status, *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)]
+            joins += [*traced.joins, *self._failed_join]
+            branches = [_select([*rows, *traced.columns], traced.name, joins, "".join(self._only_failed))]
         numbers = [self._counted(status, number, traced, stored) for status, number in self._numbers()]
         return "\nUNION ALL ".join([*branches, *numbers])
 
-    def _sample_values(self, output: Sequence[str]) -> list[str]:
-        return ["mx_ch.status", *output, *(f"mx_ch.{f.short}" for f in self.recipe.fields), "mx_ch.p"]
+    @property
+    def _status(self) -> str:
+        """Write the status of a changed sample: another one for those that are left out, as they failed before."""
+        if self.failed is None or self.failed.only:
+            return "mx_ch.status"
+        failed = f"mx_ch.status IN ({NEW}, {STALE}) AND mx_f.here = 1"
+        return f"CASE WHEN {failed} THEN {FAILED} ELSE mx_ch.status END AS status"
 
-    def _looked_up(self, changed: str, traced: Traced, current: Current, source: Source) -> list[str]:
-        """Write the rows where stored ones are found by their row id: a query for each kind."""
-        output, joins = self._payload("JOIN")
-        samples, none = self._sample_values(output), ["NULL"] * len(traced.columns)
-        needed = self.recipe.payload.shown if self.recipe.payload else ()
-        nothing = [f"NULL AS {c.short}" for c in current.columns]
-        kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
-        found = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
-        lost = [str(ORPHANED), *(["NULL"] * (len(samples) - 2)), "NULL", *kept, *none]
-        gone = self._lost(changed) if current.collapse else changed
-        changes = [*samples, *nothing, *traced.columns], traced.name, [*joins, *traced.joins]
-        if not self.recipe.drifts:
-            return [_select(*changes, f"mx_ch.status <> {ORPHANED}"), _select(lost, gone, [found])]
-        both = [k if c.short in needed else n for c, k, n in zip(current.columns, kept, nothing, strict=True)]
-        return [
-            _select(*changes, f"mx_ch.status NOT IN ({ORPHANED}, {DRIFTED})"),
-            _select(lost, gone, [found], f"mx_ch.status = {ORPHANED}"),
-            _select([*samples, *both, *none], changed, [*joins, found], f"mx_ch.status = {DRIFTED}"),
-        ]
+    @property
+    def _failed_join(self) -> list[str]:
+        if self.failed is None:
+            return []
+        keys = ", ".join(f"e{n}" for n in range(len(self.recipe.match)))
+        same = equal([*((f"mx_ch.{key}", f"mx_f.e{n}") for n, key in enumerate(self.recipe.match)), ("mx_ch.p", "ep")])
+        return [f"LEFT JOIN (SELECT {keys}, ep, 1 AS here FROM {self.failed.sql} AS mx_e) AS mx_f ON {same}"]
+
+    @property
+    def _only_failed(self) -> list[str]:
+        """Write the condition for samples that failed, if only these are shown, beside what is broken."""
+        is_failed = f"(mx_ch.status = {BROKEN} OR (mx_ch.status IN ({NEW}, {STALE}) AND mx_f.here = 1))"
+        return [is_failed] if self.failed and self.failed.only else []
 
     def _lost(self, changed: str) -> str:
         """Find the children that are lost, by their parents; returns the name of the step."""
@@ -238,7 +241,7 @@ class _Statement(ExpectedStatement):
         """Show each sample once, and each child that is lost; returns the name of the step."""
         keys = [f"c{n}" for n in range(self._stored_columns.index("own"))]
         self._add("judged", judged(changed, keys, repeats=self.recipe.repeats))
-        columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbered else [])]
+        columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbers_changed else [])]
         return self._add("shown", parted("judged", columns))
 
     def _numbers(self) -> Iterator[tuple[int, str]]:

@@ -61,6 +61,11 @@ class _Trace:
         return self.source.row_id is not None
 
     @property
+    def _alone(self) -> bool:
+        """Whether samples without an earlier row stay among the candidates: then their number tells of repeats."""
+        return self._late and self.dialect.keeps_steps and self.dialect.hash_joins
+
+    @property
     def _sample(self) -> tuple[str, ...]:
         """What tells the samples apart among the candidates."""
         return (NUMBER,) if self.dialect.keeps_steps else self.earlier.keys
@@ -68,7 +73,9 @@ class _Trace:
     def traced(self) -> Traced:
         d, several = self.dialect, self.earlier.several
         row_id = ROW if self._late else None
-        candidates = Source("b_rows", (*self._sample, *self.source.columns), row_id=row_id, types=self.source.types)
+        repeats = f"(SELECT count(*) > max({NUMBER}) FROM b_rows)" if self._alone else None
+        names = (*self._sample, *self.source.columns)
+        candidates = Source("b_rows", names, row_id=row_id, types=self.source.types, repeats=repeats)
         ids = dict.fromkeys([*self._sample, *(self.earlier.latest.ids if several else ())])
         ctes, picked = pick(candidates, replace(self.earlier.latest, ids=tuple(ids)), d, "b")
         sample = [f"mx_t.{d.quote(name)} AS e{n}" for n, name in enumerate(self._sample)]
@@ -101,7 +108,8 @@ class _Trace:
         pairs = zip(self.recipe.match, self.earlier.keys, strict=True)
         same = " AND ".join(f"mx_ch.{key} = mx_s.{d.quote(stored)}" for key, stored in pairs)
         columns = [f"mx_ch.{NUMBER} AS {NUMBER}", *columns]
-        return f"SELECT {', '.join(columns)}\n  FROM {self.changed} AS mx_ch JOIN {self.source.sql} AS mx_s ON {same}"
+        how = "LEFT JOIN" if self._alone else "JOIN"
+        return f"SELECT {', '.join(columns)}\n  FROM {self.changed} AS mx_ch {how} {self.source.sql} AS mx_s ON {same}"
 
     def _met(self) -> str:
         """Write the changed samples with what is known of their earlier rows, or where that is."""
@@ -110,7 +118,7 @@ class _Trace:
         ours = (NUMBER,) if self.dialect.keeps_steps else self.recipe.match
         same = [f"mx_ch.{name} = mx_p.e{n}" for n, name in enumerate(ours)]
         same += ["mx_p.mx_n = 1"] if self.earlier.several else []
-        was = "CASE WHEN mx_p.e0 IS NULL THEN 0 ELSE 1 END AS was"
+        was = f"CASE WHEN mx_p.{'rb' if self._late else 'e0'} IS NULL THEN 0 ELSE 1 END AS was"
         sides = f"{self.shown} AS mx_ch LEFT JOIN b_live AS mx_p ON {' AND '.join(same)}"
         return f"SELECT {columns}, {was} FROM {sides}"
 

@@ -11,13 +11,7 @@ from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPD
 from metaxy.hashing import SEPARATOR, HashAlgorithm
 from metaxy.versioning import polars as plan
 from metaxy.versioning import sql
-from metaxy.versioning.codec import (
-    OutputColumns,
-    output_sql,
-    output_types,
-    pack_sql,
-    type_of,
-)
+from metaxy.versioning.codec import OutputColumns, output_sql, output_types, pack_sql, type_of
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
@@ -28,12 +22,8 @@ from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_sql
 from metaxy.versioning.recipe import COUNTS, NEW, STALE, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
-from metaxy.versioning.sources import Asked, Rows, Source
-from metaxy.versioning.system_columns import (
-    SystemColumns,
-    system_column_types,
-    system_columns_sql,
-)
+from metaxy.versioning.sources import Asked, Failed, FailedSource, Rows, Source
+from metaxy.versioning.system_columns import SystemColumns, system_column_types, system_columns_sql
 from metaxy.versioning.unions import ROW_ID, Union, has_row_ids, union_sql
 
 
@@ -62,9 +52,12 @@ class SqlEngine:
         """Let go of the frames that were put beside the tables, as soon as the block ends."""
         return self.database.temporary()
 
-    def changes(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Changes:
+    def changes(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Changes:
         """Run a recipe as one statement."""
-        table = self.database.fetch(self.statement(recipe, inputs, current), self._flat(recipe, inputs, current))
+        statement = self.statement(recipe, inputs, current, failed)
+        table = self.database.fetch(statement, self._flat(recipe, inputs, current))
         status = table.column("status").to_numpy()
         counts = (status == COUNTS).nonzero()[0]
         if not len(counts):
@@ -72,18 +65,24 @@ class SqlEngine:
         samples, _, rows = table.column("p")[int(counts[0])].as_py().partition(SEPARATOR)
         return Changes(table, int(samples), int(rows or samples) - int(samples))
 
-    def lazy(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> nw.LazyFrame[Any]:
+    def lazy(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> nw.LazyFrame[Any]:
         """Return the statement as a lazy frame."""
-        rows = self.database.relation(self.statement(recipe, inputs, current), self._flat(recipe, inputs, current))
+        statement = self.statement(recipe, inputs, current, failed)
+        rows = self.database.relation(statement, self._flat(recipe, inputs, current))
         return rows.filter(nw.col("status") != COUNTS)
 
     def _flat(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> TypesOf:
         return lambda: flat_types(recipe, [rows.types for rows in inputs], current.types if current else None)
 
-    def count(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> Counts:
+    def count(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> Counts:
         """Count in the database."""
         sources, stored = self._written(recipe, inputs, current)
-        query = sql.count(recipe, sources, stored, self.database.dialect, self._earlier(recipe, current))
+        beside = self._earlier(recipe, current), self._failed(failed)
+        query = sql.count(recipe, sources, stored, self.database.dialect, *beside)
         flags = {f"n_{flag}": flag for flag in (recipe.earlier.flags if recipe.earlier else ())}
         types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String(), **dict.fromkeys(flags, nw.Int64())}
         rows = self.database.fetch(query, lambda: types).to_pylist()
@@ -173,10 +172,16 @@ class SqlEngine:
         query = system_columns_sql(system, source, self.database.dialect, casts)
         return self.database.relation(query, lambda: system_column_types(system, frame.collect_schema(), target.casts))
 
-    def statement(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None) -> str:
+    def statement(
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
+    ) -> str:
         """Write the statement of a recipe."""
         sources, stored = self._written(recipe, inputs, current)
-        return sql.render(recipe, sources, stored, self.database.dialect, self._earlier(recipe, current))
+        beside = self._earlier(recipe, current), self._failed(failed)
+        return sql.render(recipe, sources, stored, self.database.dialect, *beside)
+
+    def _failed(self, failed: Failed | None) -> FailedSource | None:
+        return FailedSource(f"({self.database.query_of(failed.frame)})", failed.only) if failed else None
 
     def _earlier(self, recipe: Recipe, current: Rows | None) -> Source | None:
         """Write what follows FROM where earlier rows are looked up: no filter of the user hides them."""

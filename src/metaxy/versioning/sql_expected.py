@@ -7,7 +7,7 @@ from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
 from metaxy.versioning.dialect import Dialect, as_cte, as_recomputed_cte
 from metaxy.versioning.latest import pick
 from metaxy.versioning.recipe import Column, Current, Field, Group, Input, Recipe
-from metaxy.versioning.sources import Source
+from metaxy.versioning.sources import FailedSource, Source
 
 
 def field_text(formula: Field, dialect: Dialect, values: Mapping[str, str]) -> str:
@@ -38,6 +38,7 @@ class ExpectedStatement:
     only_counts: bool = False
     ctes: list[str] = field(default_factory=list)
     earlier: Source | None = None
+    failed: FailedSource | None = None
 
     def _add(self, name: str, body: str, *, materialized: bool = False) -> str:
         self.ctes.append(as_cte(name, body, self.dialect, materialized=materialized))
@@ -55,7 +56,8 @@ class ExpectedStatement:
     @property
     def _counts(self) -> bool:
         """Whether the expected samples are counted by themselves: where they are not just the rows of the answer."""
-        return self._compared is not None or self.recipe.repeats
+        some = self.failed is not None and self.failed.only
+        return self._compared is not None or self.recipe.repeats or some
 
     @property
     def _late(self) -> bool:
@@ -69,7 +71,6 @@ class ExpectedStatement:
             return list(step.columns)
         group = step.group or Group((), ())
         needed = {*self.recipe.match, *group.keys, *group.order, *(k for i in self.recipe.inputs for k in i.join)}
-        needed |= {pair.expected for pair in self.recipe.pairs}
         return [c for c in step.columns if c.short in needed]
 
     def _input(self, index: int, step: Input) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from metaxy.cli.output import done, progress, say
-from metaxy.cli.selection import Flag
+from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service import maintenance
 
@@ -15,7 +15,7 @@ def rebase(
     *,
     from_version: Annotated[str, Parameter(name="--from")],
     to_version: Annotated[str | None, Parameter(name="--to")] = None,
-    store: str | None = None,
+    store: Store = None,
     dry_run: Flag = False,
 ) -> None:
     """Give rows of one version of a feature the versions of another, where what was computed is still right.
@@ -24,7 +24,6 @@ def rebase(
         feature: Key of the feature.
         from_version: The version that the rows have; `mx history --feature KEY` shows versions.
         to_version: The version that they get; the current one by default.
-        store: Name of the store; the default one if not given.
         dry_run: Only say how many rows would be rebased.
     """
     with progress() as bar:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, say
-from metaxy.cli.selection import Flag
+from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service.renaming import Taken, as_data
 from metaxy.service.renaming import rename as take_over
@@ -17,7 +17,7 @@ def rename(
     drop_old: Flag = False,
     yes: Flag = False,
     dry_run: Flag = False,
-    store: str | None = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> None:
     """Take rows over to the new key of a feature and rebase its children, so that nothing is computed again.
@@ -30,8 +30,6 @@ def rename(
         drop_old: Remove the old table afterwards; otherwise it stays, until `mx metadata tables drop`.
         yes: Do not ask before tables are dropped.
         dry_run: Only say how many rows would be taken over.
-        store: Name of the store; the default one if not given.
-        format: How to print what was done.
     """
     project = workspace()
     if drop_old and not dry_run:
@@ -50,7 +48,7 @@ def rename_column(
     new: str,
     *,
     dry_run: Flag = False,
-    store: str | None = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> None:
     """Give a column of a feature's table another name; no version changes, so nothing becomes stale.
@@ -62,8 +60,6 @@ def rename_column(
         old: The name of the column in the table.
         new: The name that it gets.
         dry_run: Only say how many rows have a value in it.
-        store: Name of the store; the default one if not given.
-        format: How to print what was done.
     """
     renamed = column_of(workspace(), feature, old, new, store=store, dry_run=dry_run)
     if format == "json":

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say
-from metaxy.cli.selection import AllFeatures, Columns, Features, Filters, Flag, Limit, named_features
+from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say, shown_time
+from metaxy.cli.selection import AllFeatures, Columns, Features, Flag, Limit, RowFilters, Store, named_features
 from metaxy.cli.workspace import workspace
 from metaxy.service.rows import FeatureStatistics, Rows, rows, statistics
 
@@ -14,8 +14,8 @@ def show(
     limit: Limit = 10,
     columns: Columns = None,
     all_columns: Flag = False,
-    filter: Filters = None,
-    store: str | None = None,
+    filter: RowFilters = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> None:
     """Show the latest rows of a feature, in its current version.
@@ -25,9 +25,6 @@ def show(
         limit: How many rows.
         columns: Which columns; by default those that are not Metaxy's own.
         all_columns: Show Metaxy's own columns as well.
-        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
-        store: Name of the store; the default one if not given.
-        format: How to print them.
     """
     found = rows(
         workspace(),
@@ -55,16 +52,14 @@ def stats(
     features: Features = None,
     *,
     all_features: AllFeatures = False,
-    store: str | None = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> None:
-    """Count the rows and versions that features have in a store; all features of the project if none is named.
+    """Count the rows and versions that features have in a store, all features if none is named; times are UTC.
 
     Args:
         features: Keys of features.
         all_features: All features of the project.
-        store: Name of the store; the default one if not given.
-        format: How to print them.
     """
     named = named_features(features, all_features, default_all=True)
     with progress("features") as bar:
@@ -88,7 +83,6 @@ COLUMNS = (
 
 def _row(statistics: FeatureStatistics) -> list[str]:
     values = dict(statistics)
-    if (moment := statistics.last_write) is not None:
-        values["last_write"] = moment.isoformat(sep=" ", timespec="seconds")
+    values["last_write"] = shown_time(statistics.last_write)
     cells = ["-" if values[name] is None else str(values[name]) for _, name in COLUMNS]
     return [str(statistics.feature_key), *cells]

@@ -8,7 +8,7 @@ from typing import Any
 from metaxy.cli.failures import FAILURE, message_of
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, warn
 from metaxy.cli.output import progress as progress_bar
-from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, named_features, warn_of_unknown
+from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, Store, named_features, warn_of_unknown
 from metaxy.cli.workspace import workspace
 from metaxy.service.status import ICONS, FullFeatureMetadataRepresentation, Status, StatusOptions, no_input
 from metaxy.service.status import status as look
@@ -20,7 +20,7 @@ def status(
     features: Features = None,
     *,
     all_features: AllFeatures = False,
-    store: str | None = None,
+    store: Store = None,
     filter: Filters = None,
     global_filter: Filters = None,
     stale_if: Filters = None,
@@ -38,7 +38,6 @@ def status(
     Args:
         features: The features; all of the project if none is named.
         all_features: All features of the project, or of all projects with --all-projects.
-        store: Name of the store; the default one if not given.
         filter: Look only at rows of the features that fulfil this condition; several must all hold.
         global_filter: Look only at rows, also of their parents, that fulfil this condition.
         stale_if: Count rows that fulfil this condition as stale, whatever their version.
@@ -47,9 +46,8 @@ def status(
         skip_unknown: Leave out features that the graph does not have, with a warning, instead of failing.
         verbose: Show where the rows are, how far the work is, and some samples.
         progress: Show which part of the expected samples was computed at least once.
-        changed_fields: Show in how many missing and stale samples each field changed since their newest row.
+        changed_fields: Show in how many new and stale samples each field changed since their newest row.
         allow_fallback_stores: Look into fallback stores as well.
-        format: How to print it.
     """
     options = StatusOptions(
         use_fallback=allow_fallback_stores,
@@ -108,7 +106,7 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
     heads = ["Status", "Feature", "Materialized", "New", "Stale", "Orphaned"]
     rows = [[_icon(each, with_progress), each.feature_key, *_counts(each)] for each in found]
     if verbose:
-        heads.append("Info")
+        heads.append("Table")
         rows = [[*row, _where(each)] for row, each in zip(rows, found, strict=True)]
     print_table("", heads, rows)
     for each in found:
@@ -121,6 +119,8 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool
         if each.missing_input:
             consequence = "all samples are orphaned, " if each.orphaned else ""
             print_text(f"{each.feature_key}: {consequence}{no_input(each.missing_input)}")
+        if each.failed:
+            print_text(f"{each.feature_key}: {each.failed} sample(s) failed before: `mx metadata errors` shows why")
         if each.changed_fields:
             counts = ", ".join(f"{name} {count:,}" for name, count in each.changed_fields.items())
             print_text(f"{each.feature_key}: changed fields: {counts}")
@@ -145,10 +145,12 @@ def _counts(each: FullFeatureMetadataRepresentation) -> list[str]:
 
 
 def _where(each: FullFeatureMetadataRepresentation) -> str:
-    """Say where the rows are: the table or the path."""
-    place = (each.store_metadata or {}).get("resolved_from", {})
+    """Say where the rows are: the table or the path, and the store if it is another one."""
+    asked = each.store_metadata or {}
+    place = asked.get("resolved_from", {})
     known = ("name", "type", "display")
-    return next((str(value) for name, value in place.items() if name not in known), str(place.get("display", "-")))
+    table = next((str(value) for name, value in place.items() if name not in known), str(place.get("display", "-")))
+    return table if place.get("name") in (None, asked.get("name")) else f"{table} in {place['name']}"
 
 
 def verdict(found: Sequence[FullFeatureMetadataRepresentation], assert_in_sync: bool) -> int:

@@ -7,8 +7,18 @@ from cyclopts import App, Parameter
 
 from metaxy.cli.metadata.rename import rename
 from metaxy.cli.metadata.show import print_rows
-from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, print_text, progress, say
-from metaxy.cli.selection import Columns, Filters, Flag, Limit
+from metaxy.cli.output import (
+    OutputFormat,
+    confirm,
+    done,
+    print_json,
+    print_table,
+    print_text,
+    progress,
+    say,
+    shown_time,
+)
+from metaxy.cli.selection import Columns, Flag, Limit, RowFilters, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service import renaming
 
@@ -18,27 +28,18 @@ app.command(rename, name="rename", help="Take rows over to the new key of a feat
 
 @app.default
 @app.command(name="list")
-def list_tables(*, store: str | None = None, format: OutputFormat = "plain") -> None:
-    """Show the tables of features that the project does not have: how many rows they hold, when they were written.
-
-    Args:
-        store: Name of the store; the default one if not given.
-        format: How to print them.
-    """
+def list_tables(*, store: Store = None, format: OutputFormat = "plain") -> None:
+    """Show the tables of features that the project does not have: how many rows they hold, when they were written."""
     project = workspace()
     found = renaming.tables(project, store=store)
     if format == "json":
         print_json({"tables": [renaming.as_data(each) for each in found]})
     elif found:
-        rows = ([t.feature, str(t.rows), str(t.feature_versions), _moment(t)] for t in found)
+        rows = ([t.feature, str(t.rows), str(t.feature_versions), shown_time(t.last_write)] for t in found)
         print_table("", ["Feature", "Rows", "Feature versions", "Last write"], rows)
         print_text(f"Total: {len(found)} table(s)")
     else:
         say(f"No tables of former features in {project.store_name(store)}.")
-
-
-def _moment(table: renaming.Table) -> str:
-    return table.last_write.isoformat(sep=" ", timespec="seconds") if table.last_write else "-"
 
 
 @app.command
@@ -48,8 +49,8 @@ def show(
     limit: Limit = 10,
     columns: Columns = None,
     all_columns: Flag = False,
-    filter: Filters = None,
-    store: str | None = None,
+    filter: RowFilters = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> None:
     """Show rows of such a table, of all versions.
@@ -59,9 +60,6 @@ def show(
         limit: How many rows.
         columns: Which columns; by default those that are not Metaxy's own.
         all_columns: Show Metaxy's own columns as well.
-        filter: Only rows that fulfil this condition, such as "size > 3"; may be given several times.
-        store: Name of the store; the default one if not given.
-        format: How to print them.
     """
     found = renaming.rows(
         workspace(),
@@ -81,7 +79,7 @@ def drop(
     *,
     yes: Flag = False,
     dry_run: Flag = False,
-    store: str | None = None,
+    store: Store = None,
 ) -> None:
     """Remove such tables, with all that is in them.
 
@@ -89,7 +87,6 @@ def drop(
         features: Keys that the features had.
         yes: Do not ask.
         dry_run: Only say how many rows would go.
-        store: Name of the store; the default one if not given.
     """
     project = workspace()
     if not dry_run:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from metaxy.dag.diff import summary
-from metaxy.dag.render.labels import badge, changes, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.labels import badge, changes, feature_notes, field_text, snapshot_text
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import EdgeData, GraphNode
 
@@ -40,11 +40,7 @@ class CardsRenderer(BaseRenderer):
         lines = [" ".join(filter(None, (str(node.key), badge(node.status)))), *feature_notes(node, self.config)]
         lines += [f"✎ {text}" for text in changes(node, self.config)]
         if self.config.show_fields and node.fields:
-            lines.append("Fields:")
-            for field in node.fields:
-                notes = field_notes(field, self.config)
-                shown = (f"• {field.key}", f"({', '.join(notes)})" if notes else "", badge(field.status))
-                lines.append(" ".join(filter(None, shown)))
+            lines += ["Fields:", *(f"• {field_text(field, self.config)}" for field in node.fields)]
         return lines
 
     def _rows(self, boxes: list[list[str]]) -> Iterator[list[list[str]]]:

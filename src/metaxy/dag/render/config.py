@@ -16,18 +16,13 @@ class RenderConfig:
     """What to show of a graph.
 
     Args:
-        show_fields: The fields of each feature.
-        show_feature_versions: The version of each feature.
-        show_field_versions: The version of each field.
         show_code_versions: The code versions of fields, and of features as a hash.
-        show_project_version: The version of the project.
         hash_length: How many characters of hashes are shown; 0 shows them whole.
         direction: Whether graphs grow to the bottom or to the right, in Mermaid and Graphviz.
         feature: Show only what is around this feature; ``a/b`` or ``a__b``.
         up: How many levels of its dependencies to show; all by default.
         down: How many levels of its dependents to show.
         project: Show only features of this project, and those they directly depend on.
-        show_projects: The project of each feature.
         show_changes: What changed, in words; in comparisons.
         title: Headline, in Mermaid, Graphviz, Markdown and HTML.
 

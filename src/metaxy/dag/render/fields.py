@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from metaxy.dag.render.config import RenderConfig
-from metaxy.dag.render.labels import badge, field_notes, sanitize_mermaid_id
+from metaxy.dag.render.labels import field_text, sanitize_mermaid_id
 from metaxy.dag.render.mermaid import arrow, escape
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, Relation
@@ -35,13 +34,8 @@ class FieldsMermaidRenderer(BaseRenderer):
     def _feature(self, node: GraphNode) -> Iterator[str]:
         yield f'    subgraph {sanitize_mermaid_id(str(node.key))}["{escape(str(node.key))}"]'
         for field in sorted(node.fields, key=lambda field: str(field.key)):
-            yield f'        {_id(node.key, field.key)}["{escape(_label(field, self.config))}"]'
+            yield f'        {_id(node.key, field.key)}["{escape(field_text(field, self.config))}"]'
         yield "    end"
-
-
-def _label(field: FieldNode, config: RenderConfig) -> str:
-    notes = field_notes(field, config)
-    return " ".join(filter(None, (str(field.key), f"({', '.join(notes)})" if notes else "", badge(field.status))))
 
 
 def field_edges(view: GraphData, features: Iterable[GraphNode]) -> Iterator[tuple[str, str, Relation]]:
@@ -62,7 +56,7 @@ class FieldsRenderer(BaseRenderer):
 
     def _line(self, node: GraphNode, field: FieldNode) -> str:
         parents = ", ".join(_with_relation(node, *parent) for parent in field.parents or ())
-        return f"{node.key}.{_label(field, self.config)}" + (f" ← {parents}" if parents else "")
+        return f"{node.key}.{field_text(field, self.config)}" + (f" ← {parents}" if parents else "")
 
 
 def _with_relation(node: GraphNode, feature: str, field: str) -> str:

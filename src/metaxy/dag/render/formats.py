@@ -27,15 +27,7 @@ FIELD_FORMATS: Final[dict[str, type[BaseRenderer]]] = {"terminal": FieldsRendere
 
 
 def render(view: GraphData, name: str, config: RenderConfig, theme: Theme | None = None, *, color: bool = False) -> str:
-    """Return a view in a format.
-
-    Args:
-        view: The graph or the comparison.
-        name: One of `FORMATS`.
-        config: What to show.
-        theme: Colours of pictures.
-        color: Whether text for terminals is coloured.
-    """
+    """Return a view in a format."""
     if name == "terminal":
         return TerminalRenderer(graph_data=view, config=config, theme=theme, color=color).render()
     return FORMATS[name](graph_data=view, config=config, theme=theme).render()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from metaxy.dag.render.labels import changes, feature_version_text, field_notes, format_hash, snapshot_text
+from metaxy.dag.render.labels import changes, feature_notes, field_notes, snapshot_text
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus, Relation
 
@@ -47,14 +47,7 @@ class GraphvizRenderer(BaseRenderer):
     def _feature(self, node: GraphNode) -> str:
         if node.status is NodeStatus.MISSING:
             return attributes(label=f"{node.key}\nnot in the graph", shape="box", style="dashed")
-        lines = [str(node.key)]
-        if self.config.show_projects and node.project:
-            lines.append(f"project: {node.project}")
-        if version := feature_version_text(node, self.config):
-            lines.append(f"v: {version}")
-        if self.config.show_code_versions and node.code_version:
-            lines.append(f"cv: {format_hash(node.code_version, self.config.hash_length)}")
-        lines += changes(node, self.config)
+        lines = [str(node.key), *feature_notes(node, self.config), *changes(node, self.config)]
         shape = {NodeStatus.ADDED: "oval", NodeStatus.REMOVED: "octagon"}.get(node.status)
         shape = shape or ("doubleoctagon" if node.is_root else "box")
         return attributes(label=_marked(lines, node.status), shape=shape, **self._color(node.status))

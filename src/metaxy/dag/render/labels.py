@@ -69,6 +69,12 @@ def field_notes(field: FieldNode, config: RenderConfig) -> list[str]:
     return [*notes, *changes(field, config)]
 
 
+def field_text(field: FieldNode, config: RenderConfig) -> str:
+    """Return the name of a field with what a picture says of it, and the sign of its status."""
+    notes = field_notes(field, config)
+    return " ".join(filter(None, (str(field.key), f"({', '.join(notes)})" if notes else "", badge(field.status))))
+
+
 def changes(node: GraphNode | FieldNode, config: RenderConfig) -> tuple[str, ...]:
     """Return what changed in a feature or a field, in words."""
     return node.changes if config.show_changes else ()

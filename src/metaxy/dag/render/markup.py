@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from metaxy.dag.diff import SYMBOLS, summary
-from metaxy.dag.render.labels import badge, changes, dependency_text, feature_version_text, field_notes, snapshot_text
+from metaxy.dag.render.labels import changes, dependency_text, feature_version_text, field_text, snapshot_text
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
-from metaxy.dag.view import GraphNode
 
 PICTURE_FEATURES: Final = 60  # a picture of more than that helps nobody
 
@@ -54,16 +53,10 @@ class _TableRenderer(BaseRenderer):
                 node.status.value if self.graph_data.is_diff else "",
                 str(node.key),
                 feature_version_text(node, self.config),
-                list(self._fields(node)) if self.config.show_fields else [],
+                [field_text(field, self.config) for field in node.fields if self.config.show_fields],
                 [dependency_text(node, dep) for dep in node.dependencies],
                 list(changes(node, self.config)),
             )
-
-    def _fields(self, node: GraphNode) -> Iterator[str]:
-        for field in node.fields:
-            notes = field_notes(field, self.config)
-            shown = (str(field.key), f"({', '.join(notes)})" if notes else "", badge(field.status))
-            yield " ".join(filter(None, shown))
 
 
 class MarkdownRenderer(_TableRenderer):

@@ -23,10 +23,7 @@ class BaseRenderer(ABC):
     """Writes a graph, or a comparison, as text.
 
     Args:
-        graph: The graph to show.
-        config: What to show of it.
         graph_data: A view to show instead of a graph.
-        theme: Colours, where the format has some.
     """
 
     def __init__(

@@ -77,11 +77,7 @@ def grow(root: str, neighbours: Mapping[str, Sequence[str]]) -> Branch:
 
 
 class TerminalRenderer(BaseRenderer):
-    """A flat tree: features, their fields and what they depend on; control characters in names are made visible.
-
-    Args:
-        color: Whether to mark text with colours.
-    """
+    """A flat tree: features, their fields and what they depend on; control characters in names are made visible."""
 
     def __init__(self, *args: Any, color: bool = False, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -156,11 +156,7 @@ def is_text(kind: str) -> bool:
 
 
 def refuse_nulls(frame: pl.DataFrame, kinds: Mapping[str, str]) -> None:
-    """Refuse NULL for columns of a table that cannot hold it, before the table gains others.
-
-    Raises:
-        MetadataSchemaError: naming the column and its type.
-    """
+    """Refuse NULL for columns of a table that cannot hold it, before the table gains others."""
     for column in frame:
         kind = kinds.get(column.name)
         if kind and kind.startswith(NEVER_NULL) and column.null_count():
@@ -170,11 +166,7 @@ def refuse_nulls(frame: pl.DataFrame, kinds: Mapping[str, str]) -> None:
 
 
 def refuse_dates_beyond(frame: pl.DataFrame) -> None:
-    """Refuse dates that ClickHouse would take for its first or last one as soon as they are compared.
-
-    Raises:
-        MetadataSchemaError: naming the column and the date.
-    """
+    """Refuse dates that ClickHouse would take for its first or last one as soon as they are compared."""
     for name in frame.select(pl.col(pl.Date)).columns:
         beyond = frame[name].filter(~frame[name].is_between(*DATES))
         if beyond.len():

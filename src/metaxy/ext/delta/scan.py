@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -9,7 +10,14 @@ import polars as pl
 from deltalake import DeltaTable
 
 from metaxy.errors import StoreConnectionError
+from metaxy.storage.damage import damaged, refuse_short_files, size_of
 
+# Of tables that lost a part, delta-rs reads what is left as if it were all, and Polars panics.
+LOG = "_delta_log"
+COMMITS = f"{LOG}/*.json"
+LEAST = len('{"txn":{}}')  # bytes of a commit: what is shorter says nothing
+DATA = "**/part-*.parquet"  # as all writers of Delta call them
+VERSION = re.compile(r"\d{20}\.(json|checkpoint\.([\w.-]+\.)?parquet)")  # and not the names while they are written
 # As in `polars.scan_delta`: what tables that grew, and other writers, make necessary.
 CASTS = pl.ScanCastOptions(
     integer_cast="upcast",
@@ -91,3 +99,19 @@ def _scan_files(paths: list[str], schema: pl.Schema, table: DeltaTable) -> pl.La
         missing_columns="insert",
         extra_columns="ignore",
     )
+
+
+def refuse_empty_commits(table: Path) -> None:
+    """Refuse a log with commits that have no content, as power cuts leave them; delta-rs takes them for no changes."""
+    sizes = {file.name: size_of(file) for file in (table / LOG).iterdir() if VERSION.fullmatch(file.name)}
+    known = max((name for name in sizes if ".checkpoint" in name), default="")  # holds all until its version
+    for name in sorted(sizes):
+        size = sizes[name]  # None if another process has just removed it
+        if size is not None and size < LEAST and (name[:20] > known[:20] or ".checkpoint" in name):
+            raise damaged(f"{table}/{LOG}/{name} is empty, and what it said of the table is lost")
+
+
+def refuse_short_data(table: DeltaTable, folder: Path) -> None:
+    """Refuse a version of a table whose files are not as they were written."""
+    sizes = table._table.get_add_file_sizes()
+    refuse_short_files(f"{folder}/", {name: size for name, size in sizes.items() if "://" not in name})

@@ -25,20 +25,19 @@ from metaxy.columns import (
 )
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, TableNotFoundError
-from metaxy.ext.delta.damage import COMMITS, DATA, LOG, refuse_empty_commits, refuse_short_data
 from metaxy.ext.delta.files import Place, as_files
-from metaxy.ext.delta.growth import fitting
-from metaxy.ext.delta.scan import OpenTable, scan_table
+from metaxy.ext.delta.scan import COMMITS, DATA, LOG, OpenTable, refuse_empty_commits, refuse_short_data, scan_table
 from metaxy.ext.table_root import TableRoot
 from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.files import check_reachable, kept_for, partition_columns, remove_folder, reported
 from metaxy.storage.listing import folders_in, keys_below
-from metaxy.storage.nested_types import parts_of
+from metaxy.storage.nested_types import grown, grows_inside, parts_of
 from metaxy.storage.port import HUGE, Append, Capabilities, Scan
 from metaxy.storage.retrying import retried
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
+from metaxy.versioning.polars_casts import recast
 
 Layout = Literal["nested", "flat"]
 SUFFIX = ".delta"
@@ -282,3 +281,36 @@ def _stored_type(dtype: pl.DataType) -> pl.DataType:
     if isinstance(dtype, pl.Datetime):
         return pl.Datetime("us", "UTC" if dtype.time_zone else None)
     return TYPES.get(type(dtype), dtype)
+
+
+def fitting(table: OpenTable, rows: pl.LazyFrame) -> tuple[OpenTable, pl.LazyFrame]:
+    """Let all files of a table and new rows have the same members inside of lists and maps.
+
+    Delta adds columns and members by itself, but can neither delete from files that lack members there, nor merge them.
+    """
+    given, known = rows.collect_schema(), pl.Schema(table.schema())
+    different = [n for n, dtype in known.items() if n in given and dtype.is_nested() and dtype != given[n]]
+    if not different:
+        return table, rows
+    have, want = (_narwhals({name: types[name] for name in different}) for types in (given, known))
+    wanted = {name: grown(want[name], have[name]) for name in different}
+    types = nw.Schema(wanted).to_polars()
+    growing = {name: types[name] for name in different if grows_inside(want[name], have[name])}
+    return _rewritten(table, growing) if growing else table, _with_types(rows, types)
+
+
+def _rewritten(table: OpenTable, types: Mapping[str, pl.DataType]) -> OpenTable:
+    """Write a table anew with other types; and again, if another writer added rows in between, which stay."""
+    rows, before = _with_types(scan_table(table), types), table.version()
+    rows.sink_delta(table, mode="overwrite", delta_write_options={"schema_mode": "merge"})
+    table.update_incremental()
+    return table if table.version() == before + 1 else _rewritten(table, types)
+
+
+def _with_types(rows: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    schema = rows.collect_schema()
+    return rows.with_columns(recast(pl.col(n), schema[n], dtype).alias(n) for n, dtype in types.items())
+
+
+def _narwhals(types: Mapping[str, pl.DataType]) -> nw.Schema:
+    return nw.from_native(pl.LazyFrame(schema=types)).collect_schema()

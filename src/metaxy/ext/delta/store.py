@@ -46,6 +46,8 @@ class DeltaMetadataStore(MetadataStore):
     'DeltaMetadataStore(path=s3://bucket/features)'
     """
 
+    _place = "root_path"
+
     def __init__(
         self,
         root_path: str | Path,

@@ -27,8 +27,7 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
-from metaxy.ext.duckdb.holder import holder_of
-from metaxy.ext.duckdb.turns import Turns
+from metaxy.ext.duckdb.turns import Turns, holder_of
 from metaxy.ext.duckdb.types import with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
@@ -295,19 +294,32 @@ class DuckDBConnection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run statements together or not at all."""
+        """Run statements together or not at all; one inside of another is a part of it."""
+        if self._is_changing:
+            yield
+            return
         try:
             self.execute("BEGIN TRANSACTION")
+            self._threads.changes = True
             yield
             self.execute("COMMIT")
         except BaseException:
             with suppress(duckdb.Error):  # it has ended already where COMMIT failed
                 self.cursor.execute("ROLLBACK")
             raise
+        finally:
+            self._threads.changes = False
+
+    @property
+    def _is_changing(self) -> bool:
+        return getattr(self._threads, "changes", False)
 
     def change(self, work: Callable[[], None]) -> None:
         """Do work that changes tables, and that changes nothing if it fails; again, if another store was in its way."""
-        retried(work, lambda error: CONFLICT.search(str(error)) is not None)
+        if self._is_changing:  # the whole transaction is to be done again
+            work()
+        else:
+            retried(work, lambda error: CONFLICT.search(str(error)) is not None)
 
     def is_deep(self, table: str, keys: Sequence[str]) -> bool:
         """Ask the statistics that DuckDB keeps of a large table, and never trust them with more than speed."""

@@ -28,11 +28,7 @@ def seems_short(file: Path) -> bool:
 
 
 def refuse_short_file(file: Path, connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse a file that has fewer blocks than are used.
-
-    Raises:
-        StoreConnectionError: if rows are lost.
-    """
+    """Refuse a file that has fewer blocks than are used."""
     found = connection.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchone()
     size, used = found or (0, 0)
     length, expected = file.stat().st_size, 3 * HEADER + size * used

@@ -11,10 +11,11 @@ import narwhals as nw
 from metaxy.columns import INTERNAL_PREFIX
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFoundError
+from metaxy.ext.duckdb.claims import DuckDBClaims
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.storage.listing import keys_of
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan, Storage
+from metaxy.storage.port import AccessMode, Append, Capabilities, Claims, Scan, Storage
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import ByField, by_field_forms
 from metaxy.versioning.predicates import among_sql
@@ -39,7 +40,7 @@ class DuckDBStorage:
         )
         self._place = ""  # what stands before the names of tables
         self._names: dict[FeatureKey, str] = {}
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._schemas: dict[tuple[tuple[str, str], ...], tuple[nw.Schema, dict[str, ByField]]] = {}
 
     def open(self, mode: AccessMode) -> None:
@@ -102,11 +103,7 @@ class DuckDBStorage:
         return Scan(frame, self._schemas[known][0], table if has_ids else None, types, self._schemas[known][1])
 
     def _refuse_months(self, key: FeatureKey, table: str, types: Mapping[str, str]) -> None:
-        """Refuse a table with months, which others may have put there: DuckDB compares them as 30 days.
-
-        Raises:
-            MetadataSchemaError: naming the column.
-        """
+        """Refuse a table with months, which others may have put there: DuckDB compares them as 30 days."""
         for column in (column for column, kind in types.items() if kind == "INTERVAL"):
             name = DUCKDB.quote(column)
             months = f"datepart('year', {name}) <> 0 OR datepart('month', {name}) <> 0"
@@ -172,6 +169,11 @@ class DuckDBStorage:
         for column in write.frame.columns:
             name = DUCKDB.quote(column)
             yield f"CAST({name} AS {types[column]})" if column in growing else name
+
+    def claims(self, key: FeatureKey) -> Claims | None:
+        """Return the claims that a table keeps."""
+        table, creates = self._quoted(key), self.capabilities.creates_tables
+        return DuckDBClaims(self.connection, table, lambda: self.has_table(key), self._writing, may_create=creates)
 
     def delete(self, key: FeatureKey, condition: nw.Expr | None) -> None:
         """Remove the rows that fulfil a condition."""

@@ -14,7 +14,7 @@ from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.extensions import ExtensionSpec, extension
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
-from metaxy.ext.ducklake.config import DuckLakeConfig, database_path
+from metaxy.ext.ducklake.config import DuckLakeConfig, anchored_lake, database_path
 from metaxy.masking import mask_address
 from metaxy.store.config import FileDatabaseStoreConfig
 from metaxy.store.parts import creates_tables
@@ -52,6 +52,8 @@ class DuckDBMetadataStore(MetadataStore):
 
     storage: DuckDBStorage
 
+    _place = "database"
+
     def __init__(
         self,
         database: str | Path,
@@ -75,6 +77,14 @@ class DuckDBMetadataStore(MetadataStore):
             storage = lake_storage(given, self._lake, table_prefix=prefix, creates_tables=create)
         self.connection = storage.connection
         super().__init__(storage=storage, engine=SqlEngine(self.connection), **options)
+
+    @classmethod
+    def _anchored(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        args, kwargs = super()._anchored(args, kwargs)
+        lake = kwargs.get("ducklake")
+        return args, {**kwargs, "ducklake": anchored_lake(lake)} if isinstance(
+            lake, (Mapping, DuckLakeConfig)
+        ) else kwargs
 
     @classmethod
     def config_model(cls) -> type[DuckDBMetadataStoreConfig]:

@@ -11,8 +11,10 @@ from typing_extensions import Self
 from metaxy._old_names import with_old_names
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.ducklake.sql import NAME, build_secret_sql
+from metaxy.storage.files import anchored
 
 DEFAULT_ALIAS = "ducklake"
+OVERRIDE = "override_data_path"
 Option = bool | int | float | str
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -257,3 +259,27 @@ class DuckLakeConfig(_Part):
     def secrets(self) -> tuple[str, ...]:
         """Values that must not be shown."""
         return (*self.catalog.secrets(), *(self.storage.secrets() if self.storage else ()))
+
+
+def anchored_lake(given: Any) -> Any:
+    """Make relative paths of a configuration, or of the mapping that stands for one, absolute.
+
+    A catalog knows its data path as it was first given; the same folder under another name must override it.
+
+    >>> lake = {"catalog": {"type": "sqlite", "uri": "/catalog"}, "storage": {"type": "local", "path": "lake"}}
+    >>> anchored_lake(lake)["attach_options"]
+    {'override_data_path': True}
+    """
+    parts = given if isinstance(given, Mapping) else {name: getattr(given, name) for name in given.model_fields_set}
+    catalog, storage = (_anchored_part(parts.get(name), key) for name, key in (("catalog", "uri"), ("storage", "path")))
+    found = {name: part for name, part in (("catalog", catalog), ("storage", storage)) if name in parts}
+    options = parts.get("attach_options", {})
+    if storage != parts.get("storage") and isinstance(options, Mapping):
+        found["attach_options"] = {OVERRIDE: True, **options}
+    return {**given, **found} if isinstance(given, Mapping) else given.model_copy(update=found)
+
+
+def _anchored_part(part: Any, key: str) -> Any:
+    if isinstance(part, Mapping):
+        return {name: anchored(value) if name == key else value for name, value in part.items()}
+    return part.model_copy(update={key: anchored(getattr(part, key))}) if hasattr(part, key) else part

@@ -31,9 +31,6 @@ def build_secret_sql(secret_name: str, secret_type: str, parameters: Mapping[str
     """Write the statement that creates a secret; parameters that are None are left out.
 
     Args:
-        secret_name: its name.
-        secret_type: its type, such as ``S3``.
-        parameters: its parameters.
         place: where it is kept, such as ``MOTHERDUCK``; the connection if empty.
 
     Raises:

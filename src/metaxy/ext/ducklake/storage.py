@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import narwhals as nw
 
@@ -12,9 +13,8 @@ from metaxy.ext.duckdb.extensions import ExtensionSpec
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.connection import LakeConnection
-from metaxy.ext.ducklake.types import storable
 from metaxy.storage.files import partition_columns
-from metaxy.storage.port import Append, Scan
+from metaxy.storage.port import Append, Claims, Scan
 
 SMALL = 2**24  # bytes; files are merged until they have far more
 Given = tuple[str, Mapping[str, str], Sequence[ExtensionSpec], float]  # what a connection to DuckDB takes
@@ -38,6 +38,10 @@ class LakeStorage(DuckDBStorage):
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows to tables, all in one transaction."""
         super().append([replace(write, frame=storable(write.frame)) for write in writes])
+
+    def claims(self, key: FeatureKey) -> Claims | None:  # noqa: ARG002
+        """Return None: each change of a lake is a commit, and leaves files behind."""
+        return None
 
     def _create(self, table: str, write: Append, query: str) -> None:
         columns = partition_columns(write.frame.columns)
@@ -71,3 +75,38 @@ class LakeStorage(DuckDBStorage):
         files = f"FROM ducklake_list_files({lake}, {table}) WHERE data_file_size_bytes < {SMALL}"
         found = self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}").fetchone()
         return int(found[0]) if found else 0
+
+
+def storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """Turn types that lakes lack into those they have; other columns stay as they are."""
+    rows = frame.to_native()
+    if all(map(_is_storable, rows.types)):
+        return frame
+    columns = (_as_stored(DUCKDB.quote(name), kind) for name, kind in zip(rows.columns, rows.types, strict=True))
+    kept: nw.LazyFrame[Any] = nw.from_native(rows.project(", ".join(columns)))
+    return kept
+
+
+def _as_stored(column: str, kind: Any) -> str:
+    return column if _is_storable(kind) else f"CAST({column} AS {_stored_type(kind)}) AS {column}"
+
+
+def _is_storable(kind: Any) -> bool:
+    if kind.id in ("list", "struct", "map"):
+        return all(_is_storable(part) for _, part in kind.children)
+    return kind.id not in ("array", "time_ns")
+
+
+def _stored_type(kind: Any) -> str:
+    """Name the type of a lake's column for a type of DuckDB.
+
+    Lakes have lists for arrays, and microseconds for the nanoseconds of times of the day; DuckDB ends the process where
+    it writes these to Parquet.
+    """
+    if kind.id == "struct":
+        return f"STRUCT({', '.join(f'{DUCKDB.quote(name)} {_stored_type(part)}' for name, part in kind.children)})"
+    if kind.id == "map":
+        return f"MAP({', '.join(_stored_type(part) for _, part in kind.children)})"
+    if kind.id in ("list", "array"):
+        return f"{_stored_type(kind.children[0][1])}[]"
+    return "TIME" if kind.id == "time_ns" else str(kind)

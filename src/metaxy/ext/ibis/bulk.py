@@ -12,11 +12,7 @@ from metaxy.versioning.database import TypesOf
 
 
 class Bulk:
-    """How rows go out of a database and into it; a database overrides what it has a faster way for.
-
-    Args:
-        tables: the tables that they go into.
-    """
+    """How rows go out of a database and into it; a database overrides what it has a faster way for."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -37,11 +33,7 @@ class Bulk:
         self.session.execute(f"INSERT INTO {self.tables.qualified(name)} ({columns}) {query}")
 
     def refuse_values(self, name: str, rows: pl.DataFrame, *, new: bool) -> None:
-        """Refuse rows with values that a table, which may be a new one, would keep as others.
-
-        Raises:
-            MetadataSchemaError: naming the column and a value.
-        """
+        """Refuse rows with values that a table, which may be a new one, would keep as others."""
 
     @contextmanager
     def loading(self) -> Iterator[None]:

@@ -10,19 +10,21 @@ import ibis
 import ibis.expr.operations as ops
 import narwhals as nw
 import polars as pl
+import sqlglot.expressions as sge
 
 from metaxy.ext.ibis.bulk import Bulk
 from metaxy.ext.ibis.compiling import ibis_schema, nesting
-from metaxy.ext.ibis.hashing import templates
 from metaxy.ext.ibis.tables import GIVEN, Table, Tables
 from metaxy.hashing import HashAlgorithm
 from metaxy.storage.column_casts import cast_column
 from metaxy.storage.nested_types import parts_of, with_leaves
-from metaxy.storage.port import HUGE, AccessMode, Capabilities
+from metaxy.storage.port import HUGE, AccessMode, Capabilities, Claims
 from metaxy.storage.temporaries import Temporaries
 from metaxy.versioning.database import TypesOf
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.frames import Frame, collect_to_polars
+
+PLACE = "MX_TEXT"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Traits:
 
     ``computes``: it computes versions; otherwise Polars does. ``deepest``: how far queries of users may nest; those
     that nest deeper are stored first. ``deletes_apart``: rows are deleted outside of the session, where its temporary
-    tables are not known.
+    tables are not known. ``claims`` keeps claims in a table of this name, and may create it if it is told so.
     """
 
     # By default, what Ibis can do by itself: it gives Polars neither maps, nor durations, nor integers of 128 bits.
@@ -43,15 +45,13 @@ class Traits:
     computes: bool = False
     deepest: int | None = None
     deletes_apart: bool = False
+    claims: "Callable[[IbisConnection, str, bool], Claims] | None" = None
 
 
 class IbisConnection:
-    """Implements the `Database` port of the SQL engine with the parts of a database; statements of threads take turns.
+    """Implements the `Database` port of the SQL engine with the parts of a database.
 
-    Args:
-        dialect: the words of its SQL.
-        bulk: how rows go in and out; it knows the tables, and these the session.
-        traits: what it can do.
+    Statements of threads take turns.
     """
 
     implementation = nw.Implementation.IBIS
@@ -207,3 +207,18 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _single(dtype: pl.DataType) -> pl.DataType:
     return pl.Float32() if dtype == pl.Float16 else dtype
+
+
+def templates(functions: Mapping[HashAlgorithm, Callable[[Any], Any]], backend: Any) -> dict[HashAlgorithm, str]:
+    """Write what functions do with a text, which subclasses of metaxy 0.1 give, as SQL with a place for the text."""
+    return {algorithm: _template(function, backend) for algorithm, function in functions.items()}
+
+
+def _template(function: Callable[[Any], Any], backend: Any) -> str:
+    table: Any = ibis.table({"text": "string"}, name="t")
+    query = backend.compiler.to_sqlglot(table.select(hashed=function(table["text"])))
+    value = query.expressions[0].unalias()
+    for column in list(value.find_all(sge.Column)):
+        column.replace(sge.Var(this=PLACE))
+    text: str = value.sql(dialect=backend.dialect)
+    return text.replace("{", "{{").replace("}", "}}").replace(PLACE, "{0}")

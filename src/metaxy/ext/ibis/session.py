@@ -20,10 +20,6 @@ class Session:
     """An Ibis connection, and how statements of ours run in it.
 
     A database overrides `connect`, and where it can do better `execute`, `transaction`, `place` and `take_turns`.
-
-    Args:
-        display: what the database is called in messages.
-        secrets: what must not be seen in them.
     """
 
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
@@ -124,3 +120,6 @@ class Session:
 
     def take_turns(self, table: str) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""
+
+    def create_schema(self) -> None:
+        """Create the schema that tables go into, where a database has schemas and it is missing."""

@@ -14,7 +14,7 @@ from metaxy.ext.ibis.connection import IbisConnection, storable
 from metaxy.ext.ibis.tables import Table
 from metaxy.storage.listing import keys_of
 from metaxy.storage.nested_types import grown
-from metaxy.storage.port import AccessMode, Append, Capabilities, Scan
+from metaxy.storage.port import AccessMode, Append, Capabilities, Claims, Scan
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.frames import collect_to_polars
@@ -118,13 +118,19 @@ class IbisStorage:
             for write in fitting:
                 self._append(write)
 
+    def claims(self, key: FeatureKey) -> Claims | None:
+        """Return the claims that a table keeps, None if this database cannot."""
+        make = self.connection.traits.claims
+        return make(self.connection, self.table_name(key), self.capabilities.creates_tables) if make else None
+
     def _fitting(self, write: Append) -> Append:
         """Collect rows from elsewhere, and refuse what the database cannot keep before anything is stored."""
         name = self.table_name(write.key)
         write = replace(write, frame=self._hooks.transform_before_write(write.frame, write.key, name))
         if not self.connection.owns(write.frame):
             write = replace(write, frame=nw.from_native(storable(collect_to_polars(write.frame)).lazy()))
-        self._refuse_long_columns(write)
+        for column in write.frame.collect_schema():
+            self._refuse_long_column(write.key, column)
         self._types(write)
         if write.frame.implementation.is_polars():
             try:
@@ -180,10 +186,6 @@ class IbisStorage:
             return self._tables.sql_type(dtype)
         except MetadataSchemaError as error:
             raise MetadataSchemaError(f"feature {write.key}: column {column!r}: {error}") from error
-
-    def _refuse_long_columns(self, write: Append) -> None:
-        for column in write.frame.collect_schema():
-            self._refuse_long_column(write.key, column)
 
     def _refuse_long_column(self, key: FeatureKey, column: str) -> None:
         if len(column.encode()) > self._tables.longest_name:

@@ -13,13 +13,15 @@ from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.generic import connection_to
 from metaxy.ext.ibis.storage import IbisStorage
 from metaxy.hashing import HashAlgorithm
-from metaxy.masking import mask_option
+from metaxy.masking import mask, mask_option
 from metaxy.store.config import DatabaseStoreConfig, MetadataStoreConfig, VersioningEngineOptions
 from metaxy.store.parts import creates_tables
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.engine import Engine
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.sql_engine import SqlEngine
+
+PLACE = ("host", "database", "schema")  # the parameters that tell stores of one kind apart
 
 
 class IbisMetadataStoreConfig(DatabaseStoreConfig):
@@ -131,7 +133,9 @@ class IbisMetadataStore(MetadataStore):
 
     def display(self) -> str:
         """Describe the store, without secrets."""
-        kind = type(self).__name__
         if self.connection_string is None:
-            return f"{kind}(backend={self.address.name})"
-        return f"{kind}(connection_string={mask_option('connection_string', self.connection_string)})"
+            database = f"backend={self.address.name}"
+        else:
+            database = f"connection_string={mask_option('connection_string', self.connection_string)}"
+        where = mask({name: self.address.parameters[name] for name in PLACE if name in self.address.parameters})
+        return f"{type(self).__name__}({', '.join([database, *(f'{name}={value}' for name, value in where.items())])})"

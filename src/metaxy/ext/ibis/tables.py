@@ -32,12 +32,7 @@ class Table:
 
 
 class Tables:
-    """The tables of a session; a database overrides what its types need.
-
-    Args:
-        session: where statements run.
-        dialect: how names are quoted.
-    """
+    """The tables of a session; a database overrides what its types need."""
 
     by_field_type = "JSON"  # of by-field columns, where they are not structs
     longest_name = 63  # bytes of a name that the database keeps

@@ -11,9 +11,6 @@ from metaxy.versioning.polars_casts import members_of
 def refuse_finer_times(rows: pl.DataFrame, database: str, *others: type[pl.DataType]) -> None:
     """Refuse times with nanoseconds, where a database has microseconds; ``others`` are types that it has besides.
 
-    Raises:
-        MetadataSchemaError: naming the first column that has one.
-
     >>> refuse_finer_times(pl.DataFrame({"at": pl.Series([1000], dtype=pl.Datetime("ns"))}), "SQLite")
     """
     for column in rows:
@@ -27,11 +24,7 @@ def refuse_finer_times(rows: pl.DataFrame, database: str, *others: type[pl.DataT
 
 
 def refuse_nul(rows: pl.DataFrame, database: str) -> None:
-    """Refuse texts with NUL characters, also in lists, structs and maps.
-
-    Raises:
-        MetadataSchemaError: naming the first column that has one.
-    """
+    """Refuse texts with NUL characters, also in lists, structs and maps."""
     for name, dtype in rows.schema.items():
         if rows.select(_has_nul(pl.col(name), dtype).any()).item():
             raise MetadataSchemaError(

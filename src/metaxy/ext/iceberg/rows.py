@@ -1,4 +1,4 @@
-"""Rows as Iceberg can keep them, and those that stay after a delete."""
+"""Rows as Iceberg can keep them, those that stay after a delete, and commits that have all rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,12 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import CommitTableResponse, Table
+from pyiceberg.table.update import AddSnapshotUpdate, TableRequirement, TableUpdate
 
 from metaxy.columns import METAXY_FEATURE_VERSION
+from metaxy.errors import StoreConnectionError
 from metaxy.versioning.frames import to_polars_lazy
 
 GONE = "__metaxy_gone"
@@ -67,3 +71,39 @@ def fitted(frame: pl.LazyFrame, table: pl.Schema) -> pl.LazyFrame | None:
         return None
     missing = (pl.lit(None, dtype).alias(name) for name, dtype in table.items() if name not in schema)
     return frame.with_columns(missing).select(table.names())
+
+
+def sink_whole(rows: pl.LazyFrame, table: Table, height: int, **options: Any) -> None:
+    """Write rows to a table in one commit, with what `polars.LazyFrame.sink_iceberg` takes.
+
+    When a source of rows fails, Polars may commit those that it has written before it says so.
+
+    Raises:
+        StoreConnectionError: if some of the rows were not written, so that nothing is committed.
+    """
+    catalog: Any = WholeCommits(table.catalog, height)
+    whole = Table(table.name(), table.metadata, table.metadata_location, table.io, catalog, table.config)
+    rows.sink_iceberg(whole, **options)
+
+
+class WholeCommits:
+    """A catalog that makes no commit unless it adds a number of rows."""
+
+    def __init__(self, catalog: Catalog, height: int) -> None:
+        self._catalog = catalog
+        self._height = height
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._catalog, name)
+
+    def commit_table(
+        self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
+    ) -> CommitTableResponse:
+        """Commit, if all rows are there."""
+        summaries = [update.snapshot.summary for update in updates if isinstance(update, AddSnapshotUpdate)]
+        added = sum(int(summary["added-records"] or 0) for summary in summaries if summary)
+        if added != self._height:
+            raise StoreConnectionError(
+                f"only {added} of {self._height} rows could be written to {'.'.join(table.name())}; nothing is stored"
+            )
+        return self._catalog.commit_table(table, requirements, updates)

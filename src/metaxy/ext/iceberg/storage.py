@@ -33,8 +33,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
-from metaxy.ext.iceberg.commits import sink_whole
-from metaxy.ext.iceberg.rows import fitted, rest_after, stored_type
+from metaxy.ext.iceberg.rows import fitted, rest_after, sink_whole, stored_type
 from metaxy.masking import Secrets, mask_path
 from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite

@@ -47,6 +47,8 @@ class IcebergMetadataStore(MetadataStore):
     IcebergMetadataStore(warehouse=s3://bucket/lake)
     """
 
+    _place = "warehouse"
+
     def __init__(
         self,
         warehouse: str | Path,

@@ -1,5 +1,6 @@
 """Reading tables of Lance: lazily, only the columns and, as far as Lance can tell, the rows that are asked for."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -9,9 +10,13 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
-from metaxy.ext.lancedb.names import shown_name, stored_name
 from metaxy.ext.lancedb.predicates import predicate_sql
 
+# What names of columns have in the place of what Lance does not take, or takes for a path into a struct.
+ESCAPED = {".": "%2E", "`": "%60", "%": "%25"}
+PLAIN = {escape: sign for sign, escape in ESCAPED.items()}
+TO_ESCAPE = re.compile(r"[.`]|%(?=2E|60|25)")
+TO_RESTORE = re.compile(r"%(?:2E|60|25)")
 ROW_ID = "_rowid"  # what Lance calls a row; it changes when files are merged
 
 
@@ -32,11 +37,6 @@ def scan_table(
     """Return all rows of one version of a table, lazily.
 
     Columns out: those of the table, and ``_rowid`` if asked for.
-
-    Args:
-        table: the version of the table.
-        errors: reports what goes wrong at an address.
-        with_row_id: whether the numbers of rows are asked for.
     """
     stored = pl.DataFrame(readable_schema(table).empty_table()).schema
     schema = {shown_name(name): dtype for name, dtype in stored.items()}
@@ -62,3 +62,21 @@ def scan_table(
 
     shown = {**schema, ROW_ID: pl.UInt64()} if with_row_id else schema
     return register_io_source(batches, schema=shown, is_pure=True)
+
+
+def stored_name(name: str) -> str:
+    """Return what a column is called in a table of Lance: itself, unless it has a point or a backtick.
+
+    >>> stored_name("size"), stored_name("a.b"), stored_name("100%")
+    ('size', 'a%2Eb', '100%')
+    """
+    return TO_ESCAPE.sub(lambda found: ESCAPED[found.group()], name)
+
+
+def shown_name(stored: str) -> str:
+    """Return what users call a column of a table of Lance.
+
+    >>> shown_name("a%2Eb"), shown_name("100%")
+    ('a.b', '100%')
+    """
+    return TO_RESTORE.sub(lambda found: PLAIN[found.group()], stored)

@@ -19,8 +19,7 @@ from lance.fragment import write_fragments
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
-from metaxy.ext.lancedb.names import shown_name, stored_name
-from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, readable_types, scan_table
+from metaxy.ext.lancedb.scan import ROW_ID, readable_schema, readable_types, scan_table, shown_name, stored_name
 from metaxy.ext.table_root import TableRoot
 from metaxy.storage.damage import first_write, lost_its_log, refuse_lost_log
 from metaxy.storage.evolution import is_lossless, lossy

@@ -44,6 +44,8 @@ class LanceDBMetadataStore(MetadataStore):
     'LanceDBMetadataStore(path=s3://bucket/features)'
     """
 
+    _place = "uri"
+
     def __init__(
         self,
         uri: str | Path,

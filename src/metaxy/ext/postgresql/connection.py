@@ -14,6 +14,7 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Traits
 from metaxy.ext.ibis.session import Session
 from metaxy.ext.postgresql.bulk import PostgreSQLBulk
+from metaxy.ext.postgresql.claims import PostgreSQLClaims
 from metaxy.ext.postgresql.compiler import OF_UNICODE, PostgreSQLBackend
 from metaxy.ext.postgresql.dialect import POSTGRESQL
 from metaxy.ext.postgresql.tables import PostgreSQLTables
@@ -25,6 +26,7 @@ WHERE collname = ANY(%s) AND collencoding IN (-1, pg_char_to_encoding(getdatabas
 TRAITS = Traits(
     Capabilities(by_field="json", has_map=False, transactions=True, unsupported=(*HUGE, nw.Duration)),
     computes=True,
+    claims=PostgreSQLClaims,
 )
 
 
@@ -46,6 +48,7 @@ class PostgreSQLSession(Session):
         self.address = address
         self.statement_timeout = statement_timeout
         self._collations: list[str] = []
+        self._lacks_schema = False
 
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - what is read may need a temporary table
         """Connect, and settle what must not depend on the server's configuration."""
@@ -59,6 +62,7 @@ class PostgreSQLSession(Session):
                 session.execute(setting)
             [[schemas, self._collations]] = session.execute(SURROUNDINGS, [list(OF_UNICODE)]).fetchall()
             self.schema = schema or (schemas[0] if len(schemas) == 1 else None)
+            self._lacks_schema = schema is not None and not schemas
             backend = PostgreSQLBackend.from_connection(session)
         except BaseException:
             session.close()
@@ -120,8 +124,16 @@ class PostgreSQLSession(Session):
 
     def take_turns(self, table: str) -> None:
         """Let writers that create or change a table take turns, until the transaction ends."""
-        lock = f"current_schema() || '.' || {POSTGRESQL.literal(table)}"
-        self.execute(f"SELECT pg_advisory_xact_lock(hashtextextended({lock}, 0))")
+        self._lock(f"current_schema() || '.' || {POSTGRESQL.literal(table)}")
+
+    def create_schema(self) -> None:
+        """Create the schema that was asked for, if it was not there when this session began."""
+        if self._lacks_schema and self.schema is not None:
+            self._lock(POSTGRESQL.literal(self.schema))
+            self.execute(f"CREATE SCHEMA IF NOT EXISTS {POSTGRESQL.quote(self.schema)}")
+
+    def _lock(self, name: str) -> None:
+        self.execute(f"SELECT pg_advisory_xact_lock(hashtextextended({name}, 0))")
 
 
 def _stop(session: "psycopg.Connection[tuple[Any, ...]]") -> None:

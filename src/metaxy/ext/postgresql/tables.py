@@ -67,12 +67,14 @@ class PostgreSQLTables(Tables):
     def create(
         self, name: str, types: Mapping[str, str], *, order: Sequence[str] = (), temporary: bool = False
     ) -> None:
-        """Create a table.
+        """Create a table, and first its schema.
 
         Raises:
             MetadataStoreError: also if this user may not create temporary tables, saying how to do without.
         """
         try:
+            if not temporary:
+                self.session.create_schema()
             super().create(name, types, order=order, temporary=temporary)
         except MetadataStoreError as error:
             if not (temporary and isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege)):

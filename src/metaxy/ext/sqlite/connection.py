@@ -13,6 +13,7 @@ from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.connection import IbisConnection, Traits
 from metaxy.ext.ibis.session import Session
 from metaxy.ext.sqlite.bulk import SQLiteBulk
+from metaxy.ext.sqlite.claims import SQLiteClaims
 from metaxy.ext.sqlite.compiler import SQLiteBackend
 from metaxy.ext.sqlite.dialect import SQLITE
 from metaxy.ext.sqlite.functions import add_functions
@@ -32,6 +33,7 @@ TRAITS = Traits(
     ),
     computes=True,
     deepest=5,
+    claims=SQLiteClaims,
 )
 
 
@@ -128,8 +130,11 @@ class SQLiteSession(Session):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Run statements together or not at all; other writers wait."""
+        """Run statements together or not at all; other writers wait. One inside of another is a part of it."""
         with self.lock:
+            if self.driver.in_transaction:
+                yield
+                return
             try:
                 self.execute("BEGIN IMMEDIATE")
                 yield

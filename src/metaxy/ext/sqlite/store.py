@@ -31,6 +31,8 @@ class SQLiteMetadataStore(IbisMetadataStore):
     SQLiteMetadataStore(database=features.sqlite)
     """
 
+    _place = "database"
+
     def __init__(self, database: str | Path, *, lock_timeout: float = 10.0, **options: Any) -> None:
         self.database = str(database)
         self.lock_timeout = lock_timeout

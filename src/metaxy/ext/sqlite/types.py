@@ -108,11 +108,7 @@ def written(column: pl.Series) -> Any:
 
 
 def refuse_lost_values(frame: pl.DataFrame) -> None:
-    """Refuse numbers that SQLite would change.
-
-    Raises:
-        MetadataSchemaError: naming the first column that has one.
-    """
+    """Refuse numbers that SQLite would change."""
     for column in frame.select(pl.col(pl.UInt64)):
         largest = column.max()
         if isinstance(largest, int) and largest > LARGEST:
@@ -127,11 +123,7 @@ def refuse_lost_values(frame: pl.DataFrame) -> None:
 
 
 def refuse_lost_names(columns: Iterable[str]) -> None:
-    """Refuse names that a query of SQLite would forget.
-
-    Raises:
-        MetadataSchemaError: naming the first column of such a name.
-    """
+    """Refuse names that a query of SQLite would forget."""
     for column in columns:
         if column.lower() in ("true", "false"):
             raise MetadataSchemaError(f"column {column!r}: queries of SQLite take this name for a value; rename it")

@@ -51,11 +51,7 @@ class FeatureVersionsModel(BaseModel):
         )
 
     def definition(self, source: str | None = None) -> FeatureDefinition:
-        """Return the recorded definition; nothing is imported.
-
-        Args:
-            source: Where the row was read, for messages.
-        """
+        """Return the recorded definition; nothing is imported."""
         return FeatureDefinition.from_stored_data(
             feature_spec=self.feature_spec,
             feature_schema=self.feature_schema,

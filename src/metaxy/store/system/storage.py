@@ -59,7 +59,6 @@ class SystemTableStorage(Generic[Store]):
         Args:
             project: the project to record; that of the graph's features by default.
             tags: texts to remember with the snapshot, such as a git commit; ``metaxy`` is reserved.
-            dry_run: only find out what would be recorded.
 
         Raises:
             SnapshotError: if there is nothing to push, or a tag is reserved or no text.
@@ -84,9 +83,6 @@ class SystemTableStorage(Generic[Store]):
 
         Frames: → ``metaxy_project_version``, ``recorded_at`` (when the entry began, UTC), ``feature_count``,
         ``project``, ``tags`` (JSON).
-
-        Args:
-            project: only this project.
         """
         return snapshots(self._rows(), project)
 
@@ -95,10 +91,6 @@ class SystemTableStorage(Generic[Store]):
 
         Frames: → ``metaxy_feature_version``, ``recorded_at`` (when it was recorded last, UTC),
         ``metaxy_project_version``, ``project``.
-
-        Args:
-            feature: key of the feature.
-            project: only as part of this project.
         """
         return versions_of(self._rows(), str(coerce_to_feature_key(feature)), project)
 
@@ -109,7 +101,6 @@ class SystemTableStorage(Generic[Store]):
 
         Args:
             current: take the version that the project has in the active graph, if none is given.
-            project_version: the version to read.
             project: only this project; the current one where the version is taken from the active graph.
         """
         if project_version is None:
@@ -122,10 +113,6 @@ class SystemTableStorage(Generic[Store]):
 
     def load_graph_from_snapshot(self, project_version: str, project: str | None = None) -> FeatureGraph:
         """Build a graph from what was recorded; no user code is imported.
-
-        Args:
-            project_version: version of the project to load.
-            project: only features of this project.
 
         Raises:
             SnapshotError: if there is no such snapshot (a ValueError).

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
+from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION, METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError
 from metaxy.wording import did_you_mean, first_line
@@ -25,6 +25,11 @@ COL_EXECUTION_ID: Final = "execution_id"
 COL_EVENT_TYPE: Final = "event_type"
 COL_TIMESTAMP: Final = "timestamp"
 COL_PAYLOAD: Final = "payload"
+COL_IDS: Final = "ids"
+COL_ATTEMPT: Final = "attempt"
+COL_ERROR_TYPE: Final = "error_type"
+COL_ERROR_MESSAGE: Final = "error_message"
+COL_RUN_ID: Final = "run_id"
 
 FEATURE_VERSIONS_SCHEMA: Final = pl.Schema(
     {
@@ -49,6 +54,34 @@ EVENTS_SCHEMA: Final = pl.Schema(
         COL_TIMESTAMP: TIMESTAMP,
         COL_FEATURE_KEY: pl.String(),
         COL_PAYLOAD: pl.String(),
+    }
+)
+# A row without IDs forgets the errors of its feature that were recorded before it.
+ROW_ERRORS_SCHEMA: Final = pl.Schema(
+    {
+        COL_FEATURE_KEY: pl.String(),
+        COL_IDS: pl.String(),
+        METAXY_FEATURE_VERSION: pl.String(),
+        METAXY_PROVENANCE: pl.String(),
+        COL_ATTEMPT: pl.Int64(),
+        COL_ERROR_TYPE: pl.String(),
+        COL_ERROR_MESSAGE: pl.String(),
+        COL_RECORDED_AT: TIMESTAMP,
+        COL_RUN_ID: pl.String(),
+    }
+)
+# As `storage.sql_claims` creates it.
+CLAIMS_SCHEMA: Final = pl.Schema(
+    {
+        COL_FEATURE_KEY: pl.String(),
+        METAXY_FEATURE_VERSION: pl.String(),
+        COL_IDS: pl.String(),
+        "token": pl.Int64(),
+        "claim": pl.String(),
+        "worker": pl.String(),
+        "taken_at": TIMESTAMP,
+        "expires_at": TIMESTAMP,
+        "finished_at": TIMESTAMP,
     }
 )
 
@@ -91,7 +124,11 @@ FEATURE_VERSIONS: Final = SystemTable(
     FEATURE_VERSIONS_KEY, FEATURE_VERSIONS_SCHEMA, "`mx push` or SystemTableStorage(store).push_graph_snapshot()"
 )
 EVENTS: Final = SystemTable(EVENTS_KEY, EVENTS_SCHEMA, "SystemTableStorage(store).write_event(…)")
-SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS)}
+ROW_ERRORS: Final = SystemTable(
+    FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "row_errors"]), ROW_ERRORS_SCHEMA, "store.record_errors(feature, frame)"
+)
+CLAIMS: Final = SystemTable(FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "claims"]), CLAIMS_SCHEMA, "store.claim(feature)")
+SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS, ROW_ERRORS, CLAIMS)}
 
 
 def is_system_key(key: FeatureKey) -> bool:
@@ -104,10 +141,6 @@ def is_system_key(key: FeatureKey) -> bool:
 
 
 def refuse_system_key(key: FeatureKey, verb: str) -> None:
-    """Refuse to do to a system table what only feature tables allow.
-
-    Raises:
-        MetadataStoreError: if the key names a system table.
-    """
+    """Refuse to do to a system table what only feature tables allow."""
     if is_system_key(key):
         raise MetadataStoreError(f"cannot {verb} {key}: system tables are the memory of the store and only grow")

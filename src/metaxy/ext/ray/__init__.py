@@ -1,0 +1,6 @@
+"""Ray: features as datasets, and datasets as features, in many processes and on many machines."""
+
+from metaxy.ext.ray.datasink import MetaxyDatasink, MetaxyWriteResult
+from metaxy.ext.ray.datasource import MetaxyDatasource
+
+__all__ = ["MetaxyDatasink", "MetaxyDatasource", "MetaxyWriteResult"]

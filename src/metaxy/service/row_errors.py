@@ -1,0 +1,60 @@
+"""Samples that could not be computed, and why."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from metaxy.service.project import Project
+from metaxy.store.store import MetadataStore
+from metaxy.store.system.row_errors import features_with_errors
+
+TOLD: Final = ("attempt", "error_type", "error_message", "recorded_at", "run_id")
+
+
+@dataclass(frozen=True)
+class SampleError:
+    """Why one sample could not be computed: at the last attempt, or at each of them."""
+
+    feature: str
+    ids: Mapping[str, Any]
+    attempt: int
+    error_type: str
+    error_message: str
+    recorded_at: datetime
+    run_id: str | None
+
+    def data(self) -> dict[str, Any]:
+        """Return it as plain data, without its feature."""
+        told = {name: getattr(self, name) for name in TOLD}
+        return {"ids": dict(self.ids), **told, "recorded_at": self.recorded_at.isoformat()}
+
+
+def errors(
+    project: Project, features: Sequence[str] | None = None, *, store: str | None = None, all_attempts: bool = False
+) -> list[SampleError]:
+    """Return the errors that count of some features, or of all that have any."""
+    with project.store(store) as opened:
+        known = set(features_with_errors(opened))
+        keys = [key for key in project.keys(features) if str(key) in known]
+        return [error for key in keys for error in _errors_of(opened, str(key), all_attempts=all_attempts)]
+
+
+def _errors_of(opened: MetadataStore, key: str, *, all_attempts: bool) -> list[SampleError]:
+    rows = opened.read_errors(key, all_attempts=all_attempts).to_polars()
+    # IDs come first; where one has the name of what is told, that has another.
+    told = rows[:, -7:-2].rename(dict(zip(rows.columns[-7:-2], TOLD, strict=True))).iter_rows(named=True)
+    return [
+        SampleError(key, ids, **{**error, "recorded_at": error["recorded_at"].replace(tzinfo=timezone.utc)})
+        for ids, error in zip(rows[:, :-7].iter_rows(named=True), told, strict=True)
+    ]
+
+
+def forget(project: Project, features: Sequence[str] | None = None, *, store: str | None = None) -> list[str]:
+    """Let the errors of some features, or of all that have any, count no more; return their keys."""
+    with project.store(store).open("w") as opened:
+        known = set(features_with_errors(opened))
+        keys = [key for key in project.keys(features) if str(key) in known]
+        for key in keys:
+            opened.forget_errors(key)
+        return list(map(str, keys))

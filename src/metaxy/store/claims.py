@@ -1,0 +1,194 @@
+"""Taking claims: samples of an update that one worker has to itself for a while.
+
+    list what is to do → take the next free samples → resolve these anew → `Claim`: compute, `write`, `release`
+
+What is to do is listed once by each process, and then used for some minutes: of the list come the samples that nobody
+holds, and only these are resolved again, after they were taken. So what is handed out is still to do, whatever became
+of it since it was listed.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, get_args
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_STATUS
+from metaxy.dag.plan import FeaturePlan
+from metaxy.errors import DefinitionError, InvalidConfigError
+from metaxy.storage.port import Claimant, Claims, Coordinates, Taken
+from metaxy.storage.sql_claims import KEPT
+from metaxy.store.claim import Claim, Held
+from metaxy.store.parts import StoreParts
+from metaxy.store.session import Scope
+from metaxy.store.system.id_texts import texts_of_ids
+from metaxy.store.system.tables import CLAIMS
+from metaxy.store.work_lists import WorkList
+from metaxy.versioning.frames import collect_to_polars
+
+Status = Literal["new", "stale"]
+LOOKS: Final = 10  # in the time of a lease, for samples that others may let go of
+LONGEST_PAUSE: Final = 10.0
+WINDOW: Final = 1000  # samples of a list that are looked at together
+REFUSED: Final = ("lazy", "as_of", "skip_comparison")  # by these, what is to do is not what it is now
+LATER: Final[Mapping[Status, Status]] = {"new": "stale", "stale": "new"}
+
+
+def keeper_of(store: StoreParts) -> tuple[StoreParts, Claims]:
+    """Return the store that keeps the claims of a store, which is itself or the one that it names, and its claims.
+
+    Raises:
+        InvalidConfigError: if it cannot compare and swap.
+    """
+    keeper = store.claims_store
+    found = keeper.storage.claims(CLAIMS.key) if isinstance(keeper.storage, Coordinates) else None
+    if found is None:
+        raise InvalidConfigError(
+            f"{keeper!r} cannot keep claims, as nothing in it is compared and swapped; name a PostgreSQL, SQLite or "
+            f"DuckDB store that does so for {store!r}: claims_store in metaxy.toml, or claims_store= of the constructor"
+        )
+    return keeper, found
+
+
+def this_worker() -> str:
+    """Name this thread of this process, on this machine."""
+    thread = threading.current_thread()
+    number = "" if thread is threading.main_thread() else f":{thread.native_id}"
+    return f"{socket.gethostname()}:{os.getpid()}{number}"
+
+
+@dataclass(frozen=True)
+class Claiming:
+    """What one call of `MetadataStore.claim` asks for; ``resolve`` is `MetadataStore.resolve_update`."""
+
+    store: StoreParts
+    scope: Scope
+    plan: FeaturePlan
+    resolve: Callable[..., Any]
+    options: Mapping[str, Any]
+    limit: int
+    lease: timedelta
+    worker: str
+    first: Status = "new"
+    order_by: Sequence[str] = ()
+    wait: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be claimed."""
+        if self.limit < 1:
+            raise ValueError(f"a claim is of at least one sample: limit is {self.limit!r}")
+        if self.lease <= timedelta(0):
+            raise ValueError(f"a claim must live for some time: lease is {self.lease!r}")
+        if self.first not in get_args(Status):
+            raise ValueError(f'first is "new" or "stale", not {self.first!r}')
+        for name in REFUSED:
+            if self.options.get(name):
+                raise ValueError(f"claim has no option {name}: it hands out what is to do now")
+
+    def take(self) -> Claim:
+        """Take the next samples; where others hold all that are left, wait for these if that is asked."""
+        pause = min(self.lease.total_seconds() / LOOKS, LONGEST_PAUSE)
+        while True:
+            claim = self._try_to_take()
+            if claim or not claim.elsewhere or not self.wait:
+                return claim
+            time.sleep(pause)
+
+    def _try_to_take(self) -> Claim:
+        """Take the next free samples that are to do; none if none are left, or others hold them all."""
+        keeper, claims = keeper_of(self.store)
+        lists, key = self.store.work_lists, (self.plan.feature.key, self._version, self.first, tuple(self.order_by))
+        with keeper.open("w"), self.store.open("r"), lists.lock:
+            now = claims.now()
+            listed = lists.find(key, self.options, now, KEPT)
+            if listed and (claim := self._next(keeper, claims, listed)):
+                return claim
+            listed = self._listed(now)
+            lists.remember(key, self.options, listed)
+            if claim := self._next(keeper, claims, listed):
+                return claim
+            held = self._held(keeper, claims, self._claimant(), listed.ids.columns)
+            return Claim(held, self._samples(listed.ids.head(0)), None, listed.elsewhere)
+
+    @property
+    def _version(self) -> str:
+        return self.scope.version(self.plan.feature.key)
+
+    def _claimant(self) -> Claimant:
+        return Claimant(uuid.uuid4().hex, self.worker, str(self.plan.feature.key), self._version)
+
+    def _held(self, keeper: StoreParts, claims: Claims, by: Claimant, ids: Sequence[str]) -> Held:
+        return Held(self.store, keeper, claims, self.scope, self.plan, by, self.lease, tuple(ids))
+
+    def _ids(self, columns: Sequence[str]) -> list[str]:
+        """Name the IDs that tell apart what is handed out: of an expansion, those of the parent."""
+        ids = [name for name in self.plan.feature.id_columns if name in columns]
+        if not ids:
+            raise DefinitionError(
+                f"feature {self.plan.feature.key} is matched with its parents by none of its ID columns, so nothing "
+                "names what a claim holds; add such a column to them"
+            )
+        return ids
+
+    def _listed(self, now: datetime) -> WorkList:
+        """List what is to do: the IDs of all samples that are new or stale."""
+        increment = self.resolve(self.plan.feature.key, lazy=True, **self.options)
+        views = [getattr(increment, status) for status in (self.first, LATER[self.first])]
+        ids = self._ids(views[0].columns)
+        columns = list(dict.fromkeys([*ids, *self.order_by]))
+        frames = [collect_to_polars(view.select(*columns)) for view in views]
+        frames = [frame.sort(self.order_by, maintain_order=True) for frame in frames] if self.order_by else frames
+        listed = pl.concat(frame.select(ids) for frame in frames).unique(maintain_order=True)
+        return WorkList(listed, now)
+
+    def _next(self, keeper: StoreParts, claims: Claims, listed: WorkList) -> Claim | None:
+        """Take the next samples of a list that are free, and still to do; None if there are none."""
+        while listed.left:
+            texts, by = listed.window(max(WINDOW, 2 * self.limit)), self._claimant()
+            taken = claims.take(
+                by, texts, since=listed.since, limit=self.limit, rest=listed.left - len(texts), lease=self.lease
+            )
+            ids = listed.ids.slice(listed.place)[taken.places]
+            listed.place += taken.seen
+            listed.elsewhere += taken.elsewhere
+            if ids.height and (claim := self._still_to_do(keeper, claims, by, taken, ids)):
+                return claim
+        return None
+
+    def _still_to_do(
+        self, keeper: StoreParts, claims: Claims, by: Claimant, taken: Taken, ids: pl.DataFrame
+    ) -> Claim | None:
+        """Resolve samples anew, now that they are taken; those that are in order are marked as finished."""
+        try:
+            texts = texts_of_ids(ids, ids.columns).to_list()
+            samples = self._samples(ids)
+            found = self._texts(samples, ids.columns)
+            done = [text for text in texts if text not in set(found)]
+            if done:
+                claims.finish(by.claim, done, lambda: None)
+        except BaseException:
+            claims.release(by.claim)
+            raise
+        if not found:
+            return None
+        places = {text: place for place, text in enumerate(texts)}
+        in_order = sorted(range(len(found)), key=lambda row: places[found[row]])
+        held = self._held(keeper, claims, by, ids.columns)
+        return Claim(held, samples[in_order], taken)
+
+    def _samples(self, ids: pl.DataFrame) -> nw.DataFrame[Any]:
+        increment = self.resolve(self.plan.feature.key, **{**self.options, "ids": ids})
+        frames = [
+            getattr(increment, status).with_columns(nw.lit(status).alias(METAXY_STATUS)) for status in get_args(Status)
+        ]
+        return nw.concat([frame for frame in frames if len(frame)] or frames[:1])
+
+    def _texts(self, samples: nw.DataFrame[Any], ids: Sequence[str]) -> list[str]:
+        return texts_of_ids(collect_to_polars(samples.select(*ids)), ids).to_list()

@@ -1,0 +1,69 @@
+"""Lists of what is to do: made once, and then used for some minutes by all threads of a process."""
+
+import threading
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from metaxy.store.system.id_texts import texts_of_ids
+
+
+@dataclass
+class WorkList:
+    """The samples that were to do at some time, in the order in which they are handed out.
+
+    ``place`` is the next one, and ``elsewhere`` counts those before it that other workers held.
+    """
+
+    ids: pl.DataFrame
+    since: datetime
+    place: int = 0
+    elsewhere: int = 0
+
+    @property
+    def left(self) -> int:
+        """How many samples were not looked at yet."""
+        return self.ids.height - self.place
+
+    def window(self, size: int) -> list[str]:
+        """Return the next samples as texts."""
+        rows = self.ids.slice(self.place, size)
+        return texts_of_ids(rows, rows.columns).to_list()
+
+
+@dataclass
+class WorkLists:
+    """The lists of a store, by what was asked; whoever takes from them holds the lock."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _known: dict[Hashable, tuple[Mapping[str, Any], WorkList]] = field(default_factory=dict)
+
+    def find(self, key: Hashable, options: Mapping[str, Any], now: datetime, oldest: timedelta) -> WorkList | None:
+        """Return the list for the same question that has samples left, if it is not too old."""
+        asked, found = self._known.get(key, ({}, None))
+        is_good = found is not None and found.left and now - found.since < oldest and is_same(asked, options)
+        return found if is_good else None
+
+    def remember(self, key: Hashable, options: Mapping[str, Any], found: WorkList) -> None:
+        """Keep a list, in place of the one before it."""
+        self._known[key] = options, found
+
+
+def is_same(left: Any, right: Any) -> bool:
+    """Return whether two options are equal, as far as that is known: expressions and frames are if they are one.
+
+    >>> is_same({"a": ["x > 1"]}, {"a": ["x > 1"]}), is_same(["x > 1"], ["x > 2"])
+    (True, False)
+    """
+    if left is right:
+        return True
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(is_same(left[name], right[name]) for name in left)
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(map(is_same, left, right))
+    return isinstance(left, (str, int, float)) and bool(left == right)

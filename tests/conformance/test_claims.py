@@ -1,0 +1,206 @@
+"""Claims: samples that one worker has to itself; what becomes of them when it is late, is in `tests/faults`."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+import pytest
+from tests.factory import define, everything, rows, values
+from tests.stores import STORES, StoreFactory
+
+from metaxy.config import MetaxyConfig
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import ClaimLostError, InvalidConfigError, MetadataSchemaError, SystemDataNotFoundError
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.sqlite import SQLiteMetadataStore
+from metaxy.storage.port import Claimant, Claims, Coordinates
+from metaxy.store.claims import keeper_of
+from metaxy.store.store import MetadataStore
+from metaxy.store.system.tables import CLAIMS
+
+KEEPERS = ("postgresql", "sqlite", "duckdb")
+Make = Callable[..., MetadataStore]
+
+
+@pytest.fixture
+def sharing(make: StoreFactory, tmp_path: Path) -> Make:
+    """Make a store that can share out work: by itself or, if it cannot, by an SQLite file."""
+    store = make()
+    if isinstance(store.storage, Coordinates) and store.storage.claims(CLAIMS.key):
+        return make
+    with pytest.raises(InvalidConfigError, match="claims_store in metaxy"):
+        keeper_of(store)
+    keeper = SQLiteMetadataStore(tmp_path / "claims.sqlite", auto_create_tables=True)
+    return lambda **options: make(claims_store=keeper, **options)
+
+
+def claimed(claim: Any) -> list[str]:
+    return list(claim.samples["id"])
+
+
+@pytest.mark.three_stores
+def test_a_sample_has_one_worker_at_a_time(sharing: Make) -> None:
+    define("video")
+    define("clip", "video")
+    first, second = sharing(), sharing()
+    with first.open("w"):
+        first.write("video", rows(id=["a", "b", "c", "d", "e"], n=[1, 2, 3, 4, 5]))
+    with first.claim("clip", limit=2, worker="one") as one:
+        assert set(one.samples["metaxy_status"]) == {"new"}
+        other = second.claim("clip", worker="two")
+        # Two workers have equal parts of what is left: three of five, and one of them is the greater half.
+        assert (len(one), len(other), other.token > one.token) == (2, 2, True)
+        one.write(one.samples.head(1))
+        assert claimed(one)[1:] == list(one.left["id"])
+        for wrong in (one.samples.head(1), other.samples):
+            with pytest.raises(MetadataSchemaError, match="of a claim that"):
+                one.write(wrong)
+        with pytest.raises(MetadataSchemaError, match="lacks ID column 'id'"):
+            one.write(one.samples.drop("id"))
+    other.write(other.samples)
+    with first:
+        assert values(first.read("clip")) == sorted([claimed(one)[0], *claimed(other)])
+    with first.open("w"):
+        first.write("video", rows("2", id=claimed(other), n=[7, 7]))
+    with second.claim("clip", first="stale", order_by="n") as rest:
+        assert list(rest.samples["metaxy_status"]) == ["stale"] * 2 + ["new"] * 2
+        assert claimed(rest)[:2] == claimed(other)
+        rest.write(rest.samples.filter(nw.col("metaxy_status") == "stale"))
+        assert not (nothing := first.claim("clip"))
+        assert (len(nothing), nothing.elsewhere, nothing.renew()) == (0, 2, None)
+        assert {"id", "metaxy_provenance_by_field", "metaxy_status"} <= set(nothing.samples.columns)
+    with first.claim("clip") as last:
+        last.write(last.samples)
+    assert not first.claim("clip").elsewhere
+    with first:
+        assert "metaxy_status" not in first.read("clip").collect_schema()
+        assert sorted(everything(first, "clip")["id"]) == sorted(["a", "b", "c", "d", "e", *claimed(other)])
+
+
+@pytest.mark.three_stores
+def test_parents_are_claimed_where_they_have_many_children(sharing: Make) -> None:
+    define("video")
+    chunks = FeatureDep(feature="video", lineage=LineageRelationship.expansion(on=["id"]))
+    define("chunk", chunks, ids=["id", "chunk"])
+    store = sharing()
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b", "c"]))
+    with store.claim("chunk") as claim:
+        assert set(claimed(claim)) == {"a", "b", "c"}
+        children = claim.samples.to_polars().filter(pl.col("id") != "c")
+        two = pl.concat(children.with_columns(chunk=pl.lit(n)) for n in (1, 2))
+        claim.write(two.filter(pl.col("id") == "a"), replaces=claim.samples.filter(nw.col("id") == "a"))
+        assert set(claim.left["id"]) == {"b", "c"}
+        claim.write(two.filter(pl.col("id") == "b"))  # and c has no children
+        assert not len(claim.left)
+    with store:
+        assert values(store.read("chunk"), "id", "chunk") == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+        assert not store.resolve_update("chunk")
+    assert not store.claim("chunk")
+
+
+@pytest.mark.three_stores
+def test_what_is_claimed_is_what_an_update_names(sharing: Make) -> None:
+    define("video", ids=["id"])
+    define("clip", FeatureDep(feature="video", lineage=LineageRelationship.aggregation(on=["group"])), ids=["group"])
+    store = sharing()
+    samples = rows(id=["a", "b", "c"], group=[1, 1, 2])
+    with store.claim("video", samples=samples, limit=2) as claim:
+        assert (claimed(claim), repr(claim)[:22]) == (["a", "b"], "Claim(video: 2 samples")
+        claim.write(claim.samples)
+    with store.open("w"):
+        assert claimed(store.claim("video", samples=samples)) == ["c"]
+        store.write("video", samples)
+    assert not store.claim("video", samples=samples)
+    with store.claim("clip", filters={"video": "id != 'c'"}) as claim:
+        assert sorted(claimed(claim)) == ["a", "b"]
+        claim.write(claim.samples.select("group", "metaxy_provenance_by_field", "metaxy_provenance").head(1))
+    assert claimed(store.claim("clip")) == ["c"]
+    for wrong in ({"limit": 0}, {"lease": timedelta(0)}, {"first": "old"}, {"skip_comparison": True}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            store.claim("clip", **wrong)
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_claims_expire_and_are_taken_over(tmp_path: Path, name: str) -> None:
+    """What a database does, one step at a time: claims whose lease is 0 expire at once."""
+    store, hour, none = STORES[name](tmp_path), timedelta(hours=1), timedelta(0)
+    with pytest.raises(SystemDataNotFoundError, match=r"store\.claim"), store:
+        store.read("metaxy-system/claims")
+    _, claims = keeper_of(store)
+    with store.open("w"):
+        began = claims.now()
+        take = taker(claims, ["a", "b", "c"], began)
+        assert take("late", 3, none) == (["a", "b", "c"], 3, 0)
+        assert take("quick", 2, hour) == (["a", "b"], 2, 0)
+        assert claims.renew("late", none).keys() == {"c"}
+        assert claims.finish("late", ["b", "c"], never) == ["b"]
+        with pytest.raises(ZeroDivisionError):
+            claims.finish("quick", ["a"], fail)
+        assert claims.finish("quick", ["a"], lambda: None) == []
+        assert claims.finish("quick", ["a"], never) == ["a"]
+        # What is finished is taken again by who lists it after that: it became stale again.
+        assert take("third", 3, hour) == (["c"], 3, 1)
+        later = taker(claims, ["a", "b", "c"], claims.now())
+        assert later("fourth", 3, hour) == (["a"], 3, 2)
+        claims.release("quick")
+        assert later("fifth", 3, hour) == (["b"], 3, 2)
+        tokens = everything(store, "metaxy-system/claims").filter(pl.col("feature_key") != "")["token"]
+        assert sorted(tokens) == [3, 4, 5]
+
+
+def taker(claims: Claims, samples: Sequence[str], since: Any) -> Callable[..., tuple[list[str], int, int]]:
+    """Take samples as a worker of the name of its claim, without regard for others; say which, and what was seen."""
+
+    def take(name: str, limit: int, lease: timedelta) -> tuple[list[str], int, int]:
+        by = Claimant(name, "worker", "clip", "1")
+        taken = claims.take(by, samples, since=since, limit=limit, rest=0, lease=lease)
+        return [samples[place] for place in taken.places], taken.seen, taken.elsewhere
+
+    return take
+
+
+def never() -> None:
+    raise AssertionError
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+def test_samples_cannot_be_taken_from_who_writes_them(tmp_path: Path) -> None:
+    """A server locks rows: others get the next samples, and wait for nothing."""
+    one, two = STORES["postgresql"](tmp_path), STORES["postgresql"](tmp_path)
+    (_, mine), (_, theirs) = keeper_of(one), keeper_of(two)
+    with one.open("w"), two.open("w"):
+        samples, since, seen = ["a", "b"], mine.now(), list[Any]()
+        taker(mine, samples, since)("late", 1, timedelta(0))
+        take = taker(theirs, samples, since)
+        assert mine.finish("late", ["a"], lambda: seen.append(take("quick", 2, timedelta(1)))) == []
+        assert seen == [(["b"], 2, 1)]
+
+
+def test_a_store_names_who_keeps_its_claims(tmp_path: Path) -> None:
+    stores = {
+        "lake": {"type": "metaxy.ext.delta.DeltaMetadataStore", "root_path": str(tmp_path), "claims_store": "claims"},
+        "claims": {"type": "metaxy.ext.duckdb.DuckDBMetadataStore", "database": str(tmp_path / "c.duckdb")},
+    }
+    define("video")
+    samples = rows(id=["a"])
+    with MetaxyConfig(stores=stores, auto_create_tables=True).use() as config:
+        lake = config.get_store("lake")
+        assert isinstance(lake.claims_store, DuckDBMetadataStore)
+        claim = lake.claim("video", samples=samples)
+        with config.get_store("claims") as keeper:
+            assert everything(keeper, "metaxy-system/claims")["feature_key"].to_list() == ["", "video"]
+        with lake.claims_store.open("w"):
+            keeper_of(lake)[1].release(claim._held.by.claim)
+        with pytest.raises(ClaimLostError, match="lost its claim") as caught:
+            claim.write(claim.samples)
+        assert caught.value.samples == [{"id": "a"}]
+        with lake:
+            assert not lake.has_feature("video")

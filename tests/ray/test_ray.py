@@ -1,0 +1,209 @@
+"""Features as Ray datasets and back, on a cluster of two CPUs; blocks are also read here, as Ray would read them."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from ray.data.datasource import WriteResult
+from tests.factory import define, rows, values
+from tests.services.ray import variables
+from tests.stores import STORES
+
+import ray
+from metaxy import FeatureGraph
+from metaxy.config import MetaxyConfig
+from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, MetaxyWriteResult
+from metaxy.ext.ray.datasource import ROWS_PER_TASK, StoredRows
+from metaxy.store.store import MetadataStore
+
+pytestmark = pytest.mark.usefixtures("cluster")
+THREE = ("duckdb", "delta", "postgresql")
+
+
+@pytest.fixture(params=THREE)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> MetadataStore:
+    define("video", fields=["audio", "frames"])
+    define("crop", "video")
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> MetadataStore:
+    define("video", fields=["audio", "frames"])
+    define("crop", "video")
+    return STORES["delta"](tmp_path)
+
+
+def write(store: MetadataStore, ids: Any, **columns: Any) -> None:
+    with store.open("w"):
+        store.write("video", rows({"audio": "1", "frames": "1"}, id=list(ids), **columns))
+
+
+def read_all(source: MetaxyDatasource, parallelism: int = 4, limit: int | None = None) -> list[list[Any]]:
+    """Read the blocks of each task."""
+    return [list(task()) for task in source.get_read_tasks(parallelism, limit, data_context=None)]
+
+
+def test_an_increment_is_computed_and_written_by_workers(store: MetadataStore) -> None:
+    write(store, range(30), size=range(30))
+    dataset = ray.data.read_datasource(MetaxyDatasource("crop", store, incremental=True))
+    sink = MetaxyDatasink("crop", store)
+    with pytest.raises(RuntimeError, match="feature crop: nothing was written yet"):
+        _ = sink.result
+    dataset.map_batches(doubled, batch_format="pyarrow").write_datasink(sink)
+    assert sink.result == MetaxyWriteResult(rows_written=30, rows_failed=0)
+    with store:
+        written = store.read("crop").collect().to_polars().sort("id")
+        assert written["double"].to_list() == [2 * size for size in range(30)]
+        assert "metaxy_status" not in written.columns
+        assert store.resolve_update("crop").counts["unchanged"] == 30
+    write(store, [1, 99], size=[5, 7])
+    with store.open("w"):
+        store.write("video", rows({"audio": "2", "frames": "1"}, id=[2], size=[9]))
+    again = ray.data.read_datasource(MetaxyDatasource("crop", store, incremental=True)).take_all()
+    assert {row["id"]: row["metaxy_status"] for row in again} == {99: "new", 2: "stale"}
+
+
+def doubled(batch: pa.Table) -> pa.Table:
+    return batch.append_column("double", pc.multiply(batch["size"], 2))
+
+
+def test_ranges_of_ids_have_equally_many_of_them_and_miss_none(store: MetadataStore) -> None:
+    ids = ["", " ", "B", "Z", "a", "aa", "b", "é", "ø", "\U0001f3a5"]
+    write(store, ids)
+    stored = StoredRows("video", (), {})
+    with store:
+        bounds = [None, *stored.bounds(store, "id", 3), None]
+        ranges = [stored.between("id", *ends) for ends in itertools.pairwise(bounds)]
+        found = [values(part.read(store)) for part in ranges]
+    assert [len(part) for part in found] == [4, 4, 2]
+    assert sorted(itertools.chain(*found)) == sorted(ids)
+
+
+def test_rows_are_read_in_several_tasks(lake: MetadataStore) -> None:
+    count = 2 * ROWS_PER_TASK + 5
+    write(lake, range(count))
+    source = MetaxyDatasource("video", lake, columns=["id"], filters="id >= 5")
+    parts = read_all(source)
+    assert [sum(block.num_rows for block in blocks) for blocks in parts] == [ROWS_PER_TASK] * 2
+    assert source.estimate_inmemory_data_size() == 8 * (count - 5)
+    dataset = ray.data.read_datasource(source)
+    assert (dataset.sum("id"), dataset.schema().names) == (sum(range(5, count)), ["id"])
+
+
+def test_an_increment_of_many_rows_is_shared_by_tasks_and_resolved_once(lake: MetadataStore) -> None:
+    count = 5 * ROWS_PER_TASK // 2
+    write(lake, range(count))
+    source = MetaxyDatasource("crop", lake, incremental=True)
+    assert [sum(block.num_rows for block in blocks) for blocks in read_all(source)] == [10_000, 10_000, 5_000]
+    write(lake, [-1])
+    assert len(read_all(source, parallelism=2)) == 2
+    assert ray.data.read_datasource(source).count() == count  # as all that Ray asks of a source must agree
+    assert MetaxyDatasource("crop", lake, incremental=True).get_read_tasks(1)[0].metadata.num_rows == count + 1
+
+
+def test_blocks_have_as_many_rows_as_ray_wants_and_columns_where_there_are_none(lake: MetadataStore) -> None:
+    write(lake, range(3))
+    assert [block.num_rows for block in read_all(MetaxyDatasource("video", lake), limit=2)[0]] == [2, 1]
+    for options in ({"filters": "id > 7"}, {"incremental": True}):
+        if "incremental" in options:
+            with lake.open("w"):
+                lake.write("crop", lake.resolve_update("crop").new)
+        source = MetaxyDatasource("video" if "filters" in options else "crop", lake, **options)
+        [[block]] = read_all(source)
+        assert block.num_rows == 0
+        dataset = ray.data.read_datasource(source)
+        assert dataset.count() == 0
+        assert "metaxy_provenance" in dataset.schema().names
+
+
+def test_reads_take_the_options_of_the_store(lake: MetadataStore) -> None:
+    write(lake, range(3))
+    write(lake, [0])
+    with lake.open("w"):
+        lake.delete("video", "id = 1")
+    options: dict[int, dict[str, Any]] = {2: {}, 3: {"include_soft_deleted": True}, 4: {"with_sample_history": True}}
+    for count, asked in options.items():
+        [blocks] = read_all(MetaxyDatasource("video", lake, **asked))
+        assert sum(block.num_rows for block in blocks) == count, asked
+    predicate = MetaxyDatasource("crop", lake, incremental=True, filters="id = 0", staleness_predicates="id = 0")
+    with lake.open("w"):
+        lake.write("crop", lake.resolve_update("crop").new)
+    assert [block["metaxy_status"].to_pylist() for block in read_all(predicate)[0]] == [["new", "stale"]]
+
+
+def test_a_block_that_cannot_be_written_fails_the_job_or_is_left_out_and_counted(lake: MetadataStore) -> None:
+    write(lake, range(3))
+    good = rows({"audio": "1", "frames": "1"}, id=[7, 8]).to_arrow()
+    bad = pa.table({"id": [9]})
+    with pytest.raises(ray.exceptions.RayTaskError, match="metaxy_provenance_by_field"):
+        ray.data.from_arrow([good, bad]).write_datasink(MetaxyDatasink("video", lake))
+    sink = MetaxyDatasink("video", lake, on_error="log")
+    result = sink.write([good, bad, good.slice(0, 0), good.to_pandas()])
+    assert result == MetaxyWriteResult(rows_written=4, rows_failed=1)
+    sink.on_write_complete(WriteResult(5, 100, [result, result]))
+    assert sink.result == MetaxyWriteResult(rows_written=8, rows_failed=2)
+
+
+def test_blocks_of_a_task_are_written_at_once(lake: MetadataStore) -> None:
+    blocks = [rows({"audio": "1", "frames": "1"}, id=[number]).to_arrow() for number in range(20)]
+    MetaxyDatasink("video", lake).write(blocks)
+    assert len(commits(lake)) == 1
+    MetaxyDatasink("video", lake, rows_per_write=5).write(blocks)
+    assert len(commits(lake)) == 5
+
+
+def commits(store: Any) -> list[Path]:
+    return sorted(Path(str(store.storage.root)).glob("**/video.delta/_delta_log/*.json"))
+
+
+def test_wrong_options_are_refused(lake: MetadataStore) -> None:
+    with pytest.raises(ValueError, match="on_error='ignore' is none of"):
+        MetaxyDatasink("video", lake, on_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        MetaxyDatasink("video", lake, rows_per_write=0)
+
+
+def test_settings_and_graph_reach_the_workers(lake: MetadataStore) -> None:
+    """The workers know neither this graph, nor a module that defines it, nor the length of hashes."""
+    with MetaxyConfig(hash_truncation_length=12).use(), FeatureGraph().use():
+        define("video", fields=["audio", "frames"])
+        define("short", "video")
+        write(lake, range(3))
+        dataset = ray.data.read_datasource(MetaxyDatasource("short", lake, incremental=True))
+        dataset.map_batches(lambda batch: batch, batch_format="pyarrow").write_datasink(MetaxyDatasink("short", lake))
+        with lake:
+            assert lake.resolve_update("short").counts["unchanged"] == 3
+            assert {len(version) for version in values(lake.read("short"), "metaxy_provenance")} == {12}
+
+
+SCRIPT = """
+import sys
+import polars as pl
+import ray
+import metaxy as mx
+from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource
+
+class Clip(mx.BaseFeature, spec=mx.FeatureSpec(key="clip", id_columns=["id"], fields=["audio"])):
+    id: int
+
+store = DeltaMetadataStore(sys.argv[1])
+frame = pl.DataFrame({"id": [1, 2], "metaxy_provenance_by_field": [{"audio": "1"}] * 2})
+ray.data.from_arrow(frame.to_arrow()).write_datasink(MetaxyDatasink(Clip, store))
+print(ray.data.read_datasource(MetaxyDatasource(Clip, store)).sum("id"))
+"""
+
+
+def test_features_of_a_script_reach_the_workers(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path / "lake")]
+    done = subprocess.run(command, env={**os.environ, **variables()}, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["3"], done.stderr
