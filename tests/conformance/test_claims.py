@@ -55,6 +55,9 @@ def test_a_sample_has_one_worker_at_a_time(sharing: Make) -> None:
         # Two workers have equal parts of what is left: three of five, and one of them is the greater half.
         assert (len(one), len(other), other.token > one.token) == (2, 2, True)
         one.write(one.samples.head(1))
+        held = second.read_claims("clip").select("worker", "samples", "token", "is_live").rows()
+        assert held == [("one", 1, one.token, True), ("two", 2, other.token, True)]
+        assert not len(second.read_claims("video"))
         assert claimed(one)[1:] == list(one.left["id"])
         for wrong in (one.samples.head(1), other.samples):
             with pytest.raises(MetadataSchemaError, match="of a claim that"):
@@ -133,7 +136,7 @@ def test_claims_expire_and_are_taken_over(tmp_path: Path, name: str) -> None:
         store.read("metaxy-system/claims")
     _, claims = keeper_of(store)
     with store.open("w"):
-        began = claims.now()
+        began = claims.prepare()
         take = taker(claims, ["a", "b", "c"], began)
         assert take("late", 3, none) == (["a", "b", "c"], 3, 0)
         assert take("quick", 2, hour) == (["a", "b"], 2, 0)
@@ -145,7 +148,7 @@ def test_claims_expire_and_are_taken_over(tmp_path: Path, name: str) -> None:
         assert claims.finish("quick", ["a"], never) == ["a"]
         # What is finished is taken again by who lists it after that: it became stale again.
         assert take("third", 3, hour) == (["c"], 3, 1)
-        later = taker(claims, ["a", "b", "c"], claims.now())
+        later = taker(claims, ["a", "b", "c"], claims.prepare())
         assert later("fourth", 3, hour) == (["a"], 3, 2)
         claims.release("quick")
         assert later("fifth", 3, hour) == (["b"], 3, 2)
@@ -177,7 +180,7 @@ def test_samples_cannot_be_taken_from_who_writes_them(tmp_path: Path) -> None:
     one, two = STORES["postgresql"](tmp_path), STORES["postgresql"](tmp_path)
     (_, mine), (_, theirs) = keeper_of(one), keeper_of(two)
     with one.open("w"), two.open("w"):
-        samples, since, seen = ["a", "b"], mine.now(), list[Any]()
+        samples, since, seen = ["a", "b"], mine.prepare(), list[Any]()
         taker(mine, samples, since)("late", 1, timedelta(0))
         take = taker(theirs, samples, since)
         assert mine.finish("late", ["a"], lambda: seen.append(take("quick", 2, timedelta(1)))) == []

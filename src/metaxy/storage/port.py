@@ -203,8 +203,11 @@ class Taken:
 class Claims(Protocol):
     """Hands out samples, which are texts, each to one live claim at a time; times are UTC, by the database's clock."""
 
-    def now(self) -> datetime:
-        """Return the time; what was finished or expired long ago is forgotten."""
+    def clock(self) -> datetime:
+        """Return the time."""
+
+    def prepare(self) -> datetime:
+        """Create the table if it is missing, forget what was finished or expired long ago, and return the time."""
 
     def take(
         self, claimant: Claimant, samples: Sequence[str], *, since: datetime, limit: int, rest: int, lease: timedelta

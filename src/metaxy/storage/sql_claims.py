@@ -90,9 +90,14 @@ class SqlClaims:
 
     # -- what users of claims ask --------------------------------------------------------------------------------------
 
-    def now(self) -> datetime:
-        """Return the time; what was finished or expired long ago is forgotten."""
-        self._prepare()
+    def prepare(self) -> datetime:
+        """Create the table if it is missing, forget what was finished or expired long ago, and return the time.
+
+        Raises:
+            TableNotFoundError: if the table is missing, and the store may not create it.
+        """
+        if not self._is_ready():
+            self.repeat(self._create)
         self.repeat(self._forget)
         return self.clock()
 
@@ -180,15 +185,6 @@ class SqlClaims:
         self.repeat(work)
 
     # -- rows ----------------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        """Create the table, if it is missing and the store may do so.
-
-        Raises:
-            TableNotFoundError: if it may not.
-        """
-        if not self._is_ready():
-            self.repeat(self._create)
 
     def _is_ready(self) -> bool:
         return self.exists() and bool(self.rows(f"SELECT 1 FROM {self.table} WHERE feature_key = ?", [COUNTER]))

@@ -20,16 +20,18 @@ from typing import Any, Final, Literal, get_args
 import narwhals as nw
 import polars as pl
 
-from metaxy.columns import METAXY_STATUS
+from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_STATUS
 from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.errors import DefinitionError, InvalidConfigError
 from metaxy.storage.port import Claimant, Claims, Coordinates, Taken
-from metaxy.storage.sql_claims import KEPT
+from metaxy.storage.sql_claims import COUNTER, KEPT
 from metaxy.store.claim import Claim, Held
 from metaxy.store.parts import StoreParts
 from metaxy.store.session import Scope
 from metaxy.store.system.id_texts import texts_of_ids
-from metaxy.store.system.tables import CLAIMS
+from metaxy.store.system.rows import scan_rows
+from metaxy.store.system.tables import CLAIMS, COL_FEATURE_KEY
 from metaxy.store.work_lists import WorkList
 from metaxy.versioning.frames import collect_to_polars
 
@@ -106,11 +108,10 @@ class Claiming:
         keeper, claims = keeper_of(self.store)
         lists, key = self.store.work_lists, (self.plan.feature.key, self._version, self.first, tuple(self.order_by))
         with keeper.open("w"), self.store.open("r"), lists.lock:
-            now = claims.now()
-            listed = lists.find(key, self.options, now, KEPT)
+            listed = lists.find(key, self.options, KEPT)
             if listed and (claim := self._next(keeper, claims, listed)):
                 return claim
-            listed = self._listed(now)
+            listed = self._listed(claims.prepare())
             lists.remember(key, self.options, listed)
             if claim := self._next(keeper, claims, listed):
                 return claim
@@ -192,3 +193,17 @@ class Claiming:
 
     def _texts(self, samples: nw.DataFrame[Any], ids: Sequence[str]) -> list[str]:
         return texts_of_ids(collect_to_polars(samples.select(*ids)), ids).to_list()
+
+
+def open_claims(store: StoreParts, feature: Any = None) -> pl.DataFrame:
+    """Return the claims of all workers, the oldest first, or only those to samples of one feature."""
+    keeper, claims = keeper_of(store)
+    of_features = nw.col(COL_FEATURE_KEY) != COUNTER
+    wanted = of_features if feature is None else nw.col(COL_FEATURE_KEY) == str(coerce_to_feature_key(feature))
+    with keeper.open("r"):
+        rows = scan_rows(keeper.storage, CLAIMS).filter(wanted & nw.col("finished_at").is_null())
+        found = CLAIMS.fit(collect_to_polars(rows.select(*CLAIMS.schema)))
+        now = claims.clock()
+    by = (COL_FEATURE_KEY, METAXY_FEATURE_VERSION, "worker", "token", "taken_at", "expires_at")
+    counted = found.group_by(by).agg(pl.len().cast(pl.Int64).alias("samples"))
+    return counted.with_columns((pl.col("expires_at") > now).alias("is_live")).sort("token")

@@ -7,6 +7,7 @@ from typing_extensions import Self
 
 from metaxy.dag.graph import current_graph
 from metaxy.definitions.keys import coerce_to_feature_key
+from metaxy.store.claims import open_claims
 from metaxy.store.reading import StoredTable, find, find_or_none, shown_schema
 from metaxy.store.upkeep import StoreUpkeep
 from metaxy.versioning.increment import LazyIncrement, input_progress
@@ -54,3 +55,17 @@ class StoreFacts(StoreUpkeep):
         """
         plan = current_graph().get_feature_plan(coerce_to_feature_key(feature_key))
         return input_progress(lazy_increment, plan.input_id_columns)
+
+    def read_claims(self, feature: Any = None) -> nw.DataFrame[Any]:
+        """Return which samples workers hold by `claim`, one row per claim, the oldest first; the store may be closed.
+
+        Frames: → ``feature_key``, ``metaxy_feature_version``, ``worker``, ``token``, ``taken_at`` and ``expires_at``
+        (UTC), ``samples`` (how many are not written yet), ``is_live`` (whether the lease has not expired).
+
+        Args:
+            feature: only claims to samples of this feature.
+
+        Raises:
+            InvalidConfigError: if the store cannot keep claims, and names none that does as ``claims_store``.
+        """
+        return nw.from_native(open_claims(self, feature), eager_only=True)

@@ -1,6 +1,7 @@
 """Lists of what is to do: made once, and then used for some minutes by all threads of a process."""
 
 import threading
+import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,13 +16,15 @@ from metaxy.store.system.id_texts import texts_of_ids
 class WorkList:
     """The samples that were to do at some time, in the order in which they are handed out.
 
-    ``place`` is the next one, and ``elsewhere`` counts those before it that other workers held.
+    ``since`` is the time that it shows, by the clock of who keeps the claims. ``place`` is the next one, and
+    ``elsewhere`` counts those before it that other workers held.
     """
 
     ids: pl.DataFrame
     since: datetime
     place: int = 0
     elsewhere: int = 0
+    made: float = field(default_factory=time.monotonic)
 
     @property
     def left(self) -> int:
@@ -41,11 +44,12 @@ class WorkLists:
     lock: threading.RLock = field(default_factory=threading.RLock)
     _known: dict[Hashable, tuple[Mapping[str, Any], WorkList]] = field(default_factory=dict)
 
-    def find(self, key: Hashable, options: Mapping[str, Any], now: datetime, oldest: timedelta) -> WorkList | None:
+    def find(self, key: Hashable, options: Mapping[str, Any], oldest: timedelta) -> WorkList | None:
         """Return the list for the same question that has samples left, if it is not too old."""
         asked, found = self._known.get(key, ({}, None))
-        is_good = found is not None and found.left and now - found.since < oldest and is_same(asked, options)
-        return found if is_good else None
+        if found is None or not found.left or time.monotonic() - found.made > oldest.total_seconds():
+            return None
+        return found if is_same(asked, options) else None
 
     def remember(self, key: Hashable, options: Mapping[str, Any], found: WorkList) -> None:
         """Keep a list, in place of the one before it."""

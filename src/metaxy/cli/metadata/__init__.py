@@ -15,6 +15,7 @@ COMMANDS: Final = (
     ("rebase", "metaxy.cli.metadata.rebase:rebase", "Take rows over to another version, without computing them again."),
     ("rename", "metaxy.cli.metadata.rename:rename", "Take rows over to the new keys of features that were renamed."),
     ("rename-column", "metaxy.cli.metadata.rename:rename_column", "Give a column of a feature another name."),
+    ("claims", "metaxy.cli.metadata.claims:claims", "Show which samples workers have claimed."),
     ("tables", "metaxy.cli.metadata.tables:app", "Show, drop and rename tables of features that are no more."),
     ("delete", "metaxy.cli.metadata.delete:delete", "Delete rows of features."),
     ("clean", "metaxy.cli.metadata.delete:clean", "Delete the samples of features whose parents are gone."),

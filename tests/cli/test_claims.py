@@ -1,0 +1,31 @@
+"""`mx metadata claims`."""
+
+import json
+
+from tests.factory import rows
+
+from metaxy.testing import TempMetaxyProject
+
+
+def test_claims_say_who_holds_what(project: TempMetaxyProject) -> None:
+    assert "No claims in [dev] " in project.run_cli(["metadata", "claims"]).stderr
+    with project.use():
+        samples = rows({"audio": "1", "frames": "1"}, id=["a", "b"])
+        claim = project.store().claim("video/raw", samples=samples, limit=1, worker="worker-7")
+    shown = project.run_cli(["metadata", "claims", "video/raw"]).stdout
+    assert "worker-7" in shown
+    assert shown.endswith("Total: 1 sample(s) in 1 claim(s)\n")
+    [data] = json.loads(project.run_cli(["metadata", "claims", "--format", "json"]).stdout)["claims"]
+    assert {name: data[name] for name in ("feature", "worker", "samples", "token", "is_live")} == {
+        "feature": "video/raw",
+        "worker": "worker-7",
+        "samples": 1,
+        "token": claim.token,
+        "is_live": True,
+    }
+    assert json.loads(project.run_cli(["metadata", "claims", "video/crop", "--format", "json"]).stdout) == {
+        "claims": []
+    }
+    with project.use():
+        claim.release()
+    assert "No claims in [dev] " in project.run_cli(["metadata", "claims"]).stderr
