@@ -4,21 +4,13 @@ What Lance cannot check exactly as Polars does is left out, which lets more rows
 again. An expression is recognised by building it anew from its inputs, so nothing depends on how Polars prints it.
 """
 
-import operator
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import polars as pl
 
-COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+from metaxy.definitions.filter_syntax import COMPARE
+
 SIMPLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # others mean something to the SQL of Lance
 LONGEST_LIST = 10_000
 DEEPEST = 50
@@ -65,7 +57,7 @@ def _comparison(condition: pl.Expr, left: pl.Expr, right: pl.Expr, schema: Types
     if condition.meta.eq(left.is_in(right)):
         return _membership(name, values, schema[name])
     written = _literals(values, schema[name])
-    signs = [sign for sign, compare in COMPARISONS.items() if condition.meta.eq(compare(left, right))]
+    signs = [sign for sign, compare in COMPARE.items() if condition.meta.eq(compare(left, right))]
     return f"`{name}` {signs[0]} {written[0]}" if signs and written else None
 
 
