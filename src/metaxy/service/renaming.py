@@ -92,16 +92,18 @@ def drop(
 def _names(project: Project, features: Sequence[str], store: str | None, there: Sequence[Table]) -> list[str]:
     """Return what such tables are called, of those that are there, as the graph or a snapshot has it."""
     known = {feature_key(table.feature).table_name: table.feature for table in there}
+    exact = {feature_key(table.feature): table.feature for table in there}
     names = []
     for key in map(feature_key, features):
-        if key.table_name not in known:
-            here = key in project.graph.feature_definitions_by_key
+        here = key in project.graph.feature_definitions_by_key
+        name = exact.get(key, None if here else known.get(key.table_name))
+        if name is None:
             message = f"{project.store_name(store)} has no table of a former feature {str(key)!r}."
             message += did_you_mean(str(key), known.values())
             hint = "the project has this feature: use `mx metadata show` or `drop`" if here else None
             hint = hint or (f"there are: {', '.join(known.values())}" if known else "there are none")
             raise RequestError("TABLE_NOT_FOUND", message, hint=hint)
-        names.append(known[key.table_name])
+        names.append(name)
     return list(dict.fromkeys(names))
 
 

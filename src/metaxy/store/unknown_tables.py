@@ -41,12 +41,12 @@ def unknown_tables(store: StoreParts, scope: Scope) -> list[UnknownTable]:
 def _unknown(store: StoreParts, scope: Scope) -> Iterator[StoredTable]:
     if not isinstance(store.storage, Listable):
         raise MetadataStoreError(f"{store!r} cannot list its tables: its storage has no `tables` method")
-    known = {key.table_name for key in scope.graph.feature_definitions_by_key}
-    pushed = _pushed(store)
+    known = {_place(store, key) for key in scope.graph.feature_definitions_by_key}
+    pushed = {_place(store, key): key for key in _pushed(store)}
     for key in store.storage.tables():
-        if key.table_name not in known and not _is_system(key):
+        if (place := _place(store, key)) not in known and not _is_system(key):
             try:
-                yield find(store, pushed.get(key.table_name, key), allow_fallback=False).checked()
+                yield find(store, pushed.get(place, key), allow_fallback=False).checked()
             except MetadataSchemaError:  # a table of someone else
                 continue
 
@@ -55,11 +55,15 @@ def _is_system(key: FeatureKey) -> bool:
     return FeatureKey(key.parts[:1]).table_name == FeatureKey(METAXY_SYSTEM_KEY_PREFIX).table_name
 
 
-def _pushed(store: StoreParts) -> dict[str, FeatureKey]:
-    """Return all keys that were ever pushed, by table: these know which underscores are hyphens."""
+def _place(store: StoreParts, key: FeatureKey) -> frozenset[tuple[str, str]]:
+    """Return where a table lies: names in databases do not tell hyphens from underscores, those of folders do."""
+    return frozenset(store.storage.describe(key).items())
+
+
+def _pushed(store: StoreParts) -> list[FeatureKey]:
+    """Return all keys that were ever pushed: these know which underscores are hyphens."""
     rows = collect_to_polars(scan_rows(store.storage, FEATURE_VERSIONS).select(COL_FEATURE_KEY).unique())
-    keys = map(coerce_to_feature_key, rows[COL_FEATURE_KEY].drop_nulls())
-    return {key.table_name: key for key in keys}
+    return list(map(coerce_to_feature_key, rows[COL_FEATURE_KEY].drop_nulls()))
 
 
 def _counted(found: StoredTable) -> UnknownTable:
