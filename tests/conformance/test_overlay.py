@@ -15,7 +15,7 @@ from tests.stores import STORES, StoreFactory
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_UPDATED_AT
 from metaxy.config import MetaxyConfig
-from metaxy.dag.graph import FeatureGraph
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import (
@@ -24,6 +24,8 @@ from metaxy.errors import (
     InvalidConfigError,
     MetadataSchemaError,
     PolarsMaterializationWarning,
+    RenameError,
+    RenameWarning,
     RowsBelowWarning,
     StoreLockedError,
 )
@@ -373,3 +375,53 @@ def test_a_file_stays_locked_while_anyone_in_the_process_reads_it(tmp_path: Path
     assert not said
     assert others_may_write(path)
     assert others_may_write(tmp_path / "dev.duckdb")
+
+
+# -- renames -----------------------------------------------------------------------------------------------------------
+
+
+def rename_video_in_the_code() -> None:
+    current_graph().remove_feature("video")
+    define("film")
+    definition = current_graph().get_feature_definition("film")
+    spec = definition.spec.model_copy(update={"renamed_from": (FeatureKey("video"),)})
+    current_graph().add_feature_definition(definition.model_copy(update={"spec": spec}))
+    define("clip", "film")
+
+
+@pytest.mark.three_stores
+def test_a_rename_of_a_branch_computes_nothing_again(make: StoreFactory, prod: MetadataStore) -> None:
+    """Rows that lie below come under the new key here, and nothing changes there until they are promoted."""
+    with prod.open("w"):
+        prod.write("video", rows(["2"], id=["a"], n=[10]))
+        prod.delete("video", "id = 'b'")
+        before = {key: everything(prod, key).height for key in ("video", "clip")}
+    rename_video_in_the_code()
+    dev = make("dev", name="dev", fallback_stores=[prod], fallback="rows")
+    with dev, pytest.raises(RenameError, match=r"film was renamed from video.*`mx metadata rename --store dev`"):
+        dev.resolve_update("clip")
+    with dev.open("w"):
+        with pytest.warns(RenameWarning, match="film was renamed from video"):
+            assert ids(dev.resolve_update("clip")) == ([], ["a"], ["b"])
+        assert values(dev.read("film"), "id", "n") == [("a", 10), ("c", 3)]
+        assert values(dev.read("clip"), "id") == ["a", "b", "c"]
+        assert all(not each.copied + each.rebased for each in dev.rename_features(drop_old=True))
+        assert ids(dev.resolve_update("clip")) == ([], ["a"], ["b"])
+    with prod.open("w"):
+        assert not prod.has_feature("film")
+        assert {key: everything(prod, key).height for key in before if key != "video"} == {"clip": before["clip"]}
+    with prod.open("w"), dev:
+        dev.promote(prod)
+        assert ids(prod.resolve_update("clip")) == ([], ["a"], ["b"])
+        assert values(prod.read("film"), "id", "n") == [("a", 10), ("c", 3)]
+
+
+def test_a_rename_of_a_branch_over_another_kind_of_store(make: StoreFactory, prod: MetadataStore) -> None:
+    rename_video_in_the_code()
+    dev = DuckDBMetadataStore(":memory:", auto_create_tables=True, fallback_stores=[prod], fallback="rows")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with dev.open("w"):
+            [film, clip] = dev.rename_features()
+            assert (film.copied, film.rebased, clip.rebased) == (3, 3, 3)
+            assert ids(dev.resolve_update("clip")) == ([], [], [])

@@ -93,7 +93,8 @@ def clean(
     keys = project.graph.topological_sort_features(project.keys(features))
     if features is None:
         keys = [key for key in keys if project.graph.get_feature_plan(key).feature_deps]
-    return _each(project.store(store), keys, work, track, only_present=features is None, dry_run=dry_run)
+    opened = project.store(store)
+    return _each(opened, keys, work, track, only_present=features is None, below=opened.overlays, dry_run=dry_run)
 
 
 def drop(

@@ -10,7 +10,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
-from metaxy.store.renaming import Renaming, find_here, former_tables, has_version, rename
+from metaxy.store.renaming import Renaming, find_seen, former_tables, has_version, rename
 from metaxy.store.session import Scope
 from metaxy.wording import command
 
@@ -54,7 +54,7 @@ def _is_there(store: StoreParts, scope: Scope, key: FeatureKey) -> bool:
     seen = (key, scope.version(key))
     if seen in store.seen_versions:
         return True
-    found = find_here(store, key)
+    found = find_seen(store, key)
     if found is None or c.METAXY_FEATURE_VERSION not in found.scan.schema or not has_version(found, seen[1]):
         return False
     store.seen_versions.add(seen)

@@ -28,10 +28,10 @@ from metaxy.store.session import Scope
 from metaxy.store.system.tables import refuse_system_key
 from metaxy.store.tables import ExpectedRows
 from metaxy.store.verbatim import as_they_are, rewritten_at
-from metaxy.store.writing import append
+from metaxy.store.writing import append, feature_table
 from metaxy.versioning.codec import by_field_forms
-from metaxy.versioning.engine import View
-from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
+from metaxy.versioning.engine import Engine, View
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Latest
 
@@ -96,7 +96,7 @@ class Renaming:
     def source(self, key: FeatureKey) -> StoredTable | None:
         """Return the table of this store that rows of the version before come from, None if there is none."""
         for name in (self.former.get(key, key), key):
-            if name in (key, self.asked.get(key)) and (found := find_here(self.store, name)):
+            if name in (key, self.asked.get(key)) and (found := find_seen(self.store, name)):
                 return found
         return None
 
@@ -152,7 +152,7 @@ class Renaming:
 
     def _copy(self, key: FeatureKey, *, dry_run: bool) -> int:
         """Copy all rows of the old table that the new one lacks."""
-        old = find_here(self.store, self.asked[key])
+        old = find_seen(self.store, self.asked[key])
         if old is None:
             return 0
         request = CopyRequest([key], with_sample_history=True, dry_run=dry_run)
@@ -160,15 +160,15 @@ class Renaming:
 
     def _rebase(self, key: FeatureKey, *, dry_run: bool) -> int:
         """Give the latest rows of the version before the versions that they have now, and count them."""
-        source = self.source(key) if dry_run else find_here(self.store, key)
+        source = self.source(key) if dry_run else find_seen(self.store, key)
         if source is None or self.version_before(key) == self.scope.version(key):
             return 0
         with readable(f"feature {key}"), self.store.engine.temporary():
             rows = self._to_rebase(key, source.checked())
-            rows = rows if dry_run else self.store.engine.take(rows, reread=True)
+            rows = rows if dry_run else source.engine.take(rows, reread=True)
             count = count_lazy_rows(rows)
             if count and not dry_run:
-                append(self.store, [self._rebased(key, source.scan, rows)])
+                append(self.store, [self._rebased(key, rows.with_columns(_rewritten(self.store, source.scan)))])
         return count
 
     def _to_rebase(self, key: FeatureKey, source: StoredTable) -> nw.LazyFrame[Any]:
@@ -178,25 +178,24 @@ class Renaming:
         columns = [name for name in source.scan.schema if name not in c.STRAY_COLUMNS]
         latest = Latest(ids, self.version_before(key), include_deleted=True)
         rows = read_rows(source, spec, self.scope, latest, [], columns)
-        target = find_here(self.store, key)
+        target = find_seen(self.store, key)
         if target is None:
             return rows
         keys = {f"{c.INTERNAL_PREFIX}key_{n}": as_text(name) for n, name in enumerate(ids)}
         times = [name for name in (c.METAXY_UPDATED_AT, c.METAXY_DELETED_AT) if name in target.scan.schema]
-        there = target.store.engine.latest(
+        there = target.engine.latest(
             target.rows(ids), replace(latest, feature_version=self.scope.version(key)), [*ids, *times], View()
         )
         there = there.select(**keys, **{EVENT: event_time(target.scan)})
         older = nw.col(EVENT).is_null() | (nw.col(EVENT) < event_time(source.scan))
         return rows.with_columns(**keys).join(there, on=list(keys), how="left").filter(older).drop([*keys, EVENT])
 
-    def _rebased(self, key: FeatureKey, table: Scan, rows: nw.LazyFrame[Any]) -> Append:
+    def _rebased(self, key: FeatureKey, rows: nw.LazyFrame[Any]) -> Append:
         """Version rows anew: those that were right are right, others stay as they are."""
-        definition = self.scope.definition(key)
-        now = rewritten_at(self.store, table)
+        definition, table = self.scope.definition(key), feature_table(self.store, key)
         versions = (self.scope.version(key), self.scope.project_version(definition))
         changed = {name: nw.lit(value) for name, value in zip(VERSIONS, versions, strict=True)}
-        rows = rows.with_columns(**changed, **{c.METAXY_UPDATED_AT: now})
+        rows = rows.with_columns(**changed)
         plan = self.scope.graph.get_feature_plan(key)
         parts = self._by_provenance(plan, rows) if plan.feature_deps else [rows]
         writes = [as_they_are(self.store, self.scope, definition, part, table) for part in parts]
@@ -209,8 +208,9 @@ class Renaming:
         earlier = self.before.graph.get_feature_plan(self.former.get(key, key))
         were, keys = expected_provenance(self.store, self.before, earlier, self._parents_before(plan))
         are, _ = expected_provenance(self.store, self.scope, plan)
+        engine, (rows, were, are) = _in_one_library(self.store, rows, were, are)
         were = were.select(*keys, nw.col(c.METAXY_PROVENANCE).alias(WAS))
-        take = partial(self.store.engine.take, reread=True)
+        take = partial(engine.take, reread=True)
         right = take(take(are).join(take(were), on=keys, how="inner"))
         rows = rows.with_columns(nw.col(c.METAXY_PROVENANCE).alias(WAS))
         on = [*keys, WAS]
@@ -234,6 +234,17 @@ class Renaming:
                 engine = PolarsEngine() if rows.implementation.is_polars() else found.store.engine
                 return ExpectedRows(engine, Scan(rows, schema, by_field=by_field_forms(schema)), repeats=False)
         raise FeatureNotFoundError(f"feature {key} has no rows of version {version} in {self.store!r}", keys=[key])
+
+
+def _rewritten(store: StoreParts, table: Scan) -> nw.Expr:
+    return rewritten_at(store, table).alias(c.METAXY_UPDATED_AT)
+
+
+def _in_one_library(store: StoreParts, *frames: nw.LazyFrame[Any]) -> tuple[Engine, Sequence[nw.LazyFrame[Any]]]:
+    """Return frames that can be joined, in Polars if one is: of a store over others, some have rows elsewhere."""
+    if any(frame.implementation.is_polars() for frame in frames):
+        return PolarsEngine(), [nw.from_native(to_polars_lazy(frame)) for frame in frames]
+    return store.engine, frames
 
 
 def rename(
@@ -269,7 +280,7 @@ def former_tables(store: StoreParts, scope: Scope) -> dict[FeatureKey, FeatureKe
     """Return the features that say which key they had before, and have a table here under that key; parents first."""
     found = {}
     for key, names in former_keys(scope.graph).items():
-        if here := [name for name in names if find_here(store, name)]:
+        if here := [name for name in names if find_seen(store, name)]:
             found[key] = here[0]
     return found
 
@@ -284,22 +295,19 @@ def _refuse_still_defined(scope: Scope, new: FeatureKey, old: FeatureKey) -> Non
 
 def _refuse_elsewhere(store: StoreParts, scope: Scope, new: FeatureKey, old: FeatureKey) -> None:
     """Refuse to rename what this store has no table of; where a fallback store was renamed already, children follow."""
-    here = find_here(store, old) or find_here(store, new)
-    if here and not store.overlays:
+    if find_seen(store, old) or find_seen(store, new):
         return
     there = _find_in_fallbacks(store, new)
     if there and has_version(there, scope.version(new)):
         return
     if elsewhere := _find_in_fallbacks(store, old):
         raise RenameError(f"feature {old} has its rows in {elsewhere.store!r}: rename it there first, then here")
-    if here:
-        return
     raise FeatureNotFoundError(f"neither {old} nor {new} has a table in {store!r}", keys=[old, new])
 
 
-def find_here(store: StoreParts, key: FeatureKey) -> StoredTable | None:
-    """Return a table of this very store, None if there is none."""
-    return find_or_none(store, key, allow_fallback=False)
+def find_seen(store: StoreParts, key: FeatureKey) -> StoredTable | None:
+    """Return a table of this very store or, of one over others, with the rows that it sees; None if there is none."""
+    return find_or_none(store, key, allow_fallback=store.overlays)
 
 
 def _find(store: StoreParts, key: FeatureKey) -> StoredTable | None:
