@@ -18,6 +18,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
     │   ├── ConfigFileNotFoundError (FileNotFoundError)
     │   └── StoreImportError (ImportError)       the class of a store cannot be imported
     ├── EntrypointLoadError                      user code that cannot be imported
+    ├── ProcessError (.report)                   a function failed for a sample, or its results cannot be written
     ├── VersioningEngineMismatchError            data outside the database, but native versioning was demanded
     └── MetadataStoreError                       anything a store refuses
         ├── FeatureNotFoundError (.keys)         the feature has no table here
@@ -203,6 +204,20 @@ class EntrypointLoadError(MetaxyError):
     """A module that defines features cannot be imported."""
 
     code = "ENTRYPOINT_ERROR"
+
+
+class ProcessError(MetaxyError):
+    """A function failed for a sample, or what it computed cannot be written; ``report`` says how far it came."""
+
+    code = "PROCESS_FAILED"
+    report: Any = None
+
+    @classmethod
+    def of(cls, message: str, report: object) -> "ProcessError":
+        """Build the error with the report of the run."""
+        error = cls(message)
+        error.report = report
+        return error
 
 
 class VersioningEngineMismatchError(MetaxyError):

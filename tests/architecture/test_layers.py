@@ -29,6 +29,7 @@ LAYERS = (
     ("dag",),
     ("versioning",),
     ("storage",),
+    ("workers",),
     ("feature",),
     ("store",),
     ("config",),
@@ -45,7 +46,7 @@ RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
 
 # Faces parse, ask the service, and show; how rows, graphs and tables work is none of their business.
 FACES = ("metaxy.cli", "metaxy.ui", "metaxy.ext.dagster", "metaxy.ext.mcp")
-BEHIND_THE_SERVICE = {"dag", "versioning", "storage", "store"}
+BEHIND_THE_SERVICE = {"dag", "versioning", "storage", "workers", "store"}
 
 # Clients of databases and platforms: optional, so only adapters may import them.
 BACKENDS = {

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,9 +38,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Put:
-    """What one `put` was given, and where it is kept on disk."""
+    """What one `put` was given, the parents whose children are replaced, and where it is kept on disk."""
 
     frames: dict[FeatureKey, pl.DataFrame]
+    parents: Mapping[FeatureKey, pl.DataFrame] = field(default_factory=dict)
     kept: Path | None = None
 
     @property
@@ -61,6 +62,7 @@ class BufferedMetadataWriter:
         flush_interval: seconds that rows wait at most before a flush starts.
         max_queue_size: how many calls of `put` may wait for a flush that is going on; later ones block. 0: any number.
         spill: folder that keeps rows until they are written, so that they outlive a killed process; see `recover`.
+        materialization_id: id of the run that writes.
 
     >>> from metaxy.ext.duckdb import DuckDBMetadataStore
     >>> with BufferedMetadataWriter(DuckDBMetadataStore(":memory:")) as writer:
@@ -76,6 +78,7 @@ class BufferedMetadataWriter:
         max_queue_size: int = 0,
         *,
         spill: str | Path | None = None,
+        materialization_id: str | None = None,
     ) -> None:
         if flush_batch_size is not None and flush_batch_size < 1:
             raise InvalidConfigError(f"flush_batch_size must be at least 1 or None, not {flush_batch_size}")
@@ -87,6 +90,7 @@ class BufferedMetadataWriter:
         self._interval = flush_interval
         self._max_waiting = max_queue_size
         self._spill = Spill(spill) if spill is not None else None
+        self._materialization_id = materialization_id
         self._thread: threading.Thread | None = None
         # All that follows is shared with the thread and guarded by this condition, which tells of every change.
         self._changed = threading.Condition()
@@ -133,23 +137,28 @@ class BufferedMetadataWriter:
         self._thread.start()
         return self
 
-    def put(self, batches: Mapping[Any, Any]) -> None:
+    def put(self, batches: Mapping[Any, Any], *, replaces: Mapping[Any, Any] | None = None) -> None:
         """Take rows of some features; they are checked here, and written later.
 
         Frames: as for `MetadataStore.write`; lazy ones are collected.
 
+        Args:
+            batches: rows by feature.
+            replaces: for expansions among them, the parents whose children these are, as for `MetadataStore.write`.
+
         Raises:
             MetadataSchemaError: if a frame cannot be written; nothing of this call is taken.
+            ValueError: if ``replaces`` is given, but rows are kept in a spill folder, which keeps no parents.
             BufferedWriterError: if the writer is not running, or failed.
         """
-        frames = self._collected(batches)
+        frames, parents = self._collected(batches), self._parents(replaces or {})
         with self._changed:
             self._changed.wait_for(lambda: not self._is_full() or not self._is_running())
             self._require_running()
             kept = self._spill.add(frames, self._scope) if self._spill else None
             if len(self._puts) == self._in_flight:
                 self._deadline = time.monotonic() + self._interval
-            put = Put(frames, kept)
+            put = Put(frames, parents, kept)
             self._puts.append(put)
             self._accepted += 1
             self._waiting_rows += put.rows
@@ -270,7 +279,7 @@ class BufferedMetadataWriter:
         with self._scope.graph.use(), context.using_settings(self._scope.settings), self._spilling():
             while puts := self._take():
                 try:
-                    written = self._write(self._merged(puts))
+                    written = self._write(self._merged(puts), _merged_parents(puts))
                 except BaseException as error:  # whatever it is, those who wait for the thread must learn of it
                     if self._failed(error):
                         return
@@ -304,12 +313,18 @@ class BufferedMetadataWriter:
             merged[key] = together.unique(ids, keep="last", maintain_order=True)
         return merged
 
-    def _write(self, frames: Mapping[FeatureKey, pl.DataFrame]) -> Counter[FeatureKey]:
+    def _write(
+        self, frames: Mapping[FeatureKey, pl.DataFrame], parents: Mapping[FeatureKey, pl.DataFrame]
+    ) -> Counter[FeatureKey]:
         """Write frames; wait and try again while the store cannot be reached."""
+        plain = {key: frame for key, frame in frames.items() if key not in parents}
         for pause in (*RETRY_SECONDS, None):
             try:
                 with self._store.open("w"):
-                    self._store.write_multi(frames)
+                    self._store.write_multi(plain, self._materialization_id)
+                    for key, replaced in parents.items():
+                        children = frames.get(key, pl.DataFrame())
+                        self._store.write(key, children, self._materialization_id, replaces=replaced)
                 break
             except (StoreLockedError, StoreConnectionError) as error:
                 if pause is None:
@@ -346,6 +361,11 @@ class BufferedMetadataWriter:
 
     # -- frames --------------------------------------------------------------------------------------------------------
 
+    def _parents(self, replaces: Mapping[Any, Any]) -> dict[FeatureKey, pl.DataFrame]:
+        if replaces and self._spill:
+            raise ValueError("a writer with a spill folder takes no `replaces`: the folder keeps no parents")
+        return {coerce_to_feature_key(feature): collect_to_polars(frame) for feature, frame in replaces.items()}
+
     def _collected(self, batches: Mapping[Any, Any]) -> dict[FeatureKey, pl.DataFrame]:
         """Check frames and collect them, here, where their databases are open."""
         frames: dict[FeatureKey, pl.DataFrame] = {}
@@ -362,3 +382,9 @@ class BufferedMetadataWriter:
             else:
                 frames[key] = rows
         return frames
+
+
+def _merged_parents(puts: Sequence[Put]) -> dict[FeatureKey, pl.DataFrame]:
+    """Return the parents of each feature."""
+    keys = dict.fromkeys(key for put in puts for key in put.parents)
+    return {key: pl.concat([put.parents[key] for put in puts if key in put.parents]) for key in keys}

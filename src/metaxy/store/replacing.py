@@ -63,7 +63,7 @@ class Replacement:
             MetadataSchemaError: if columns are missing, or a parent has two provenances.
         """
         definition = scope.definition(feature)
-        keys, own = _ids(scope, definition)
+        keys, own = ids_of_children(scope, definition)
         if options.preserve_feature_version:
             raise ValueError(f"feature {definition.key}: replaces goes with the current feature version only")
         what = _what(definition)
@@ -286,7 +286,7 @@ class _Children:
         )
 
 
-def _ids(scope: Scope, definition: FeatureDefinition) -> tuple[list[str], list[str]]:
+def ids_of_children(scope: Scope, definition: FeatureDefinition) -> tuple[list[str], list[str]]:
     """Return the IDs that a feature shares with its parents, and its own.
 
     Raises:

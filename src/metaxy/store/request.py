@@ -75,6 +75,37 @@ class UpdateOptions(TypedDict, total=False):
     max_attempts: int | None
 
 
+class ProcessArguments(TypedDict, total=False):
+    """Arguments of `MetadataStore.process`: its own, and those that it passes on to `MetadataStore.resolve_update`."""
+
+    batch_size: int | None
+    workers: int
+    executor: Literal["thread", "process", "async"] | None
+    retries: int
+    timeout: float | None
+    on_error: Literal["record", "raise"]
+    limit: int | None
+    progress: bool
+    rows: Literal["one", "many", "frame"] | None
+    first: Literal["new", "stale"]
+    order_by: str | Sequence[str]
+    orphaned: Literal["keep", "soft_delete", "delete"]
+    materialization_id: str | None
+    samples: Any
+    filters: Mapping[Any, Filters] | None
+    global_filters: Filters
+    target_filters: Filters
+    versioning_engine: VersioningEngineOptions | None
+    skip_comparison: bool
+    staleness_predicates: Filters
+    one_row_per_group: bool
+    ids: Any
+    previous: bool
+    payload: Literal["ignore", "warn", "stale"]
+    errors: ErrorHandling
+    max_attempts: int | None
+
+
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
 
 

@@ -295,6 +295,7 @@ class Resolution:
             orphaned=lambda: self.engine.show(self._flat, [ORPHANED], self._orphaned_columns),
             input=self.expected if self.recipe.inputs else None,
             compute=self.changes,
+            sample_columns=self._sample_columns(),
         )
 
     @cached_property

@@ -12,10 +12,10 @@ from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.store.claim import Claim
 from metaxy.store.claims import Claiming, Status, this_worker
+from metaxy.store.computing import StoreComputing
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.drift import PayloadCheck, refuse_unfit, with_drifted
 from metaxy.store.external import sync_external_features
-from metaxy.store.facts import StoreFacts
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
@@ -23,9 +23,7 @@ from metaxy.store.reading import Wanted, checked_moment, read_feature
 from metaxy.store.replacing import Replacement
 from metaxy.store.request import ErrorHandling, Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
 from metaxy.store.resolving import Resolution
-from metaxy.store.row_errors import errors_of, errors_of_all
 from metaxy.store.session import Scope, dependents_first
-from metaxy.store.system.row_errors import record
 from metaxy.store.system.rows import append_rows, read_system_rows
 from metaxy.store.system.tables import is_system_key
 from metaxy.store.writing import OnDuplicate, WriteOptions, write_frames
@@ -33,7 +31,7 @@ from metaxy.versioning.increment import Increment, LazyIncrement
 
 
 @with_old_names
-class MetadataStore(StoreFacts):
+class MetadataStore(StoreComputing):
     """Reads and writes features, and resolves what must be computed.
 
     A store is a context manager: ``with store:`` opens it for reading, ``with store.open("w"):`` for writing. It may be
@@ -362,42 +360,3 @@ class MetadataStore(StoreFacts):
         resolution = Resolution.of_joined(self.engine, scope, plan, frame)
         computed = resolution.changes().new if isinstance(frame, nw.DataFrame) else resolution.lazy().new
         return computed if isinstance(df, (nw.DataFrame, nw.LazyFrame)) else computed.to_native()
-
-    # -- errors of samples ---------------------------------------------------------------------------------------------
-
-    def record_errors(self, feature: Any, frame: Any) -> None:
-        """Remember that samples could not be computed, until they are written or their inputs change.
-
-        Frames: IDs (those of the parent in an expansion) and ``metaxy_provenance``, as samples of `resolve_update` have
-        them, ``error_type``, ``error_message`` and, if there is one, ``run_id`` → the system table
-        ``metaxy-system/row_errors``. The store counts attempts, cuts messages to one line of 500 characters, and hides
-        secrets in them.
-
-        Args:
-            feature: anything that names a feature.
-            frame: one row for each sample that failed; other columns are not kept.
-
-        Raises:
-            MetadataSchemaError: if columns are missing, or IDs or versions NULL.
-        """
-        scope = self.session.scope("w")
-        record(self, scope, scope.graph.get_feature_plan(feature), frame)
-
-    def read_errors(self, feature: Any = None, *, all_attempts: bool = False) -> nw.DataFrame[Any]:
-        """Return the errors of samples that count: the samples were not written since, and their inputs are the same.
-
-        Frames: → IDs, typed like those of the feature, or for all features ``feature_key`` and ``ids`` (JSON); then
-        ``attempt``, ``error_type``, ``error_message``, ``recorded_at`` (UTC), ``run_id``, ``metaxy_provenance`` and
-        ``metaxy_feature_version``. An ID of such a name makes it begin with ``error_``.
-
-        Args:
-            feature: anything that names a feature; all features of the graph by default.
-            all_attempts: one row per attempt, instead of the last one of each sample with the number of attempts.
-        """
-        scope = self.session.scope("r")
-        if scope.needs_sync:
-            sync_external_features(self)
-        if feature is None:
-            return nw.from_native(errors_of_all(self, scope, all_attempts=all_attempts))
-        plan = scope.graph.get_feature_plan(feature)
-        return nw.from_native(errors_of(self, scope, plan, all_attempts=all_attempts))

@@ -112,6 +112,23 @@ def collect_to_polars(frame: Any) -> pl.DataFrame:
     return collected
 
 
+def polars_chunks(frame: nw.LazyFrame[Any], rows: int) -> Iterator[pl.DataFrame]:
+    """Collect a lazy frame to Polars, about so many rows at a time where its library can hand over parts.
+
+    >>> [len(chunk) for chunk in polars_chunks(nw.from_native(pl.LazyFrame({"id": range(5)})), 2)]
+    [2, 2, 1]
+    """
+    if frame.implementation.is_polars():
+        yield from frame.to_native().collect_batches(chunk_size=rows, engine="streaming")
+    elif frame.implementation.is_duckdb():
+        import pyarrow as pa
+
+        for batch in frame.to_native().to_arrow_reader(rows):
+            yield _from_arrow(pa.Table.from_batches([batch]))
+    else:
+        yield from collect_to_polars(frame).iter_slices(rows)
+
+
 def count_lazy_rows(lazy_frame: nw.LazyFrame[Any]) -> int:
     """Return the number of rows of a lazy frame, counted where it lives."""
     return int(collect_to_polars(lazy_frame.select(nw.len())).item())

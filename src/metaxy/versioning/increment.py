@@ -243,7 +243,8 @@ class LazyIncrement:
     """New, stale and orphaned samples, not computed yet.
 
     The frames are views, not a snapshot: each is built when it is asked for, and computed from what the tables hold
-    when it is collected. `collect` computes all three at once from one snapshot.
+    when it is collected. `collect` computes all three at once from one snapshot. ``sample_columns`` tell samples apart
+    where several rows may be one, and are empty elsewhere.
     """
 
     def __init__(
@@ -254,7 +255,9 @@ class LazyIncrement:
         orphaned: View,
         input: View | None = None,  # noqa: A002 - the name that metaxy 0.1 gave it
         compute: Callable[[], Increment] | None = None,
+        sample_columns: Sequence[str] = (),
     ) -> None:
+        self.sample_columns = tuple(sample_columns)
         self._views: dict[str, View | None] = {"new": new, "stale": stale, "orphaned": orphaned, "input": input}
         self.compute = compute
 
@@ -262,7 +265,10 @@ class LazyIncrement:
     def of(cls, increment: Increment, joined: View | None = None) -> "LazyIncrement":
         """Show an increment as views of what was computed; ``joined`` are its expected rows, if there are any."""
         new, stale, orphaned = map(as_lazy, increment)
-        return cls(new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment)
+        columns = increment.sample_columns
+        return cls(
+            new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment, sample_columns=columns
+        )
 
     @property
     def new(self) -> nw.LazyFrame[Any]:

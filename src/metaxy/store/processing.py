@@ -1,0 +1,363 @@
+"""From increment to result: what must be computed is computed by a function of the user, and written as it comes."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import polars as pl
+
+from metaxy import columns as c
+from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.lineage import LineageRelationshipType
+from metaxy.errors import (
+    BufferedWriterError,
+    FeatureNotFoundError,
+    ProcessError,
+    StoreConnectionError,
+    StoreLockedError,
+    StoreNotOpenError,
+)
+from metaxy.store.backlog import Backlog, Kind, Order, Piece
+from metaxy.store.outbox import Outbox, failed_samples
+from metaxy.store.replacing import TYPES, ids_of_children
+from metaxy.store.request import ProcessArguments
+from metaxy.store.session import Scope
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.build import is_expansion
+from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.increment import LazyIncrement, PolarsIncrement
+from metaxy.wording import did_you_mean, first_line
+from metaxy.workers.calls import Caller, StartError
+from metaxy.workers.executors import Executor, callers
+from metaxy.workers.function import Function, RowsOf
+from metaxy.workers.interrupts import Stop, stopping
+from metaxy.workers.jobs import Computation, Done, Failure, Job
+from metaxy.workers.pool import Pool
+from metaxy.workers.progress import Progress, progress
+from metaxy.workers.report import ProcessReport, SampleError
+from metaxy.workers.results import Contract
+from metaxy.workers.shape import Shape
+
+BATCH = 1_000  # samples, of functions that take several
+BATCH_SECONDS = 0.5  # of functions that take one row, as many are in a batch as take so long
+KEPT_ERRORS = 1_000
+RECORD_SECONDS = 2.0  # failures wait at most so long until they are recorded
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """What a caller chose."""
+
+    batch_size: int | None = None
+    workers: int = 1
+    executor: Executor | None = None
+    retries: int = 0
+    timeout: float | None = None
+    on_error: Literal["record", "raise"] = "record"
+    limit: int | None = None
+    progress: bool = True
+    rows: RowsOf | None = None
+    first: Kind = "new"
+    order_by: str | Sequence[str] = ()
+    orphaned: Literal["keep", "soft_delete", "delete"] = "keep"
+    materialization_id: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} is at least 1, not {value!r}")
+        if self.retries < 0 or (self.limit is not None and self.limit < 0):
+            raise ValueError("retries and limit are not negative")
+        if self.timeout is not None and self.timeout <= 0:
+            raise ValueError(f"timeout is a number of seconds, not {self.timeout!r}")
+        choices: dict[str, tuple[str, ...]] = {"on_error": ("record", "raise"), "first": ("new", "stale")}
+        choices["orphaned"] = ("keep", "soft_delete", "delete")
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {' or '.join(map(repr, allowed))}, not {getattr(self, name)!r}")
+
+    @property
+    def order(self) -> Order:
+        """In which order samples are computed."""
+        columns = (self.order_by,) if isinstance(self.order_by, str) else tuple(self.order_by)
+        return Order(self.first, columns, self.limit)
+
+
+class BatchSize:
+    """How many samples the next batch has: a number that was asked for, or one that makes batches last some time."""
+
+    def __init__(self, asked: int | None, function: Function) -> None:
+        self._fixed = asked is not None or function.rows != "one"
+        self._size = asked or (BATCH if self._fixed else 1)
+
+    def __call__(self) -> int:
+        """Return the number."""
+        return self._size
+
+    def learn(self, done: Done) -> None:
+        """Take smaller or larger batches, at most twice as large as before."""
+        if not self._fixed and done.job.samples == self._size:
+            wanted = self._size * BATCH_SECONDS / max(done.seconds, 1e-6)
+            self._size = int(max(1, min(BATCH, 2 * self._size, wanted)))
+
+
+@dataclass
+class Tallies:
+    """What is counted while a run goes on."""
+
+    computed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, done: Done) -> None:
+        """Count a job."""
+        self.failed += len(done.failures)
+        self.computed += done.job.samples - len(done.failures)
+        self.seconds += done.seconds
+        self.failures += done.failures[: max(0, KEPT_ERRORS - len(self.failures))]
+
+
+@dataclass(frozen=True)
+class Processing:
+    """One run of a function over what is new and stale of a feature."""
+
+    store: MetadataStore
+    scope: Scope
+    definition: FeatureDefinition
+    function: Function
+    options: ProcessOptions
+
+    @classmethod
+    def build(cls, store: MetadataStore, feature: Any, fn: Any, options: ProcessOptions) -> "Processing":
+        """Check what was passed, before anything is done.
+
+        Raises:
+            TypeError: if nothing says what the function takes.
+            StoreNotOpenError: if the store is open, but not for writing.
+        """
+        if store.session.mode == "r":
+            raise StoreNotOpenError(
+                f'{store!r} is open for reading only; process it closed, or in `with store.open("w"):`'
+            )
+        scope = Scope.current(store.hash_algorithm)
+        return cls(store, scope, scope.definition(feature), Function.of(fn, options.rows), options)
+
+    # -- what the feature is -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def plan(self) -> FeaturePlan:
+        """The feature with all that it needs."""
+        return self.scope.graph.get_feature_plan(self.definition.key)
+
+    @cached_property
+    def expands(self) -> bool:
+        """Whether a sample has several rows."""
+        return any(map(is_expansion, self.plan.feature_deps))
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What results must look like."""
+        ids = list(self.definition.spec.id_columns)
+        keys, own = ids_of_children(self.scope, self.definition) if self.expands else (ids, [])
+        declared = self.definition.declared_columns
+        required = [column.name for column in declared if column.required and column.names == (column.name,)]
+        return Contract(tuple(keys), tuple(own), tuple(name for name in required if name not in ids))
+
+    @property
+    def groups(self) -> bool:
+        """Whether a sample is made of several rows of a parent."""
+        kinds = {dep.lineage.relationship.type for dep in self.plan.feature_deps}
+        return LineageRelationshipType.AGGREGATION in kinds
+
+    @property
+    def where(self) -> str:
+        """Say in which feature and function something happened."""
+        return f"feature {self.definition.key}, function {self.function.name}"
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def run(self, update: dict[str, Any]) -> ProcessReport:
+        """Compute what must be computed.
+
+        Raises:
+            ProcessError: if a sample fails, and errors are not recorded; or if the store fails.
+            KeyboardInterrupt: after Ctrl-C, when all that was begun is written.
+        """
+        began = time.perf_counter()
+        with ExitStack() as stack:
+            with self.store.open("w"):
+                increment = self._resolved(update)
+                backlog = stack.enter_context(closing(Backlog.fetch(increment, self.options.order)))
+                self._refuse_groups_of_rows(backlog)
+                orphaned = self._orphaned(increment)
+                shape = Shape(self._known_types())
+            resolved = time.perf_counter() - began
+            report = ProcessReport(str(self.definition.key), self.function.name, backlog.total)
+            report = replace(report, new=backlog.counts["new"], stale=backlog.counts["stale"])
+            work = Work(self, backlog, shape)
+            stop = work.run() if backlog.total else Stop()
+            report = replace(report, **work.counts, resolve_seconds=resolved, interrupted=stop.interrupted)
+        if not stop.asked and orphaned is not None:
+            report = replace(report, orphaned=self._delete(orphaned))
+        report = replace(report, seconds=time.perf_counter() - began)
+        self._raise_if_stopped(report, work.tallies, stop)
+        return report
+
+    def _resolved(self, update: dict[str, Any]) -> LazyIncrement:
+        if self.groups and self.function.rows == "one":
+            update = {"one_row_per_group": True, **update}
+        increment: LazyIncrement = self.store.resolve_update(self.definition.key, lazy=True, **update)
+        return increment
+
+    def _refuse_groups_of_rows(self, backlog: Backlog) -> None:
+        if self.function.rows == "one" and backlog.sample_columns and not self.groups:
+            raise TypeError(
+                f"{self.where}: several rows may be one sample, so the function must take a list of rows or a frame"
+            )
+
+    def _known_types(self) -> dict[str, pl.DataType]:
+        """Return the types of columns that are flat: as the table has them or, where there is none, as is declared."""
+        kinds = {
+            column.name: [kind.name for kind in column.annotation.kinds] for column in self.definition.declared_columns
+        }
+        declared = {name: TYPES[found[0]] for name, found in kinds.items() if len(found) == 1 and found[0] in TYPES}
+        try:
+            schema = self.store.read_feature_schema_from_store(self.definition.key).to_polars()
+        except FeatureNotFoundError:
+            schema = pl.Schema({})
+        known = {**declared, **schema}
+        return {name: dtype for name, dtype in known.items() if not dtype.is_nested() and not c.is_system_column(name)}
+
+    def _orphaned(self, increment: LazyIncrement) -> pl.DataFrame | None:
+        """Return what names the orphaned samples, None if they are kept."""
+        if self.options.orphaned == "keep":
+            return None
+        frame = increment.orphaned
+        known = frame.collect_schema().names()
+        names = [*self.definition.spec.id_columns, c.METAXY_UPDATED_AT]
+        return collect_to_polars(frame.select(name for name in names if name in known))
+
+    def _delete(self, orphaned: pl.DataFrame) -> int:
+        """Delete orphaned samples, unless there are so many that it looks like a mistake."""
+        nothing, key = orphaned.clear(), self.definition.key
+        gone = PolarsIncrement(nothing, nothing, orphaned)
+        with self.store.open("w"):
+            if self.options.orphaned == "soft_delete":
+                return self.store.delete_orphaned(key, gone).rows
+            self.store.delete_orphaned(key, gone, dry_run=True)
+            return self.store.delete(key, rows=orphaned, soft=False).rows
+
+    def _raise_if_stopped(self, report: ProcessReport, tallies: Tallies, stop: Stop) -> None:
+        so_far = f"{report.done:,} of {report.total:,} samples are computed and written; process again to go on"
+        if stop.interrupted:
+            raise KeyboardInterrupt(f"{self.where}: {so_far}")
+        if stop.asked:
+            failure = tallies.failures[0]
+            error = SampleError(failure.ids, failure.error_type, failure.message)
+            raise ProcessError.of(f"{self.where}, sample {error}; {so_far}", report) from failure.cause
+
+
+@dataclass
+class Work:
+    """The part of a run in which workers work."""
+
+    of: Processing
+    backlog: Backlog
+    shape: Shape
+    tallies: Tallies = field(default_factory=Tallies)
+    rows: int = 0
+    unrecorded: list[pl.DataFrame] = field(default_factory=list)
+    recorded_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What the report says of it."""
+        tallies = self.tallies
+        errors = tuple(SampleError(each.ids, each.error_type, each.message) for each in tallies.failures)
+        return {
+            "done": tallies.computed,
+            "failed": tallies.failed,
+            "rows": self.rows,
+            "function_seconds": tallies.seconds,
+            "errors": errors,
+        }
+
+    def run(self) -> Stop:
+        """Compute the backlog, until it is done or must be left; returns why it was left."""
+        of, options = self.of, self.of.options
+        outbox = Outbox(of.store, of.definition.key, of.contract.keys, of.expands, options.materialization_id or None)
+        try:
+            with (
+                progress(str(of.definition.key), self.backlog.total, shown=options.progress) as bar,
+                callers(of.function, options.executor, options.timeout) as caller,
+                stopping(
+                    lambda: bar.note("Ctrl-C: what was begun is finished and written; once more ends at once")
+                ) as stop,
+            ):
+                self._compute(outbox, bar, caller, stop)
+                outbox.close()
+                self._record()
+        except StartError as error:
+            raise ProcessError(f"{of.where}: {error}") from error
+        except (BufferedWriterError, StoreConnectionError, StoreLockedError) as error:
+            cause = error.__cause__ or error
+            raise ProcessError(
+                f"{of.where}: {of.store!r} cannot be written: {first_line(cause)}; what was computed since is computed "
+                "again when you process again"
+            ) from cause
+        finally:
+            outbox.leave()
+        self.rows = outbox.writer.num_written.get(of.definition.key, 0)
+        return stop
+
+    def _compute(self, outbox: Outbox, bar: Progress, caller: Callable[[], Caller], stop: Stop) -> None:
+        options, size = self.of.options, BatchSize(self.of.options.batch_size, self.of.function)
+        how = Computation(self.of.function, self.of.contract, self.shape, options.retries)
+        pool = Pool(how, caller, options.workers)
+        for done in pool.run(map(self._job, self.backlog.pieces(size)), stop):
+            size.learn(done)
+            outbox.take(done)
+            self.tallies.add(done)
+            if done.failures and options.on_error == "record":
+                keys, run_id = self.of.contract.keys, options.materialization_id
+                self.unrecorded.append(failed_samples(done.failures, done.job.tag, keys, run_id))
+                if time.monotonic() - self.recorded_at >= RECORD_SECONDS:
+                    self._record()
+            bar.advance(done.job.samples - len(done.failures), len(done.failures))
+            stop.asked = stop.asked or bool(done.failures and options.on_error == "raise")
+
+    def _record(self) -> None:
+        """Remember in the store which samples failed."""
+        if self.unrecorded:
+            with self.of.store.open("w"):
+                self.of.store.record_errors(self.of.definition.key, pl.concat(self.unrecorded))
+        self.unrecorded, self.recorded_at = [], time.monotonic()
+
+    def _job(self, piece: Piece) -> Job:
+        """Split rows into what the function sees, and the versions that its results get."""
+        versions = [name for name in piece.rows.columns if name in c.VERSION_COLUMNS]
+        own = piece.rows.select(*self.of.contract.keys, *versions)
+        given = piece.rows.drop(name for name in piece.rows.columns if c.is_system_column(name))
+        return Job(given, piece.starts, own.unique(self.of.contract.keys) if self.backlog.sample_columns else own)
+
+
+def process(store: MetadataStore, feature: Any, fn: Any, arguments: ProcessArguments) -> ProcessReport:
+    """Compute what is new and stale of a feature by a function, and write it.
+
+    Raises:
+        TypeError: if there is no such argument.
+    """
+    known = ProcessArguments.__annotations__
+    for name in arguments:
+        if name not in known:
+            raise TypeError(f"process has no option {name!r}.{did_you_mean(name, known)}")
+    own = {field.name for field in fields(ProcessOptions)}
+    options: dict[str, Any] = {name: value for name, value in arguments.items() if name in own}
+    update = {name: value for name, value in arguments.items() if name not in own}
+    return Processing.build(store, feature, fn, ProcessOptions(**options)).run(update)

@@ -1,0 +1,200 @@
+"""One batch: the function is called for it, again where that fails, and for parts of it, until the culprit is alone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from metaxy.workers.calls import Caller, Outcome
+from metaxy.workers.function import Function
+from metaxy.workers.results import Contract, ResultError, Row
+from metaxy.workers.shape import Answer, Shape
+
+PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds before a failed call is tried again
+
+
+@dataclass(frozen=True)
+class Job:
+    """Rows to compute: ``starts`` are the numbers of the rows with which samples begin, and the number of all rows."""
+
+    given: pl.DataFrame
+    starts: Sequence[int]
+    tag: Any = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.starts) - 1
+
+    def part(self, start: int, stop: int) -> pl.DataFrame:
+        """Return the rows of some samples."""
+        first = self.starts[start]
+        return self.given.slice(first, self.starts[stop] - first)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A sample that could not be computed: its IDs, and what was raised."""
+
+    ids: Row
+    error_type: str
+    message: str
+    cause: BaseException | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job: the rows of the samples that were computed, the failures of the others, and how long."""
+
+    job: Job
+    results: pl.DataFrame
+    failures: tuple[Failure, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Computation:
+    """How jobs are done."""
+
+    function: Function
+    contract: Contract
+    shape: Shape
+    retries: int = 0
+
+    def do(self, caller: Caller, job: Job) -> Done:
+        """Compute all samples of a job that can be computed."""
+        began = time.perf_counter()
+        attempts = {"one": _Ones, "many": _Lists, "frame": _Frames}[self.function.rows](self, caller, job)
+        results = attempts.results()
+        seconds = time.perf_counter() - began
+        failures = [self._failure(job, number, outcome) for number, outcome in sorted(attempts.failed.items())]
+        return Done(job, results, tuple(failures), seconds)
+
+    def _failure(self, job: Job, number: int, outcome: Outcome) -> Failure:
+        ids = job.part(number, number + 1).select(self.contract.keys).row(0, named=True)
+        return Failure(ids, outcome.error_type, outcome.message, outcome.cause)
+
+
+@dataclass
+class _Attempts:
+    """The calls for one job; ``failed`` are the last outcomes of samples, by their number."""
+
+    how: Computation
+    caller: Caller
+    job: Job
+    failed: dict[int, Outcome] = field(default_factory=dict)
+
+    def results(self) -> pl.DataFrame:
+        raise NotImplementedError
+
+    def _framed(self, answers: Sequence[Answer]) -> pl.DataFrame:
+        frame, wrong = self.how.shape.frame_of(answers)
+        for number, error in wrong:
+            self.failed[number] = Outcome.of(error)
+        return frame
+
+
+class _Ones(_Attempts):
+    """Calls for one row each; those that fail are tried again, all after one pause."""
+
+    def results(self) -> pl.DataFrame:
+        rows = self.job.given.rows(named=True)
+        answers: dict[int, list[Row]] = {}
+        pending = list(range(len(rows)))
+        for pause in (0.0, *_pauses(self.how.retries)):
+            time.sleep(pause)
+            outcomes = self.caller.run([rows[number] for number in pending])
+            failed = [
+                n for n, outcome in zip(pending, outcomes, strict=True) if not self._take(n, rows, outcome, answers)
+            ]
+            pending = [number for number in failed if not isinstance(self.failed[number].cause, ResultError)]
+            if not pending:
+                break
+        return self._framed(sorted(answers.items()))
+
+    def _take(self, number: int, rows: Sequence[Row], outcome: Outcome, answers: dict[int, list[Row]]) -> bool:
+        """Keep what a call gave; return whether it was right."""
+        if not outcome.failed:
+            try:
+                answers[number] = self.how.contract.of_one(rows[number], outcome.value)
+            except ResultError as error:
+                outcome = Outcome.of(error)
+        if outcome.failed:
+            self.failed[number] = outcome
+        else:
+            self.failed.pop(number, None)
+        return not outcome.failed
+
+
+class _Split(_Attempts):
+    """Calls for many samples at once; where one fails, halves are tried, and only the whole and the last ones again."""
+
+    def _parts(self) -> Iterator[tuple[int, Any]]:
+        """Yield what is right of the results, with the number of the first sample that it is of."""
+        pending = [(0, self.job.samples)]
+        while pending:
+            start, stop = pending.pop()
+            whole_or_alone = stop - start in (1, self.job.samples)
+            outcome = self._tried(start, stop, self.how.retries if whole_or_alone else 0)
+            if not outcome.failed:
+                yield start, outcome.value
+            elif stop - start == 1:
+                self.failed[start] = outcome
+            else:
+                middle = (start + stop) // 2
+                pending += [(middle, stop), (start, middle)]
+
+    def _tried(self, start: int, stop: int, retries: int) -> Outcome:
+        given = self._given(self.job.part(start, stop))
+        outcome = self._called(given)
+        for pause in _pauses(retries):
+            if not outcome.failed or isinstance(outcome.cause, ResultError):
+                break
+            time.sleep(pause)
+            outcome = self._called(given)
+        return outcome
+
+    def _called(self, given: Any) -> Outcome:
+        (outcome,) = self.caller.run([given])
+        if outcome.failed:
+            return outcome
+        try:
+            return Outcome(self._checked(given, outcome.value))
+        except ResultError as error:
+            return Outcome.of(error)
+
+    def _given(self, part: pl.DataFrame) -> Any:
+        return part
+
+    def _checked(self, given: Any, result: Any) -> Any:
+        raise NotImplementedError
+
+
+class _Lists(_Split):
+    def results(self) -> pl.DataFrame:
+        numbers = {row: number for number, row in enumerate(self.job.starts[:-1])}
+        return self._framed(
+            [(numbers[self.job.starts[start] + row], rows) for start, answers in self._parts() for row, rows in answers]
+        )
+
+    def _given(self, part: pl.DataFrame) -> list[Row]:
+        return part.rows(named=True)
+
+    def _checked(self, given: Any, result: Any) -> list[Answer]:
+        return self.how.contract.of_many(given, result)
+
+
+class _Frames(_Split):
+    def results(self) -> pl.DataFrame:
+        frames = [frame for _, frame in self._parts()]
+        return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+
+    def _checked(self, given: Any, result: Any) -> pl.DataFrame:
+        return self.how.shape.accept(self.how.contract.of_frame(given, result))
+
+
+def _pauses(retries: int) -> Iterator[float]:
+    for number in range(retries):
+        yield PAUSES[min(number, len(PAUSES) - 1)]

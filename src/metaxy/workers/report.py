@@ -1,0 +1,93 @@
+"""What became of a run: counts, durations and errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from metaxy.printable import printable
+
+SHOWN_ERRORS = 10
+
+
+@dataclass(frozen=True)
+class SampleError:
+    """Why one sample was not computed: its IDs, the type of the error, and what it said."""
+
+    ids: Mapping[str, Any]
+    error_type: str
+    message: str
+
+    def __str__(self) -> str:
+        """Name the sample and the error in one line."""
+        sample = ", ".join(f"{name} = {value!r}" for name, value in self.ids.items())
+        return printable(f"{sample}: {self.error_type}: {self.message}")
+
+
+@dataclass(frozen=True)
+class ProcessReport:
+    """What `MetadataStore.process` did.
+
+    Attributes:
+        feature: Key of the feature.
+        function: Name of the function.
+        total: How many samples were to be computed in this run.
+        done: How many were computed and are written.
+        failed: How many could not be computed.
+        rows: How many rows were written: more or less than samples for an expansion.
+        new: How many of ``total`` had never been computed.
+        stale: How many were to be computed again.
+        orphaned: How many samples without parents were deleted, None if they were kept.
+        seconds: How long all of it took.
+        resolve_seconds: How long it took to find the samples.
+        function_seconds: How long the function ran, over all workers.
+        errors: The first failures, 1000 at most.
+        interrupted: Whether it was stopped before all samples were tried.
+    """
+
+    feature: str
+    function: str
+    total: int
+    done: int = 0
+    failed: int = 0
+    rows: int = 0
+    new: int = 0
+    stale: int = 0
+    orphaned: int | None = None
+    seconds: float = 0.0
+    resolve_seconds: float = 0.0
+    function_seconds: float = 0.0
+    errors: tuple[SampleError, ...] = field(default=(), repr=False)
+    interrupted: bool = False
+
+    @property
+    def throughput(self) -> float:
+        """How many samples were computed per second."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing is left to compute of what this run found."""
+        return self.done == self.total
+
+    def __repr__(self) -> str:
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        orphaned = f", {self.orphaned:,} orphaned deleted" if self.orphaned else ""
+        return (
+            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{orphaned}, "
+            f"{self.seconds:.1f} s, {self.throughput:,.0f} per second)"
+        )
+
+    def _repr_html_(self) -> str:
+        """Show counts and the first errors in a notebook."""
+        numbers = {
+            "samples": self.total, "new": self.new, "stale": self.stale, "done": self.done, "failed": self.failed,
+            "rows": self.rows, "orphaned": self.orphaned,
+        }  # fmt: skip
+        times = {"seconds": self.seconds, "resolving": self.resolve_seconds, "in the function": self.function_seconds}
+        cells = {name: f"{count:,}" for name, count in numbers.items() if count is not None}
+        cells |= {name: f"{time:.1f}" for name, time in times.items()} | {"per second": f"{self.throughput:,.0f}"}
+        head = f"<tr><th>{escape(self.feature)}</th><th>{escape(self.function)}</th></tr>"
+        rows = "".join(f"<tr><td>{name}</td><td>{text}</td></tr>" for name, text in cells.items())
+        errors = "".join(f"<li>{escape(str(error))}</li>" for error in self.errors[:SHOWN_ERRORS])
+        return f"<table>{head}{rows}</table>" + (f"<ul>{errors}</ul>" if errors else "")
