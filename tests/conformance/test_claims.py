@@ -1,6 +1,8 @@
 """Claims: samples that one worker has to itself; what becomes of them when it is late, is in `tests/faults`."""
 
+import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -173,6 +175,34 @@ def never() -> None:
 
 def fail() -> None:
     raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_threads_share_out_samples(tmp_path: Path, name: str) -> None:
+    """Two of them share a store, which another store of this process opens and closes meanwhile."""
+    define("video")
+    define("clip", "video")
+    stores = [STORES[name](tmp_path) for _ in range(2)]
+    with stores[0].open("w") as store:
+        store.write("video", rows(id=[f"v{n}" for n in range(60)]))
+    failed: list[BaseException] = []
+
+    def work(store: MetadataStore) -> None:
+        try:
+            while claim := store.claim("clip", limit=7, lease=timedelta(seconds=30), wait=True):
+                with claim:
+                    claim.write(claim.samples)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=copy_context().run, args=(work, stores[n % 2])) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with stores[0]:
+        assert sorted(everything(stores[0], "clip")["id"]) == sorted(f"v{n}" for n in range(60))
 
 
 def test_samples_cannot_be_taken_from_who_writes_them(tmp_path: Path) -> None:

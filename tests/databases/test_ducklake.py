@@ -75,6 +75,20 @@ def test_features_live_in_every_catalog_and_place(tmp_path: Path, place: Callabl
         assert ids(again.resolve_update("clip")) == ([], ["b"], ["c"])
 
 
+def test_a_catalog_in_postgresql_keeps_claims(tmp_path: Path) -> None:
+    define("video")
+    samples = rows(id=["a", "b", "c"])
+    lake = on_postgresql(tmp_path)
+    one, two = store_on(lake), store_on(lake)
+    with one.claim("video", samples=samples, limit=2) as claim:
+        assert list(two.claim("video", samples=samples).samples["id"]) == ["c"]
+        claim.write(claim.samples)
+    with one:
+        assert values(one.read("video")) == ["a", "b"]
+    with pytest.raises(InvalidConfigError, match="claims_store"):
+        store_on(on_sqlite(tmp_path)).claim("video", samples=samples)
+
+
 def test_two_stores_of_a_process_share_a_catalog(tmp_path: Path) -> None:
     define("video")
     lake = on_duckdb(tmp_path)

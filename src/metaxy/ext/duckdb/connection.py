@@ -81,7 +81,7 @@ class DuckDBConnection:
         self._use: tuple[str, ...] = ()  # of each cursor, where the file is read through another database
         self._lodging: Path | None = None  # the file, as that database has it
         self._guests: dict[Path, Turns] = {}  # files that are attached to this database
-        self._marker = f"mx_here_{uuid.uuid4().hex}"
+        self._marker = ""  # a function that only this database has
 
     @property
     def place(self) -> str:
@@ -250,6 +250,7 @@ class DuckDBConnection:
             connection.execute(statement)
         for extension in self.extensions:
             load(connection, extension)
+        self._marker = f"mx_here_{uuid.uuid4().hex}"  # others may have it open, with the one of the last time
         connection.create_function(self._marker, _here, [], "VARCHAR")
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """The store that keeps features in a DuckDB database."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.extensions import ExtensionSpec, extension
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
-from metaxy.ext.ducklake.config import DuckLakeConfig, anchored_lake, database_path
+from metaxy.ext.ducklake.config import DuckLakeConfig, PostgresCatalogConfig, anchored_lake, database_path
 from metaxy.masking import mask_address
 from metaxy.store.config import FileDatabaseStoreConfig
-from metaxy.store.parts import creates_tables
+from metaxy.store.parts import StoreParts, creates_tables
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.sql_engine import SqlEngine
 
@@ -85,6 +87,23 @@ class DuckDBMetadataStore(MetadataStore):
         return args, {**kwargs, "ducklake": anchored_lake(lake)} if isinstance(
             lake, (Mapping, DuckLakeConfig)
         ) else kwargs
+
+    @cached_property
+    def _catalog(self) -> StoreParts | None:
+        """The database of a lake's catalog, if it is PostgreSQL, and there is a client for it."""
+        catalog = self._lake.config.catalog if self._lake else None
+        parameters = catalog.parameters() if isinstance(catalog, PostgresCatalogConfig) else None
+        with suppress(ImportError):
+            options = {"table_prefix": self.storage.table_prefix, "auto_create_tables": self.auto_create_tables}
+            store = resolve("metaxy.ext.postgresql.store:PostgreSQLMetadataStore") if parameters else None
+            return store and store(connection_params=parameters, **options)
+        return None
+
+    @property
+    def claims_store(self) -> StoreParts:
+        """The store that keeps the claims to samples of this one; a lake leaves it to a catalog in PostgreSQL."""
+        given = super().claims_store
+        return self._catalog or self if given is self else given
 
     @classmethod
     def config_model(cls) -> type[DuckDBMetadataStoreConfig]:

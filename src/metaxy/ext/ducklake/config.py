@@ -96,6 +96,14 @@ class PostgresCatalogConfig(_Part):
             raise ValueError(f"a PostgreSQL catalog with inline credentials also needs {', '.join(missing)}")
         return self
 
+    def parameters(self) -> dict[str, Any] | None:
+        """Return how other clients connect to the database, None if only a DuckDB secret knows."""
+        if self.host is None:
+            return None
+        names = ("host", "port", "database", "user", "password")
+        further = {name.lower(): value for name, value in (self.secret_parameters or {}).items()}
+        return {**{name: getattr(self, name) for name in names}, **further}
+
     def secret_sql(self) -> list[str]:
         """Write the statement that creates the secret, if it is given here."""
         if self.host is None:
