@@ -181,6 +181,15 @@ def test_drop(filled: TempMetaxyProject) -> None:
     assert refused(filled, "drop", "video/crop", "--yes").stderr.startswith("Error: ")
 
 
+def test_a_preview_is_cleaned(filled: TempMetaxyProject) -> None:
+    """It hides samples that it only sees below."""
+    filled.run_cli(["metadata", "delete", "video/raw", "--filter", "id = 'a'"])
+    preview = {"METAXY_STORES__PROD__FALLBACK_STORES": '["dev"]', "METAXY_STORES__PROD__FALLBACK": "rows"}
+    command = ["metadata", "clean", "--all-features", "--store", "prod", "-f", "json"]
+    assert json.loads(filled.run_cli(command, env=preview).stdout)["rows"] == 1
+    assert counts(filled)["video/crop"]["samples"] == 3
+
+
 # -- promote -----------------------------------------------------------------------------------------------------------
 
 

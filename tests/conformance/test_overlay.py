@@ -414,6 +414,8 @@ def test_a_rename_of_a_branch_computes_nothing_again(make: StoreFactory, prod: M
         dev.promote(prod)
         assert ids(prod.resolve_update("clip")) == ([], ["a"], ["b"])
         assert values(prod.read("film"), "id", "n") == [("a", 10), ("c", 3)]
+    with make("late", fallback_stores=[prod], fallback="rows").open("w") as late:
+        assert all(not each.copied + each.rebased for each in late.rename_features())
 
 
 def test_a_rename_of_a_branch_over_another_kind_of_store(make: StoreFactory, prod: MetadataStore) -> None:

@@ -153,10 +153,17 @@ class Renaming:
     def _copy(self, key: FeatureKey, *, dry_run: bool) -> int:
         """Copy all rows of the old table that the new one lacks."""
         old = find_seen(self.store, self.asked[key])
-        if old is None:
+        if old is None or self._came_below(key):
             return 0
         request = CopyRequest([key], with_sample_history=True, dry_run=dry_run)
         return copy_table(self.store, old.checked(), self.scope, self.scope.definition(key), request)
+
+    def _came_below(self, key: FeatureKey) -> bool:
+        """Return whether all rows that a store over others sees came along in one of these already."""
+        if not self.store.overlays or find_or_none(self.store, self.asked[key], allow_fallback=False):
+            return False
+        below = _find_in_fallbacks(self.store, key)
+        return below is not None and has_version(below, self.scope.version(key))
 
     def _rebase(self, key: FeatureKey, *, dry_run: bool) -> int:
         """Give the latest rows of the version before the versions that they have now, and count them."""
