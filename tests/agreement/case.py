@@ -58,6 +58,7 @@ class Resolve:
     chosen: tuple[bool, ...] = ()
     previous: bool = False
     failed: tuple[bool, ...] = ()
+    payload: str | None = None
     kept: tuple[bool, ...] | None = None
     expand: tuple[Any, ...] = ()
     data: Mapping[str, str] | None = None

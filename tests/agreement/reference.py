@@ -54,6 +54,12 @@ class Question:
     compare: bool = True
     one_row_per_group: bool = False
     previous: bool = False
+    payload: str | None = None
+
+    @property
+    def drift(self) -> str:
+        """What is done about samples of equal versions whose payload differs."""
+        return self.payload or ("ignore" if self.samples is None else "warn")
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ class Given:
 class Answer:
     """Rows by status, the rows that should exist, and the columns of both kinds of rows.
 
-    ``added`` are columns of new and stale rows that say what was before.
+    ``added`` are columns of new and stale rows that say what was before. Where that was asked, ``drifted`` are rows of
+    equal versions whose payload differs, with their columns.
     """
 
     new: list[Row]
@@ -83,6 +90,8 @@ class Answer:
     stored_columns: set[str]
     match: list[str]
     added: frozenset[str] = frozenset()
+    drifted: list[Row] = field(default_factory=list)
+    drifted_columns: set[str] | None = None
 
     @property
     def samples(self) -> list[Row]:
@@ -115,6 +124,7 @@ class Reference:
     graph: FeatureGraph
     algorithm: str
     length: int
+    nested: frozenset[str]  # columns of lists and structs
     filters: Mapping[str, Condition]  # what the filter strings of the specs mean
     tables: dict[FeatureKey, Table] = field(default_factory=dict)
 
@@ -252,20 +262,50 @@ class Reference:
         if any(row[name] is None for row in expected for name in (*match, c.METAXY_PROVENANCE)):
             raise Refused("an ID or a version is NULL")
         table = self.tables.get(key)
+        shown = columns if asked.samples and asked.drift == "warn" else None
         if table is None or not asked.compare:
-            return Answer(expected, [], [], expected, columns, columns, match)
+            return Answer(expected, [], [], expected, columns, columns, match, drifted_columns=shown)
         stored = self._children(spec, match, own)
         new, stale = [], []
+        drifted: list[Row] = []
         for row in expected:
             children = stored.get(tuple(row[name] for name in match))
             if children is None:
                 new.append(row)
             elif any(differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children):
                 stale.append(row)
+            elif asked.samples and asked.drift != "ignore" and self._drifts(asked.samples, children[0], row):
+                (stale if asked.drift == "stale" else drifted).append(row)
+        if asked.samples and shown is not None:
+            before = [stored[tuple(row[name] for name in match)][0] for row in drifted]
+            drifted = [self._drifted(asked.samples, *pair) for pair in zip(before, drifted, strict=True)]
+            shown = columns | set(table.columns)
         wanted = {tuple(row[name] for name in match) for row in expected}
         orphaned = [child for sample, children in stored.items() if sample not in wanted for child in children]
         orphaned += self._left_over(stored, stale, match)
-        return Answer(new, stale, orphaned, expected, columns, {*table.columns, *c.ALL_SYSTEM_COLUMNS}, match)
+        return Answer(
+            new,
+            stale,
+            orphaned,
+            expected,
+            columns,
+            {*table.columns, *c.ALL_SYSTEM_COLUMNS},
+            match,
+            drifted=drifted,
+            drifted_columns=shown,
+        )
+
+    def _drifts(self, samples: Given, stored: Row, row: Row) -> bool:
+        """Say whether a column that can be compared differs from what is stored."""
+        names = set(samples.columns) & set(stored) - {*samples.untyped, *self.nested}
+        return any(ranked(row[name]) != ranked(stored[name]) for name in names if not c.is_system_column(name))
+
+    def _drifted(self, samples: Given, stored: Row, row: Row) -> Row:
+        """Return a row of equal versions: what is stored, under the sample; data versions stay."""
+        user = {name: value for name, value in stored.items() if not c.is_system_column(name)}
+        given = c.METAXY_DATA_VERSION_BY_FIELD in samples.columns
+        own = () if given else (c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD)
+        return user | row | {name: stored[name] for name in own}
 
     def _children(self, spec: FeatureSpec, match: Sequence[str], own: Conditions) -> dict[tuple[Any, ...], list[Row]]:
         """Group the stored rows by what they are matched on; more than one per group only for expansions."""

@@ -16,7 +16,7 @@ from tests.agreement.conditions import Condition, Every, Is, Some, as_expr, colu
 from tests.agreement.failures import Failures
 from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, members
 from tests.agreement.strategies import CHILD, START
-from tests.agreement.world import CATEGORIES, MEMBERS
+from tests.agreement.world import CATEGORIES, MEMBERS, NESTED
 from tests.column_types import CASES, NAMES, REFUSED
 
 from metaxy import columns as c
@@ -80,7 +80,8 @@ class Replay:
         self.clock = Ticks()
         self.specs = {spec.key: spec for spec in case.specs}
         self.graph = graph_of(case.specs)
-        self.reference = Reference(self.graph, case.algorithm, case.length, case.filters)
+        nested = frozenset(name for name, kind in case.kinds.items() if kind in NESTED)
+        self.reference = Reference(self.graph, case.algorithm, case.length, nested, case.filters)
         self.failures = Failures(self.reference, lambda row: repr(plain(row)))
 
     def run(self) -> None:
@@ -170,6 +171,7 @@ class Replay:
             compare=step.compare,
             one_row_per_group=step.one_row_per_group,
             previous=step.previous,
+            payload=step.payload,
         )
         if step.samples is not None:
             options = self._options(step.feature, asked)
@@ -186,13 +188,17 @@ class Replay:
         self._tick(step.tick)
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
             known = step.samples is not None or self._knows_types(step.feature)
-            for rows in (answer.new, answer.stale) if known else ():
+            parts = [(answer.new, answer.columns), (answer.stale, answer.columns)] if known else []
+            parts += [(answer.drifted, answer.drifted_columns)] if answer.drifted_columns else []
+            for rows, columns in parts:
                 self.reference.write(
-                    step.feature, Given(tuple(sorted(answer.columns)), tuple(rows), untyped), self.clock.moment
+                    step.feature, Given(tuple(sorted(columns)), tuple(rows), untyped), self.clock.moment
                 )
             for name, store in self.stores.items():
                 store.write(step.feature, increments[name].new)
                 store.write(step.feature, increments[name].stale)
+                if answer.drifted_columns:
+                    store.write(step.feature, increments[name].drifted)
                 has = store.has_feature(step.feature, check_fallback=self.is_split)
                 assert has == (step.feature in self.reference.tables), name
             return
@@ -218,6 +224,7 @@ class Replay:
             new=chosen(answer.new),
             stale=chosen(answer.stale),
             orphaned=chosen(answer.orphaned),
+            drifted=chosen(answer.drifted),
             expected=chosen(answer.expected),
         )
         ids = self._frame(step.feature, Given(tuple(names), tuple(samples[text] for text in some)))
@@ -312,6 +319,7 @@ class Replay:
         )
         assert tally[:4] == (new, stale, len(answer.orphaned), expected), label
         assert tally.changed_fields == self._changed_fields(answer), label
+        assert tally.drifted == (None if answer.drifted_columns is None else len(answer.drifted)), label
 
     def _engines(self, every_engine: bool) -> list[tuple[str, MetadataStore, Any]]:
         engines: list[tuple[str, MetadataStore, Any]] = []
@@ -331,6 +339,7 @@ class Replay:
             "skip_comparison": not asked.compare,
             "one_row_per_group": asked.one_row_per_group,
             "previous": asked.previous,
+            "payload": asked.payload,
         }
 
     # -- writing back --------------------------------------------------------------------------------------------------
@@ -441,6 +450,10 @@ def compare_increment(where: str, increment: Any, answer: Answer) -> None:
     compare(f"{where}, new", increment.new, answer.new, answer.columns | answer.added)
     compare(f"{where}, stale", increment.stale, answer.stale, answer.columns | answer.added)
     compare(f"{where}, orphaned", increment.orphaned, answer.orphaned, answer.stored_columns)
+    if answer.drifted_columns is None:
+        assert increment.drifted is None, where
+    else:
+        compare(f"{where}, drifted", increment.drifted, answer.drifted, answer.drifted_columns)
 
 
 def compare(where: str, frame: Any, rows: Sequence[Row], columns: set[str]) -> None:

@@ -282,9 +282,7 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
             field = world.draw(st.integers(0, len(spec.fields) - 1))
             happened.append(Bump(spec.key, field, world.pick(CODE_VERSIONS)))
         elif form == "samples":
-            samples = given_rows(world, parent, parent.columns, samples=True)
-            conditions = world.conditions([name for name in parent.columns if name not in samples.untyped], 30)
-            happened.append(Resolve(parent.spec.key, samples, target=conditions, **written(world, parent.spec, tick)))
+            happened.append(resolve_samples(world, parent, tick))
         else:
             happened.append(rewrite(world, parent, tick, whole=parent.spec.key not in tables))
             tables.add(parent.spec.key)
@@ -302,6 +300,15 @@ def delete(world: World, parent: Root, child: FeatureSpec, tick: int) -> Delete:
     target = world.pick((parent.spec.key, CHILD))
     condition = world.condition(child.id_columns if target == CHILD else parent.columns)
     return Delete(target, condition, not world.chance(20), tick)
+
+
+def resolve_samples(world: World, parent: Root, tick: int) -> Resolve:
+    """Draw samples of a root, often with few versions, so that some have those that are stored."""
+    samples = given_rows(world, parent, parent.columns, samples=True)
+    conditions = world.conditions([name for name in parent.columns if name not in samples.untyped], 30)
+    payload = world.pick((None, None, "stale", "ignore"))
+    options = written(world, parent.spec, tick)
+    return Resolve(parent.spec.key, samples, target=conditions, payload=payload, **options)
 
 
 def resolve_child(

@@ -56,6 +56,7 @@ def runs() -> Iterator[object]:
 
 @pytest.mark.filterwarnings("ignore::metaxy.errors.UntypedColumnWarning", "ignore::metaxy.errors.EmptySamplesWarning")
 @pytest.mark.filterwarnings("ignore::metaxy.errors.PolarsMaterializationWarning")
+@pytest.mark.filterwarnings("ignore::metaxy.errors.DriftedSamplesWarning")
 @pytest.mark.parametrize(("group", "shard", "examples"), [*runs()])
 def test_all_agree(group: str, shard: int, examples: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     def check(case: Case) -> None:

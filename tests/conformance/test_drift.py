@@ -94,14 +94,8 @@ def test_stale_samples_and_those_that_a_filter_leaves_out_have_not_drifted(store
 
 def test_options_that_make_no_sense(store_in_memory: MetadataStore) -> None:
     define("video")
-    define("clip", "video")
-    store_in_memory.write("video", rows(id=["a"]))
-    with pytest.raises(ValueError, match="pass samples="):
-        store_in_memory.resolve_update("clip", payload="warn")
     with pytest.raises(ValueError, match="is none of"):
         store_in_memory.resolve_update("video", samples=rows(id=["a"]), payload="no")  # type: ignore[call-overload]
-    with pytest.raises(ValueError, match="previous=True"):
-        store_in_memory.resolve_update("video", samples=rows(id=["a"]), payload="stale", previous=True)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_samples_meet_rows_that_are_stored_in_another_type(store: MetadataStore)
             continue
         for engine, column in product(engines(store), (first, *others)):
             found = store.resolve_update("thing", samples=keyed(column, 0, 2), versioning_engine=engine)
-            assert found.counts == {"new": 1, "stale": 0, "orphaned": 1, "unchanged": 1}, (family, column[1], engine)
+            assert found.counts == {"new": 1, "stale": 0, "orphaned": 1, "drifted": 0, "unchanged": 1}, (family, engine)
             assert engine == "auto" or found.new.to_polars().schema["k"] == column[1], family
 
 
@@ -125,7 +125,7 @@ def test_both_zeros_are_one_id_and_so_is_every_nan(store: MetadataStore) -> None
         store.write("thing", rows("2", k=[other]))
         for engine in engines(store):
             found = store.resolve_update("thing", samples=rows("2", k=[other, 1.5]), versioning_engine=engine)
-            assert found.counts == {"new": 0, "stale": 1, "orphaned": 0, "unchanged": 1}, (one, engine)
+            assert found.counts == {"new": 0, "stale": 1, "orphaned": 0, "drifted": 0, "unchanged": 1}, (one, engine)
             found = store.resolve_update("child", versioning_engine=engine)
             assert found.counts == {"new": 0, "stale": 1, "orphaned": 0, "unchanged": 1}, (one, engine)
 

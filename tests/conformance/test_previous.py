@@ -121,6 +121,7 @@ def test_one_sample_has_as_many_rows_too_many_as_others_have_too_few(store: Meta
 
 
 @pytest.mark.three_stores
+@pytest.mark.filterwarnings("ignore::metaxy.errors.DriftedSamplesWarning")
 def test_samples_and_rows_that_only_a_predicate_makes_stale(store: MetadataStore) -> None:
     define("video", fields=list(FIELDS))
     first = rows({"audio": "1", "frames": "1"}, id=["a", "b"], path=["x", "y"])

@@ -291,7 +291,7 @@ def test_samples_that_are_equal_are_one(store: MetadataStore) -> None:
     samples = rows(["1", "1", "3"], id=["a", "a", "b"], **payload)
     for given in (samples, samples.lazy(), samples.to_arrow()):
         for increment in (store.resolve_update("video", samples=given, lazy=lazy).collect() for lazy in (False, True)):
-            assert increment.counts == {"new": 2, "stale": 0, "orphaned": 0, "unchanged": 0}
+            assert increment.counts == {"new": 2, "stale": 0, "orphaned": 0, "drifted": 0, "unchanged": 0}
             assert values(increment.new, "id", "n") == [("a", 1), ("b", 2)]
     assert values(store.resolve_update("video", samples=samples, lazy=True).new) == ["a", "b"]
     store.write("video", increment.new)

@@ -18,10 +18,12 @@ from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.given import given_frame
 from metaxy.store.named import given_ids
 from metaxy.versioning.frames import Frame
+from metaxy.versioning.recipe import DRIFTED, STALE
 from metaxy.wording import did_you_mean
 
 Filter: TypeAlias = nw.Expr | str
 Filters: TypeAlias = Filter | Iterable[Filter] | None
+PayloadCheck: TypeAlias = Literal["ignore", "warn", "stale"]
 
 
 def as_filters(filters: Filters) -> tuple[nw.Expr, ...]:
@@ -70,7 +72,7 @@ class UpdateOptions(TypedDict, total=False):
     as_of: datetime | None
     ids: Any
     previous: bool
-    payload: Literal["ignore", "warn", "stale"]
+    payload: PayloadCheck | None
     errors: ErrorHandling
     max_attempts: int | None
 
@@ -140,6 +142,7 @@ class UpdateRequest:
     previous: bool = False
     errors: ErrorHandling = "retry"
     max_attempts: int | None = None
+    payload: PayloadCheck = "ignore"
     allow_fallback: bool = True
 
     def __post_init__(self) -> None:
@@ -162,13 +165,17 @@ class UpdateRequest:
         target_filters: Filters = None,
         staleness_predicates: Filters = None,
         ids: Any = None,
+        payload: PayloadCheck | None = None,
         **rest: Any,
     ) -> "UpdateRequest":
-        """Normalise what the user passed.
+        """Normalise what the user passed; unless it is said otherwise, the payload of samples is compared, too.
 
         Raises:
             DefinitionError: if a filter names a feature that takes no part, or a root feature has no samples.
+            ValueError: if ``payload`` is something else.
         """
+        if payload not in (None, *get_args(PayloadCheck)):
+            raise ValueError(f"payload={payload!r} is none of 'ignore', 'warn' and 'stale'")
         key = plan.feature.key
         known = {key, *plan.parent_features_by_key}
         by_key = {coerce_to_feature_key(feature): as_filters(given) for feature, given in (filters or {}).items()}
@@ -190,8 +197,14 @@ class UpdateRequest:
             target_filters=as_filters(target_filters),
             staleness_predicates=as_filters(staleness_predicates),
             ids=None if ids is None else given_ids(ids, plan.feature.id_columns, f"the ids for feature {key}"),
+            payload=payload or ("ignore" if samples is None else "warn"),
             **rest,
         )
+
+    @property
+    def drift(self) -> int | None:
+        """The status of samples in which only the payload differs, None if that is not looked at."""
+        return {"warn": DRIFTED, "stale": STALE}.get(self.payload)
 
     def id_columns(self, spec: FeatureSpec) -> tuple[str, ...]:
         """Return the ID columns by which samples are chosen, none where all are asked for."""

@@ -20,6 +20,7 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.port import Scan
+from metaxy.store.drift import warn_of_drift
 from metaxy.store.given import without_repeats
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import readable
@@ -47,7 +48,7 @@ from metaxy.versioning.engine import Changes, Engine
 from metaxy.versioning.frames import Frame, as_lazy, is_in_database
 from metaxy.versioning.increment import Increment, LazyIncrement, Tally
 from metaxy.versioning.polars_engine import PolarsEngine
-from metaxy.versioning.recipe import BROKEN, COUNTS, FAILED, NEW, ORPHANED, STALE, STORED, Recipe
+from metaxy.versioning.recipe import BROKEN, COUNTS, DRIFTED, FAILED, NEW, ORPHANED, STALE, STORED, Recipe
 from metaxy.versioning.sources import Asked, Failed, Rows
 
 
@@ -151,10 +152,11 @@ class Resolution:
             counts = self.engine.count(self.recipe, self.inputs, self.current, self.failed)
         if counts.statuses.get(BROKEN):
             self.changes()  # says which and why
+        drifted = counts.statuses.get(DRIFTED, 0) if self._shows_drift else None
         numbers = [counts.statuses.get(status, 0) for status in (NEW, STALE, ORPHANED, COUNTS, STORED)]
         changed = {member: counts.fields[flag] for member, flag in self._flags.items() if counts.fields[flag]}
         failed = counts.statuses.get(FAILED, 0)
-        tally = Tally._make([*numbers, changed if self.recipe.earlier else None, failed])
+        tally = Tally._make([*numbers, changed if self.recipe.earlier else None, failed, drifted])
         if self.tables:
             self.tables.refuse_where_nothing_counts(tally.new + failed, tally.expected)
         return tally
@@ -242,6 +244,25 @@ class Resolution:
                 shown[name] = ReformedColumn(shown[name], form, ByField(self.by_field, members))
         return shown
 
+    @property
+    def _shows_drift(self) -> bool:
+        """Whether samples of equal versions are shown whose payload differs, should there be any."""
+        only = self.failed is not None and self.failed.only
+        return self.tables is not None and self.tables.request.drift == DRIFTED and not only
+
+    @cached_property
+    def _drifted_columns(self) -> OutputColumns:
+        """The columns of drifted samples: what is expected, and of what is stored what that does not say.
+
+        Children depend on data versions: those that are stored stay, or children would be stale.
+        """
+        if not self.recipe.drifts:
+            return self._expected_columns
+        payload, current = self.recipe.payload, self.recipe.current
+        shown = payload.shown.difference(pair.stored for pair in payload.pairs) if payload else ()
+        kept = [column.name for column in (current.columns if current else ()) if column.short in shown]
+        return {**self._expected_columns, **{name: self._orphaned_columns[name] for name in kept}}
+
     def _sample_columns(self) -> list[str]:
         """Name the columns by which samples are counted, none where every row is one."""
         if not self.recipe.inputs or not self.recipe.repeats:
@@ -260,20 +281,28 @@ class Resolution:
         if changes.repeated:
             return self._without_repeats().changes()
 
-        def show(status: int, shown: OutputColumns) -> nw.DataFrame[Any]:
-            if isinstance(table, pl.DataFrame):
-                return nw.from_native(output_polars(table.lazy(), [status], shown).collect())
-            return nw.from_native(output_arrow(table, [status], shown), eager_only=True)
-
-        new, stale = show(NEW, self._changed_columns), show(STALE, self._changed_columns)
+        new, stale = _show(table, NEW, self._changed_columns), _show(table, STALE, self._changed_columns)
         if self.untyped:
             new, stale = without_placeholders(new, self.untyped), without_placeholders(stale, self.untyped)
-        increment = Increment(new, stale, show(ORPHANED, self._orphaned_columns))
+        increment = Increment(new, stale, _show(table, ORPHANED, self._orphaned_columns))
         fields = self._flags if self.recipe.earlier else None
         only = self.failed is not None and self.failed.only  # which says nothing of the others
         increment = increment.with_expected(None if only else changes.expected, self._sample_columns(), fields)
+        if self._shows_drift:
+            increment = increment.with_payload(**{self._drift_name: self._drifted(table)})
         counts = self.tables is not None and self.tables.request.minds_errors and not only
         return increment.with_failed(self._count_failed(table)) if counts else increment
+
+    def _drifted(self, table: Any) -> nw.DataFrame[Any]:
+        """Show samples of equal versions whose payload differs, with a warning."""
+        drifted: nw.DataFrame[Any] = without_placeholders(_show(table, DRIFTED, self._drifted_columns), self.untyped)
+        if len(drifted):
+            warn_of_drift(self.recipe, table)
+        return drifted
+
+    @property
+    def _drift_name(self) -> str:
+        return "behind" if self.recipe.inputs else "drifted"
 
     def _count_failed(self, table: Any) -> int:
         """Count the samples of flat rows that are left out."""
@@ -289,7 +318,14 @@ class Resolution:
             )
             return shown
 
+        drift: dict[str, Any] = {}
+        if self._shows_drift:
+            columns = self._drifted_columns
+            drift[self._drift_name] = lambda: without_placeholders(
+                self.engine.show(self._flat, [DRIFTED], columns), self.untyped
+            )
         return LazyIncrement(
+            **drift,
             new=lambda: view([NEW, BROKEN]),  # a broken row stays visible, with NULL versions: writing it is refused
             stale=lambda: view([STALE]),
             orphaned=lambda: self.engine.show(self._flat, [ORPHANED], self._orphaned_columns),
@@ -343,6 +379,13 @@ class Resolution:
                     f"field {field_.member!r} cannot be versioned in {count} samples: {source}; write these rows again"
                 )
         return f"{broken.height} samples have no version"
+
+
+def _show(table: Any, status: int, shown: OutputColumns) -> nw.DataFrame[Any]:
+    """Show the flat rows of a status, in the library that holds them."""
+    if isinstance(table, pl.DataFrame):
+        return nw.from_native(output_polars(table.lazy(), [status], shown).collect())
+    return nw.from_native(output_arrow(table, [status], shown), eager_only=True)
 
 
 def _shows_polars(engine: Engine, samples: Any) -> bool:

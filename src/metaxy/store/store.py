@@ -14,14 +14,21 @@ from metaxy.store.claim import Claim
 from metaxy.store.claims import Claiming, Status, this_worker
 from metaxy.store.computing import StoreComputing
 from metaxy.store.config import VersioningEngineOptions
-from metaxy.store.drift import PayloadCheck, refuse_unfit, with_drifted
 from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
 from metaxy.store.pending_renames import settle, warn_of_pending
 from metaxy.store.reading import Wanted, checked_moment, read_feature
 from metaxy.store.replacing import Replacement
-from metaxy.store.request import ErrorHandling, Filters, UpdateOptions, UpdateRequest, as_filters, ignore_old_options
+from metaxy.store.request import (
+    ErrorHandling,
+    Filters,
+    PayloadCheck,
+    UpdateOptions,
+    UpdateRequest,
+    as_filters,
+    ignore_old_options,
+)
 from metaxy.store.resolving import Resolution
 from metaxy.store.session import Scope, dependents_first
 from metaxy.store.system.rows import append_rows, read_system_rows
@@ -246,7 +253,7 @@ class MetadataStore(StoreComputing):
         as_of: datetime | None = None,
         ids: Any = None,
         previous: bool = False,
-        payload: PayloadCheck = "ignore",
+        payload: PayloadCheck | None = None,
         errors: ErrorHandling = "retry",
         max_attempts: int | None = None,
         **ignored: Any,
@@ -268,8 +275,8 @@ class MetadataStore(StoreComputing):
             as_of: compare the state at this time: what came later does not count.
             ids: only these samples, as for `read`, are looked at; in an expansion, the IDs of the parent.
             previous: say which fields changed since the newest row (``metaxy_changed_fields``, ``metaxy_previous``).
-            payload: whether samples of equal versions are compared with the columns that are stored: ``warn`` shows
-                those that differ as ``increment.drifted``, ``stale`` makes them stale, ``ignore`` does not look.
+            payload: whether columns of equal versions are compared, too: ``warn``, the default for ``samples``, shows
+                what differs as ``increment.drifted`` or ``behind``, ``stale`` makes it stale, ``ignore`` does not look.
             errors: ``skip`` leaves out samples of which an error was recorded, ``only`` gives just these.
             max_attempts: leave out samples of which so many errors were recorded.
             ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect.
@@ -301,13 +308,10 @@ class MetadataStore(StoreComputing):
             previous=previous,
             errors=errors,
             max_attempts=max_attempts,
+            payload=payload,
         )
         with self.engine.temporary() if not lazy and (ids is not None or request.minds_errors) else nullcontext():
             resolution = Resolution.of(self, scope, plan, request)
-            if payload != "ignore":
-                refuse_unfit(request, payload)
-                increment = with_drifted(resolution, self, scope, request, payload)
-                return LazyIncrement.of(increment) if lazy else increment
             return resolution.lazy() if lazy else resolution.changes()
 
     def claim(

@@ -1,7 +1,7 @@
 """The tables of an update: those of a feature and its parents, or samples; and the recipe that fits them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -131,6 +131,8 @@ class Tables:
             one_row_per_group=request.one_row_per_group,
             ids=request.id_columns(plan.feature),
             previous=request.previous,
+            drift=request.drift,
+            not_compared=self.current.scan.documents if self.current and request.drift else frozenset(),
         )
         if request.samples is not None or not self.parents:
             return self._inputs_of_samples(basis)
@@ -144,7 +146,7 @@ class Tables:
         where, orders_nan = f"the samples for feature {spec.key}", self.store.storage.capabilities.orders_nan
         own = checked_conditions(where, self.own_filters, schema, orders_nan=orders_nan)
         own = with_widest_integers(own, samples.implementation)
-        recipe = build_given_recipe(spec, schema, basis)
+        recipe = build_given_recipe(spec, schema, replace(basis, not_compared=basis.not_compared.union(untyped)))
         ids, among = tuple(spec.id_columns), None if self.no_samples else self._among(basis.ids, schema)
         asked = Asked(own, among=among)
         rows = Rows(samples, by_field=by_field_forms(schema), ids=ids, schema=schema, where=where, asked=asked)

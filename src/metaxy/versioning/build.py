@@ -4,7 +4,7 @@ All rules about columns live here: renames, selections, collisions, what parents
 rows are matched on. It sees schemas, never rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import narwhals as nw
@@ -27,8 +27,11 @@ from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.hashing import HashSettings
 from metaxy.versioning.formulas import field_formulas, needed_members
 from metaxy.versioning.key_types import check_same_type
-from metaxy.versioning.recipe import Column, Current, Earlier, Field, Group, Input, Latest, Recipe, Version
+from metaxy.versioning.payload import pairs_of
+from metaxy.versioning.recipe import Column, Current, Earlier, Field, Group, Input, Latest, Payload, Recipe, Version
 from metaxy.wording import did_you_mean
+
+DATA_VERSIONS = (METAXY_DATA_VERSION, METAXY_DATA_VERSION_BY_FIELD)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Basis:
     ``parents`` are their tables; optional ones may be missing. ``current`` is the table of the feature itself, None
     where it has none. Without ``compare``, all expected rows are new. ``one_row_per_group`` gives one row per group of
     an aggregation instead of one per row of the parent. ``ids`` are the ID columns by which samples are chosen, if only
-    some are asked for. ``previous`` looks up the row that each changed sample had before.
+    some are asked for. ``previous`` looks up the row that each changed sample had before. ``drift`` is the status of
+    samples in which only the payload differs, if that is looked at, but for columns that are ``not_compared``.
     """
 
     settings: HashSettings
@@ -60,6 +64,8 @@ class Basis:
     one_row_per_group: bool = False
     ids: tuple[str, ...] = ()
     previous: bool = False
+    drift: int | None = None
+    not_compared: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -121,7 +127,26 @@ def build_given_recipe(spec: FeatureSpec, schema: nw.Schema, basis: Basis) -> Re
         repeats=True,
         ids=basis.ids,
         earlier=earlier,
+        payload=_payload(output, names, stored, basis),
     )
+
+
+def _payload(output: Sequence[Column], names: _Names, stored: Current | None, basis: Basis) -> Payload | None:
+    """Describe the columns that are compared beside the versions."""
+    if basis.drift is None or basis.current is None or stored is None:
+        return None
+    expected = [column for column in output if not is_system_column(column.name)]
+    pairs = pairs_of(expected, names.types, stored, basis.current.schema, basis.not_compared)
+    return Payload(pairs, basis.drift, frozenset([*(pair.stored for pair in pairs), *_kept(output, stored)]))
+
+
+def _kept(output: Sequence[Column], stored: Current) -> Iterator[str]:
+    """Yield the stored columns that stay as they are: what is not expected and, as of children, data versions."""
+    expected = {column.name for column in output}
+    own = DATA_VERSIONS if METAXY_DATA_VERSION_BY_FIELD not in expected else ()
+    for column in stored.columns:
+        if column.name in own or not (is_system_column(column.name) or column.name in expected):
+            yield column.short
 
 
 def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _Names) -> Current:

@@ -31,6 +31,8 @@ class Dialect:
     byte_order: str = "{0}"
     ordered_join: str = "string_agg({0}, {1} ORDER BY {2})"
     same: str = "{0} IS NOT DISTINCT FROM {1}"
+    floats_differ: str = "{0} IS DISTINCT FROM {1}"  # NaN is one value
+    in_microseconds: str = "{0}"  # a time, without smaller parts, where the database has such
     json_only: bool = False  # structs and maps of versions are kept as JSON
     nested_as_text: bool = (
         False  # lists and structs of users are, at least in part, so that casts do not reach into them

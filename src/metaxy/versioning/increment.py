@@ -23,7 +23,8 @@ class Tally(NamedTuple):
     """How many samples are new, stale and orphaned, how many there should be, and how many rows there are.
 
     ``changed_fields`` says in how many samples each field changed, None if that was not asked. ``failed`` samples are
-    new or stale, but left out, as they failed before.
+    new or stale, but left out, as they failed before. ``drifted`` is how many have another payload than is stored, or
+    are behind their parents, if that was asked.
     """
 
     new: int
@@ -33,6 +34,7 @@ class Tally(NamedTuple):
     stored: int
     changed_fields: dict[str, int] | None = None
     failed: int = 0
+    drifted: int | None = None
 
 
 class PolarsIncrement(NamedTuple):
@@ -64,8 +66,8 @@ class Increment(_Frames):
     as in an aggregation, ``sample_columns`` tell samples apart; elsewhere it is empty. ``len(increment.new)`` counts
     rows and `counts` samples: where they differ, the increment shows both. ``fields`` are those of the feature if it
     was asked which of them changed. ``failed`` is how many samples are left out, as they failed before, if that was
-    asked. ``drifted`` are samples whose versions are equal and whose payload is not, if that
-    was asked.
+    asked. ``drifted`` are samples whose versions are equal and whose payload is not, and ``behind`` those that have
+    older values of columns of their parents, both as rows to write, if that was asked.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -80,20 +82,14 @@ class Increment(_Frames):
     fields: tuple[str, ...] | None = None
     drifted: nw.DataFrame[Any] | None = None
     failed: int | None = None
+    behind: nw.DataFrame[Any] | None = None
 
-    def with_drifted(self, drifted: nw.DataFrame[Any]) -> "Increment":
-        """Return the increment with the samples of equal versions whose payload differs."""
-        increment = self._replaced(self.stale)
-        increment.drifted = drifted
-        return increment
-
-    def with_stale(self, more: nw.DataFrame[Any]) -> "Increment":
-        """Return the increment with more samples that are stale."""
-        return self._replaced(nw.concat([self.stale, more]) if len(more) else self.stale)
-
-    def _replaced(self, stale: nw.DataFrame[Any]) -> "Increment":
-        increment = type(self)(self.new, stale, self.orphaned)
-        vars(increment).update(vars(self))
+    def with_payload(
+        self, *, drifted: nw.DataFrame[Any] | None = None, behind: nw.DataFrame[Any] | None = None
+    ) -> "Increment":
+        """Return the increment with samples of equal versions in which another column differs."""
+        increment = type(self)(*self)
+        vars(increment).update(vars(self), drifted=drifted, behind=behind)
         return increment
 
     def with_expected(
@@ -108,8 +104,8 @@ class Increment(_Frames):
 
     def with_failed(self, failed: int) -> "Increment":
         """Return the increment with the number of samples that are left out, as they failed before."""
-        increment = self._replaced(self.stale)
-        increment.failed = failed
+        increment = type(self)(*self)
+        vars(increment).update(vars(self), failed=failed)
         return increment
 
     def __bool__(self) -> bool:
@@ -117,16 +113,20 @@ class Increment(_Frames):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many samples are new, stale, orphaned and, where that is known, failed and unchanged."""
+        """How many samples are new, stale, orphaned and, where that is known, drifted, behind, failed and unchanged."""
         counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
-        if self.drifted is not None:
-            counts["drifted"] = len(self.drifted)
+        counts |= {kind: len(frame) for kind, frame in self._payload_frames()}
         if self.failed is not None:
             counts["failed"] = self.failed
         if self.expected is not None:
             others = sum(counts.values()) - counts["orphaned"]
             counts["unchanged"] = max(self.expected - others, 0)
         return counts
+
+    def _payload_frames(self) -> Iterator[tuple[str, nw.DataFrame[Any]]]:
+        for kind, frame in (("drifted", self.drifted), ("behind", self.behind)):
+            if frame is not None:
+                yield kind, frame
 
     @property
     def changed_fields(self) -> dict[str, int] | None:
@@ -193,7 +193,8 @@ class Increment(_Frames):
     def _shown_counts(self) -> list[tuple[str, int, int]]:
         """Return kinds with the number of their samples, and of their rows where these are in a frame."""
         rows = {kind: len(frame) for kind, frame in zip(self._fields, self, strict=True)}
-        return [(kind, samples, rows.get(kind, samples)) for kind, samples in self.counts.items()]
+        shown = {kind: samples for kind, samples in self.counts.items() if samples or kind not in ("drifted", "behind")}
+        return [(kind, samples, rows.get(kind, samples)) for kind, samples in shown.items()]
 
     def _repr_html_(self) -> str:
         """Show counts and the first samples of each kind in a notebook; rows, too, where there are more of them."""
@@ -208,7 +209,7 @@ class Increment(_Frames):
             rows += f"<tr><td>{escape(name)} changed</td><td>{count:,}</td>" + ("<td></td>" if differ else "") + "</tr>"
         tables = "".join(
             f"<details><summary>{name}</summary>{frame.head(PREVIEW_ROWS).to_polars()._repr_html_()}</details>"
-            for name, frame in zip(self._fields, self, strict=True)
+            for name, frame in (*zip(self._fields, self, strict=True), *self._payload_frames())
             if len(frame)
         )
         return f"<table><tr>{head}</tr>{rows}</table>{tables}"
@@ -254,21 +255,23 @@ class LazyIncrement:
         stale: View,
         orphaned: View,
         input: View | None = None,  # noqa: A002 - the name that metaxy 0.1 gave it
+        drifted: View | None = None,
+        behind: View | None = None,
         compute: Callable[[], Increment] | None = None,
         sample_columns: Sequence[str] = (),
     ) -> None:
         self.sample_columns = tuple(sample_columns)
         self._views: dict[str, View | None] = {"new": new, "stale": stale, "orphaned": orphaned, "input": input}
+        self._views |= {"drifted": drifted, "behind": behind}
         self.compute = compute
 
     @classmethod
     def of(cls, increment: Increment, joined: View | None = None) -> "LazyIncrement":
         """Show an increment as views of what was computed; ``joined`` are its expected rows, if there are any."""
         new, stale, orphaned = map(as_lazy, increment)
-        columns = increment.sample_columns
-        return cls(
-            new=new, stale=stale, orphaned=orphaned, input=joined, compute=lambda: increment, sample_columns=columns
-        )
+        more: dict[str, Any] = {kind: as_lazy(frame) for kind, frame in increment._payload_frames()}
+        more |= {"compute": lambda: increment, "sample_columns": increment.sample_columns}
+        return cls(new=new, stale=stale, orphaned=orphaned, input=joined, **more)
 
     @property
     def new(self) -> nw.LazyFrame[Any]:
@@ -289,6 +292,16 @@ class LazyIncrement:
     def input(self) -> nw.LazyFrame[Any] | None:
         """The joined parents with provenance, before the comparison; None for samples that the user gave."""
         return None if self._views["input"] is None else self._built("input")
+
+    @property
+    def drifted(self) -> nw.LazyFrame[Any] | None:
+        """Samples whose versions are equal and whose payload is not, None if that was not asked."""
+        return None if self._views["drifted"] is None else self._built("drifted")
+
+    @property
+    def behind(self) -> nw.LazyFrame[Any] | None:
+        """Samples with older values of columns of their parents, None if that was not asked."""
+        return None if self._views["behind"] is None else self._built("behind")
 
     def _built(self, name: str) -> nw.LazyFrame[Any]:
         view: Any = self._views[name]

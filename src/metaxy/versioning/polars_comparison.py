@@ -8,8 +8,21 @@ import polars as pl
 from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE, METAXY_UPDATED_AT
 from metaxy.versioning.frames import to_polars_lazy
 from metaxy.versioning.key_types import alike
+from metaxy.versioning.payload import differs_polars
 from metaxy.versioning.polars import PolarsSource, latest_rows
-from metaxy.versioning.recipe import BEGUN, BROKEN, FAILED, NEW, ORPHANED, STALE, Column, Current, Recipe
+from metaxy.versioning.recipe import (
+    BEGUN,
+    BROKEN,
+    DRIFTED,
+    FAILED,
+    NEW,
+    ORPHANED,
+    STALE,
+    Column,
+    Current,
+    Payload,
+    Recipe,
+)
 from metaxy.versioning.sources import Failed
 
 End = Callable[[pl.DataFrame, int], pl.DataFrame]  # takes so many rows from one end of a frame
@@ -102,7 +115,19 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .when(differs)
         .then(STALE)
     )
+    if recipe.payload and recipe.pairs:
+        status = status.when(_payload_differs(recipe, rows.collect_schema())).then(recipe.payload.status)
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
+
+
+def _payload_differs(recipe: Recipe, schema: pl.Schema) -> pl.Expr:
+    return pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
+
+
+def compared_columns(recipe: Recipe) -> list[Column]:
+    """Return the stored columns that are compared beside the versions."""
+    compared = {pair.stored for pair in recipe.pairs}
+    return [column for column in (recipe.current.columns if recipe.current else ()) if column.short in compared]
 
 
 def with_failed(recipe: Recipe, changed: pl.LazyFrame, failed: Failed | None) -> pl.LazyFrame:
@@ -127,24 +152,26 @@ def with_failed(recipe: Recipe, changed: pl.LazyFrame, failed: Failed | None) ->
 def changed_rows(recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame | None) -> pl.DataFrame:
     """Compare rows that are at hand. Expected and stored columns in → those of changed rows and ``status`` out.
 
-    Only keys and provenance meet; the rest of the changed rows is gathered by row number.
+    Only keys, provenance and the payload that is compared meet; the rest is gathered by row number.
     """
     if stored is None:
         return compare(recipe, expected.lazy(), None).collect()
-    meeting = [*recipe.match, "p"]
+    meeting = [*dict.fromkeys([*recipe.match, "p", *(pair.expected for pair in recipe.pairs)])]
     narrow = expected.select(meeting).with_row_index("row")
     if not recipe.repeats:  # so that each sample is one row on both sides
-        narrow, stored = _without_same(recipe.match, narrow, stored, pl.DataFrame.head, pl.DataFrame.tail)
-        narrow, stored = _without_same(recipe.match, narrow, stored, pl.DataFrame.tail, pl.DataFrame.head)
+        narrow, stored = _without_same(recipe, narrow, stored, pl.DataFrame.head, pl.DataFrame.tail)
+        narrow, stored = _without_same(recipe, narrow, stored, pl.DataFrame.tail, pl.DataFrame.head)
     changed = compare(recipe, narrow.lazy(), stored.lazy()).collect()
+    changed = changed.drop(pair.stored for pair in recipe.pairs)  # read again, with all others
     rest = expected.select(pl.exclude(meeting).gather(changed["row"]))
     return changed.drop("row").hstack(rest)
 
 
 def _without_same(
-    keys: Sequence[str], expected: pl.DataFrame, stored: pl.DataFrame, near: End, far: End
+    recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame, near: End, far: End
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Leave out samples that agree, and stand at the same place from the near end of both frames: they need no join."""
+    keys = recipe.match
     height, names = min(expected.height, stored.height), [f"c{n}" for n in range(len(keys))]
     first, other = near(expected.select(keys), min(height, 1)), near(stored.select(names), min(height, 1))
     if first.dtypes != other.dtypes or first.rows() != other.rows():
@@ -152,6 +179,7 @@ def _without_same(
     agree = [pl.col(key) == pl.col(name) for key, name in zip(keys, names, strict=True)]
     agree += [pl.col("p") == pl.col("low"), pl.col("p") == pl.col("high"), ~pl.col("stale")]
     beside = pl.concat([near(expected, height), near(stored, height)], how="horizontal")
+    agree += [~differs_polars(pair, beside.schema) for pair in recipe.pairs]
     differ = beside.select(~pl.all_horizontal(agree).fill_null(value=False)).to_series()
 
     def left(frame: pl.DataFrame) -> pl.DataFrame:
@@ -160,12 +188,16 @@ def _without_same(
     return left(expected), left(stored)
 
 
-def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource) -> pl.DataFrame:
-    """Read the stored columns of orphaned rows, of which there are few: ``status`` and ``c…`` in → ``o…`` too out."""
-    lost = pl.col("status") == ORPHANED
+def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource, payload: Payload | None) -> pl.DataFrame:
+    """Read the stored columns of orphaned and drifted rows, of which there are few.
+
+    Columns in: ``status`` and ``c…``. Columns out: ``o…``, too.
+    """
+    lost = pl.col("status").is_in([ORPHANED, DRIFTED])
     if current.collapse:
         lost |= (pl.col("status") == STALE) & (pl.col("low") != pl.col("high"))
     keys, samples = [f"c{n}" for n in range(len(current.keys))], changed.filter(lost)
+    columns = current.columns if payload is None or (samples["status"] != DRIFTED).any() else payload.columns(current)
     if samples.is_empty():
         schema = source.frame.collect_schema()
         return changed.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns)
@@ -173,11 +205,13 @@ def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource) ->
         wanted, names = samples.lazy().select(keys), list(current.keys)
         frame = source.frame.join(wanted, left_on=names, right_on=keys, how="semi", nulls_equal=True)
         source = replace(source, frame=frame)
-    stored = stored_rows(current, source, current.columns)
+    stored = stored_rows(current, source, columns)
     if current.collapse:
         return with_lost_children(current, changed.lazy(), stored).collect()
-    stored = stored.select(*keys, *(c.short for c in current.columns))
-    return changed.lazy().join(stored, on=keys, how="left", nulls_equal=True).collect()
+    stored = stored.select(*keys, *(c.short for c in columns))
+    rows = changed.lazy().join(stored, on=keys, how="left", nulls_equal=True).collect()
+    schema = source.frame.collect_schema()
+    return rows.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns if c not in columns)
 
 
 def count_samples(recipe: Recipe, expected: pl.LazyFrame) -> pl.LazyFrame:

@@ -54,7 +54,8 @@ class PolarsEngine:
     ) -> Changes:
         """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
         parents, source = self._sources(recipe, inputs, current)
-        stored = [comparison.stored_rows(recipe.current, source, ())] if source and recipe.current else []
+        compared = comparison.compared_columns(recipe)
+        stored = [comparison.stored_rows(recipe.current, source, compared)] if source and recipe.current else []
         frames = pl.collect_all([*parents, *stored])
         joined = plan.join_at_once(recipe, frames[: len(parents)])
         rows = plan.expected_rows(recipe, joined.lazy()).collect()
@@ -65,7 +66,7 @@ class PolarsEngine:
         )
         changed = comparison.changed_rows(recipe, rows, children)
         if source and recipe.current:
-            changed = comparison.add_stored(changed, recipe.current, source)
+            changed = comparison.add_stored(changed, recipe.current, source, recipe.payload)
         shown = comparison.with_failed(recipe, changed.lazy(), failed)
         changed = add_earlier(recipe, shown, self._earlier(recipe, current)).collect()
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
@@ -86,7 +87,7 @@ class PolarsEngine:
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
     ) -> Counts:
         """Count in one plan."""
-        expected, stored, compared = self._plan(recipe, inputs, current)
+        expected, stored, compared = self._plan(recipe, inputs, current, comparison.compared_columns(recipe))
         compared = comparison.with_failed(recipe, compared, failed)
         counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
         if stored is not None:

@@ -6,7 +6,7 @@ that engines with short, case-insensitive or reserved identifiers cannot stumble
 
     k0 k1 …     user columns, also the IDs          d0_1   data version of member 1 of input 0
     v0 v1 …     provenance of each field            p      provenance of the sample
-    o0 o1 …     columns of the stored current row   status NEW, STALE, ORPHANED or BROKEN
+    o0 o1 …     columns of the stored current row   status NEW, STALE, ORPHANED, BROKEN or DRIFTED
     f0 f1 …     1 where a field changed, else 0     b0 b1 …  columns of the earlier row, if ``was`` is 1
     e0 e1 … ep  keys and provenance of samples that failed
 """
@@ -25,6 +25,7 @@ BROKEN: Final = 4  # an ID or a data version that must not be NULL is NULL
 COUNTS: Final = 5  # the one extra row that carries the number of expected rows
 STORED: Final = 6  # another one, where samples are only counted: the number of stored rows
 FAILED: Final = 7  # new or stale, but left out, as it failed before
+DRIFTED: Final = 8  # the versions are equal, but some column is not
 
 # What the provenance of a marker says of its parent; any other one is that with which it was computed, to no children.
 BEGUN: Final = ""  # its children are being written
@@ -126,6 +127,32 @@ class Current:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A column that expected and stored rows have: its short name in both, its name, and how values are compared."""
+
+    expected: str
+    stored: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Columns that are compared where versions are equal, and the status of samples in which one differs.
+
+    ``shown`` are the short names of what is stored that drifted rows show beside what is expected.
+    """
+
+    pairs: tuple[Pair, ...]
+    status: int
+    shown: frozenset[str]
+
+    def columns(self, current: Current) -> tuple[Column, ...]:
+        """Return the stored columns that drifted rows show."""
+        return tuple(column for column in current.columns if column.short in self.shown)
+
+
+@dataclass(frozen=True)
 class Earlier:
     """The newest live row that each changed sample had before, of any feature version, to say which fields changed.
 
@@ -166,6 +193,17 @@ class Recipe:
     repeats: bool = False
     ids: tuple[str, ...] = ()
     earlier: Earlier | None = None
+    payload: Payload | None = None
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Columns that are compared beside the versions."""
+        return self.payload.pairs if self.payload else ()
+
+    @property
+    def drifts(self) -> bool:
+        """Whether some samples may be called drifted; their rows hold what is expected and what is stored."""
+        return bool(self.pairs) and self.payload is not None and self.payload.status == DRIFTED
 
     @property
     def sample_order(self) -> tuple[str, ...]:
@@ -174,4 +212,4 @@ class Recipe:
 
     def without_comparison(self) -> "Recipe":
         """Return the recipe of the expected rows alone."""
-        return replace(self, current=None, compare=False, earlier=None)
+        return replace(self, current=None, compare=False, earlier=None, payload=None)

@@ -4,8 +4,9 @@
 
 The statement returns one row per changed sample: ``status``, the output columns (``k…``), the field versions (``v…``),
 the sample's provenance (``p``), and for orphaned samples the stored row (``o…``); if asked, which fields changed
-(``f…``) and the earlier row (``b…``). One more row carries the number of expected samples, unless they are the rows
-themselves; of rows that the user gives, their own number too.
+(``f…``) and the earlier row (``b…``). Samples of equal versions are shown with both rows, if their payload is compared.
+One more row carries the number of expected samples, unless they are the rows themselves; of rows that the user gives,
+their own number too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,20 @@ from functools import lru_cache
 from metaxy.columns import METAXY_PROVENANCE
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.latest import pick
-from metaxy.versioning.recipe import BROKEN, COUNTS, FAILED, NEW, ORPHANED, STALE, STORED, Column, Current, Recipe
+from metaxy.versioning.payload import differs_sql
+from metaxy.versioning.recipe import (
+    BROKEN,
+    COUNTS,
+    DRIFTED,
+    FAILED,
+    NEW,
+    ORPHANED,
+    STALE,
+    STORED,
+    Column,
+    Current,
+    Recipe,
+)
 from metaxy.versioning.sources import FailedSource, Source
 from metaxy.versioning.sql_children import (
     IS_LOST,
@@ -112,12 +126,12 @@ class _Statement(ExpectedStatement):
             gone = f"CASE WHEN mx_c.here = 1 THEN {ORPHANED} END"
         status = (
             f"CASE WHEN mx_e.here IS NULL THEN {gone} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
-            f" WHEN mx_c.stale OR {differs} THEN {STALE} END"
+            f" WHEN mx_c.stale OR {differs} THEN {STALE}{self._drift()} END"
         )
-        # Only orphaned rows show what is stored; a NULL row id keeps the others out of the join that fetches it.
+        # Only orphaned and drifted rows show what is stored; a NULL row id keeps others from the join that fetches it.
+        shown = "mx_e.here IS NULL OR mx_c.low = mx_e.p" if self.recipe.drifts else "mx_e.here IS NULL"
         stored = [
-            "CASE WHEN mx_e.here IS NULL THEN mx_c.rc END AS rc" if c == "rc" else f"mx_c.{c}"
-            for c in self._stored_columns
+            f"CASE WHEN {shown} THEN mx_c.rc END AS rc" if c == "rc" else f"mx_c.{c}" for c in self._stored_columns
         ]
         both = [f"{status} AS status", *columns, *stored]
         orphaned = [gone, *(["NULL"] * len(columns)), *stored]
@@ -125,6 +139,13 @@ class _Statement(ExpectedStatement):
         body = full_join(sides, same, both, [both, orphaned], self.dialect)
         self._add("compared", body)
         return self._number(self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True))
+
+    def _drift(self) -> str:
+        """Write the case of samples whose versions are equal, if their payload is compared."""
+        differ = [differs_sql(pair, ("mx_e", "mx_c"), self.dialect) for pair in self.recipe.pairs]
+        return (
+            f" WHEN {' OR '.join(differ)} THEN {self.recipe.payload.status}" if self.recipe.payload and differ else ""
+        )
 
     @property
     def _numbers_changed(self) -> bool:
@@ -146,7 +167,9 @@ class _Statement(ExpectedStatement):
         self.ctes += ctes
         keys = [f"mx_t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
         stale = f"coalesce(mx_t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
-        payload = [f"mx_t.{source.row_id} AS rc"] if source.row_id else self._stored_payload(current)
+        compared = {pair.stored for pair in self.recipe.pairs}
+        early = [f"mx_t.{d.quote(c.stored)} AS {c.short}" for c in current.columns if c.short in compared]
+        payload = [f"mx_t.{source.row_id} AS rc", *early] if source.row_id else self._stored_payload(current)
         self._stored_columns = ["rc"] if source.row_id else [c.short for c in current.columns]
         columns = [*keys, f"mx_t.{d.quote(METAXY_PROVENANCE)} AS low", f"{stale} AS stale", *payload, "1 AS here"]
         self._add("stored", picked.select(columns), materialized=not d.hash_joins)
@@ -175,38 +198,49 @@ class _Statement(ExpectedStatement):
 
     def _final(self, changed: str) -> str:
         """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
-        nothing = ["NULL"] * (len(self.recipe.output) + len(self.recipe.fields))
         collapse = self._compared is not None and self._compared[0].collapse
-        values = [f"mx_ch.{f.short}" for f in self.recipe.fields]
         current, source = self._compared or (None, None)
         stored = list(current.columns) if current else []
         shown = self._parted(changed) if collapse and not (source and source.row_id) else changed
         traced = trace(self.recipe, self.earlier, (changed, shown), self.dialect, payload=not self.only_counts)
         self.ctes += traced.ctes
-        if source and source.row_id:
-            output, joins = self._payload("JOIN")
-            rows = [self._status, *output, *values, "mx_ch.p", *(f"NULL AS {c.short}" for c in stored)]
-            none = ["NULL"] * len(traced.columns)
-            kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in stored]
-            lost = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
-            joins += [*traced.joins, *self._failed_join]
-            where = " AND ".join([f"mx_ch.status <> {ORPHANED}", *self._only_failed])
-            branches = [
-                _select([*rows, *traced.columns], traced.name, joins, where),
-                _select(
-                    [str(ORPHANED), *nothing, "NULL", *kept, *none],
-                    self._lost(changed) if collapse else changed,
-                    [lost],
-                    "FALSE" if self._only_failed else "",
-                ),
-            ]
+        if current and source and source.row_id:
+            branches = self._looked_up(changed, traced, current, source)
         else:
             output, joins = self._payload("LEFT JOIN")
-            rows = [self._status, *output, *values, "mx_ch.p", *(f"mx_ch.{c.short}" for c in stored)]
+            rows = [*self._sample_values(output), *(f"mx_ch.{c.short}" for c in stored)]
             joins += [*traced.joins, *self._failed_join]
             branches = [_select([*rows, *traced.columns], traced.name, joins, "".join(self._only_failed))]
         numbers = [self._counted(status, number, traced, stored) for status, number in self._numbers()]
         return "\nUNION ALL ".join([*branches, *numbers])
+
+    def _sample_values(self, output: Sequence[str]) -> list[str]:
+        return [self._status, *output, *(f"mx_ch.{f.short}" for f in self.recipe.fields), "mx_ch.p"]
+
+    def _looked_up(self, changed: str, traced: Traced, current: Current, source: Source) -> list[str]:
+        """Write the rows where stored ones are found by their row id: a query for each kind."""
+        output, joins = self._payload("JOIN")
+        samples, none = self._sample_values(output), ["NULL"] * len(traced.columns)
+        nothing = [f"NULL AS {c.short}" for c in current.columns]
+        kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
+        found = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
+        lost = [str(ORPHANED), *(["NULL"] * (len(samples) - 1)), *kept, *none]
+        gone = self._lost(changed) if current.collapse else changed
+        drifts = self.recipe.drifts and not self._only_failed
+        others = [f"mx_ch.status NOT IN ({ORPHANED}, {DRIFTED})" if drifts else f"mx_ch.status <> {ORPHANED}"]
+        changes = [*joins, *traced.joins, *self._failed_join]
+        where = " AND ".join([*others, *self._only_failed])
+        lacking = "FALSE" if self._only_failed else f"mx_ch.status = {ORPHANED}" if drifts else ""
+        branches = [
+            _select([*samples, *nothing, *traced.columns], traced.name, changes, where),
+            _select(lost, gone, [found], lacking),
+        ]
+        if drifts and self.recipe.payload:
+            shown = self.recipe.payload.columns(current)
+            both = [k if c in shown else n for c, k, n in zip(current.columns, kept, nothing, strict=True)]
+            rows = ["mx_ch.status", *samples[1:], *both, *none]
+            branches.append(_select(rows, changed, [*joins, found], f"mx_ch.status = {DRIFTED}"))
+        return branches
 
     @property
     def _status(self) -> str:

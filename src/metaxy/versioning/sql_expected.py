@@ -71,6 +71,7 @@ class ExpectedStatement:
             return list(step.columns)
         group = step.group or Group((), ())
         needed = {*self.recipe.match, *group.keys, *group.order, *(k for i in self.recipe.inputs for k in i.join)}
+        needed |= {pair.expected for pair in self.recipe.pairs}
         return [c for c in step.columns if c.short in needed]
 
     def _input(self, index: int, step: Input) -> None:

@@ -30,6 +30,7 @@ CLICKHOUSE = Dialect(
     timestamp_value="fromUnixTimestamp64Micro(toInt64({1}), 'UTC')",
     nul="char(0)",
     materialized="AS",
+    floats_differ="({0} IS DISTINCT FROM {1} AND NOT ifNull(isNaN({0}) AND isNaN({1}), 0))",
     nothing="any({0})",
     absent={
         "": "CAST(NULL AS Nullable({0}))",

@@ -17,6 +17,7 @@ DUCKDB = Dialect(
     row_id="rowid",
     pack_list="CASE WHEN {0} THEN [{1}] ELSE CAST([] AS VARCHAR[]) END",
     inlined="AS NOT MATERIALIZED",
+    in_microseconds="CAST({0} AS TIMESTAMP)",
     wide_time=f"(greatest({SINCE_1970}, 0)::HUGEINT << 64)",
     row_of_wide=f"CAST({{0}} & {2**64 - 1} AS BIGINT)",
 )

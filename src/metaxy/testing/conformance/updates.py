@@ -2,10 +2,12 @@
 
 import narwhals as nw
 import polars as pl
+import pytest
 
 from metaxy import columns as c
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
+from metaxy.errors import DriftedSamplesWarning
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.testing.conformance.case import StoreCase
@@ -27,13 +29,30 @@ class Updates(StoreCase):
         second = rows(["1", "2", "1"], id=["a", "b", "d"], path=["x", "y2", "w"])
         increment = store.resolve_update("video", samples=second)
         assert ids(increment) == (["d"], ["b"], ["c"])
-        assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "unchanged": 1}
+        assert increment.counts == {"new": 1, "stale": 1, "orphaned": 1, "drifted": 0, "unchanged": 1}
         assert values(increment.stale, "path") == ["y2"]
         assert values(increment.orphaned, "path") == ["z"]
         for frame in (increment.new, increment.stale):
             store.write("video", frame)
         store.delete("video", nw.col("id").is_in(increment.orphaned["id"].to_list()))
         assert not store.resolve_update("video", samples=second)
+
+    def test_samples_of_equal_versions_with_another_payload(self, store: MetadataStore) -> None:
+        define("video")
+        define("clip", "video")
+        first = rows(["1", "1", "1"], id=["a", "b", "c"], path=["x", "y", None], n=[1, 2, 3], x=[0.5, 1.5, None])
+        store.write("video", first)
+        store.write("clip", store.resolve_update("clip").new)
+        assert store.resolve_update("video", samples=first).counts["drifted"] == 0
+        second = first.with_columns(path=pl.Series(["x", "moved", "z"])).drop("x")
+        with pytest.warns(DriftedSamplesWarning, match=r"\(path in 2\)"):
+            increment = store.resolve_update("video", samples=second)
+        assert increment.counts == {"new": 0, "stale": 0, "orphaned": 0, "drifted": 2, "unchanged": 1}
+        store.write("video", increment.drifted)
+        found = values(store.read("video"), "id", "path", "n", "x")
+        assert found == [("a", "x", 1, 0.5), ("b", "moved", 2, 1.5), ("c", "z", 3, None)]
+        assert not store.resolve_update("clip")
+        assert store.resolve_update("video", samples=second).counts["drifted"] == 0
 
     def test_aggregation_and_expansion(self, store: MetadataStore) -> None:
         define("frame", ids=["video", "frame"])
