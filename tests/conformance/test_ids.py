@@ -49,7 +49,7 @@ def test_ids_that_make_no_sense_are_refused(store: MetadataStore) -> None:
         (["a", None], "column 'id' is NULL in 1 rows"),
         (["a", 1], "are no list of values of one type"),
         (pl.DataFrame({"ids": ["a"]}), "lack ID column 'id'. Did you mean 'ids'"),
-        ("a", "str, which is no dataframe"),
+        ("a", r"str, which is no dataframe; pass a list, \['a'\]"),
     ]
     for given, said in complaints:
         for act in (store.read, store.resolve_update):

@@ -67,6 +67,10 @@ def given_ids(given: Any, ids: Sequence[str], what: str) -> Frame:
         MetadataSchemaError: if the frame has none of the IDs, or a list is given where there are several.
     """
     values = nw.from_native(given, allow_series=True, pass_through=True)
+    if isinstance(values, (str, bytes)):
+        raise MetadataSchemaError(
+            f"{what} are a {type(values).__name__}, which is no dataframe; pass a list, [{values!r}], or one"
+        )
     if isinstance(values, (list, tuple, set, frozenset, nw.Series)):
         if len(ids) > 1:
             raise MetadataSchemaError(f"{what} are a list, but samples have several: {', '.join(ids)}; pass a frame")
@@ -78,7 +82,8 @@ def given_ids(given: Any, ids: Sequence[str], what: str) -> Frame:
     if not known:
         near = did_you_mean(ids[0], frame.columns)
         raise MetadataSchemaError(
-            f"{what} lack ID column {', '.join(map(repr, ids))}.{near} They have: {', '.join(frame.columns)}"
+            f"{what} lack ID column{'s' * (len(ids) > 1)} {', '.join(map(repr, ids))}.{near} They have: "
+            f"{', '.join(frame.columns)}"
         )
     return frame.select(*known)
 
