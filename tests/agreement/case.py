@@ -66,14 +66,36 @@ class Resolve:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """All children of some parents are written, in place of those that they had.
+
+    ``kept`` chooses among all parents or, ``changed``, among those that are to be computed; each gets one of
+    ``children``, in turn. These are written at once or, from 0 on, in so many ``parts``; it may break off after them.
+    """
+
+    feature: FeatureKey
+    kept: tuple[bool, ...]
+    children: tuple[tuple[Any, ...], ...]
+    changed: bool = True
+    parts: int | None = None
+    breaks: bool = False
+    lazy: bool = False
+    tick: int = 1
+
+
+@dataclass(frozen=True)
 class Settle:
-    """Everything is written back and deleted as the update says; then nothing may be left to do."""
+    """Everything is written back and deleted as the update says; then nothing may be left to do.
+
+    ``replaces``: children are all that their parents have.
+    """
 
     feature: FeatureKey
     expand: tuple[Any, ...]
+    replaces: bool = False
 
 
-Step = Write | Delete | Bump | Resolve | Settle
+Step = Write | Delete | Bump | Resolve | Replace | Settle
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from metaxy.definitions.spec import FeatureSpec
 Row: TypeAlias = dict[str, Any]
 Conditions: TypeAlias = Sequence[Condition]
 PROJECT = "agreement"
+BEGUN, WRITTEN = "begun", "written"
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -34,12 +35,26 @@ class Ambiguous(Exception):
     """Nothing says which of two rows is the latest: they have the same times and versions."""
 
 
+@dataclass(frozen=True)
+class Record:
+    """What was known of the children of a parent at a moment: that they were begun, or written, or that there are none.
+
+    ``says`` is BEGUN, WRITTEN or, where there are none, the provenance with which the parent was computed.
+    """
+
+    parent: Row
+    says: str
+    version: str
+    moment: datetime
+
+
 @dataclass
 class Table:
-    """User columns, in order, and all rows that were ever written."""
+    """User columns, in order, all rows that were ever written, and what was recorded of their parents."""
 
     columns: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -155,7 +170,13 @@ class Reference:
     def version(self, key: FeatureKey) -> str:
         return self.graph.get_feature_version(key, self.length)
 
-    def write(self, key: FeatureKey, given: Given, now: datetime) -> None:
+    def write(self, key: FeatureKey, given: Given, now: datetime, beside: Sequence[Row] = ()) -> datetime:
+        """Write rows, and return when they were written, which is also later than what happened to those beside."""
+        updated = self._after(key, [*given.rows, *beside], now)
+        self._append(key, given, now, updated)
+        return updated
+
+    def _append(self, key: FeatureKey, given: Given, now: datetime, updated: datetime) -> None:
         if not given.rows and key in self.tables:
             return  # no rows say nothing of a table that is there
         table = self.tables.setdefault(key, Table())
@@ -167,7 +188,6 @@ class Reference:
                 for row in table.rows:
                     row[name] = None
         rows = distinct(given.rows)
-        updated = self._after(key, rows, now)
         for row in rows:
             stamp = self._system_columns(key, row, now) | {c.METAXY_UPDATED_AT: updated}
             table.rows.append(dict.fromkeys(table.columns) | {n: row[n] for n in user} | stamp)
@@ -176,8 +196,7 @@ class Reference:
         """Return a time for a write that is later than all that happened to its samples."""
         ids = self.spec(key).id_columns
         written = [[row[name] for name in ids] for row in rows]
-        versions = [row for row in self.tables[key].rows if row[c.METAXY_FEATURE_VERSION] == self.version(key)]
-        events = [event(row) for row in versions if [row[name] for name in ids] in written]
+        events = [event(row) for row in self._of_version(key) if [row[name] for name in ids] in written]
         return max([now, *(moment + MICROSECOND for moment in events if moment > now)])
 
     def _system_columns(self, key: FeatureKey, row: Row, now: datetime) -> Row:
@@ -205,8 +224,12 @@ class Reference:
 
     def latest(self, key: FeatureKey, conditions: Conditions = ()) -> list[Row]:
         """Return the latest row of each sample of the current version, unless it is deleted."""
-        rows = [row for row in self.tables[key].rows if row[c.METAXY_FEATURE_VERSION] == self.version(key)]
-        return [row for row in self._living(key, rows) if all(holds(condition, row) for condition in conditions)]
+        rows = self._living(key, self._of_version(key))
+        return [row for row in rows if all(holds(condition, row) for condition in conditions)]
+
+    def _of_version(self, key: FeatureKey) -> list[Row]:
+        rows = self.tables[key].rows if key in self.tables else []
+        return [row for row in rows if row[c.METAXY_FEATURE_VERSION] == self.version(key)]
 
     def _living(self, key: FeatureKey, rows: Iterable[Row]) -> list[Row]:
         newest: dict[tuple[Any, ...], Row] = {}
@@ -223,6 +246,97 @@ class Reference:
     def delete_for_good(self, key: FeatureKey, condition: Condition) -> None:
         rows, version = self.tables[key].rows, self.version(key)
         rows[:] = [row for row in rows if row[c.METAXY_FEATURE_VERSION] != version or not holds(condition, row)]
+        # A record is a row that has nothing but the IDs of a parent.
+        table = self.tables[key]
+        nothing = dict.fromkeys(table.columns)
+        table.records[:] = [
+            record
+            for record in table.records
+            if record.version != version or not holds(condition, nothing | record.parent)
+        ]
+
+    # -- children in place of others -----------------------------------------------------------------------------------
+
+    def begin(self, key: FeatureKey, first: Given, parents: Sequence[Row], now: datetime) -> None:
+        """Write the first of the children that some parents have, of several parts."""
+        moment = self._moment(key, self._others(key, first.rows, parents), parents, now)
+        self.write(key, first, now)
+        self._record(key, parents, BEGUN, moment)
+
+    def replace(
+        self, key: FeatureKey, last: Given, parents: Sequence[Row], now: datetime, before: Sequence[Row] | None = None
+    ) -> None:
+        """Write all children that some parents have, or the last of them: others go, and the parents are computed.
+
+        ``before`` are the children that were written in parts, since now; None: there are no parts.
+        """
+        children = [*(before or ()), *last.rows]
+        self.refuse_other_than_expansions(key)
+        others = self._others(key, children, parents)
+        gone = self._living(key, others)
+        if before is not None and any(row[c.METAXY_UPDATED_AT] > now for row in gone):
+            raise Refused("children were written past the replacement")
+        moment = self._moment(key, others, parents, now)
+        has = [any(is_of(child, parent) for child in children) for parent in parents]
+        empty = [parent for parent, some in zip(parents, has, strict=True) if not some]
+        said = self._said(key)
+        done = [p for p, some in zip(parents, has, strict=True) if some and said.get(named(key_of(p))) == BEGUN]
+        if gone or empty or done:  # then an empty frame says nothing
+            self.tables.setdefault(key, Table(list(self.spec(key).id_columns)))
+        updated = self.write(key, last, now, gone)
+        stamp = {
+            c.METAXY_DELETED_AT: moment,
+            c.METAXY_UPDATED_AT: updated,
+            c.METAXY_PROJECT_VERSION: self.graph.get_project_version(PROJECT, self.length),
+        }
+        self.tables[key].rows.extend({**row, **stamp} for row in gone) if gone else None
+        self._record(key, done, WRITTEN, moment)
+        self._record(key, empty, None, moment)
+
+    def refuse_other_than_expansions(self, key: FeatureKey) -> None:
+        if not any(kind(dep) == LineageRelationshipType.EXPANSION for dep in self.spec(key).deps):
+            raise Refused("no expansion")
+
+    def _others(self, key: FeatureKey, children: Sequence[Row], parents: Sequence[Row]) -> list[Row]:
+        """Return the rows of all children that these parents ever had, but these."""
+        ids = self.spec(key).id_columns
+        named_here = [[row[name] for name in ids] for row in children]
+        rows = [row for row in self._of_version(key) if any(is_of(row, parent) for parent in parents)]
+        return [row for row in rows if [row[name] for name in ids] not in named_here]
+
+    def _moment(self, key: FeatureKey, others: Sequence[Row], parents: Sequence[Row], now: datetime) -> datetime:
+        """Return a time later than all that happened to these rows, and than all that was recorded of their parents."""
+        of_them = [named(key_of(parent)) for parent in parents]
+        records = [r for r in self._records(key) if named(r.parent) in of_them]
+        times = [*map(event, others), *(record.moment for record in records)]
+        return max([now, *(moment + MICROSECOND for moment in times if moment >= now)])
+
+    def _record(self, key: FeatureKey, parents: Sequence[Row], says: str | None, moment: datetime) -> None:
+        for parent in parents:
+            says_of_it = parent[c.METAXY_PROVENANCE] if says is None else says
+            self.tables[key].records.append(Record(key_of(parent), says_of_it, self.version(key), moment))
+
+    def _records(self, key: FeatureKey) -> list[Record]:
+        """Return what was recorded in the current version, in the order of time."""
+        records = self.tables[key].records if key in self.tables else []
+        return sorted((r for r in records if r.version == self.version(key)), key=lambda record: record.moment)
+
+    def _said(self, key: FeatureKey) -> dict[tuple[Any, ...], str]:
+        """Return what was recorded last of each parent."""
+        return {named(record.parent): record.says for record in self._records(key)}
+
+    def _computed(self, key: FeatureKey) -> dict[tuple[Any, ...], str]:
+        """Return the parents without children that count as computed, and with which provenance.
+
+        Who deletes children, or writes and deletes some, wants them computed again: this undoes what was recorded.
+        """
+        last = {named(record.parent): record for record in self._records(key)}
+        return {
+            parent: record.says
+            for parent, record in last.items()
+            if record.says not in (BEGUN, WRITTEN)
+            and not any(event(row) > record.moment for row in self._of_version(key) if is_of(row, record.parent))
+        }
 
     # -- updates -------------------------------------------------------------------------------------------------------
 
@@ -265,14 +379,19 @@ class Reference:
         shown = columns if asked.samples and asked.drift == "warn" else None
         if table is None or not asked.compare:
             return Answer(expected, [], [], expected, columns, columns, match, drifted_columns=shown)
-        stored = self._children(spec, match, own)
-        new, stale = [], []
+        stored, said, computed = self._children(spec, match, own), self._said(key), self._computed(key)
+        new: list[Row] = []
+        stale: list[Row] = []
         drifted: list[Row] = []
         for row in expected:
             children = stored.get(tuple(row[name] for name in match))
+            parent = named({name: row[name] for name in match})
             if children is None:
-                new.append(row)
-            elif any(differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children):
+                if computed.get(parent) != row[c.METAXY_PROVENANCE]:
+                    (stale if parent in computed else new).append(row)
+            elif said.get(parent) == BEGUN or any(
+                differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children
+            ):
                 stale.append(row)
             elif asked.samples and asked.drift != "ignore" and self._drifts(asked.samples, children[0], row):
                 (stale if asked.drift == "stale" else drifted).append(row)
@@ -322,8 +441,9 @@ class Reference:
         for row in stale:
             expected.setdefault(tuple(row[name] for name in match), set()).add(row[c.METAXY_PROVENANCE])
         for sample, provenances in expected.items():
-            old = [child for child in stored[sample] if child[c.METAXY_PROVENANCE] not in provenances]
-            if len(provenances) == 1 and len(old) < len(stored[sample]):
+            children = stored.get(sample, [])
+            old = [child for child in children if child[c.METAXY_PROVENANCE] not in provenances]
+            if len(provenances) == 1 and len(old) < len(children):
                 yield from old
 
     def _given(self, spec: FeatureSpec, samples: Given, own: Conditions) -> tuple[list[Row], set[str]]:
@@ -458,6 +578,21 @@ def kind(dep: FeatureDep) -> LineageRelationshipType:
 
 def members(spec: FeatureSpec) -> list[str]:
     return [f.key.to_struct_key() for f in spec.fields]
+
+
+def key_of(parent: Row) -> Row:
+    """Return the IDs of a parent."""
+    return {name: value for name, value in parent.items() if name != c.METAXY_PROVENANCE}
+
+
+def named(parent: Row) -> tuple[Any, ...]:
+    """Return the IDs of a parent in one order; as in the comparison, the one NaN is equal to itself."""
+    return tuple(parent[name] for name in sorted(parent))
+
+
+def is_of(child: Row, parent: Row) -> bool:
+    """Say whether a row is a child of a parent, whose IDs it shares."""
+    return named({name: child[name] for name in key_of(parent)}) == named(key_of(parent))
 
 
 def differs(stored: Row, expected: Row) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -11,10 +11,10 @@ from uuid import UUID
 
 import polars as pl
 import pytest
-from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
+from tests.agreement.case import Bump, Case, Delete, Replace, Resolve, Settle, Step, Write
 from tests.agreement.conditions import Condition, Every, Is, Some, as_expr, columns_of
 from tests.agreement.failures import Failures
-from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, members
+from tests.agreement.reference import PROJECT, Answer, Given, Question, Reference, Refused, Row, distinct, kind, members
 from tests.agreement.strategies import CHILD, START
 from tests.agreement.world import CATEGORIES, MEMBERS, NESTED
 from tests.column_types import CASES, NAMES, REFUSED
@@ -24,6 +24,7 @@ from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import MetadataSchemaError, MetaxyError
 from metaxy.store.request import ErrorHandling, UpdateRequest
@@ -62,6 +63,10 @@ class Ticks(Clock):
 
     def now(self) -> datetime:
         return self.moment
+
+
+class BrokenOff(Exception):
+    """Children were being written, and nobody said that these are all."""
 
 
 class Replay:
@@ -115,6 +120,8 @@ class Replay:
                 self._bump(step)
             case Resolve():
                 self._resolve(step)
+            case Replace():
+                self._replace(step)
             case Settle():
                 self._settle(step)
 
@@ -355,13 +362,15 @@ class Replay:
         expand: Mapping[tuple[Any, ...], Sequence[Any]],
         data: Mapping[str, str] | None = None,
         untyped: tuple[str, ...] = (),
+        *,
+        replaces: bool = False,
     ) -> None:
         """Write rows of an update, one per sample; in an expansion each gets the IDs that `expand` says."""
         ids = self.specs[key].id_columns
         lacking = [name for name in ids if name not in answer.columns]
         if lacking not in ([], ["e"]):
             return
-        columns = answer.columns | set(lacking)
+        columns, parents = answer.columns | set(lacking), parents_of(answer, rows)
         if lacking:
             rows = [{**row, "e": value} for row in rows for value in expand[self._sample(answer, row)]]
         if data is not None:
@@ -369,7 +378,79 @@ class Replay:
             rows = [{**row, c.METAXY_DATA_VERSION_BY_FIELD: data} for row in rows]
         samples = {tuple(row[name] for name in ids): row for row in rows}
         written = tuple({name: row[name] for name in columns} for row in samples.values())
-        self._write(key, Given(tuple(sorted(columns)), written, untyped))
+        given = Given(tuple(sorted(columns)), written, untyped)
+        if replaces:
+            self._write_in_place(key, given, parents)
+        else:
+            self._write(key, given)
+
+    # -- children in place of others -----------------------------------------------------------------------------------
+
+    def _replace(self, step: Replace) -> None:
+        answer, _ = self._answers(step.feature, Question())
+        self._tick(step.tick)
+        if answer is None or "e" in answer.columns:
+            return
+        rows = [*answer.new, *answer.stale] if step.changed else answer.expected
+        distinct_rows = {self._sample(answer, row): row for row in ordered(rows)}
+        kept = [row for n, row in enumerate(distinct_rows.values()) if step.kept[n % len(step.kept)]]
+        parts: list[list[Row]] = [[] for _ in range(step.parts or 1)]
+        for n, row in enumerate(kept):
+            for m, value in enumerate(step.children[n % len(step.children)]):
+                parts[(n + m) % len(parts)].append({**row, "e": value})
+        columns = tuple(sorted({*answer.columns, "e"}))
+        given, parents = [Given(columns, tuple(part)) for part in parts], parents_of(answer, kept)
+        if step.parts is None:
+            self._write_in_place(step.feature, given[0], parents)
+        else:
+            self._write_in_parts(step.feature, given if step.parts else [], parents, breaks=step.breaks)
+        self._answers(step.feature, Question(), lazy=step.lazy, every_engine=True)
+
+    def _write_in_place(self, key: FeatureKey, given: Given, parents: Given) -> None:
+        frame, replaces = self._frame(key, given), self._frame(key, parents)
+
+        def write(store: MetadataStore) -> None:
+            store.write(key, frame, replaces=replaces)
+
+        self._like_the_reference(lambda: self.reference.replace(key, given, parents.rows, self.clock.moment), write)
+
+    def _write_in_parts(self, key: FeatureKey, parts: Sequence[Given], parents: Given, *, breaks: bool) -> None:
+        frames, replaced = [self._frame(key, part) for part in parts], self._frame(key, parents)
+        begun = [part for part in parts if part.rows]
+
+        def refer() -> None:
+            now = self.clock.moment
+            self.reference.refuse_other_than_expansions(key)
+            for n, part in enumerate(begun):
+                if n:
+                    self.reference.write(key, part, now)
+                else:
+                    self.reference.begin(key, part, parents.rows, now)
+            if not breaks:
+                if not begun and key not in self.reference.tables:
+                    raise Refused("nothing says which types the IDs of children have")
+                before = [row for part in begun for row in part.rows]
+                self.reference.replace(key, Given((), ()), parents.rows, now, before)
+
+        def write(store: MetadataStore) -> None:
+            with suppress(BrokenOff), store.replacing(key, replaced) as writer:
+                for frame in frames:
+                    writer.write(frame)
+                if breaks:
+                    raise BrokenOff
+
+        self._like_the_reference(refer, write)
+
+    def _like_the_reference(self, refer: Callable[[], None], act: Callable[[MetadataStore], None]) -> None:
+        try:
+            refer()
+        except Refused:
+            for store in self.stores.values():
+                with pytest.raises(MetaxyError):
+                    act(store)
+            return
+        for store in self.stores.values():
+            act(store)
 
     def _settle(self, step: Settle) -> None:
         answer, _ = self._answers(step.feature, Question())
@@ -383,7 +464,8 @@ class Replay:
         for row in answer.stale:
             sample = self._sample(answer, row)
             expand[sample] = [child.get("e") for child in stored if self._sample(answer, child) == sample]
-        self._write_back(step.feature, answer, [*answer.new, *answer.stale], expand)
+        replaces = step.replaces and self._is_expansion(step.feature)
+        self._write_back(step.feature, answer, [*answer.new, *answer.stale], expand, replaces=replaces)
         again, _ = self._answers(step.feature, Question())
         assert again is not None
         assert (again.new, again.stale) == ([], [])
@@ -394,6 +476,9 @@ class Replay:
             last, _ = self._answers(step.feature, Question(), lazy=True)
             assert last is not None
             assert (last.new, last.stale, last.orphaned) == ([], [], [])
+
+    def _is_expansion(self, key: FeatureKey) -> bool:
+        return any(kind(dep) == LineageRelationshipType.EXPANSION for dep in self.specs[key].deps)
 
     # -- frames --------------------------------------------------------------------------------------------------------
 
@@ -440,6 +525,12 @@ def graph_of(specs: Iterable[FeatureSpec]) -> FeatureGraph:
             FeatureDefinition(spec=spec, feature_schema={}, feature_class_path="m.F", project=PROJECT)
         )
     return graph
+
+
+def parents_of(answer: Answer, rows: Sequence[Row]) -> Given:
+    """Return what names the parents of an expansion, and says with which provenance their children are computed."""
+    columns = (*answer.match, c.METAXY_PROVENANCE)
+    return Given(columns, tuple(distinct({name: row[name] for name in columns} for row in rows)))
 
 
 def expressions(conditions: Iterable[Condition]) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from tests.agreement.case import Bump, Case, Delete, Resolve, Settle, Step, Write
+from tests.agreement.case import Bump, Case, Delete, Replace, Resolve, Settle, Step, Write
 from tests.agreement.conditions import as_text, columns_of
 from tests.agreement.reference import Given, Row
 from tests.agreement.world import FLAT, NOTHING, World
@@ -265,14 +265,20 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
         if not (parent.dep.optional and world.chance(20))
     ]
     expand = tuple(world.values.get("e", ()))
-    happened.append(Resolve(CHILD, expand=expand, **written(world, specs[-2], 1)))
+    if expand and world.chance(50):
+        happened.append(replace(world, 1))
+    else:
+        happened.append(Resolve(CHILD, expand=expand, **written(world, specs[-2], 1)))
     tables = {step.feature for step in happened if isinstance(step, Write)}
-    forms = ("write", "write", "delete", "delete", "resolve", "resolve", "leaf", "samples", "bump")
+    forms = ["write", "write", "delete", "delete", "resolve", "resolve", "leaf", "samples", "bump"]
+    forms += ["replace"] * 6 if expand else []
     for form in world.draw(st.lists(st.sampled_from(forms), min_size=2, max_size=5)):
         tick = world.pick((1, 0, 2))
         parent = world.pick(parents)
         if form == "resolve":
             happened.append(resolve_child(world, parents, specs[-2], shown, tick))
+        elif form == "replace":
+            happened.append(replace(world, tick))
         elif form == "leaf":
             happened.append(Resolve(LEAF, **asked(world, specs[-1], specs[-1].id_columns, tick)))
         elif form == "delete":
@@ -286,7 +292,26 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
         else:
             happened.append(rewrite(world, parent, tick, whole=parent.spec.key not in tables))
             tables.add(parent.spec.key)
-    return [*happened, Settle(CHILD, expand)]
+    replaced = any(isinstance(step, Replace) for step in happened)
+    return [*happened, Settle(CHILD, expand, replaced or world.chance(30))]
+
+
+def replace(world: World, tick: int) -> Replace:
+    """Draw which parents get which children: they shrink, come out empty, come back, in parts that may break off."""
+    return Replace(
+        CHILD,
+        kept=tuple(not world.chance(20) for _ in range(world.pick((1, 3)))),
+        children=tuple(children(world) for _ in range(world.pick((1, 2, 3)))),
+        changed=not world.chance(30),
+        parts=world.pick((None, None, 2, 1, 0)),
+        breaks=world.chance(30),
+        lazy=world.chance(30),
+        tick=tick,
+    )
+
+
+def children(world: World) -> tuple[Any, ...]:
+    return () if world.chance(40) else tuple(world.subset(world.values["e"]))
 
 
 def rewrite(world: World, parent: Root, tick: int, *, whole: bool) -> Write:
@@ -348,7 +373,7 @@ def written(world: World, spec: FeatureSpec, tick: int) -> dict[str, Any]:
 @st.composite
 def cases(draw: DrawFn) -> Case:
     world = World(draw)
-    expands = world.chance(30)
+    expands = world.chance(40)
     ids = list(world.joins)
     if expands:
         ids.insert(draw(st.integers(0, len(ids))), world.column("e", ("text", "int")))

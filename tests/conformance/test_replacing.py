@@ -1,11 +1,7 @@
 """Children that replace those that their parents had: they shrink, come out empty, and are written in several parts."""
 
-import signal
-import subprocess
-import sys
 from contextlib import suppress
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -16,24 +12,29 @@ from tests.factory import define, rows, values
 
 import metaxy as mx
 from metaxy import columns as c
+from metaxy.dag.graph import current_graph
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DefinitionError, MetadataSchemaError
-from metaxy.ext.delta import DeltaMetadataStore
+from metaxy.store.row_counts import feature_statistics
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 
 ENGINES: Any = ("auto", "polars")
-ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def features() -> None:
+    """Texts, and chunks of them; words depend on chunks."""
+    define("text", ids=["text"])
+    define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+    define("word", FeatureDep(feature="chunk"), ids=["text", "n"])
 
 
 @pytest.fixture
 def texts(store: MetadataStore) -> MetadataStore:
-    """Three texts, whose chunks are not there yet; words depend on chunks."""
-    define("text", ids=["text"])
-    define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
-    define("word", FeatureDep(feature="chunk"), ids=["text", "n"])
+    """Three texts, whose chunks are not there yet."""
     store.write("text", rows(text=["a", "b", "c"]))
     return store
 
@@ -54,15 +55,16 @@ def to_compute(store: MetadataStore) -> pl.DataFrame:
     return pl.concat([collect_to_polars(frame) for frame in (increment.new, increment.stale)])
 
 
-def left(store: MetadataStore) -> list[list[str]]:
-    """Say what is new, stale and orphaned, after every engine and the counts agree on it."""
-    found = []
-    for engine in ENGINES:
-        increment = store.resolve_update("chunk", versioning_engine=engine)
-        views = store.resolve_update("chunk", versioning_engine=engine, lazy=True)
-        found += [[values(frame, "text") for frame in increment]]
-        found += [[values(frame, "text") for frame in (views.new, views.stale, views.orphaned)]]
-    status = get_feature_metadata_status("chunk", store).status
+def left(store: MetadataStore, feature: str = "chunk", **options: Any) -> list[list[str]]:
+    """Say what is new, stale and orphaned."""
+    increment = store.resolve_update(feature, **options)
+    return [values(frame, "text") for frame in (increment.new, increment.stale, increment.orphaned)]
+
+
+def everywhere(store: MetadataStore, feature: str = "chunk") -> list[list[str]]:
+    """Say the same, after every engine, views and the counts agree on it."""
+    found = [left(store, feature, versioning_engine=engine, lazy=lazy) for engine in ENGINES for lazy in (False, True)]
+    status = get_feature_metadata_status(feature, store).status
     assert found == found[:1] * len(found)
     counts = [status.missing_count, status.stale_count, status.orphaned_count]
     assert counts == [len(part) for part in found[0]]
@@ -77,49 +79,51 @@ def stored(store: MetadataStore) -> list[str]:
 def test_children_shrink_come_out_empty_and_come_back(texts: MetadataStore) -> None:
     parents = to_compute(texts)
     texts.write("chunk", chunks(parents, a=3, b=1), replaces=parents)
-    assert (stored(texts), left(texts)) == (["a0", "a1", "a2", "b0"], [[], [], []])  # c has none, and is done
+    assert (stored(texts), everywhere(texts)) == (["a0", "a1", "a2", "b0"], [[], [], []])  # c has none, and is done
     texts.write("text", rows("2", text=["a", "b", "c"]))
-    assert left(texts) == [[], ["a", "b", "c"], []]
+    assert everywhere(texts) == [[], ["a", "b", "c"], []]
     parents = to_compute(texts)
     texts.write("chunk", chunks(parents, a=1, c=2), replaces=parents)
+    counted = feature_statistics(texts, "chunk")
+    assert (counted.samples, counted.rows, counted.tombstones) == (3, 10, 3)  # markers are no rows of the user
     assert (stored(texts), left(texts)) == (["a0", "c0", "c1"], [[], [], []])
     assert values(texts.resolve_update("word").new, "text") == ["a", "c", "c"]  # children see no markers
     shown = collect_to_polars(texts.read("chunk", include_soft_deleted=True, with_sample_history=True))
     assert shown["n"].null_count() == 0
     texts.delete("chunk", nw.col("text") == "a")
-    assert left(texts) == [["a"], [], []]  # deleted, and not computed to nothing
+    assert everywhere(texts) == [["a"], [], []]  # deleted, and not computed to nothing
     parents = to_compute(texts)
     texts.write("chunk", pl.DataFrame(), replaces=parents)
     assert left(texts) == [[], [], []]
     texts.delete("text", nw.col("text") == "c")
     assert left(texts) == [[], [], ["c", "c"]]
-    texts.delete("chunk", None, rows=texts.resolve_update("chunk").orphaned)
+    assert texts.delete_orphaned("chunk", max_share=1).rows == 2
     assert (left(texts), stored(texts)) == ([[], [], []], [])
-
-
-def test_a_table_begins_with_nothing(texts: MetadataStore) -> None:
-    parents = to_compute(texts)
-    texts.write("chunk", chunks(parents), replaces=parents)
-    assert (stored(texts), left(texts)) == ([], [[], [], []])
-    texts.write("text", rows("2", text=["b"]))
-    parents = to_compute(texts)
-    texts.write("chunk", chunks(parents, b=2), replaces=parents)
-    assert (stored(texts), left(texts)) == (["b0", "b1"], [[], [], []])
+    there = texts.count_rows_to_delete("chunk", everything=True, soft=False)
+    assert there == feature_statistics(texts, "chunk").rows
+    assert texts.delete("chunk", everything=True, soft=False).rows == there
+    assert left(texts) == [["a", "b"], [], []]  # removed for good, with all that was known of it
 
 
 def test_parts_count_when_all_are_written(texts: MetadataStore) -> None:
     parents = to_compute(texts)
+    texts.write("chunk", chunks(parents), replaces=parents)  # a table begins with nothing
+    assert (stored(texts), left(texts)) == ([], [[], [], []])
+    texts.write("text", rows("2", text=["a", "b", "c"]))
+    parents = to_compute(texts)
     with texts.replacing("chunk", parents) as writer:
         writer.write(chunks(parents, a=2))
-        assert left(texts) == [["b", "c"], ["a"], []]  # begun
+        assert everywhere(texts) == [["b", "c"], ["a"], []]  # begun
+        assert left(texts, target_filters=nw.col("n") >= 0) == [["b", "c"], ["a"], []]
         writer.write(chunks(parents, b=1))
     assert (stored(texts), left(texts)) == (["a0", "a1", "b0"], [[], [], []])
-    texts.write("text", rows("2", text=["a", "b"]))
+    assert left(texts, target_filters=nw.col("n") > 0) == [["b"], [], []]  # it has no child that fulfils it
+    texts.write("text", rows("3", text=["a", "b"]))
     parents = to_compute(texts)
     with suppress(ZeroDivisionError), texts.replacing("chunk", parents) as writer:
         writer.write(chunks(parents, a=1, b=1))
         1 / 0  # noqa: B018
-    assert left(texts)[:2] == [[], ["a", "b"]]
+    assert everywhere(texts)[:2] == [[], ["a", "b"]]
     texts.delete("chunk", None, rows=texts.resolve_update("chunk").orphaned)
     assert left(texts) == [[], ["a", "b"], []]  # still not done
     parents = to_compute(texts)
@@ -167,54 +171,57 @@ def test_what_cannot_be_replaced_is_refused(texts: MetadataStore) -> None:
 
 
 @pytest.mark.three_stores
-def test_copies_know_which_parents_have_no_children(texts: MetadataStore, make: Any) -> None:
+def test_branches_and_copies_know_which_parents_have_no_children(make: Any) -> None:
+    below = make("below", name="below")
+    with below.open("w"):
+        below.write("text", rows(text=["a", "b", "c"]))
+        parents = to_compute(below)
+        below.write("chunk", chunks(parents, a=2), replaces=parents)
+    some = pl.DataFrame({"text": ["b", "c"]})
+    branch, other = make("branch", fallback_stores=[below], fallback="rows"), make("other")
+    with branch.open("w"):
+        assert (stored(branch), everywhere(branch)) == (["a0", "a1"], [[], [], []])
+        branch.write("text", rows("2", text=["a", "b"]))
+        assert left(branch, ids=some) == [[], ["b"], []]
+        parents = to_compute(branch)
+        branch.write("chunk", chunks(parents, a=1), replaces=parents)
+        assert (stored(branch), everywhere(branch)) == (["a0"], [[], [], []])
+        assert left(branch, ids=some) == [[], [], []]
+        branch.write("text", rows("3", text=["c"]))
+        with suppress(ZeroDivisionError), branch.replacing("chunk", to_compute(branch)) as writer:
+            writer.write(chunks(to_compute(branch), c=1))
+            1 / 0  # noqa: B018
+        assert everywhere(branch) == [[], ["c"], []]
+    with below.open("w"):
+        assert (stored(below), left(below)) == (["a0", "a1"], [[], [], []])
+    with branch.open("w"), below.open("w"):
+        assert branch.promote(below, ["text", "chunk"])["rows_copied"] == 6  # three texts, two chunks and a tombstone
+    with below.open("w"), other.open("w"):
+        assert (stored(below), everywhere(below)) == (["a0", "c0"], [[], ["c"], []])
+        other.copy_metadata(below, ["text", "chunk"])
+        assert (stored(other), left(other)) == (["a0", "c0"], [[], ["c"], []])
+        assert other.copy_metadata(below, ["text", "chunk"])["rows_copied"] == 0
+
+
+@pytest.mark.three_stores
+def test_renamed_features_know_which_parents_have_no_children(texts: MetadataStore) -> None:
     parents = to_compute(texts)
-    texts.write("chunk", chunks(parents, a=1), replaces=parents)
-    other = make("other")
-    with other.open("w"):
-        other.copy_metadata(texts, ["text", "chunk"])
-        assert (stored(other), left(other)) == (["a0"], [[], [], []])
-        assert other.copy_metadata(texts, ["text", "chunk"])["rows_copied"] == 0
-
-
-KILLED = """
-import os, signal, sys
-import polars as pl
-from tests.factory import define
-from metaxy.definitions.dependency import FeatureDep
-from metaxy.definitions.lineage import LineageRelationship
-from metaxy.ext.delta import DeltaMetadataStore
-
-define("text", ids=["text"])
-define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
-store = DeltaMetadataStore(sys.argv[1])
-with store.open("w"):
-    parents = store.resolve_update("chunk").new.to_polars()
-    with store.replacing("chunk", parents) as writer:
-        writer.write(parents.with_columns(n=pl.lit(0)))
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def test_nothing_is_done_of_what_a_killed_process_began(tmp_path: Path) -> None:
-    """Each parent has a child of the version that it should have, but nobody said that these are all."""
-    define("text", ids=["text"])
-    define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
-    store = DeltaMetadataStore(tmp_path / "delta")
-    with store.open("w"):
-        store.write("text", rows(text=["a", "b"]))
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "delta")], cwd=ROOT, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    with store.open("w"):
-        assert (stored(store), left(store)) == (["a0", "b0"], [[], ["a", "b"], []])
-        parents = to_compute(store)
-        store.write("chunk", chunks(parents, a=1), replaces=parents)
-        assert (stored(store), left(store)) == (["a0"], [[], [], []])
+    with suppress(ZeroDivisionError), texts.replacing("chunk", parents.filter(pl.col("text") == "b")) as writer:
+        writer.write(chunks(parents, b=1))
+        1 / 0  # noqa: B018
+    parents = parents.filter(pl.col("text") != "b")
+    texts.write("chunk", chunks(parents, a=2), replaces=parents)
+    assert left(texts) == [[], ["b"], []]
+    for key in ("word", "chunk"):
+        current_graph().remove_feature(key)
+    define("piece", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+    texts.rename_feature("chunk", "piece")
+    assert everywhere(texts, "piece") == [[], ["b"], []]
+    assert not sum(each.copied + each.rebased for each in texts.rename_feature("chunk", "piece"))
 
 
 def test_the_class_says_which_type_ids_of_children_have_only_where_one_is_meant() -> None:
     """A date is a text in JSON, and a table that took it for one would refuse dates for ever."""
-    define("text", ids=["text"])
     dep = mx.FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"]))
 
     class Day(mx.BaseFeature, spec=mx.FeatureSpec(key="day", id_columns=["text", "day"], deps=[dep])):

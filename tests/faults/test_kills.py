@@ -5,12 +5,18 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import polars as pl
 import pytest
 from tests.factory import define, everything, rows, values
 from tests.faults.children import Child, asked, children, hear, rest
-from tests.stores import STORES
+from tests.stores import STORES, THREE
 
+from metaxy import columns as c
 from metaxy.dag.graph import FeatureGraph
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars
 
 ROWS = 500  # of each write
 
@@ -71,6 +77,76 @@ def check(name: str, folder: Path, said: set[int]) -> None:
             if store.storage.capabilities.transactions:
                 assert batches["clip"].keys() <= batches["video"].keys()
             assert len(values(store.read("video"))) == ROWS * len(batches["video"])
+
+
+# Cuts texts into other chunks round after round, in one write or in two parts, and says which rounds are done. In the
+# first round it kills itself between two parts.
+REPLACER = """
+import itertools, os, signal
+from tests.faults.test_kills import cut, define_texts, to_compute
+
+define_texts()
+with make().open("w") as store:
+    for number in itertools.count(int(sys.argv[3])):
+        store.write("text", rows(str(number), text=[f"text {n}" for n in range(9)]))
+        parents = to_compute(store)
+        chunks = cut(parents, number)
+        if number % 2:
+            store.write("chunk", chunks, replaces=parents)
+        else:
+            with store.replacing("chunk", parents) as writer:
+                writer.write(chunks.head(5))
+                if number == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                writer.write(chunks.tail(-5))
+        say(number)
+"""
+
+
+def define_texts() -> None:
+    define("text", ids=["text"])
+    define("chunk", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+
+
+def to_compute(store: MetadataStore) -> pl.DataFrame:
+    increment = store.resolve_update("chunk")
+    return pl.concat([frame.to_polars() for frame in (increment.new, increment.stale)])
+
+
+def cut(parents: pl.DataFrame, number: int) -> pl.DataFrame:
+    """Cut texts into as many chunks as the number of a round says, some into none."""
+    texts = parents["text"].to_list()
+    chunks = [(text, n, number) for text in texts for n in range((number + int(text[-1])) % 3)]
+    schema = {"text": pl.String, "n": pl.Int64, "round": pl.Int64}
+    return parents.join(pl.DataFrame(chunks, schema, orient="row"), on="text")
+
+
+@pytest.mark.parametrize("name", THREE)
+@pytest.mark.parametrize("kills", [2, pytest.param(asked("METAXY_KILLS", 20), marks=pytest.mark.slow)])
+def test_a_killed_replacement_is_done_or_to_be_done_again(tmp_path: Path, name: str, kills: int) -> None:
+    for kill in range(kills):
+        first = kill * 1_000_000
+        with children(1, REPLACER, name, tmp_path, first) as [child]:
+            said = acknowledged_until_killed(child) if kill else set(map(int, rest(child)))
+        with FeatureGraph().use(), STORES[name](tmp_path).open("w") as store:
+            define_texts()
+            check_chunks(store, max(said, default=first - 1))
+
+
+def check_chunks(store: MetadataStore, said: int) -> None:
+    """Each text is to be cut again, or has all chunks of its round, and no other ones."""
+    missing = to_compute(store)
+    chunks = collect_to_polars(store.read("chunk"))
+    texts = collect_to_polars(store.read("text"))
+    number = int(texts[c.METAXY_PROVENANCE_BY_FIELD].struct.unnest()["default"][0])
+    assert number in {said, said + 1}
+    done = texts.join(missing, on="text", how="anti")
+    found = chunks.join(done, on="text", how="semi")
+    assert values(found, "text", "n", "round") == values(cut(done, number), "text", "n", "round")
+    assert missing.is_empty() or number > said
+    store.write("chunk", cut(missing, number), replaces=missing)
+    assert values(store.read("chunk"), "text", "n", "round") == values(cut(texts, number), "text", "n", "round")
+    assert not store.resolve_update("chunk")
 
 
 # Creates one place after the other, in the folder given, and says each that it is about to create.

@@ -16,7 +16,7 @@ from metaxy.errors import DefinitionError, FeatureNotFoundError, InvalidConfigEr
 from metaxy.storage.port import Scan
 from metaxy.store.deleting import latest_per_version
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import StoredTable, find, readable
+from metaxy.store.reading import StoredTable, count_without_markers, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are
@@ -178,10 +178,11 @@ class _Copy:
             absent = self._absent(self.store.engine.take(batch), before)
             batch = nw.from_native(to_polars_lazy(absent)) if batch.implementation.is_polars() else absent
         count = count_lazy_rows(batch)
+        counted = count_without_markers(batch, self.definition.spec) if count else 0
         if count and not self.request.dry_run:
             table = existing_table(self.store, self.definition.key)
             append(self.store, [as_they_are(self.store, self.scope, self.definition, batch, table)])
-        return count
+        return counted
 
     def _absent(self, rows: nw.LazyFrame[Any], table: Scan) -> nw.LazyFrame[Any]:
         """Leave out the rows that the table has; NULLs are equal."""

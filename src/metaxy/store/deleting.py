@@ -17,7 +17,7 @@ from metaxy.errors import RowsBelowWarning, warn_user
 from metaxy.storage.port import Append, DeletesAmong, Storage
 from metaxy.store.named import NamedRows, named_rows
 from metaxy.store.parts import StoreParts
-from metaxy.store.reading import StoredTable, find, readable
+from metaxy.store.reading import StoredTable, count_without_markers, find, readable
 from metaxy.store.request import Filters, as_filters
 from metaxy.store.session import Clock, Scope
 from metaxy.store.verbatim import as_they_are
@@ -117,7 +117,7 @@ def rows_to_delete(store: StoreParts, scope: Scope, deletion: Deletion) -> Delet
     """
     with _selection(store, scope, deletion) as selection:
         rows, changed = selection.to_hide() if deletion.soft else selection.to_remove()
-        return Deleted(count_lazy_rows(rows), changed)
+        return Deleted(count_without_markers(rows, deletion.definition.spec), changed)
 
 
 @contextmanager
@@ -181,9 +181,10 @@ class _Selection:
         """Remove the rows that fulfil the filters, each judged by itself; of the samples that are named, if any are."""
         (rows, changed), (samples, _) = self.to_remove(), self._samples
         count = count_lazy_rows(rows)
+        counted = count_without_markers(rows, self.deletion.definition.spec) if count else 0
         if count:
             _remove(self.store.storage, self.found.key, self._condition, samples)
-        return Deleted(count, changed)
+        return Deleted(counted, changed)
 
     def to_remove(self) -> tuple[nw.LazyFrame[Any], int]:
         """Return the rows that `remove` would remove, and how many samples were written since they were named."""

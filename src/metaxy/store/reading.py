@@ -1,7 +1,7 @@
 """Reading: which store has a feature, which rows of it count, and what the user sees of them."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -45,7 +45,7 @@ from metaxy.versioning.column_types import Types
 from metaxy.versioning.computing import with_widest_integers
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.engine import Engine, View
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.polars import HASHES, escaped, hashed, joined
 from metaxy.versioning.polars_engine import PolarsEngine
 from metaxy.versioning.recipe import Latest
@@ -97,6 +97,7 @@ class StoredTable(Generic[Store_co]):
         rename: Mapping[str, str] = MappingProxyType({}),
         stale: Sequence[nw.Expr] = (),
         among: nw.LazyFrame[Any] | None = None,
+        whole: Sequence[str] = (),
     ) -> Rows:
         """Give the table to an engine, with what the user asks of its rows.
 
@@ -110,7 +111,7 @@ class StoredTable(Generic[Store_co]):
             return rows
         renamed = {rename.get(name, name): dtype for name, dtype in scan.schema.items()}
         after = self.conditions(renamed_filters, renamed)
-        asked = Asked(self.conditions(filters), after, rename, self.conditions(stale), among)
+        asked = Asked(self.conditions(filters), after, rename, self.conditions(stale), among, whole)
         return replace(rows, asked=asked)
 
     def conditions(self, given: Iterable[nw.Expr], types: Types | None = None) -> tuple[nw.Expr, ...]:
@@ -278,7 +279,7 @@ def read_feature(
     version = wanted.feature_version if wanted.with_feature_history else scope.version(key)
     latest = Latest(ids, version, not wanted.with_sample_history, include_deleted=wanted.include_soft_deleted)
     among = None if wanted.ids is None else _chosen(found, ids, wanted.ids)
-    filters = [*wanted.filters, *(_no_markers(found, spec) if latest.include_deleted and spec else ())]
+    filters = [*wanted.filters, *(no_markers(found.scan.schema, spec) if latest.include_deleted and spec else ())]
     rows = read_rows(found, spec, scope, latest, filters, wanted.columns, among)
     return found.store.in_own_library(rows), found
 
@@ -328,11 +329,18 @@ def read_rows(
     return found.engine.latest(rows, latest, wanted, view)
 
 
-def _no_markers(found: StoredTable, spec: FeatureSpec) -> Iterator[nw.Expr]:
-    """Write the condition that leaves out the markers of an expansion: deleted rows without an ID."""
-    if METAXY_DELETED_AT in found.scan.schema and any(map(is_expansion, spec.deps)):
-        marked = nw.any_horizontal(*(nw.col(name).is_null() for name in spec.id_columns), ignore_nulls=False)
-        yield nw.col(METAXY_DELETED_AT).is_null() | ~marked
+def no_markers(schema: Collection[str], spec: FeatureSpec) -> list[nw.Expr]:
+    """Write the condition that leaves out the markers of an expansion, deleted rows without an ID; others have none."""
+    if METAXY_DELETED_AT not in schema or not any(map(is_expansion, spec.deps)):
+        return []
+    marked = nw.any_horizontal(*(nw.col(name).is_null() for name in spec.id_columns), ignore_nulls=False)
+    return [nw.col(METAXY_DELETED_AT).is_null() | ~marked]
+
+
+def count_without_markers(rows: nw.LazyFrame[Any], spec: FeatureSpec) -> int:
+    """Count the rows of a table that are the user's."""
+    conditions = no_markers(rows.collect_schema(), spec)
+    return count_lazy_rows(rows.filter(*conditions) if conditions else rows)
 
 
 def shown_schema(scan: Scan, spec: FeatureSpec, scope: Scope) -> nw.Schema:

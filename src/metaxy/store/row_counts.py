@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.storage.port import Scan
-from metaxy.store.reading import find_or_none, readable
+from metaxy.store.reading import find_or_none, no_markers, readable
 from metaxy.store.store import MetadataStore
 from metaxy.store.unknown_tables import count_rows
 from metaxy.versioning.frames import count_lazy_rows
@@ -18,7 +18,7 @@ class FeatureStatistics(BaseModel):
     """What a store has of a feature; all is zero where it has no table.
 
     ``samples`` counts the samples of the current feature version, ``rows`` all rows of all versions, ``tombstones``
-    those of them that mark a deletion.
+    those of them that mark a deletion. Markers of expansions are no rows of the user, and not counted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +48,7 @@ def feature_statistics(store: MetadataStore, feature: CoercibleToFeatureKey) -> 
 
 def _counted(store: MetadataStore, key: FeatureKey, scan: Scan) -> FeatureStatistics:
     deleted = nw.col(METAXY_DELETED_AT).count() if METAXY_DELETED_AT in scan.schema else nw.lit(0)
-    counts = count_rows(scan, tombstones=deleted)
+    rows = no_markers(scan.schema, store.session.scope("r").definition(key).spec)
+    counts = count_rows(scan, rows, tombstones=deleted)
     samples = count_lazy_rows(store.read(key, allow_fallback=False, columns=[METAXY_FEATURE_VERSION]))
     return FeatureStatistics(feature_key=key, exists=True, samples=samples, **counts)

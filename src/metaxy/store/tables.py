@@ -157,7 +157,9 @@ class Tables:
         if self.current is None:
             return None
         stale, among = tuple(self.request.staleness_predicates), self._among(recipe.ids, self.current.scan.schema)
-        return self.current.rows(self.plan.feature.id_columns, filters=self.own_filters, stale=stale, among=among)
+        whole = recipe.current.keys if recipe.current and recipe.current.own else ()
+        ids = self.plan.feature.id_columns
+        return self.current.rows(ids, filters=self.own_filters, stale=stale, among=among, whole=whole)
 
     def _among(
         self, names: Sequence[str], types: Types, stored: Mapping[str, str] = MappingProxyType({})

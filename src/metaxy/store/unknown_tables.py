@@ -1,6 +1,6 @@
 """Tables of features that the graph does not have: which there are, and what is in them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,10 +71,11 @@ def _counted(found: StoredTable) -> UnknownTable:
         return UnknownTable(found.key, **count_rows(found.scan))
 
 
-def count_rows(scan: Scan, **more: nw.Expr) -> dict[str, Any]:
+def count_rows(scan: Scan, conditions: Sequence[nw.Expr] = (), **more: nw.Expr) -> dict[str, Any]:
     """Count the ``rows`` and ``feature_versions`` of a table, and whatever ``more`` is asked, beside its last write."""
+    frame = scan.frame.filter(*conditions) if conditions else scan.frame
     counts = collect_to_polars(
-        scan.frame.select(
+        frame.select(
             rows=nw.len(),
             feature_versions=nw.col(METAXY_FEATURE_VERSION).n_unique(),
             last_write=nw.col(METAXY_UPDATED_AT).max(),

@@ -18,6 +18,7 @@ from metaxy.versioning.recipe import (
     NEW,
     ORPHANED,
     STALE,
+    WRITTEN,
     Column,
     Current,
     Payload,
@@ -64,13 +65,13 @@ def parents_of(current: Current, stored: pl.LazyFrame) -> pl.LazyFrame:
     if not current.collapse:
         return stored
     live, mark, own = pl.col("live"), pl.col("mark"), pl.col("own")
-    begun, event = (mark == BEGUN).any(), pl.col("event")
+    begun, event, none = (mark == BEGUN).any(), pl.col("event"), ~mark.is_in([BEGUN, WRITTEN])
     parents = stored.group_by([f"c{n}" for n in range(len(current.keys))], maintain_order=True).agg(
         low=pl.coalesce(own.filter(live).min(), mark.max()),
         high=pl.coalesce(own.filter(live).max(), mark.max()),
         stale=(live & (pl.col("stale") | own.is_null())).any() | begun,
         here=live.any(),
-        computed=mark.is_not_null().any() & ~begun & (event.filter(mark.is_not_null()).max() >= event.max()),
+        computed=none.any() & (event.filter(none).max() >= event.max()),
     )
     return parents.filter(pl.col("here") | pl.col("computed")).drop("computed")
 

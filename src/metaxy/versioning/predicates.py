@@ -2,7 +2,8 @@
 
 A filter must apply after the latest row of each sample is known. It is therefore turned into a column of the base
 relation, where Narwhals can express it, and rows are dropped by that column later. A filter that reads only ID columns
-keeps or drops all rows of a sample alike, so it is applied at once.
+keeps or drops all rows of a sample alike, so it is applied at once; in an expansion those of the parents, as rows that
+say how far a parent was computed have no others.
 """
 
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ def among_polars(rows: pl.LazyFrame, others: pl.LazyFrame) -> pl.LazyFrame:
 def add_predicates(frame: nw.LazyFrame[Any], ids: Sequence[str], asked: Asked) -> WithPredicates:
     """Apply filters on IDs to a relation with all rows of all samples, and turn the others into columns."""
     names = frame.collect_schema()
-    at_once = [f for f in asked.filters if reads_only(f, names, ids)]
+    at_once = [f for f in asked.filters if reads_only(f, names, asked.whole or ids)]
     if at_once:
         frame = frame.filter(*at_once)
     later = [f for f in asked.filters if not any(f is other for other in at_once)]

@@ -47,7 +47,8 @@ class Asked:
 
     They must fulfil all ``filters``, and all ``renamed_filters``, which know columns as ``rename`` (old names to new
     ones) names them. A row that fulfils one predicate of ``stale`` counts as stale. ``among`` is a frame with some of
-    the IDs: samples that none of its rows names are left out before anything else is done.
+    the IDs: samples that none of its rows names are left out before anything else is done. ``whole`` are columns on
+    which filters keep or drop all rows of a sample, or of a parent, alike; the IDs, if nothing is said.
     """
 
     filters: Sequence[nw.Expr] = ()
@@ -55,6 +56,7 @@ class Asked:
     rename: Mapping[str, str] = field(default_factory=dict)
     stale: Sequence[nw.Expr] = ()
     among: nw.LazyFrame[Any] | None = None
+    whole: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.latest import last_event
-from metaxy.versioning.recipe import BEGUN, ORPHANED, STALE, Current
+from metaxy.versioning.recipe import BEGUN, ORPHANED, STALE, WRITTEN, Current
 from metaxy.versioning.sources import Source
 
 IS_LOST: Final = f"status = {ORPHANED} OR (kept = 1 AND own <> p)"
@@ -49,7 +49,8 @@ def _state(dialect: Dialect, over: str = "") -> tuple[list[str], str]:
         f"{here} AS here",
     ]
     last = f"max(CASE WHEN mx_r.mark IS NOT NULL THEN mx_r.event END){over} >= max(mx_r.event){over}"
-    return columns, f"({here} = 1 OR ({mark} <> {dialect.literal(BEGUN)} AND {last}))"
+    some = ", ".join(map(dialect.literal, (BEGUN, WRITTEN)))
+    return columns, f"({here} = 1 OR ({mark} NOT IN ({some}) AND {last}))"
 
 
 # -- rows that have an id: parents are compared, and children looked up where they are lost ---------------------------
