@@ -13,7 +13,7 @@ from tests.factory import define, everything, ids, rows, values
 from tests.stores import StoreFactory
 
 from metaxy.definitions.lineage import LineageRelationship
-from metaxy.errors import MetadataSchemaError
+from metaxy.errors import DriftedSamplesWarning, MetadataSchemaError
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.store import MetadataStore
@@ -194,6 +194,21 @@ def test_samples_that_are_given_may_have_failed(store: MetadataStore) -> None:
     assert values(store.read_errors("video")) == ["b"]
     changed = samples.with_columns(rows("2", x=[0] * 3)["metaxy_provenance_by_field"])
     assert values(store.resolve_update("video", samples=changed, errors="skip").new) == ["b", "c"]
+
+
+@pytest.mark.three_stores
+def test_samples_whose_payload_drifted_may_have_failed(store: MetadataStore) -> None:
+    define("video")
+    samples = rows(id=[*"abc"], size=[1, 2, 3])
+    store.write("video", samples)
+    drifted = samples.with_columns(pl.col("size") * 10)
+    options: dict[str, Any] = {"samples": drifted, "payload": "stale"}
+    store.record_errors("video", failing(only(store.resolve_update("video", **options).stale, "b")))
+    assert values(resolved(store, "video", errors="skip", **options).stale) == ["a", "c"]
+    assert values(resolved(store, "video", errors="only", **options).stale) == ["b"]
+    with pytest.warns(DriftedSamplesWarning):
+        shown = store.resolve_update("video", samples=drifted, payload="warn", errors="skip")
+    assert values(shown.drifted) == [*"abc"], "shown, but not to compute"
 
 
 @pytest.mark.three_stores
