@@ -204,7 +204,7 @@ def test_branches_and_copies_know_which_parents_have_no_children(make: Any) -> N
 
 
 @pytest.mark.three_stores
-def test_renamed_features_know_which_parents_have_no_children(texts: MetadataStore) -> None:
+def test_renames_and_rebases_know_how_far_parents_were_computed(texts: MetadataStore) -> None:
     parents = to_compute(texts)
     with suppress(ZeroDivisionError), texts.replacing("chunk", parents.filter(pl.col("text") == "b")) as writer:
         writer.write(chunks(parents, b=1))
@@ -212,9 +212,13 @@ def test_renamed_features_know_which_parents_have_no_children(texts: MetadataSto
     parents = parents.filter(pl.col("text") != "b")
     texts.write("chunk", chunks(parents, a=2), replaces=parents)
     assert left(texts) == [[], ["b"], []]
+    dep = FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"]))
+    define("chunk", dep, ids=["text", "n"], fields=[{"key": "default", "code_version": "2"}])
+    rebased = texts.rebase("chunk", texts.read("chunk", with_feature_history=True))
+    assert values(rebased, "text", "n") == [("a", 0), ("a", 1)]  # what was begun is not taken for done
     for key in ("word", "chunk"):
         current_graph().remove_feature(key)
-    define("piece", FeatureDep(feature="text", lineage=LineageRelationship.expansion(on=["text"])), ids=["text", "n"])
+    define("piece", dep, ids=["text", "n"])
     texts.rename_feature("chunk", "piece")
     assert everywhere(texts, "piece") == [[], ["b"], []]
     assert not sum(each.copied + each.rebased for each in texts.rename_feature("chunk", "piece"))

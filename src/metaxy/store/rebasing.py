@@ -1,6 +1,6 @@
 """Rebasing: rows that are still right get the versions of another graph, so that nothing is computed again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.store.given import given_frame
 from metaxy.store.parts import StoreParts
+from metaxy.store.reading import find_or_none, no_markers
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
 from metaxy.store.session import Scope
@@ -21,7 +22,9 @@ from metaxy.store.snapshots import recorded_graph
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import COL_PROJECT
 from metaxy.store.tables import ExpectedRows
-from metaxy.versioning.frames import to_polars_lazy
+from metaxy.versioning.engine import View
+from metaxy.versioning.frames import collect_to_polars, to_polars_lazy
+from metaxy.versioning.recipe import BEGUN, Latest
 from metaxy.wording import did_you_mean
 
 PROVENANCE = (c.METAXY_PROVENANCE, c.METAXY_PROVENANCE_BY_FIELD)
@@ -86,6 +89,8 @@ def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFra
                 f"feature {definition.key}: the frame lacks column {key!r}, by which rows are rebased."
                 f"{did_you_mean(key, names)} It has: {', '.join(names)}"
             )
+    if c.METAXY_FEATURE_VERSION in names:
+        rows = _without_begun(store, plan, rows, keys)
     versions = (scope.version(definition.key), scope.project_version(definition))
     versioned = [nw.lit(value).alias(name) for name, value in zip(VERSIONS, versions, strict=True)]
     return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*versioned)
@@ -106,6 +111,27 @@ def expected_provenance(
     ids = list(plan.feature.id_columns)
     keys = ids if set(ids) <= set(frame.collect_schema()) else plan.input_id_columns
     return frame.select(*keys, *PROVENANCE), keys
+
+
+def _without_begun(
+    store: StoreParts, plan: FeaturePlan, rows: nw.LazyFrame[Any], keys: Sequence[str]
+) -> nw.LazyFrame[Any]:
+    """Leave out children whose parent has more of them to come: they were begun, and not finished."""
+    ids, found = plan.feature.id_columns, find_or_none(store, plan.feature.key, allow_fallback=store.overlays)
+    own = [name for name in ids if name not in keys]
+    if found is None or not (own and no_markers(found.scan.schema, plan.feature)):
+        return rows
+    marked = found.scan.frame.filter(*(nw.col(name).is_null() for name in own))
+    markers = replace(found, scan=replace(found.scan, frame=marked, table=None, row_id=None))
+    latest = Latest((*ids, c.METAXY_FEATURE_VERSION), None, include_deleted=True)
+    columns = [*keys, c.METAXY_FEATURE_VERSION]
+    last = markers.engine.latest(markers.rows(latest.ids), latest, [*columns, c.METAXY_PROVENANCE], View())
+    begun = collect_to_polars(last.filter(nw.col(c.METAXY_PROVENANCE) == BEGUN).select(*columns))
+    if begun.is_empty():
+        return rows
+    others: Any = nw.from_native(begun.lazy())
+    others = others if rows.implementation.is_polars() else store.engine.take(others)
+    return rows.join(others, on=columns, how="anti")
 
 
 def _without_provenance(rows: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:

@@ -298,7 +298,8 @@ class StoreUpkeep(StoreParts):
         """Give rows of one feature version the provenance of another, where their content is still right.
 
         Frames: rows of the feature → the same rows with new provenance and versions, data versions only where the user
-        set them; rows without parents are left out. Write the result with ``preserve_feature_version=True``.
+        set them; rows without parents are left out, and children that were begun and not finished. Write the result
+        with ``preserve_feature_version=True``. Parents that have no children are new then.
 
         Args:
             feature: anything that names a feature with dependencies.
