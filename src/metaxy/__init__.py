@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from metaxy.feature import BaseFeature, FeatureConfig
     from metaxy.hashing import HashAlgorithm
+    from metaxy.process.registry import computes
     from metaxy.project.entrypoints import init, load_features, load_module_entrypoint, load_package_entrypoints
     from metaxy.storage.port import AccessMode
     from metaxy.store.batched_writer import BufferedMetadataWriter
@@ -104,6 +105,7 @@ __all__ = [
     "ValidatedFieldKeySequenceAdapter",
     "__version__",
     "coerce_to_feature_key",
+    "computes",
     "current_graph",
     "experimental",
     "get_feature_by_key",
@@ -140,6 +142,7 @@ _NAMES: Final = {
     ),
     "metaxy.feature": "BaseFeature FeatureConfig",
     "metaxy.hashing": "HashAlgorithm",
+    "metaxy.process.registry": "computes",
     "metaxy.project.entrypoints": "init load_features load_module_entrypoint load_package_entrypoints",
     "metaxy.storage.port": "AccessMode",
     "metaxy.store.batched_writer": "BufferedMetadataWriter",

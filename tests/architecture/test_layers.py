@@ -33,6 +33,7 @@ LAYERS = (
     ("feature",),
     ("store",),
     ("config",),
+    ("process",),
     ("project",),
     ("service",),
     ("metaxy", "_moved"),

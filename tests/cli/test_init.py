@@ -1,9 +1,6 @@
 """A new project works at once, with every command."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,12 +20,10 @@ class NewProject(TempMetaxyProject):
         (path / "test_project").rmdir()
         self.run_cli(["init", "--project", "zoo"])
 
-    def pipeline(self) -> list[str]:
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("METAXY_")}
-        command = [sys.executable, "pipeline.py"]
-        done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=True)
-        assert done.stderr == ""
-        return done.stdout.splitlines()
+    def pipeline(self) -> list[tuple[str, int, int, int]]:
+        """Run the project; return the new, stale and computed samples of each feature."""
+        features = json.loads(self.run_cli(["run", "--format", "json"]).stdout)["features"]
+        return [(key, each["new"], each["stale"], each["done"]) for key, each in features.items()]
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.path / file
@@ -43,15 +38,15 @@ def project(tmp_path: Path) -> NewProject:
 
 
 def test_the_pipeline_computes_what_changed(project: NewProject) -> None:
-    assert [line.split()[1:] for line in project.pipeline()] == [["3", "new,", "0", "stale"]] * 4
-    assert [line.split()[1:] for line in project.pipeline()] == [["0", "new,", "0", "stale"]] * 4
+    assert [counts for _, *counts in project.pipeline()] == [[3, 0, 3]] * 4
+    assert [counts for _, *counts in project.pipeline()] == [[0, 0, 0]] * 4
     project.edit("pipeline.py", '"audio": "take 1"', '"audio": "take 2"')
     project.edit("features.py", 'key="faces", code_version="1"', 'key="faces", code_version="2"')
     assert project.pipeline() == [
-        "video                0 new, 1 stale",
-        "video/faces          3 new, 0 stale",
-        "video/transcript     0 new, 1 stale",
-        "summary              3 new, 0 stale",
+        ("video", 0, 1, 1),
+        ("video/faces", 3, 0, 3),
+        ("video/transcript", 0, 1, 1),
+        ("summary", 3, 0, 3),
     ]
 
 

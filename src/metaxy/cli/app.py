@@ -57,6 +57,7 @@ COMMANDS: Final = (
     ("demo", "metaxy.cli.demo:demo", "See Metaxy work on small real files."),
     ("list", "metaxy.cli.listing:app", "Show features or stores."),
     ("describe", "metaxy.cli.describe:app", "Show everything about features, or about the graph."),
+    ("run", "metaxy.cli.run:run", "Compute what is new and stale, by the functions of the project."),
     ("graph", "metaxy.cli.graph:app", "Draw the features of the project, or what is around one."),
     ("graph-diff", "metaxy.cli.graph_diff:app", "Show what changed between two versions of the project."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),

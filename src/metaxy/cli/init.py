@@ -9,7 +9,7 @@ from metaxy.wording import short_path
 
 
 def init(path: Path = Path()) -> None:
-    """Write a small project that works at once: configuration, features, and a pipeline that computes them.
+    """Write a small project that works at once: configuration, features, and the functions that compute them.
 
     Nothing that is there already is changed. The project is called like its folder, or as --project says.
 
@@ -27,7 +27,7 @@ def init(path: Path = Path()) -> None:
 
 STEPS = (
     ("mx list features", "what there is to compute"),
-    ("python pipeline.py", "compute it; run it again, and nothing is left to do"),
+    ("mx run", "compute it; run it again, and nothing is left to do"),
     ("mx metadata status", "what must be computed again"),
     ("mx push", "remember these features; then change a code_version in features.py"),
     ("mx graph-diff render latest", "what that change does"),

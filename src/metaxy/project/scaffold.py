@@ -12,7 +12,7 @@ from metaxy.wording import short_path
 CONFIG: Final = """\
 # The configuration of this project; `mx config print` shows all of it, `mx doctor` checks it.
 project = "{name}"
-entrypoints = ["features"]      # modules that define features, found from this folder
+entrypoints = ["features", "pipeline"]  # modules of features, and of functions that compute them
 store = "dev"                   # the default store
 auto_create_tables = true       # tables are created when they are first written
 hash_truncation_length = 16     # 64 bits of each hash
@@ -95,7 +95,7 @@ class Summary(
     summary: str
 '''
 PIPELINE: Final = '''\
-"""Bring all features up to date; only what is new or stale is computed. Run it again after each change."""
+"""The functions that compute the features. `mx run` calls them for what is new or stale; run it after each change."""
 
 import polars as pl
 from features import Faces, Summary, Transcript, Video
@@ -116,29 +116,28 @@ def find_videos():
     return pl.DataFrame(rows)
 
 
-# What computes each feature from a row of its parents, parents first.
-PIPELINE = {{
-    Video: lambda row: {{}},
-    Faces: lambda row: {{"faces": len(row["id"])}},
-    Transcript: lambda row: {{"text": f"hello from {{row['id']}}"}},
-    Summary: lambda row: {{"summary": f"{{row['faces']}} faces, {{row['text']!r}}"}},
-}}
+@mx.computes(Video, samples=find_videos)
+def list_videos(row: dict) -> dict:
+    """Store the videos that were found as they are."""
+    return {{"path": row["path"]}}
 
 
-def update(store, feature, compute):
-    """Compute what is new or stale of a feature, and write it."""
-    todo = store.resolve_update(feature, samples=find_videos() if feature is Video else None).to_polars()
-    rows = pl.concat([todo.new, todo.stale])
-    if not rows.is_empty():
-        store.write(feature, rows.with_columns(pl.DataFrame([compute(row) for row in rows.to_dicts()])))
-    print(f"{{feature.spec().key!s:20}} {{len(todo.new)}} new, {{len(todo.stale)}} stale")
+@mx.computes(Faces)
+def count_faces(row: dict) -> dict:
+    """Count the faces in the frames of a video."""
+    return {{"faces": len(row["id"])}}
 
 
-if __name__ == "__main__":
-    config = mx.init()
-    with config.get_store().open("w") as store:
-        for feature, compute in PIPELINE.items():
-            update(store, feature, compute)
+@mx.computes(Transcript, workers=2)
+def transcribe(row: dict) -> dict:
+    """Write down what is said in a video."""
+    return {{"text": f"hello from {{row['id']}}"}}
+
+
+@mx.computes(Summary)
+def summarize(row: dict) -> dict:
+    """Say what a video is about."""
+    return {{"summary": f"{{row['faces']}} faces, {{row['text']!r}}"}}
 '''
 IGNORED: Final = "*.duckdb\n*.duckdb.wal\n.env\n__pycache__/\n"
 FILES: Final = {CONFIG_FILE: CONFIG, "features.py": FEATURES, "pipeline.py": PIPELINE, ".gitignore": IGNORED}

@@ -1,0 +1,159 @@
+"""Computing what changed of many features, parents before children."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metaxy.dag.graph import FeatureGraph, current_graph
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.errors import MetaxyError
+from metaxy.process.registry import Computed, computed
+from metaxy.store.status import get_feature_metadata_status
+from metaxy.store.store import MetadataStore
+from metaxy.wording import first_line
+from metaxy.workers.report import ProcessReport
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What became of a run over features.
+
+    Attributes:
+        reports: What `MetadataStore.process` did, in order.
+        without_function: Features that nothing computes, each with how many samples it needs: 0 if none, or if it is a
+            root, of which nobody else knows what it should have.
+        failures: Features that could not be processed at all, each with why.
+    """
+
+    reports: tuple[ProcessReport, ...] = ()
+    without_function: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing is left to compute."""
+        done = all(report.in_sync for report in self.reports)
+        return done and not self.failures and not any(self.without_function.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do with a feature: how many samples are new and stale now, None where nothing can tell.
+
+    Children of features that are computed first will have more.
+    """
+
+    feature: str
+    function: str | None
+    new: int | None
+    stale: int | None
+
+
+def run(
+    store: MetadataStore,
+    functions: Mapping[Any, Any] | None = None,
+    *,
+    features: Iterable[Any] | None = None,
+    up: int = 0,
+    down: int = 0,
+    started: Callable[[str], object] = lambda feature: None,  # noqa: ARG005
+    **options: Any,
+) -> RunReport:
+    """Compute what is new and stale of features, parents before children.
+
+    A feature that fails does not stop the others: the report says so. The store may be closed.
+
+    Args:
+        store: where they are.
+        functions: what computes each feature: functions, or `Computed` with options; those that `computes` named by
+            default.
+        features: which features; those that have a function by default.
+        up: of how many levels of their parents as well.
+        down: of how many levels of their children as well.
+        started: is called with the key of each feature before it is processed.
+        options: for `MetadataStore.process` of each feature; they go before those of decorators.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, when what was begun is written.
+    """
+    graph, by_key = current_graph(), _functions(functions)
+    reports, failures, without = [], {}, {}
+    for key in _ordered(graph, by_key, features, up, down):
+        function = by_key.get(key)
+        try:
+            if function is None:
+                without[str(key)] = _needed(store, graph, key)
+                continue
+            started(str(key))
+            reports.append(store.process(key, function.fn, **{**function.arguments(), **options}))
+        except MetaxyError as error:
+            failures[str(key)] = first_line(error)
+    return RunReport(tuple(reports), without, failures)
+
+
+def plan(
+    store: MetadataStore,
+    functions: Mapping[Any, Any] | None = None,
+    *,
+    features: Iterable[Any] | None = None,
+    up: int = 0,
+    down: int = 0,
+) -> list[Plan]:
+    """Say what `run` would do, in order; nothing is computed."""
+    graph, by_key = current_graph(), _functions(functions)
+    found = []
+    with store:
+        for key in _ordered(graph, by_key, features, up, down):
+            function = by_key.get(key)
+            samples = function.arguments().get("samples") if function else None
+            new, stale = _counts(store, graph, key, samples)
+            name = getattr(function.fn, "__qualname__", type(function.fn).__qualname__) if function else None
+            found.append(Plan(str(key), name, new, stale))
+    return found
+
+
+def _functions(given: Mapping[Any, Any] | None) -> dict[FeatureKey, Computed]:
+    if given is None:
+        return computed()
+    functions = {coerce_to_feature_key(feature): fn for feature, fn in given.items()}
+    return {key: fn if isinstance(fn, Computed) else Computed(fn) for key, fn in functions.items()}
+
+
+def _ordered(
+    graph: FeatureGraph, functions: Iterable[FeatureKey], features: Iterable[Any] | None, up: int, down: int
+) -> Sequence[FeatureKey]:
+    known = graph.feature_definitions_by_key
+    named = {coerce_to_feature_key(feature) for feature in features} if features is not None else set(functions)
+    parents = {key: {dep.feature for dep in definition.spec.deps} for key, definition in known.items()}
+    children: dict[FeatureKey, set[FeatureKey]] = {key: set() for key in known}
+    for key, above in parents.items():
+        for parent in above & children.keys():
+            children[parent].add(key)
+    keys = named | _around(named, parents, up) | _around(named, children, down)
+    return graph.topological_sort_features([key for key in keys if key in known])
+
+
+def _around(keys: set[FeatureKey], near: Mapping[FeatureKey, set[FeatureKey]], levels: int) -> set[FeatureKey]:
+    found: set[FeatureKey] = set()
+    level = keys
+    while levels and level:
+        level = set().union(*(near.get(key, set()) for key in level)) - found
+        found |= level
+        levels -= 1
+    return found
+
+
+def _needed(store: MetadataStore, graph: FeatureGraph, key: FeatureKey) -> int:
+    with store:
+        return sum(count or 0 for count in _counts(store, graph, key, None))
+
+
+def _counts(store: MetadataStore, graph: FeatureGraph, key: FeatureKey, samples: Any) -> tuple[int | None, int | None]:
+    """Return how many samples are new and stale, None where nothing can tell."""
+    if samples is not None:
+        counts = store.resolve_update(key, samples=samples).counts
+        return counts["new"], counts["stale"]
+    if not graph.get_feature_definition(key).spec.deps:
+        return None, None
+    status = get_feature_metadata_status(key, store).status
+    return status.missing_count, status.stale_count

@@ -1,0 +1,70 @@
+"""A whole graph in one call: parents before children, each feature by its function."""
+
+from typing import Any
+
+import pytest
+from tests.factory import define, rows
+
+import metaxy as mx
+from metaxy.process import Computed, plan, run
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars
+
+
+def add_one(row: dict[str, Any]) -> dict[str, Any]:
+    return {"n": row.get("n", 0) + 1}
+
+
+@pytest.mark.three_stores
+def test_features_are_computed_in_order_and_what_is_left_is_reported(store: MetadataStore) -> None:
+    define("video")
+    define("crop", mx.FeatureDep(feature="video", select=["n"]))
+    define("face", mx.FeatureDep(feature="crop", select=["n"]))
+    define("name", "face")
+
+    listed = rows(id=["a", "b"], n=[1, 2])
+    functions = {"face": add_one, "crop": add_one, "video": Computed(add_one, samples=lambda: listed)}
+    assert [(each.feature, each.function, each.new) for each in plan(store, functions)] == [
+        ("video", "add_one", 2),
+        ("crop", "add_one", 0),
+        ("face", "add_one", 0),
+    ]
+    report = run(store, functions, down=1, progress=False)
+    assert [(each.feature, each.done) for each in report.reports] == [("video", 2), ("crop", 2), ("face", 2)]
+    assert (report.without_function, report.failures, report.in_sync) == ({"name": 2}, {}, False)
+    assert run(store, functions, progress=False).in_sync
+    face = collect_to_polars(store.read("face")).sort("id")
+    assert face["n"].to_list() == [4, 5]
+
+    store.write("video", rows("2", id=["a"], n=[10]))
+    only = run(store, functions, features=["crop"], progress=False)
+    assert [(each.feature, each.done) for each in only.reports] == [("crop", 1)]
+    above = run(store, functions, features=["face"], up=2, progress=False)
+    assert [each.feature for each in above.reports] == ["video", "crop", "face"]
+
+
+@pytest.mark.three_stores
+def test_a_feature_that_fails_does_not_stop_the_others(store: MetadataStore) -> None:
+    define("video")
+    define("crop", "video")
+    define("face", "crop")
+    define("sound", "video")
+    store.write("video", rows(id=["a", "b"]))
+
+    @mx.computes("crop", on_error="raise")
+    def crop(row: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError("no picture")
+
+    @mx.computes("face")
+    def face(row: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    @mx.computes("sound", workers=2)
+    def sound(row: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    report = run(store, progress=False)
+    assert [(each.feature, each.done) for each in report.reports] == [("sound", 2)]
+    assert list(report.failures) == ["crop", "face"]
+    assert "function crop, sample id = 'a': ValueError: no picture" in report.failures["crop"]
+    assert not report.in_sync
