@@ -38,19 +38,18 @@ say("done")
 
 @pytest.mark.parametrize("name", KEEPERS)
 @pytest.mark.parametrize(
-    ("workers", "samples", "limit", "kills"),
+    ("workers", "samples", "limit", "kills", "lease"),
     [
-        (3, 120, 10, 3),
-        pytest.param(8, asked("METAXY_CLAIMED", 5_000), 50, asked("METAXY_KILLS", 20), marks=pytest.mark.slow),
+        (3, 120, 10, 3, 1.0),
+        pytest.param(8, asked("METAXY_CLAIMED", 5_000), 50, asked("METAXY_KILLS", 20), 5.0, marks=pytest.mark.slow),
     ],
 )
 def test_samples_are_written_once_whoever_is_killed(
-    tmp_path: Path, name: str, workers: int, samples: int, limit: int, kills: int
+    tmp_path: Path, name: str, workers: int, samples: int, limit: int, kills: int, lease: float
 ) -> None:
     with STORES[name](tmp_path).open("w") as store:
         store.write("video", rows(id=[str(n) for n in range(samples)]))
     said: list[tuple[int, str, list[str]]] = []
-    lease = 1.0
     with children(workers + kills, WORKER, name, tmp_path, lease, limit) as started:
         spare = started[workers:]
         live = dict(enumerate(started[:workers]))

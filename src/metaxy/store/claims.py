@@ -36,7 +36,7 @@ from metaxy.store.work_lists import WorkList
 from metaxy.versioning.frames import collect_to_polars
 
 Status = Literal["new", "stale"]
-LOOKS: Final = 10  # in the time of a lease, for samples that others may let go of
+LOOKS: Final = 3  # in the time of a lease, for samples that others may let go of
 LONGEST_PAUSE: Final = 10.0
 WINDOW: Final = 1000  # samples of a list that are looked at together
 REFUSED: Final = ("lazy", "as_of", "skip_comparison")  # by these, what is to do is not what it is now
