@@ -151,7 +151,7 @@ def _needed(store: MetadataStore, graph: FeatureGraph, key: FeatureKey) -> int:
 def _counts(store: MetadataStore, graph: FeatureGraph, key: FeatureKey, samples: Any) -> tuple[int | None, int | None]:
     """Return how many samples are new and stale, None where nothing can tell."""
     if samples is not None:
-        counts = store.resolve_update(key, samples=samples).counts
+        counts = store.resolve_update(key, samples=samples, payload="ignore").counts
         return counts["new"], counts["stale"]
     if not graph.get_feature_definition(key).spec.deps:
         return None, None

@@ -210,6 +210,7 @@ class Processing:
         return report
 
     def _resolved(self, update: dict[str, Any]) -> LazyIncrement:
+        update = {"payload": "ignore", **update}  # what is stored is what the function returned, not its samples
         if self.groups and self.function.rows == "one":
             update = {"one_row_per_group": True, **update}
         increment: LazyIncrement = self.store.resolve_update(self.definition.key, lazy=True, **update)
