@@ -40,7 +40,9 @@ class Failures:
         new, stale = (
             [row for row in rows if self.counts(key, answer, row) == keep] for rows in (answer.new, answer.stale)
         )
-        return replace(answer, new=new, stale=stale, orphaned=[] if keep else answer.orphaned)
+        if keep:  # which says nothing of others
+            return replace(answer, new=new, stale=stale, orphaned=[], drifted=[], drifted_columns=None)
+        return replace(answer, new=new, stale=stale)
 
     def _sample(self, answer: Answer, row: Row) -> str:
         return self.text({name: row[name] for name in (*answer.match, METAXY_PROVENANCE)})

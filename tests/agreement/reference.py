@@ -94,7 +94,7 @@ class Answer:
     """Rows by status, the rows that should exist, and the columns of both kinds of rows.
 
     ``added`` are columns of new and stale rows that say what was before. Where that was asked, ``drifted`` are rows of
-    equal versions whose payload differs, with their columns.
+    equal versions whose payload differs, with their columns; of children, in which a copied column does.
     """
 
     new: list[Row]
@@ -376,6 +376,7 @@ class Reference:
         if any(row[name] is None for row in expected for name in (*match, c.METAXY_PROVENANCE)):
             raise Refused("an ID or a version is NULL")
         table = self.tables.get(key)
+        compared = self._compared(spec, asked, columns)
         shown = columns if asked.samples and asked.drift == "warn" else None
         if table is None or not asked.compare:
             return Answer(expected, [], [], expected, columns, columns, match, drifted_columns=shown)
@@ -393,12 +394,15 @@ class Reference:
                 differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children
             ):
                 stale.append(row)
-            elif asked.samples and asked.drift != "ignore" and self._drifts(asked.samples, children[0], row):
+            elif any(ranked(row[name]) != ranked(children[0][name]) for name in compared):
                 (stale if asked.drift == "stale" else drifted).append(row)
-        if asked.samples and shown is not None:
+        if asked.drift == "warn" and (asked.samples or compared):
             before = [stored[tuple(row[name] for name in match)][0] for row in drifted]
-            drifted = [self._drifted(asked.samples, *pair) for pair in zip(before, drifted, strict=True)]
-            shown = columns | set(table.columns)
+            pairs = zip(before, drifted, strict=True)
+            given = asked.samples.columns if asked.samples else ()
+            taken = columns if asked.samples else {*compared, *spec.id_columns, *c.VERSION_COLUMNS}
+            drifted = [self._drifted(given, old, {name: row[name] for name in taken}) for old, row in pairs]
+            shown = taken | set(table.columns)
         wanted = {tuple(row[name] for name in match) for row in expected}
         orphaned = [child for sample, children in stored.items() if sample not in wanted for child in children]
         orphaned += self._left_over(stored, stale, match)
@@ -414,15 +418,21 @@ class Reference:
             drifted_columns=shown,
         )
 
-    def _drifts(self, samples: Given, stored: Row, row: Row) -> bool:
-        """Say whether a column that can be compared differs from what is stored."""
-        names = set(samples.columns) & set(stored) - {*samples.untyped, *self.nested}
-        return any(ranked(row[name]) != ranked(stored[name]) for name in names if not c.is_system_column(name))
+    def _compared(self, spec: FeatureSpec, asked: Question, columns: set[str]) -> set[str]:
+        """Name the columns that are compared where versions are equal: of samples all, of parents what is selected."""
+        if asked.drift == "ignore" or not asked.compare:
+            return set()
+        if asked.samples is None and any(kind(dep) != LineageRelationshipType.IDENTITY for dep in spec.deps):
+            return set()
+        selected = {name for dep in spec.deps for name in dep.select or ()}
+        names = selected if asked.samples is None else set(asked.samples.columns) - {*asked.samples.untyped}
+        known = set(self.tables.get(spec.key, Table()).columns) & columns - {*self.nested, *spec.id_columns}
+        return {name for name in names & known if not c.is_system_column(name)}
 
-    def _drifted(self, samples: Given, stored: Row, row: Row) -> Row:
+    def _drifted(self, columns: Sequence[str], stored: Row, row: Row) -> Row:
         """Return a row of equal versions: what is stored, under the sample; data versions stay."""
         user = {name: value for name, value in stored.items() if not c.is_system_column(name)}
-        given = c.METAXY_DATA_VERSION_BY_FIELD in samples.columns
+        given = c.METAXY_DATA_VERSION_BY_FIELD in columns
         own = () if given else (c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD)
         return user | row | {name: stored[name] for name in own}
 

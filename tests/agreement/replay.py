@@ -205,7 +205,8 @@ class Replay:
                 store.write(step.feature, increments[name].new)
                 store.write(step.feature, increments[name].stale)
                 if answer.drifted_columns:
-                    store.write(step.feature, increments[name].drifted)
+                    increment = increments[name]
+                    store.write(step.feature, increment.drifted if step.samples else increment.behind)
                 has = store.has_feature(step.feature, check_fallback=self.is_split)
                 assert has == (step.feature in self.reference.tables), name
             return
@@ -541,10 +542,10 @@ def compare_increment(where: str, increment: Any, answer: Answer) -> None:
     compare(f"{where}, new", increment.new, answer.new, answer.columns | answer.added)
     compare(f"{where}, stale", increment.stale, answer.stale, answer.columns | answer.added)
     compare(f"{where}, orphaned", increment.orphaned, answer.orphaned, answer.stored_columns)
-    if answer.drifted_columns is None:
-        assert increment.drifted is None, where
-    else:
-        compare(f"{where}, drifted", increment.drifted, answer.drifted, answer.drifted_columns)
+    found = [frame for frame in (increment.drifted, increment.behind) if frame is not None]
+    assert len(found) == (answer.drifted_columns is not None), where
+    for frame in found:
+        compare(f"{where}, drifted or behind", frame, answer.drifted, answer.drifted_columns or set())
 
 
 def compare(where: str, frame: Any, rows: Sequence[Row], columns: set[str]) -> None:

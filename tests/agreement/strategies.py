@@ -345,6 +345,7 @@ def resolve_child(
         CHILD,
         filters={key: conditions for key, conditions in filters.items() if conditions},
         everywhere=world.conditions(common, 10),
+        payload=world.pick((None, "warn", "stale")),
         expand=tuple(world.values.get("e", ())),
         **asked(world, child, shown, tick),
     )

@@ -12,6 +12,7 @@ from tests.factory import define, rows, values
 from tests.stores import STORES
 
 from metaxy import columns as c
+from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DriftedSamplesWarning
 from metaxy.store.store import MetadataStore
 
@@ -46,6 +47,40 @@ def test_samples_of_equal_versions_and_another_payload(store: MetadataStore) -> 
     assert not store.resolve_update("clip")
     again = store.resolve_update("video", samples=samples, payload="warn")
     assert again.counts == {"new": 0, "stale": 0, "orphaned": 0, "drifted": 0, "unchanged": 4}
+
+
+def test_children_that_have_older_copies_of_columns_are_behind(store: MetadataStore) -> None:
+    define("video")
+    define("clip", {"feature": "video", "select": ["path", "n"], "rename": {"size": "n"}}, "sound")
+    define("sound")
+    first = rows(id=["a", "b", "c", "d"], path=["x", "y", None, "z"], size=[1, 2, 3, 4], note=["p", "q", "r", "s"])
+    store.write("video", first)
+    store.write("sound", first.select("id", c.METAXY_PROVENANCE_BY_FIELD, loud=pl.lit(1.5)))
+    own = pl.struct(default=pl.lit("own")).alias(c.METAXY_DATA_VERSION_BY_FIELD)
+    new = store.resolve_update("clip").new.to_polars().drop("loud", c.METAXY_DATA_VERSION)
+    store.write("clip", new.with_columns(own, words=pl.concat_str("id", pl.lit("!"))))
+    again = first.with_columns(path=pl.Series(["x", "y2", "w", "z"]), size=pl.Series([1, 2, 3, 9]), note=pl.lit("n"))
+    store.write("video", again)
+    for engine in ENGINES:
+        options: Any = {"versioning_engine": engine}
+        assert store.resolve_update("clip", **options).behind is None
+        with pytest.warns(DriftedSamplesWarning, match=r"columns of their parents \(path in 2, n in 1\), such as id="):
+            increment = store.resolve_update("clip", payload="warn", **options)
+        assert increment.counts == {"new": 0, "stale": 0, "orphaned": 0, "behind": 3, "unchanged": 1}
+        assert values(store.resolve_update("clip", payload="stale", **options).stale) == ["b", "c", "d"]
+        views = store.resolve_update("clip", payload="warn", lazy=True, **options)
+        assert views.behind is not None
+        assert values(views.behind, "id", "n") == [("b", 2), ("c", 3), ("d", 9)]
+    assert increment.behind is not None
+    store.write("clip", increment.behind)
+    found = [("a", "x", 1, "a!"), ("b", "y2", 2, "b!"), ("c", "w", 3, "c!"), ("d", "z", 9, "d!")]
+    assert values(store.read("clip"), "id", "path", "n", "words") == found
+    assert "loud" not in store.read("clip").columns
+    versions = store.read("clip", columns=[c.METAXY_DATA_VERSION]).collect()[c.METAXY_DATA_VERSION].unique()
+    assert len(versions) == 1
+    assert store.resolve_update("clip", payload="warn").counts["behind"] == 0
+    define("part", {"feature": "video", "select": ["path"], "lineage": LineageRelationship.expansion(on=["id"])})
+    assert store.resolve_update("part", payload="warn").behind is None
 
 
 def turned(column: pl.Series) -> pl.Series:

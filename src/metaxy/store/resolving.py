@@ -248,7 +248,10 @@ class Resolution:
     def _shows_drift(self) -> bool:
         """Whether samples of equal versions are shown whose payload differs, should there be any."""
         only = self.failed is not None and self.failed.only
-        return self.tables is not None and self.tables.request.drift == DRIFTED and not only
+        request = self.tables.request if self.tables else None
+        if request is None or request.drift != DRIFTED or only:
+            return False
+        return self.recipe.payload is not None or request.samples is not None
 
     @cached_property
     def _drifted_columns(self) -> OutputColumns:
@@ -261,7 +264,12 @@ class Resolution:
         payload, current = self.recipe.payload, self.recipe.current
         shown = payload.shown.difference(pair.stored for pair in payload.pairs) if payload else ()
         kept = [column.name for column in (current.columns if current else ()) if column.short in shown]
-        return {**self._expected_columns, **{name: self._orphaned_columns[name] for name in kept}}
+        expected = self._expected_columns
+        if self.recipe.inputs:  # a child takes from its parents only what it has a copy of
+            ids = {column.name for column in self.recipe.output if column.short in self.recipe.match}
+            taken = {*ids, *c.VERSION_COLUMNS, *(pair.name for pair in self.recipe.pairs)}
+            expected = {name: item for name, item in expected.items() if name in taken}
+        return {**expected, **{name: self._orphaned_columns[name] for name in kept}}
 
     def _sample_columns(self) -> list[str]:
         """Name the columns by which samples are counted, none where every row is one."""

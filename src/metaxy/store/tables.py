@@ -131,7 +131,7 @@ class Tables:
             one_row_per_group=request.one_row_per_group,
             ids=request.id_columns(plan.feature),
             previous=request.previous,
-            drift=request.drift,
+            drift=None if self.no_samples else request.drift,
             not_compared=self.current.scan.documents if self.current and request.drift else frozenset(),
         )
         if request.samples is not None or not self.parents:

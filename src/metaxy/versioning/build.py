@@ -31,6 +31,7 @@ from metaxy.versioning.payload import pairs_of
 from metaxy.versioning.recipe import Column, Current, Earlier, Field, Group, Input, Latest, Payload, Recipe, Version
 from metaxy.wording import did_you_mean
 
+IDENTITY = LineageRelationshipType.IDENTITY
 DATA_VERSIONS = (METAXY_DATA_VERSION, METAXY_DATA_VERSION_BY_FIELD)
 
 
@@ -254,6 +255,7 @@ class _Builder:
         chosen = self._chosen(basis.ids, keys)
         inputs = self._choosing(inputs, chosen)
         stored = _current(self.spec, basis.current, keys, self.names) if basis.current and basis.compare else None
+        repeats = not set(joined) <= set(keys) or any(self._repeats(dep) for dep in deps)
         optional = frozenset(v.short for i in inputs if i.optional for v in i.versions)
         return Recipe(
             str(self.spec.key),
@@ -265,9 +267,10 @@ class _Builder:
             stored,
             basis.compare,
             optional,
-            repeats=not set(joined) <= set(keys) or any(self._repeats(dep) for dep in deps),
+            repeats=repeats,
             ids=chosen,
             earlier=_earlier(self.spec, basis.current, keys, self.names) if basis.previous else None,
+            payload=None if repeats else self._copied(output, stored),
         )
 
     # -- joins ---------------------------------------------------------------------------------------------------------
@@ -307,6 +310,15 @@ class _Builder:
         if set(ids) <= known:
             return ids
         return joined
+
+    def _copied(self, output: Mapping[str, Column], stored: Current | None) -> Payload | None:
+        """Describe the columns of parents that samples copy: those that are selected, where one row is one sample."""
+        deps = self.plan.feature_deps
+        if stored is None or stored.collapse or any(dep.lineage.relationship.type != IDENTITY for dep in deps):
+            return None
+        selected = [output[name] for dep in deps for name in dep.select or () if name in output]
+        payload = _payload(selected, self.names, stored, self.basis)
+        return payload if payload and payload.pairs else None
 
     # -- some samples only ---------------------------------------------------------------------------------------------
 
