@@ -91,14 +91,16 @@ def split(words: str) -> tuple[str, list[str]]:
     return first, others
 
 
-# Claims, and writes when it is told so.
+# Claims, stops between two signs of life, as a machine does that sleeps, and writes when it is told so.
 SLEEPER = """
+import os, signal
 from datetime import timedelta
 from metaxy.errors import ClaimLostError
 
 store = make()
-claim = store.claim("clip", limit=5, lease=timedelta(seconds=0.2))
+claim = store.claim("clip", limit=5, lease=timedelta(seconds=1))
 say(*claim.samples["id"])
+os.kill(os.getpid(), signal.SIGSTOP)
 listen()
 try:
     claim.write(claim.samples.with_columns(by=nw.lit("late")))
@@ -117,7 +119,6 @@ def test_a_late_worker_cannot_overwrite_what_another_one_wrote(tmp_path: Path, n
         assert hear(late).split() == ["a", "b", "c"]
         pid = late.process.pid
         assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
         with store.claim("clip", wait=True, lease=timedelta(seconds=1)) as claim:
             assert claim.token > 1
             claim.write(claim.samples.with_columns(by=claim.samples["id"]))
