@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from tests.stores import STORES
 import ray
 from metaxy import FeatureGraph
 from metaxy.config import MetaxyConfig
-from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, MetaxyWriteResult
+from metaxy.errors import ProcessError
+from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, MetaxyWriteResult, process
 from metaxy.ext.ray.datasource import ROWS_PER_TASK, StoredRows
 from metaxy.store.store import MetadataStore
 
@@ -207,3 +209,77 @@ def test_features_of_a_script_reach_the_workers(tmp_path: Path) -> None:
     command = [sys.executable, str(script), str(tmp_path / "lake")]
     done = subprocess.run(command, env={**os.environ, **variables()}, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1:] == ["3"], done.stderr
+
+
+# -- computing ---------------------------------------------------------------------------------------------------------
+
+
+class Sizes:
+    """Loads nothing, as a model would, and says where it runs."""
+
+    def __init__(self, factor: int = 1) -> None:
+        if factor < 0:
+            raise RuntimeError("no such model")
+        self.factor = factor
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if row["size"] == 7:
+            raise ValueError("cannot read 7")
+        return {"double": self.factor * row["size"], "worker": os.getpid()}
+
+
+def mortal(row: dict[str, Any]) -> dict[str, Any]:
+    """End the process of the worker, once."""
+    mark = Path(row["mark"])
+    if row["size"] == 3 and not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return {"double": 2 * row["size"]}
+
+
+def endless(row: dict[str, Any]) -> dict[str, Any]:
+    while row["size"] == 3:
+        time.sleep(0.1)
+    return {"double": 2 * row["size"]}
+
+
+def doubles(store: MetadataStore) -> dict[int, int]:
+    with store:
+        found = store.read("crop").collect().to_polars()
+    return dict(zip(found["id"].to_list(), found["double"].to_list(), strict=True))
+
+
+def test_a_class_is_made_once_by_each_actor_and_samples_that_fail_are_recorded(store: MetadataStore) -> None:
+    write(store, range(20), size=range(20))
+    options: dict[str, Any] = {"progress": False, "fn_constructor_kwargs": {"factor": 2}, "num_cpus": 0.5}
+    report = process(store, "crop", Sizes, batch_size=5, on_error="record", **options)
+    assert (report.done, report.failed) == (19, 1)
+    assert doubles(store) == {size: 2 * size for size in range(20) if size != 7}
+    with store:
+        [error] = store.read_errors("crop").to_polars().to_dicts()
+    assert (error["id"], error["error_type"], error["error_message"]) == (7, "ValueError", "cannot read 7")
+    with store:
+        workers = set(values(store.read("crop"), "worker"))
+    assert 1 <= len(workers) <= 2
+    assert os.getpid() not in workers
+
+
+def test_an_actor_that_dies_or_hangs_is_replaced(lake: MetadataStore, tmp_path: Path) -> None:
+    write(lake, range(6), size=range(6), mark=[str(tmp_path / "mark")] * 6)
+    report = process(lake, "crop", mortal, concurrency=1, retries=1, progress=False)
+    assert (report.done, report.failed) == (6, 0)
+    assert doubles(lake) == {size: 2 * size for size in range(6)}
+    define("face", "video")
+    report = process(lake, "face", endless, concurrency=1, timeout=3, on_error="record", progress=False)
+    assert (report.done, report.failed) == (5, 1)
+    assert "did not return within 3 s; its actor was ended" in report.errors[0].message
+
+
+def test_functions_that_cannot_be_called_are_refused(lake: MetadataStore) -> None:
+    write(lake, [1], size=[1])
+    with pytest.raises(TypeError, match="instances of object cannot be called"):
+        process(lake, "crop", object)
+    with pytest.raises(TypeError, match="are for a class"):
+        process(lake, "crop", mortal, fn_constructor_kwargs={"factor": 1})
+    with pytest.raises(ProcessError, match="an actor cannot construct Sizes: RuntimeError: no such model"):
+        process(lake, "crop", Sizes, fn_constructor_kwargs={"factor": -1}, progress=False)

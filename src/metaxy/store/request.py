@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import narwhals as nw
 from typing_extensions import TypedDict
@@ -20,6 +20,9 @@ from metaxy.store.named import given_ids
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.recipe import DRIFTED, STALE
 from metaxy.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from metaxy.workers.executors import Executor
 
 Filter: TypeAlias = nw.Expr | str
 Filters: TypeAlias = Filter | Iterable[Filter] | None
@@ -82,7 +85,7 @@ class ProcessArguments(TypedDict, total=False):
 
     batch_size: int | None
     workers: int
-    executor: Literal["thread", "process", "async"] | None
+    executor: "Executor | None"
     retries: int
     timeout: float | None
     on_error: Literal["record", "raise"]

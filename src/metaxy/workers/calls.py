@@ -233,10 +233,10 @@ def _serve(connection: Connection) -> None:
         connection.send(None)
         while True:
             for given in connection.recv():
-                connection.send_bytes(_packed(attempt(function, given)))
+                connection.send_bytes(packed(attempt(function, given)))
 
 
-def _packed(outcome: Outcome) -> bytes:
+def packed(outcome: Outcome) -> bytes:
     """Pickle an outcome; of errors that cannot be pickled only what they say."""
     if not outcome.failed:
         try:

@@ -4,12 +4,21 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
-from metaxy.workers.calls import Caller, Direct, Elsewhere, InLoop, Loop, ProcessRemote, ThreadRemote
+from metaxy.workers.calls import Caller, Direct, Elsewhere, InLoop, Loop, ProcessRemote, Remote, ThreadRemote
 from metaxy.workers.function import Function
 
-Executor: TypeAlias = Literal["thread", "process", "async"]
+
+class Launcher(Protocol):
+    """Starts what calls a function elsewhere, such as on other machines."""
+
+    def starting(self, function: Function) -> Callable[[], Remote]:
+        """Return what starts one, which may raise `StartError`."""
+
+
+NamedExecutor: TypeAlias = Literal["thread", "process", "async"]
+Executor: TypeAlias = NamedExecutor | Launcher
 
 
 @contextmanager
@@ -21,9 +30,12 @@ def callers(function: Function, executor: Executor | None, timeout: float | None
         TypeError: for "process" and a function that cannot be pickled.
     """
     chosen = executor or ("async" if function.is_async else "thread")
-    if chosen not in get_args(Executor):
+    if not (chosen in get_args(NamedExecutor) or hasattr(chosen, "starting")):
         raise ValueError(f'executor is "thread", "process" or "async", not {executor!r}')
-    if chosen == "process":
+    if not isinstance(chosen, str):
+        launch = chosen.starting(function)
+        yield lambda: Elsewhere(launch, timeout)
+    elif chosen == "process":
         start = partial(ProcessRemote, _pickled(function), function.name)
         yield lambda: Elsewhere(start, timeout)
     elif chosen == "async":

@@ -46,6 +46,8 @@ class Function:
         >>> Function.of(embed).rows, Function.of(embed, "many").rows
         ('one', 'many')
         """
+        if isinstance(fn, Function):
+            return fn
         if not callable(fn):
             raise TypeError(f"fn is a {type(fn).__qualname__}, which cannot be called; pass a function")
         if rows is not None and rows not in get_args(RowsOf):

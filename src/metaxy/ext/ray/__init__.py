@@ -2,5 +2,6 @@
 
 from metaxy.ext.ray.datasink import MetaxyDatasink, MetaxyWriteResult
 from metaxy.ext.ray.datasource import MetaxyDatasource
+from metaxy.ext.ray.process import process
 
-__all__ = ["MetaxyDatasink", "MetaxyDatasource", "MetaxyWriteResult"]
+__all__ = ["MetaxyDatasink", "MetaxyDatasource", "MetaxyWriteResult", "process"]
