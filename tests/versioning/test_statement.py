@@ -134,7 +134,8 @@ def test_status_is_one_statement_that_looks_at_each_table_once(
     found = get_feature_metadata_status("crop", store).status
     assert (found.store_row_count, found.missing_count, found.stale_count, found.orphaned_count) == (3, 1, 1, 1)
     assert len(fetched) == 1
-    assert sorted(scanned) == ["crop", "video"]
+    # Whether there is a table of errors is looked up; there is none.
+    assert sorted(scanned) == ["crop", "metaxy-system/row_errors", "video"]
 
 
 def watch(part: Any, name: str, seen: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,30 @@ Polars has times of the day in nanoseconds, which Narwhals does not know in Duck
 from typing import TYPE_CHECKING, Any
 
 from metaxy.errors import MetadataSchemaError
+from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.versioning.frames import with_arrow_leaves
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def with_plain_instants(table: "pa.Table") -> tuple["pa.Table", str]:
+    """Give moments as numbers of microseconds, with the select list that makes moments of them again.
+
+    DuckDB filters Arrow data while it scans, and makes Python objects of the values to compare with: for columns with a
+    time zone that needs a package which nobody has. It does not see that these columns are such.
+
+    Columns in: any. Columns out: the same ones, those of top level with a time zone as integers.
+    """
+    import pyarrow as pa
+
+    moments = []
+    for index, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type) and column.type.tz:
+            numbers = table.column(index).cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
+            table = table.set_column(index, column.name, numbers)
+            moments.append(f"make_timestamptz({DUCKDB.quote(column.name)}) AS {DUCKDB.quote(column.name)}")
+    return table, f"* REPLACE ({', '.join(moments)})" if moments else "*"
 
 
 def with_known_types(table: "pa.Table") -> "pa.Table":
