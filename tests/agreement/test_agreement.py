@@ -48,7 +48,7 @@ def runs() -> Iterator[object]:
             yield ON, shard, min(SHARD, WANTED - done)
         return
     for shard in range(4):
-        yield "engines", shard, 50
+        yield "engines", shard, 25
     for shard in range(2):
         yield "quick stores", shard, 20
         yield pytest.param("other stores", shard, 20, marks=pytest.mark.slow)

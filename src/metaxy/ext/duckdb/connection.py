@@ -28,7 +28,7 @@ from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
 from metaxy.ext.duckdb.turns import Turns, holder_of
-from metaxy.ext.duckdb.types import with_known_types, with_plain_instants
+from metaxy.ext.duckdb.types import shielded, with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.nested_types import first_with
@@ -391,12 +391,12 @@ class DuckDBConnection:
             column, dtype = huge
             raise MetadataSchemaError(f"column {column!r} of {dtype} cannot be given to DuckDB; cast it to a decimal")
         name = f"mx_given_{uuid.uuid4().hex}"
-        table, shown = with_plain_instants(with_known_types(collect_to_arrow(frame)))
+        table = with_known_types(collect_to_arrow(frame))
         # DuckDB scans one batch per thread: slices of one large batch, which copy nothing, let all threads work.
         sliced = type(table).from_batches(table.to_batches(max_chunksize=BATCH_ROWS), schema=table.schema)
         self.cursor.register(name, sliced)
         self._loaded.remember(lambda: self.cursor.unregister(name))
-        return self.relation(f"SELECT {shown} FROM {name}")
+        return self.relation(f"SELECT {shielded(table.schema)} FROM {name}")
 
     def embeddable(self, frame: nw.LazyFrame[Any], *, reread: bool = False) -> nw.LazyFrame[Any]:
         """Return the frame, as statements may nest; or a temporary table, which spills to disk like any other."""

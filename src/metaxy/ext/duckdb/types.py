@@ -13,23 +13,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def with_plain_instants(table: "pa.Table") -> tuple["pa.Table", str]:
-    """Give moments as numbers of microseconds, with the select list that makes moments of them again.
+def shielded(schema: "pa.Schema") -> str:
+    """Return a select list of Arrow data on which DuckDB puts no filters of columns that Arrow compares otherwise.
 
-    DuckDB filters Arrow data while it scans, and makes Python objects of the values to compare with: for columns with a
-    time zone that needs a package which nobody has. It does not see that these columns are such.
-
-    Columns in: any. Columns out: the same ones, those of top level with a time zone as integers.
+    DuckDB lets Arrow filter while it scans, also by what it learns from the other side of a join. Arrow finds no number
+    less than NaN, so that rows would be lost; and lists of moments with a time zone become Python objects, for which a
+    package is needed that nobody has. A filter does not get past an expression.
     """
     import pyarrow as pa
 
-    moments = []
-    for index, column in enumerate(table.schema):
-        if pa.types.is_timestamp(column.type) and column.type.tz:
-            numbers = table.column(index).cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-            table = table.set_column(index, column.name, numbers)
-            moments.append(f"make_timestamptz({DUCKDB.quote(column.name)}) AS {DUCKDB.quote(column.name)}")
-    return table, f"* REPLACE ({', '.join(moments)})" if moments else "*"
+    def compares_otherwise(dtype: "pa.DataType") -> bool:
+        return pa.types.is_floating(dtype) or (pa.types.is_timestamp(dtype) and dtype.tz is not None)
+
+    names = [DUCKDB.quote(column.name) for column in schema if compares_otherwise(column.type)]
+    shown = ", ".join(f"CASE WHEN {name} IS NULL THEN NULL ELSE {name} END AS {name}" for name in names)
+    return f"* REPLACE ({shown})" if shown else "*"
 
 
 def with_known_types(table: "pa.Table") -> "pa.Table":
