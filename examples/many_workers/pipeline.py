@@ -32,7 +32,7 @@ def count(samples: pl.DataFrame, worker: str) -> pl.DataFrame:
 def work(worker: str, begun: Event | None = None) -> None:
     """Take some texts, count their words, write them, and take the next ones, until none are left."""
     store = SQLiteMetadataStore("features.sqlite", auto_create_tables=True, lock_timeout=60)
-    while claim := store.claim(Words, limit=5, lease=timedelta(seconds=1), worker=worker, wait=True):
+    while claim := store.claim(Words, limit=5, lease=timedelta(seconds=5), worker=worker, wait=True):
         with claim:
             if begun:
                 begun.set()
