@@ -1,10 +1,11 @@
 """One run of tests has one server of each kind, started when a test first asks, see `tests/services/running.py`."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from tests.services import running
+from tests.services import ray, running
 from tests.stores import IN_DEPTH
 
 from metaxy import context
@@ -13,6 +14,7 @@ from metaxy import context
 def pytest_configure() -> None:
     settings.register_profile("tests", deadline=None)  # other work on the machine makes no test wrong
     settings.load_profile("tests")
+    os.environ.update(ray.SETTINGS)
     running.begin()
 
 

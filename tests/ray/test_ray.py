@@ -207,7 +207,9 @@ def test_features_of_a_script_reach_the_workers(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(tmp_path / "lake")]
-    done = subprocess.run(command, env={**os.environ, **variables()}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **variables()}, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.stdout.splitlines()[-1:] == ["3"], done.stderr
 
 

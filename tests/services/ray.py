@@ -10,19 +10,25 @@ from typing import Any
 
 from tests.services.running import Address, address, serve
 
-# Nothing is reported to anybody, and whoever is on this machine is the one who started it.
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Nothing is reported to anybody, whoever is on this machine is the one who started it, and Python starts workers
+# even where uv started the tests. Ray reads this when it is imported.
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
 
 
 def variables() -> dict[str, str]:
     """Return what the environment of a program says of the cluster."""
-    return {**QUIET, "RAY_ADDRESS": address("ray")["gcs"]}
+    return {**SETTINGS, "RAY_ADDRESS": address("ray")["gcs"]}
 
 
 @contextmanager
 def running(_: Path) -> Iterator[Address]:
     """Run the cluster; its sockets need short paths."""
-    os.environ.update(QUIET)
+    os.environ.update(SETTINGS)
     import ray
 
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
