@@ -1,10 +1,10 @@
 """Parts of a view: the order of its features, what is around one of them, what belongs to a project."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 
 from metaxy.dag.view import GraphData, GraphNode
-from metaxy.dag.walk import dependencies_first
+from metaxy.dag.walk import around, dependencies_first
 from metaxy.errors import UnknownFeatureError
 
 
@@ -56,7 +56,7 @@ class GraphWalker:
 
     def bfs_from(self, start_key: object, max_depth: int | None = None) -> list[GraphNode]:
         """Return a feature and what it depends on, nearest first."""
-        return [self.graph_data.nodes[key] for key in self._around(str(start_key), self.parents.__getitem__, max_depth)]
+        return [self.graph_data.nodes[key] for key in around([str(start_key)], self.parents.__getitem__, max_depth)]
 
     def extract_subgraph(self, focus_key: object, up: int | None = None, down: int | None = None) -> GraphData:
         """Return the part of the view around a feature.
@@ -69,8 +69,8 @@ class GraphWalker:
             UnknownFeatureError: if the view has no such feature (also a ValueError).
         """
         focus = self.known(focus_key)
-        above = self._around(focus, self.parents.__getitem__, up)
-        below = self._around(focus, self.children.__getitem__, down)
+        above = around([focus], self.parents.__getitem__, up)
+        below = around([focus], self.children.__getitem__, down)
         return self.graph_data.only([*above, *below])
 
     def get_root_nodes(self) -> list[GraphNode]:
@@ -86,15 +86,6 @@ class GraphWalker:
         if str(key) not in self.graph_data.nodes:
             raise UnknownFeatureError.from_key(str(key), sorted(self.graph_data.nodes))
         return str(key)
-
-    def _around(self, start: str, neighbours: Callable[[str], list[str]], levels: int | None) -> dict[str, None]:
-        found = {start: None}
-        layer = [start]
-        while layer and levels != 0:
-            layer = [key for key in dict.fromkeys(n for each in layer for n in neighbours(each)) if key not in found]
-            found |= dict.fromkeys(layer)
-            levels = None if levels is None or levels < 0 else levels - 1
-        return found
 
 
 def with_parents(view: GraphData, project: str) -> GraphData:

@@ -38,6 +38,22 @@ def dependencies_first(starts: Iterable[Node], dependencies: Neighbours[Node]) -
     return order
 
 
+def around(starts: Iterable[Node], neighbours: Neighbours[Node], levels: int | None) -> dict[Node, None]:
+    """Return the starts and what is at most so many steps away from them, nearest first; all for None or less than 0.
+
+    >>> parents = {"crop": ["video"], "face": ["crop"]}
+    >>> list(around(["face"], lambda node: parents.get(node, []), 1))
+    ['face', 'crop']
+    """
+    found = dict.fromkeys(starts)
+    layer = list(found)
+    while layer and levels != 0:
+        layer = [node for node in dict.fromkeys(n for each in layer for n in neighbours(each)) if node not in found]
+        found |= dict.fromkeys(layer)
+        levels = None if levels is None or levels < 0 else levels - 1
+    return found
+
+
 def find_cycle(start: Node, dependencies: Neighbours[Node]) -> list[Node] | None:
     """Return a way from a node back to itself, None if there is none.
 

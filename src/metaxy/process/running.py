@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metaxy.dag.graph import FeatureGraph, current_graph
+from metaxy.dag.walk import around
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import MetaxyError
 from metaxy.process.registry import Computed, computed
@@ -126,21 +127,12 @@ def _ordered(
     named = {coerce_to_feature_key(feature) for feature in features} if features is not None else set(functions)
     parents = {key: {dep.feature for dep in definition.spec.deps} for key, definition in known.items()}
     children: dict[FeatureKey, set[FeatureKey]] = {key: set() for key in known}
-    for key, above in parents.items():
-        for parent in above & children.keys():
+    for key, needed in parents.items():
+        for parent in needed & children.keys():
             children[parent].add(key)
-    keys = named | _around(named, parents, up) | _around(named, children, down)
-    return graph.topological_sort_features([key for key in keys if key in known])
-
-
-def _around(keys: set[FeatureKey], near: Mapping[FeatureKey, set[FeatureKey]], levels: int) -> set[FeatureKey]:
-    found: set[FeatureKey] = set()
-    level = keys
-    while levels and level:
-        level = set().union(*(near.get(key, set()) for key in level)) - found
-        found |= level
-        levels -= 1
-    return found
+    above = around(named, lambda key: parents.get(key, ()), up)
+    below = around(named, lambda key: children.get(key, ()), down)
+    return graph.topological_sort_features([key for key in {**above, **below} if key in known])
 
 
 def _needed(store: MetadataStore, graph: FeatureGraph, key: FeatureKey) -> int:

@@ -23,6 +23,7 @@ from metaxy.wording import did_you_mean
 
 if TYPE_CHECKING:
     from metaxy.workers.executors import Executor
+    from metaxy.workers.function import RowsOf
 
 Filter: TypeAlias = nw.Expr | str
 Filters: TypeAlias = Filter | Iterable[Filter] | None
@@ -61,8 +62,8 @@ def _as_filter(given: object) -> nw.Expr:
 ErrorHandling: TypeAlias = Literal["retry", "skip", "only"]
 
 
-class UpdateOptions(TypedDict, total=False):
-    """Arguments of `MetadataStore.resolve_update`."""
+class SampleOptions(TypedDict, total=False):
+    """Arguments that say which samples are to be computed, wherever that is asked."""
 
     samples: Any
     filters: Mapping[Any, Filters] | None
@@ -72,15 +73,20 @@ class UpdateOptions(TypedDict, total=False):
     skip_comparison: bool
     staleness_predicates: Filters
     one_row_per_group: bool
-    as_of: datetime | None
     ids: Any
     previous: bool
-    payload: PayloadCheck | None
     errors: ErrorHandling
     max_attempts: int | None
 
 
-class ProcessArguments(TypedDict, total=False):
+class UpdateOptions(SampleOptions, total=False):
+    """Arguments of `MetadataStore.resolve_update`."""
+
+    as_of: datetime | None
+    payload: PayloadCheck | None
+
+
+class ProcessArguments(SampleOptions, total=False):
     """Arguments of `MetadataStore.process`: its own, and those that it passes on to `MetadataStore.resolve_update`."""
 
     batch_size: int | None
@@ -91,24 +97,12 @@ class ProcessArguments(TypedDict, total=False):
     on_error: Literal["record", "raise"]
     limit: int | None
     progress: bool
-    rows: Literal["one", "many", "frame"] | None
+    rows: "RowsOf | None"
     first: Literal["new", "stale"]
     order_by: str | Sequence[str]
     orphaned: Literal["keep", "soft_delete", "delete"]
     materialization_id: str | None
-    samples: Any
-    filters: Mapping[Any, Filters] | None
-    global_filters: Filters
-    target_filters: Filters
-    versioning_engine: VersioningEngineOptions | None
-    skip_comparison: bool
-    staleness_predicates: Filters
-    one_row_per_group: bool
-    ids: Any
-    previous: bool
-    payload: Literal["ignore", "warn", "stale"]
-    errors: ErrorHandling
-    max_attempts: int | None
+    payload: PayloadCheck
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there

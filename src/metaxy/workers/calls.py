@@ -205,12 +205,7 @@ class ProcessRemote:
         """Wait at the pipe."""
         if not self._connection.poll(timeout):
             raise TimeoutError
-        answer = self._connection.recv_bytes()
-        try:
-            outcome: Outcome = pickle.loads(answer)  # noqa: S301 - of our own process
-        except Exception as error:  # whatever code of the user raises
-            return Outcome.of(error)
-        return outcome
+        return unpacked(self._connection.recv_bytes())
 
     def give_up(self, *, died: bool = False) -> str:
         """Kill the process."""
@@ -244,6 +239,15 @@ def packed(outcome: Outcome) -> bytes:
         except Exception as error:  # whatever the result raises
             outcome = Outcome.of(error)
     return pickle.dumps(Outcome(error_type=outcome.error_type, message=outcome.message))
+
+
+def unpacked(answer: bytes) -> Outcome:
+    """Unpickle an outcome that `packed` made in a worker; what cannot be unpickled here is an error."""
+    try:
+        outcome: Outcome = pickle.loads(answer)  # noqa: S301 - of our own worker
+    except Exception as error:  # whatever code of the user raises
+        return Outcome.of(error)
+    return outcome
 
 
 class Loop:

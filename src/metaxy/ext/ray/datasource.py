@@ -98,13 +98,8 @@ class MetaxyDatasource(Datasource):
             FeatureNotFoundError: if the feature, or a parent of it, has no table.
         """
         limit = min(per_task_row_limit or BLOCK_ROWS, BLOCK_ROWS)
-        found = self._found
-        if isinstance(found, Shared):
-            parts = found.parts(parallelism)
-        else:
-            with self._surroundings.active(), self._store.open("r"):
-                parts = found.parts(parallelism, partial(_stored, self._surroundings, self._store))
-        return [ReadTask(partial(_blocks, part.read, limit), part.metadata(), found.schema) for part in parts]
+        schema, parts = self._found.schema, self._found.parts(parallelism)
+        return [ReadTask(partial(_blocks, part.read, limit), part.metadata(), schema) for part in parts]
 
     @cached_property
     def _found(self) -> "Shared | Stored":
@@ -112,7 +107,8 @@ class MetaxyDatasource(Datasource):
         with self._surroundings.active(), self._store.open("r"):
             if not self._incremental:
                 definition = self._surroundings.graph.feature_definitions_by_key.get(self._key)
-                return Stored.of(self._rows, self._store, definition.spec.id_columns[0] if definition else None)
+                column = definition.spec.id_columns[0] if definition else None
+                return Stored.of(self._rows, self._store, self._surroundings, column)
             increment = self._store.resolve_update(
                 self._rows.feature, target_filters=self._rows.filters, staleness_predicates=self._predicates
             )
@@ -195,25 +191,28 @@ class Stored:
 
     rows: StoredRows
     store: MetadataStore
+    surroundings: Surroundings
     schema: pa.Schema
     count: int
     size: int
     column: str | None
 
     @classmethod
-    def of(cls, rows: StoredRows, store: MetadataStore, column: str | None) -> "Stored":
+    def of(cls, rows: StoredRows, store: MetadataStore, surroundings: Surroundings, column: str | None) -> "Stored":
         """Count rows of a store that is open, and look at the first; ``column`` bounds parts, if there is one."""
         frame = rows.read(store)
         first, count = collect_to_arrow(frame.head(SAMPLED_ROWS)), count_lazy_rows(frame)
         size = first.nbytes * count // max(first.num_rows, 1)
-        return cls(rows, store, first.schema, count, size, column)
+        return cls(rows, store, surroundings, first.schema, count, size, column)
 
-    def parts(self, parallelism: int, read: Callable[[StoredRows], Iterator[pa.Table]]) -> list[Part]:
+    def parts(self, parallelism: int) -> list[Part]:
         """Cut the rows into at most so many ranges, each of enough rows to be worth a task."""
+        read = partial(_stored, self.surroundings, self.store)
         tasks = min(parallelism, self.count // ROWS_PER_TASK)
         if tasks <= 1 or self.column is None:
             return [Part(partial(read, self.rows), self.count)]
-        bounds = self.rows.bounds(self.store, self.column, tasks)
+        with self.surroundings.active(), self.store.open("r"):
+            bounds = self.rows.bounds(self.store, self.column, tasks)
         ends = zip([None, *bounds], [*bounds, None], strict=True)
         return [Part(partial(read, self.rows.between(self.column, first, end))) for first, end in ends]
 

@@ -1,6 +1,5 @@
 """A function of the user in actors of Ray, with all that `MetadataStore.process` does around it."""
 
-import pickle
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from metaxy.ext.ray.surroundings import Surroundings
 from metaxy.store.request import ProcessArguments
 from metaxy.store.store import MetadataStore
 from metaxy.wording import first_line
-from metaxy.workers.calls import Outcome, StartError, attempt, packed
+from metaxy.workers.calls import Outcome, StartError, attempt, packed, unpacked
 from metaxy.workers.function import Function, RowsOf
 from metaxy.workers.report import ProcessReport
 
@@ -159,11 +158,7 @@ class ActorRemote:
         except RayActorError as error:
             self._death = first_line(error)
             raise EOFError(self._death) from error
-        try:
-            outcome: Outcome = pickle.loads(answer)  # noqa: S301 - of our own actor
-        except Exception as error:  # whatever code of the user raises
-            return Outcome.of(error)
-        return outcome
+        return unpacked(answer)
 
     def give_up(self, *, died: bool = False) -> str:
         """Kill the actor, unless it is dead."""
