@@ -1,8 +1,10 @@
 """Copying: rows as they are, with their history, between stores of any kind, as often as one likes."""
 
 import logging
+from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import narwhals as nw
 import polars as pl
 import pytest
@@ -193,3 +195,10 @@ def test_a_dry_run_counts_what_a_copy_would_append(source: MetadataStore, target
     with source, target.open("w"):
         target.copy_metadata(source, ["video"], global_filters=[nw.col("id") == "x"])
         assert target.copy_metadata(source, ["video"], dry_run=True)["rows_copied"] == 4
+
+
+def test_durations_of_duckdb_are_read_as_durations() -> None:
+    """It hands them over as intervals, which Polars does not know."""
+    rows_of_duckdb = nw.from_native(duckdb.sql("SELECT INTERVAL 1 SECOND AS length")).lazy()
+    [batch] = copying.in_batches(rows_of_duckdb)
+    assert values(batch, "length") == [timedelta(seconds=1)]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
-import polars as pl
 
 from metaxy import columns as c
 from metaxy.definitions.definition import FeatureDefinition
@@ -22,7 +21,7 @@ from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are
 from metaxy.store.writing import append, existing_table, feature_table
 from metaxy.versioning.engine import View
-from metaxy.versioning.frames import collect_to_polars, count_lazy_rows, to_polars_lazy
+from metaxy.versioning.frames import count_lazy_rows, polars_chunks, to_polars_lazy
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
@@ -200,18 +199,5 @@ def as_text(name: str) -> nw.Expr:
 
 def in_batches(rows: nw.LazyFrame[Any]) -> Iterator[nw.LazyFrame[Any]]:
     """Collect a lazy frame piece by piece to Polars, without holding all of it where its library can stream."""
-    for batch in _collected(rows):
+    for batch in polars_chunks(rows, BATCH_ROWS, in_order=False):
         yield nw.from_native(batch.lazy())
-
-
-def _collected(rows: nw.LazyFrame[Any]) -> Iterator[pl.DataFrame]:
-    import pyarrow as pa
-
-    native = rows.to_native()
-    if isinstance(native, pl.LazyFrame):
-        yield from native.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)
-    elif hasattr(native, "__arrow_c_stream__"):
-        for batch in pa.RecordBatchReader.from_stream(native):
-            yield pl.DataFrame(batch)
-    else:
-        yield from collect_to_polars(rows).iter_slices(BATCH_ROWS)

@@ -112,14 +112,14 @@ def collect_to_polars(frame: Any) -> pl.DataFrame:
     return collected
 
 
-def polars_chunks(frame: nw.LazyFrame[Any], rows: int) -> Iterator[pl.DataFrame]:
+def polars_chunks(frame: nw.LazyFrame[Any], rows: int, *, in_order: bool = True) -> Iterator[pl.DataFrame]:
     """Collect a lazy frame to Polars, about so many rows at a time where its library can hand over parts.
 
     >>> [len(chunk) for chunk in polars_chunks(nw.from_native(pl.LazyFrame({"id": range(5)})), 2)]
     [2, 2, 1]
     """
     if frame.implementation.is_polars():
-        yield from frame.to_native().collect_batches(chunk_size=rows, engine="streaming")
+        yield from frame.to_native().collect_batches(chunk_size=rows, engine="streaming", maintain_order=in_order)
     elif frame.implementation.is_duckdb():
         import pyarrow as pa
 
