@@ -36,7 +36,7 @@ def done(fn: Any, batches: int = 1, size: int = 4, workers: int = 1, **options: 
         Job(pl.DataFrame({"n": range(size * batch, size * (batch + 1))}), range(size + 1)) for batch in range(batches)
     ]
     with callers(how.function, options.get("executor"), options.get("timeout")) as make:
-        return sorted(Pool(how, make, workers).run(jobs, lambda: False), key=lambda each: each.job.given["n"][0])
+        return sorted(Pool(how, make, workers).run(jobs, lambda: False), key=lambda each: each.job.rows["n"][0])
 
 
 HANGS = threading.Event()
@@ -170,5 +170,5 @@ def test_once_it_must_stop_only_what_was_begun_is_done() -> None:
     jobs = [Job(pl.DataFrame({"n": [number]}), range(2)) for number in range(10)]
     with callers(how.function, None, None) as make:
         found = [*Pool(how, make, 1).run(jobs, stop.is_set)]
-    assert [each.job.given["n"].to_list() for each in found] == [[0]]
+    assert [each.job.rows["n"].to_list() for each in found] == [[0]]
     assert began == [0]

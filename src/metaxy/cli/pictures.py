@@ -75,9 +75,7 @@ class PictureOptions:
         if self.feature is None and (self.up, self.down) != (None, None):
             message, flags = "--up and --down count from a feature", ["--feature"]
             raise usage_error(message, code="MISSING_REQUIRED_FLAG", hint="add --feature KEY", required_flags=flags)
-        given: dict[str, Any] = {
-            name: value for name, value in vars(self).items() if name not in ("minimal", "verbose")
-        }
+        given: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in PRESETS}
         given["show_field_versions"] = self.show_field_versions and self.show_fields
         if self.hash_length is None:
             given["hash_length"] = 0 if format in FOR_MACHINES else 8

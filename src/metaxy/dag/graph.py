@@ -15,7 +15,7 @@ from metaxy import context
 from metaxy.dag import consistency, snapshot, versions
 from metaxy.dag.consistency import OnConflict
 from metaxy.dag.plan import FeaturePlan, FQFieldKey
-from metaxy.dag.walk import dependencies_first
+from metaxy.dag.walk import around, dependencies_first
 from metaxy.definitions.definition import FeatureClass, FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import AmbiguousProjectError, FieldNotFoundError, MetaxyMissingFeatureDependency, UnknownFeatureError
@@ -259,6 +259,19 @@ class FeatureGraph:
         starts = _as_keys(sources)
         reached = dependencies_first(starts, lambda key: self._dependents.get(key, ()))
         return self.topological_sort_features(set(reached) - starts)
+
+    def get_features_around(self, keys: Iterable[CoercibleToFeatureKey], up: int, down: int) -> list[FeatureKey]:
+        """Return features with so many levels of their parents and of their dependents, dependencies first.
+
+        Args:
+            keys: The features to start from; unknown ones are left out.
+            up: How many levels of parents.
+            down: How many levels of dependents.
+        """
+        starts = [key for key in map(coerce_to_feature_key, keys) if key in self._definitions]
+        above = around(starts, self._sorted_parents, up)
+        below = around(starts, lambda key: self._dependents.get(key, ()), down)
+        return self.topological_sort_features([*above, *below])
 
     def _sorted_parents(self, key: FeatureKey) -> list[FeatureKey]:
         definition = self._definitions.get(key)

@@ -1,11 +1,10 @@
 """Computing what changed of many features, parents before children."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from metaxy.dag.graph import FeatureGraph, current_graph
-from metaxy.dag.walk import around
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import MetaxyError
 from metaxy.process.registry import Computed, computed
@@ -57,7 +56,6 @@ def run(
     features: Iterable[Any] | None = None,
     up: int = 0,
     down: int = 0,
-    started: Callable[[str], object] = lambda feature: None,  # noqa: ARG005
     **options: Any,
 ) -> RunReport:
     """Compute what is new and stale of features, parents before children.
@@ -71,7 +69,6 @@ def run(
         features: which features; those that have a function by default.
         up: of how many levels of their parents as well.
         down: of how many levels of their children as well.
-        started: is called with the key of each feature before it is processed.
         options: for `MetadataStore.process` of each feature; they go before those of decorators.
 
     Raises:
@@ -85,7 +82,6 @@ def run(
             if function is None:
                 without[str(key)] = _needed(store, graph, key)
                 continue
-            started(str(key))
             reports.append(store.process(key, function.fn, **{**function.arguments(), **options}))
         except MetaxyError as error:
             failures[str(key)] = first_line(error)
@@ -123,16 +119,7 @@ def _functions(given: Mapping[Any, Any] | None) -> dict[FeatureKey, Computed]:
 def _ordered(
     graph: FeatureGraph, functions: Iterable[FeatureKey], features: Iterable[Any] | None, up: int, down: int
 ) -> Sequence[FeatureKey]:
-    known = graph.feature_definitions_by_key
-    named = {coerce_to_feature_key(feature) for feature in features} if features is not None else set(functions)
-    parents = {key: {dep.feature for dep in definition.spec.deps} for key, definition in known.items()}
-    children: dict[FeatureKey, set[FeatureKey]] = {key: set() for key in known}
-    for key, needed in parents.items():
-        for parent in needed & children.keys():
-            children[parent].add(key)
-    above = around(named, lambda key: parents.get(key, ()), up)
-    below = around(named, lambda key: children.get(key, ()), down)
-    return graph.topological_sort_features([key for key in {**above, **below} if key in known])
+    return graph.get_features_around(functions if features is None else features, up, down)
 
 
 def _needed(store: MetadataStore, graph: FeatureGraph, key: FeatureKey) -> int:

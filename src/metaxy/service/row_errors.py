@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
+from metaxy.definitions.keys import FeatureKey
 from metaxy.service.project import Project
+from metaxy.store.row_errors import SHOWN
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.row_errors import features_with_errors
 
-TOLD: Final = ("attempt", "error_type", "error_message", "recorded_at", "run_id")
+TOLD: Final = SHOWN[:-2]  # the last two are columns of the sample
 
 
 @dataclass(frozen=True)
@@ -35,26 +37,31 @@ def errors(
 ) -> list[SampleError]:
     """Return the errors that count of some features, or of all that have any."""
     with project.store(store) as opened:
-        known = set(features_with_errors(opened))
-        keys = [key for key in project.keys(features) if str(key) in known]
+        keys = _failing(project, opened, features)
         return [error for key in keys for error in _errors_of(opened, str(key), all_attempts=all_attempts)]
+
+
+def _failing(project: Project, opened: MetadataStore, features: Sequence[str] | None) -> list[FeatureKey]:
+    """Return those of the named features that have errors, whether or not they count."""
+    known = set(features_with_errors(opened))
+    return [key for key in project.keys(features) if str(key) in known]
 
 
 def _errors_of(opened: MetadataStore, key: str, *, all_attempts: bool) -> list[SampleError]:
     rows = opened.read_errors(key, all_attempts=all_attempts).to_polars()
     # IDs come first; where one has the name of what is told, that has another.
-    told = rows[:, -7:-2].rename(dict(zip(rows.columns[-7:-2], TOLD, strict=True))).iter_rows(named=True)
+    ids, told = rows[:, : -len(SHOWN)], rows[:, -len(SHOWN) : -2]
+    told = told.rename(dict(zip(told.columns, TOLD, strict=True)))
     return [
-        SampleError(key, ids, **{**error, "recorded_at": error["recorded_at"].replace(tzinfo=timezone.utc)})
-        for ids, error in zip(rows[:, :-7].iter_rows(named=True), told, strict=True)
+        SampleError(key, sample, **{**error, "recorded_at": error["recorded_at"].replace(tzinfo=timezone.utc)})
+        for sample, error in zip(ids.iter_rows(named=True), told.iter_rows(named=True), strict=True)
     ]
 
 
 def forget(project: Project, features: Sequence[str] | None = None, *, store: str | None = None) -> list[str]:
     """Let the errors of some features, or of all that have any, count no more; return their keys."""
     with project.store(store).open("w") as opened:
-        known = set(features_with_errors(opened))
-        keys = [key for key in project.keys(features) if str(key) in known]
+        keys = _failing(project, opened, features)
         for key in keys:
             opened.forget_errors(key)
         return list(map(str, keys))

@@ -1,6 +1,6 @@
 """Bringing a project up to date: each feature by the function that the code of the project names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from metaxy.errors import RequestError
@@ -18,7 +18,6 @@ def compute(
     store: str | None = None,
     up: int = 0,
     down: int = 0,
-    started: Callable[[str], object] = lambda feature: None,  # noqa: ARG005
     **options: Any,
 ) -> RunReport:
     """Compute what changed of features, by default of all that are meant.
@@ -28,7 +27,7 @@ def compute(
     """
     with project.graph.use():
         keys = _keys(project, features)
-        return run(project.store(store), features=keys, up=up, down=down, started=started, **options)
+        return run(project.store(store), features=keys, up=up, down=down, **options)
 
 
 def dry_run(

@@ -3,7 +3,7 @@
 import io
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal
 
@@ -14,6 +14,7 @@ from metaxy import columns as c
 from metaxy.versioning.frames import polars_chunks
 from metaxy.versioning.increment import LazyIncrement
 from metaxy.wording import did_you_mean
+from metaxy.workers.jobs import Piece
 
 CHUNK_ROWS = 10_000
 Kind = Literal["new", "stale"]
@@ -31,32 +32,6 @@ class Order:
     def kinds(self) -> tuple[Kind, Kind]:
         """Both kinds of samples, in order."""
         return ("new", "stale") if self.first == "new" else ("stale", "new")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Whole samples, in order: their rows, and the number of the first row of each."""
-
-    rows: pl.DataFrame
-    starts: Sequence[int]
-
-    @classmethod
-    def of(cls, rows: pl.DataFrame, sample_columns: Sequence[str]) -> "Piece":
-        """Find where samples begin: at every row, or where the columns change that tell samples apart."""
-        if not sample_columns:
-            return cls(rows, range(rows.height + 1))
-        runs = rows.select(pl.struct(sample_columns).rle_id()).to_series()
-        return cls(rows, [*runs.arg_unique().sort().to_list(), rows.height])
-
-    @property
-    def samples(self) -> int:
-        """How many samples there are."""
-        return len(self.starts) - 1
-
-    def part(self, start: int, stop: int) -> "Piece":
-        """Return some of the samples."""
-        first, last = self.starts[start], self.starts[stop]
-        return Piece(self.rows.slice(first, last - first), [row - first for row in self.starts[start : stop + 1]])
 
 
 @dataclass

@@ -166,7 +166,8 @@ class Claim:
             raise self._lost_error(lost)
 
     def _lost_error(self, lost: Any) -> ClaimLostError:
-        ids = [row for row, text in zip(self._rows(), self._texts, strict=True) if text in set(lost)]
+        gone = set(lost)
+        ids = [row for row, text in zip(self._rows(), self._texts, strict=True) if text in gone]
         why = f"; the last attempt to renew it failed: {self._failure}" if self._failure else ""
         return ClaimLostError(
             f"feature {self._held.by.feature}: {self.worker} lost its claim to {len(ids)} samples, for example "

@@ -29,7 +29,6 @@ from metaxy.storage.sql_claims import COUNTER, KEPT
 from metaxy.store.claim import Claim, Held
 from metaxy.store.parts import StoreParts
 from metaxy.store.session import Scope
-from metaxy.store.system.id_texts import texts_of_ids
 from metaxy.store.system.rows import scan_rows
 from metaxy.store.system.tables import CLAIMS, COL_FEATURE_KEY
 from metaxy.store.work_lists import WorkList
@@ -157,21 +156,29 @@ class Claiming:
                 by, texts, since=listed.since, limit=self.limit, rest=listed.left - len(texts), lease=self.lease
             )
             ids = listed.ids.slice(listed.place)[taken.places]
+            chosen = [texts[place] for place in taken.places]
             listed.place += taken.seen
             listed.elsewhere += taken.elsewhere
-            if ids.height and (claim := self._still_to_do(keeper, claims, by, taken, ids)):
+            if ids.height and (claim := self._still_to_do(keeper, claims, by, taken, ids, chosen)):
                 return claim
         return None
 
     def _still_to_do(
-        self, keeper: StoreParts, claims: Claims, by: Claimant, taken: Taken, ids: pl.DataFrame
+        self,
+        keeper: StoreParts,
+        claims: Claims,
+        by: Claimant,
+        taken: Taken,
+        ids: pl.DataFrame,
+        texts: Sequence[str],
     ) -> Claim | None:
         """Resolve samples anew, now that they are taken; those that are in order are marked as finished."""
+        held = self._held(keeper, claims, by, ids.columns)
         try:
-            texts = texts_of_ids(ids, ids.columns).to_list()
             samples = self._samples(ids)
-            found = self._texts(samples, ids.columns)
-            done = [text for text in texts if text not in set(found)]
+            found = held.texts(samples)
+            still = set(found)
+            done = [text for text in texts if text not in still]
             if done:
                 claims.finish(by.claim, done, lambda: None)
         except BaseException:
@@ -181,7 +188,6 @@ class Claiming:
             return None
         places = {text: place for place, text in enumerate(texts)}
         in_order = sorted(range(len(found)), key=lambda row: places[found[row]])
-        held = self._held(keeper, claims, by, ids.columns)
         return Claim(held, samples[in_order], taken)
 
     def _samples(self, ids: pl.DataFrame) -> nw.DataFrame[Any]:
@@ -190,9 +196,6 @@ class Claiming:
             getattr(increment, status).with_columns(nw.lit(status).alias(METAXY_STATUS)) for status in get_args(Status)
         ]
         return nw.concat([frame for frame in frames if len(frame)] or frames[:1])
-
-    def _texts(self, samples: nw.DataFrame[Any], ids: Sequence[str]) -> list[str]:
-        return texts_of_ids(collect_to_polars(samples.select(*ids)), ids).to_list()
 
 
 def open_claims(store: StoreParts, feature: Any = None) -> pl.DataFrame:

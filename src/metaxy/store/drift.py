@@ -40,8 +40,8 @@ def _advice(recipe: Recipe) -> str:
 
 
 def _example(recipe: Recipe, pair: Pair, rows: pl.DataFrame) -> str:
-    names = {column.short: column.name for column in recipe.output}
-    sample = ", ".join(f"{names.get(short, short)}={_shown(rows[short][0])}" for short in recipe.match)
+    names = zip(recipe.match_names, recipe.match, strict=True)
+    sample = ", ".join(f"{name}={_shown(rows[short][0])}" for name, short in names)
     return f"{sample}, whose {pair.name} is {_shown(rows[pair.expected][0])} and not {_shown(rows[pair.stored][0])}"
 
 

@@ -21,9 +21,9 @@ from metaxy.errors import (
     StoreLockedError,
     StoreNotOpenError,
 )
-from metaxy.store.backlog import Backlog, Kind, Order, Piece
+from metaxy.store.backlog import Backlog, Kind, Order
 from metaxy.store.outbox import Outbox, failed_samples
-from metaxy.store.replacing import TYPES, ids_of_children
+from metaxy.store.replacing import declared_types, ids_of_children
 from metaxy.store.request import ProcessArguments
 from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
@@ -35,7 +35,7 @@ from metaxy.workers.calls import Caller, StartError
 from metaxy.workers.executors import Executor, callers
 from metaxy.workers.function import Function, RowsOf
 from metaxy.workers.interrupts import Stop, stopping
-from metaxy.workers.jobs import Computation, Done, Failure, Job
+from metaxy.workers.jobs import Computation, Done, Failure, Job, Piece
 from metaxy.workers.pool import Pool
 from metaxy.workers.progress import Progress, progress
 from metaxy.workers.report import ProcessReport, SampleError
@@ -224,15 +224,11 @@ class Processing:
 
     def _known_types(self) -> dict[str, pl.DataType]:
         """Return the types of columns that are flat: as the table has them or, where there is none, as is declared."""
-        kinds = {
-            column.name: [kind.name for kind in column.annotation.kinds] for column in self.definition.declared_columns
-        }
-        declared = {name: TYPES[found[0]] for name, found in kinds.items() if len(found) == 1 and found[0] in TYPES}
         try:
             schema = self.store.read_feature_schema_from_store(self.definition.key).to_polars()
         except FeatureNotFoundError:
             schema = pl.Schema({})
-        known = {**declared, **schema}
+        known = {**declared_types(self.definition), **schema}
         return {name: dtype for name, dtype in known.items() if not dtype.is_nested() and not c.is_system_column(name)}
 
     def _orphaned(self, increment: LazyIncrement) -> pl.DataFrame | None:
@@ -246,6 +242,8 @@ class Processing:
 
     def _delete(self, orphaned: pl.DataFrame) -> int:
         """Delete orphaned samples, unless there are so many that it looks like a mistake."""
+        if orphaned.is_empty():  # there may not even be a table
+            return 0
         nothing, key = orphaned.clear(), self.definition.key
         gone = PolarsIncrement(nothing, nothing, orphaned)
         with self.store.open("w"):
@@ -259,9 +257,8 @@ class Processing:
         if stop.interrupted:
             raise KeyboardInterrupt(f"{self.where}: {so_far}")
         if stop.asked:
-            failure = tallies.failures[0]
-            error = SampleError(failure.ids, failure.error_type, failure.message)
-            raise ProcessError.of(f"{self.where}, sample {error}; {so_far}", report) from failure.cause
+            cause = tallies.failures[0].cause
+            raise ProcessError.of(f"{self.where}, sample {report.errors[0]}; {so_far}", report) from cause
 
 
 @dataclass

@@ -188,7 +188,7 @@ class _Children:
     @classmethod
     def build(cls, given: Replacement, found: StoredTable | None, children: pl.DataFrame) -> "_Children":
         """Bring the parents to the types of the table or, where there is none, to those of the children."""
-        known = {**given.parents.schema, **_declared(given.definition), **children.schema}
+        known = {**given.parents.schema, **declared_types(given.definition), **children.schema}
         known = {name: dtype for name, dtype in known.items() if dtype != pl.Null}
         schema = found.scan.schema if found else nw.Schema.from_polars(pl.Schema(known))
         for name in given.own:
@@ -312,7 +312,7 @@ def _what(definition: FeatureDefinition) -> str:
     return f"the parents that the children of feature {definition.key} replace those of"
 
 
-def _declared(definition: FeatureDefinition) -> dict[str, pl.DataType]:
+def declared_types(definition: FeatureDefinition) -> dict[str, pl.DataType]:
     """Return the types of columns that the feature class declares, where one type of Polars is meant."""
     kinds = {column.name: {kind.name for kind in column.annotation.kinds} for column in definition.declared_columns}
     return {name: TYPES[kind] for name, found in kinds.items() if len(found) == 1 for kind in found if kind in TYPES}

@@ -181,8 +181,7 @@ class Resolution:
     def sample_types(self) -> dict[str, nw.dtypes.DType]:
         """The columns on which expected and stored rows meet, as the user sees them, with their types."""
         types = flat_types(self.recipe.without_comparison(), [rows.types for rows in self.inputs], None)
-        names = {column.short: column.name for column in self.recipe.output}
-        return {names[short]: types[short] for short in self.recipe.match}
+        return {name: types[short] for name, short in zip(self.recipe.match_names, self.recipe.match, strict=True)}
 
     def _minding_errors(self, tables: Tables) -> "Resolution":
         """Return the same for samples that failed, or without them; the same itself, if none did that matters."""
@@ -266,8 +265,7 @@ class Resolution:
         kept = [column.name for column in (current.columns if current else ()) if column.short in shown]
         expected = self._expected_columns
         if self.recipe.inputs:  # a child takes from its parents only what it has a copy of
-            ids = {column.name for column in self.recipe.output if column.short in self.recipe.match}
-            taken = {*ids, *c.VERSION_COLUMNS, *(pair.name for pair in self.recipe.pairs)}
+            taken = {*self.recipe.match_names, *c.VERSION_COLUMNS, *(pair.name for pair in self.recipe.pairs)}
             expected = {name: item for name, item in expected.items() if name in taken}
         return {**expected, **{name: self._orphaned_columns[name] for name in kept}}
 
@@ -275,8 +273,7 @@ class Resolution:
         """Name the columns by which samples are counted, none where every row is one."""
         if not self.recipe.inputs or not self.recipe.repeats:
             return []
-        names = {column.short: column.name for column in self.recipe.output}
-        return [names[short] for short in self.recipe.match]
+        return list(self.recipe.match_names)
 
     # -- frames --------------------------------------------------------------------------------------------------------
 
@@ -372,11 +369,9 @@ class Resolution:
             raise MetadataSchemaError(f"feature {self.recipe.feature}: {self._explain(broken)}")
 
     def _explain(self, broken: pl.DataFrame) -> str:
-        names = {column.short: column.name for column in self.recipe.output}
-        for short in self.recipe.match:
+        for name, short in zip(self.recipe.match_names, self.recipe.match, strict=True):
             count = broken[short].null_count()
             if count:
-                name = names.get(short, short)
                 return f"ID column {name!r} is NULL in {count} expected samples; filter these rows out, or delete them"
         for field_ in self.recipe.fields:
             count = broken[field_.short].null_count()

@@ -1,6 +1,6 @@
 """Is a feature up to date? Counts per feature, made in the store, several features at a time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from metaxy.store.resolving import Resolution
 from metaxy.store.row_errors import counting
 from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
-from metaxy.store.system.row_errors import latest
+from metaxy.store.system.row_errors import features_with_errors, latest
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.increment import LazyIncrement, Tally
 
@@ -259,10 +259,11 @@ def feature_statuses(
     store: MetadataStore, keys: Sequence[FeatureKey], options: StatusOptions
 ) -> Iterator[FeatureMetadataStatusWithIncrement | Exception]:
     """Yield the status of each feature in the given order, or the error that it met; several are counted at a time."""
+    failing = _failing(store) if keys else None
 
     def look(key: FeatureKey) -> FeatureMetadataStatusWithIncrement | Exception:
         try:
-            return _status(store, key, options)
+            return _status(store, key, options, failing)
         except Exception as error:  # one broken feature must not hide the others
             return error
 
@@ -272,7 +273,18 @@ def feature_statuses(
             yield running.result()
 
 
-def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> FeatureMetadataStatusWithIncrement:
+def _failing(store: MetadataStore) -> Collection[str] | None:
+    """Return the features with errors, asked once for all; None if that fails, which each feature then says itself."""
+    try:
+        return features_with_errors(store)
+    except Exception:  # whatever a store raises
+        return None
+
+
+def _status(
+    store: MetadataStore, key: FeatureKey, options: StatusOptions, failing: Collection[str] | None = None
+) -> FeatureMetadataStatusWithIncrement:
+    """Count; ``failing`` are the features with errors, where that is known."""
     scope = store.session.scope("r")
     if scope.needs_sync:
         sync_external_features(store)
@@ -303,7 +315,7 @@ def _status(store: MetadataStore, key: FeatureKey, options: StatusOptions) -> Fe
         progress_percentage=_progress(store, plan, tally, increment) if options.compute_progress else None,
         changed_fields=tally.changed_fields if tally else None,
         renamed_from=tuple(former.values()),
-        failed_count=latest(counting(store, scope, plan)).height,
+        failed_count=latest(counting(store, scope, plan)).height if failing is None or str(key) in failing else 0,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 

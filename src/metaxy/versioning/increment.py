@@ -88,24 +88,22 @@ class Increment(_Frames):
         self, *, drifted: nw.DataFrame[Any] | None = None, behind: nw.DataFrame[Any] | None = None
     ) -> "Increment":
         """Return the increment with samples of equal versions in which another column differs."""
-        increment = type(self)(*self)
-        vars(increment).update(vars(self), drifted=drifted, behind=behind)
-        return increment
+        return self._with(drifted=drifted, behind=behind)
 
     def with_expected(
         self, expected: int | None, sample_columns: Sequence[str] = (), fields: Iterable[str] | None = None
     ) -> "Increment":
         """Return the increment with the number of samples that the feature should have."""
-        increment = type(self)(*self)
-        vars(increment).update(vars(self))
-        increment.expected, increment.sample_columns = expected, tuple(sample_columns)
-        increment.fields = None if fields is None else tuple(fields)
-        return increment
+        named = None if fields is None else tuple(fields)
+        return self._with(expected=expected, sample_columns=tuple(sample_columns), fields=named)
 
     def with_failed(self, failed: int) -> "Increment":
         """Return the increment with the number of samples that are left out, as they failed before."""
+        return self._with(failed=failed)
+
+    def _with(self, **known: Any) -> "Increment":
         increment = type(self)(*self)
-        vars(increment).update(vars(self), failed=failed)
+        vars(increment).update(vars(self), **known)
         return increment
 
     def __bool__(self) -> bool:

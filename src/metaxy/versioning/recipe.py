@@ -201,6 +201,12 @@ class Recipe:
         return self.payload.pairs if self.payload else ()
 
     @property
+    def match_names(self) -> tuple[str, ...]:
+        """The columns of ``match``, as users see them."""
+        names = {column.short: column.name for column in self.output}
+        return tuple(names.get(short, short) for short in self.match)
+
+    @property
     def drifts(self) -> bool:
         """Whether some samples may be called drifted; their rows hold what is expected and what is stored."""
         return bool(self.pairs) and self.payload is not None and self.payload.status == DRIFTED

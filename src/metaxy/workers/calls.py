@@ -124,9 +124,7 @@ class Elsewhere:
         try:
             return self._remote.receive(self.timeout)
         except TimeoutError:
-            what = self._given_up()
-            message = f"did not return within {self.timeout:g} s; {what}"
-            return Outcome(error_type="TimeoutError", message=message, cause=TimeoutError(message))
+            return Outcome.of(TimeoutError(f"did not return within {self.timeout:g} s; {self._given_up()}"))
         except (EOFError, ConnectionError):
             message = self._given_up(died=True)
             return Outcome(error_type="WorkerDied", message=message, cause=ChildProcessError(message))
@@ -314,7 +312,7 @@ class InLoop:
                 blocked = self.loop.replace_if_blocked(loop)
                 message = f"did not return within {self.timeout:g} s"
                 message += "; it blocks the event loop, which goes on in the background" if blocked else ""
-                yield Outcome(error_type="TimeoutError", message=message, cause=TimeoutError(message))
+                yield Outcome.of(TimeoutError(message))
 
     def close(self) -> None:
         """Leave the loop to the others."""

@@ -16,22 +16,36 @@ PAUSES: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds before a failed call i
 
 
 @dataclass(frozen=True)
-class Job:
-    """Rows to compute: ``starts`` are the numbers of the rows with which samples begin, and the number of all rows."""
+class Piece:
+    """Whole samples: their rows, the numbers of the rows with which they begin, and the number of all rows."""
 
-    given: pl.DataFrame
+    rows: pl.DataFrame
     starts: Sequence[int]
-    tag: Any = None
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, sample_columns: Sequence[str]) -> "Piece":
+        """Find where samples begin: at every row, or where the columns change that tell samples apart."""
+        if not sample_columns:
+            return Piece(rows, range(rows.height + 1))
+        runs = rows.select(pl.struct(sample_columns).rle_id()).to_series()
+        return Piece(rows, [*runs.arg_unique().sort().to_list(), rows.height])
 
     @property
     def samples(self) -> int:
         """How many samples there are."""
         return len(self.starts) - 1
 
-    def part(self, start: int, stop: int) -> pl.DataFrame:
-        """Return the rows of some samples."""
-        first = self.starts[start]
-        return self.given.slice(first, self.starts[stop] - first)
+    def part(self, start: int, stop: int) -> "Piece":
+        """Return some of the samples."""
+        first, last = self.starts[start], self.starts[stop]
+        return Piece(self.rows.slice(first, last - first), [row - first for row in self.starts[start : stop + 1]])
+
+
+@dataclass(frozen=True)
+class Job(Piece):
+    """Samples to compute; whoever hands them out recognises them by their tag."""
+
+    tag: Any = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class Computation:
         return Done(job, results, tuple(failures), seconds)
 
     def _failure(self, job: Job, number: int, outcome: Outcome) -> Failure:
-        ids = job.part(number, number + 1).select(self.contract.keys).row(0, named=True)
+        ids = job.part(number, number + 1).rows.select(self.contract.keys).row(0, named=True)
         return Failure(ids, outcome.error_type, outcome.message, outcome.cause)
 
 
@@ -100,7 +114,7 @@ class _Ones(_Attempts):
     """Calls for one row each; those that fail are tried again, all after one pause."""
 
     def results(self) -> pl.DataFrame:
-        rows = self.job.given.rows(named=True)
+        rows = self.job.rows.rows(named=True)
         answers: dict[int, list[Row]] = {}
         pending = list(range(len(rows)))
         for pause in (0.0, *_pauses(self.how.retries)):
@@ -147,7 +161,7 @@ class _Split(_Attempts):
                 pending += [(middle, stop), (start, middle)]
 
     def _tried(self, start: int, stop: int, retries: int) -> Outcome:
-        given = self._given(self.job.part(start, stop))
+        given = self._given(self.job.part(start, stop).rows)
         outcome = self._called(given)
         for pause in _pauses(retries):
             if not outcome.failed or isinstance(outcome.cause, ResultError):

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from metaxy.cli.output import OutputFormat, done, print_json, print_table, print_text, say, shown_time
-from metaxy.cli.selection import AllFeatures, Features, Flag, Limit, named_features
+from metaxy.cli.selection import AllFeatures, Features, Flag, Limit, Store, named_features
 from metaxy.cli.workspace import workspace
 from metaxy.service import row_errors
 from metaxy.service.row_errors import SampleError
@@ -18,7 +18,7 @@ def errors(
     all_attempts: Flag = False,
     limit: Limit = 20,
     forget: Flag = False,
-    store: str | None = None,
+    store: Store = None,
     format: OutputFormat = "plain",
 ) -> None:
     """Show which samples could not be computed, and why; an error counts until its sample or its inputs are written.
@@ -29,7 +29,6 @@ def errors(
         all_attempts: Show each attempt, instead of the last one of each sample.
         limit: How many errors of each feature are shown.
         forget: Let the errors of the named features count no more, as after their cause was removed.
-        store: Name of the store; the default one if not given.
         format: How to print them.
     """
     project = workspace()

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from metaxy.ext.ibis.claims import IbisClaims
-from metaxy.ext.sqlite.times import MICROSECOND, micros
-from metaxy.versioning.dialect import EPOCH
+from metaxy.ext.sqlite.times import micros, naive
 
 
 class SQLiteClaims(IbisClaims):
@@ -25,5 +24,4 @@ class SQLiteClaims(IbisClaims):
 
     def time(self, value: Any) -> datetime:
         """Return a stored time."""
-        found: datetime = (EPOCH + value * MICROSECOND).replace(tzinfo=None)
-        return found
+        return naive(value)

@@ -62,7 +62,7 @@ def text_of_moment(moment: int) -> str:
     >>> text_of_moment(-1)
     '1969-12-31 23:59:59.999999'
     """
-    return _naive(moment).isoformat(sep=" ", timespec="microseconds")
+    return naive(moment).isoformat(sep=" ", timespec="microseconds")
 
 
 def part(moment: int, name: str) -> int:
@@ -76,7 +76,7 @@ def part(moment: int, name: str) -> int:
 
 def written(moment: int, form: str) -> str:
     """Write a time in a form, as Polars does."""
-    found: str = pl.Series([_naive(moment)]).dt.to_string(form)[0]
+    found: str = pl.Series([naive(moment)]).dt.to_string(form)[0]
     return found
 
 
@@ -86,9 +86,10 @@ def truncated(moment: int, every: str) -> int:
     >>> text_of_moment(truncated(-1, "1mo"))
     '1969-12-01 00:00:00.000000'
     """
-    found: datetime = pl.Series([_naive(moment)]).dt.truncate(every)[0]
+    found: datetime = pl.Series([naive(moment)]).dt.truncate(every)[0]
     return micros(found)
 
 
-def _naive(moment: int) -> datetime:
+def naive(moment: int) -> datetime:
+    """Return a stored time."""
     return (EPOCH + moment * MICROSECOND).replace(tzinfo=None)

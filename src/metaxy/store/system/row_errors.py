@@ -74,7 +74,8 @@ def record(store: StoreParts, scope: Scope, plan: FeaturePlan, given: Any) -> No
     written = write_times(store, key, version, errors[t.COL_IDS], None)
     errors = errors.join(written, on=t.COL_IDS, how="left").with_columns(after.alias(t.COL_RECORDED_AT))
     few = errors[t.COL_IDS].to_list() if errors.height <= FEW else None
-    before = standing(store, key, version, texts=few).group_by(SAMPLE).agg(attempt=pl.len().cast(pl.Int64))
+    standing_before = standing(store, key, version, texts=few, written=written)
+    before = standing_before.group_by(SAMPLE).agg(attempt=pl.len().cast(pl.Int64))
     errors = errors.join(before, on=SAMPLE, how="left").with_columns(pl.col(t.COL_ATTEMPT).fill_null(0) + 1)
     constants = {t.COL_FEATURE_KEY: pl.lit(str(key)), METAXY_FEATURE_VERSION: pl.lit(version)}
     with store.engine.temporary():
@@ -157,17 +158,19 @@ def standing(
     version: str,
     moment: datetime | None = None,
     texts: Sequence[str] | None = None,
+    written: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return the errors of a feature version after which their samples were not written. Columns out: the table's.
 
     Whether the samples should still be computed from the same inputs is not looked at. ``texts`` are the IDs of those
-    that matter, if not all do.
+    that matter, if not all do, and ``written`` says when these were written, if that is known.
     """
     rows = _recorded(store, key, version, moment, texts)
     rows = rows.filter(pl.col(t.COL_IDS).is_not_null())
     if rows.is_empty():
         return rows
-    written = write_times(store, key, version, rows[t.COL_IDS], moment)
+    if written is None:
+        written = write_times(store, key, version, rows[t.COL_IDS], moment)
     rows = rows.join(written, on=t.COL_IDS, how="left", maintain_order="left")
     later = (pl.col(t.COL_RECORDED_AT) > pl.col(WRITTEN)).fill_null(value=True)
     return rows.filter(later).drop(WRITTEN).sort(t.COL_RECORDED_AT, t.COL_ATTEMPT)

@@ -12,6 +12,7 @@ import polars as pl
 from metaxy.columns import METAXY_DEFINITION_VERSION, METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION, METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetadataSchemaError, MetadataStoreError
+from metaxy.storage import sql_claims
 from metaxy.wording import did_you_mean, first_line
 
 METAXY_SYSTEM_KEY_PREFIX: Final = "metaxy-system"
@@ -70,20 +71,8 @@ ROW_ERRORS_SCHEMA: Final = pl.Schema(
         COL_RUN_ID: pl.String(),
     }
 )
-# As `storage.sql_claims` creates it.
-CLAIMS_SCHEMA: Final = pl.Schema(
-    {
-        COL_FEATURE_KEY: pl.String(),
-        METAXY_FEATURE_VERSION: pl.String(),
-        COL_IDS: pl.String(),
-        "token": pl.Int64(),
-        "claim": pl.String(),
-        "worker": pl.String(),
-        "taken_at": TIMESTAMP,
-        "expires_at": TIMESTAMP,
-        "finished_at": TIMESTAMP,
-    }
-)
+KINDS: Final = {"VARCHAR": pl.String(), "BIGINT": pl.Int64(), "TIMESTAMP": TIMESTAMP}
+CLAIMS_SCHEMA: Final = pl.Schema({name: KINDS[kind] for name, kind in sql_claims.COLUMNS.items()})
 
 
 @dataclass(frozen=True)
