@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.cli.conftest import FEATURES
 from tests.factory import rows
@@ -236,3 +237,20 @@ def test_which_fields_changed(filled: TempMetaxyProject) -> None:
     assert counts == as_json(filled, "--verbose")["features"]["video/crop"]["changed_fields"]
     assert sum(counts.values()) >= 2
     assert "changed_fields" not in as_json(filled)["features"]["video/crop"]
+
+
+def test_what_is_behind_its_parents(project: TempMetaxyProject) -> None:
+    text = FEATURES.replace("deps=[Video]", 'deps=[mx.FeatureDep(feature=Video, select=["path"])]')
+    copying = TempMetaxyProject(project.path / "copying", text, project="vision")
+    with copying.use(), copying.store().open("w") as store:
+        samples = rows({"audio": "1", "frames": "1"}, id=["a", "b"], path=["x", "y"])
+        store.write("video/raw", samples)
+        store.write("video/crop", store.resolve_update("video/crop").new)
+        store.write("video/raw", samples.with_columns(path=pl.Series(["x", "moved"])))
+    assert cells(status(copying, "--behind")[0]) == [
+        [*HEADS, "Behind"],
+        ["○", "video/raw", "2", "-", "-", "-", "-"],
+        ["✓", "video/crop", "2", "0", "0", "0", "1"],
+    ]
+    assert as_json(copying, "--behind", "--assert-in-sync")["features"]["video/crop"]["behind"] == 1
+    assert "behind" not in as_json(copying)["features"]["video/crop"]

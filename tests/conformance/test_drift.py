@@ -14,6 +14,7 @@ from tests.stores import STORES
 from metaxy import columns as c
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DriftedSamplesWarning
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 
 ENGINES: Any = ("auto", "polars")
@@ -71,6 +72,11 @@ def test_children_that_have_older_copies_of_columns_are_behind(store: MetadataSt
         views = store.resolve_update("clip", payload="warn", lazy=True, **options)
         assert views.behind is not None
         assert values(views.behind, "id", "n") == [("b", 2), ("c", 3), ("d", 9)]
+    asked = get_feature_metadata_status("clip", store, behind=True)
+    assert (asked.status.behind_count, asked.status.needs_update) == (3, False)
+    assert asked.status.format_status_line().endswith("0 new, 0 stale, 0 orphaned, 3 behind")
+    assert asked.sample_details(limit=1)[0].startswith("Behind samples (3):\n  ")
+    assert get_feature_metadata_status("clip", store).status.behind_count is None
     assert increment.behind is not None
     store.write("clip", increment.behind)
     found = [("a", "x", 1, "a!"), ("b", "y2", 2, "b!"), ("c", "w", 3, "c!"), ("d", "z", 9, "d!")]

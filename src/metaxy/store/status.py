@@ -48,7 +48,8 @@ class FeatureMetadataStatus(BaseModel):
     said. The progress is the part of the expected samples that were computed at least once, in per cent.
     ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked. Under the
     keys in ``renamed_from`` there are rows that are still right, see `rename_features`. ``failed_count`` samples, which
-    are new or stale, have an error that counts, see `read_errors`.
+    are new or stale, have an error that counts, see `read_errors`. ``behind_count`` samples have older values of
+    columns of their parents, None if that was not asked or cannot be said; they make no update needed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +70,7 @@ class FeatureMetadataStatus(BaseModel):
     changed_fields: dict[str, int] | None = None
     renamed_from: tuple[FeatureKey, ...] = ()
     failed_count: int = 0
+    behind_count: int | None = None
 
     @property
     def status_category(self) -> StatusCategory:
@@ -83,6 +85,7 @@ class FeatureMetadataStatus(BaseModel):
         """Return the status as one line of text."""
         start = f"{ICONS[self.status_category]} {self.feature_key}: {self.store_row_count} rows"
         failed = f", {self.failed_count} failed before" if self.failed_count else ""
+        failed += f", {self.behind_count} behind" if self.behind_count else ""
         if self.is_root_feature:
             return f"{start} (root){failed}"
         counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned{failed}"
@@ -110,6 +113,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     changed_fields: dict[str, int] | None = None
     renamed_from: list[str] | None = None
     failed: int | None = None
+    behind: int | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -141,7 +145,8 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
         if self.lazy_increment is None:
             return []
         counts = (self.status.missing_count, self.status.stale_count, self.status.orphaned_count)
-        return format_sample_previews(self.lazy_increment, *counts, limit=limit)
+        behind = self.status.behind_count or 0
+        return format_sample_previews(self.lazy_increment, *counts, limit=limit, behind_count=behind)
 
     def to_representation(self, *, verbose: bool = False) -> FullFeatureMetadataRepresentation:
         """Return the status as plain data, with samples if ``verbose``."""
@@ -165,6 +170,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             changed_fields=status.changed_fields,
             renamed_from=list(map(str, status.renamed_from)) or None,
             failed=status.failed_count or None,
+            behind=status.behind_count,
         )
 
 
@@ -180,17 +186,20 @@ def format_sample_previews(
     stale_count: int,
     orphaned_count: int,
     limit: int = PREVIEW_ROWS,
+    *,
+    behind_count: int = 0,
 ) -> list[str]:
     """Show the first samples of each kind that occurs, as text: one line each, without Metaxy's own columns."""
     kinds = (
         ("New", missing_count, lazy_increment.new),
         ("Stale", stale_count, lazy_increment.stale),
         ("Orphaned", orphaned_count, lazy_increment.orphaned),
+        ("Behind", behind_count, lazy_increment.behind),
     )
     return [
         "\n".join([f"{kind} samples ({count}):", *map(_sample_line, collect_to_polars(frame.head(limit)).to_dicts())])
         for kind, count, frame in kinds
-        if count
+        if count and frame is not None
     ]
 
 
@@ -213,6 +222,7 @@ class StatusOptions:
     staleness_predicates: Filters = None
     compute_progress: bool = False
     changed_fields: bool = False
+    behind: bool = False
 
     @property
     def own_filters(self) -> list[nw.Expr]:
@@ -230,6 +240,7 @@ def get_feature_metadata_status(
     staleness_predicates: Filters = None,
     compute_progress: bool = False,
     changed_fields: bool = False,
+    behind: bool = False,
 ) -> FeatureMetadataStatusWithIncrement:
     """Count what a feature of the active graph has and what it needs, in one statement.
 
@@ -240,6 +251,7 @@ def get_feature_metadata_status(
         staleness_predicates: Rows that fulfil one are stale whatever their version.
         compute_progress: Say which part of the expected samples was computed at least once.
         changed_fields: Count in how many missing and stale samples each field changed since their newest row.
+        behind: Count samples whose versions are right, but which have older values of columns that they copy.
 
     Raises:
         UnknownFeatureError: if the active graph has no such feature (also a ValueError).
@@ -251,6 +263,7 @@ def get_feature_metadata_status(
         staleness_predicates=staleness_predicates,
         compute_progress=compute_progress,
         changed_fields=changed_fields,
+        behind=behind,
     )
     return _status(metadata_store, coerce_to_feature_key(feature_key), options)
 
@@ -316,6 +329,7 @@ def _status(
         changed_fields=tally.changed_fields if tally else None,
         renamed_from=tuple(former.values()),
         failed_count=latest(counting(store, scope, plan)).height if failing is None or str(key) in failing else 0,
+        behind_count=tally.drifted if tally else None,
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 
@@ -355,6 +369,7 @@ def _resolution(store: MetadataStore, scope: Scope, plan: FeaturePlan, options: 
         versioning_engine=store.versioning_engine,
         allow_fallback=options.use_fallback,
         previous=options.changed_fields,
+        payload="warn" if options.behind else "ignore",
     )
     try:
         return Resolution.of(store, scope, plan, request)

@@ -30,6 +30,7 @@ def status(
     verbose: Flag = False,
     progress: Flag = False,
     changed_fields: Flag = False,
+    behind: Flag = False,
     allow_fallback_stores: bool = True,
     format: OutputFormat = "plain",
 ) -> int:
@@ -47,6 +48,7 @@ def status(
         verbose: Show where the rows are, how far the work is, and some samples.
         progress: Show which part of the expected samples was computed at least once.
         changed_fields: Show in how many new and stale samples each field changed since their newest row.
+        behind: Show how many other samples have older values of columns that they copy from their parents.
         allow_fallback_stores: Look into fallback stores as well.
     """
     options = StatusOptions(
@@ -56,6 +58,7 @@ def status(
         staleness_predicates=stale_if,
         compute_progress=progress or verbose,
         changed_fields=changed_fields or verbose,
+        behind=behind,
     )
     with progress_bar("features") as bar:
         found = look(
@@ -75,7 +78,7 @@ def status(
     elif not found.features:
         warn("there is no feature to look at")
     else:
-        show(found.features, options.compute_progress, verbose)
+        show(found.features, options, verbose)
     return verdict(found.features, assert_in_sync)
 
 
@@ -101,10 +104,13 @@ def as_data(found: Status) -> dict[str, Any]:
     return data | ({"warnings": shown} if shown else {})
 
 
-def show(found: Sequence[FullFeatureMetadataRepresentation], with_progress: bool, verbose: bool) -> None:
+def show(found: Sequence[FullFeatureMetadataRepresentation], options: StatusOptions, verbose: bool) -> None:
     """Print a table, and below it what does not fit into one."""
     heads = ["Status", "Feature", "Materialized", "New", "Stale", "Orphaned"]
-    rows = [[_icon(each, with_progress), each.feature_key, *_counts(each)] for each in found]
+    rows = [[_icon(each, options.compute_progress), each.feature_key, *_counts(each)] for each in found]
+    if options.behind:
+        heads.append("Behind")
+        rows = [[*row, _count(each.behind)] for row, each in zip(rows, found, strict=True)]
     if verbose:
         heads.append("Table")
         rows = [[*row, _where(each)] for row, each in zip(rows, found, strict=True)]
@@ -141,7 +147,11 @@ def _icon(each: FullFeatureMetadataRepresentation, with_progress: bool) -> str:
 
 def _counts(each: FullFeatureMetadataRepresentation) -> list[str]:
     rows = str(each.store_rows) if each.metadata_exists and each.status != "error" else "-"
-    return [rows, *("-" if (count := getattr(each, name)) is None else str(count) for name in COUNTS)]
+    return [rows, *(_count(getattr(each, name)) for name in COUNTS)]
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else str(count)
 
 
 def _where(each: FullFeatureMetadataRepresentation) -> str:
