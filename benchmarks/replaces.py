@@ -3,12 +3,11 @@
     python benchmarks/replaces.py [--rows 200000] [--rounds 5]
 
 Parents with ten children each. Phases: the first write, into a table that is not there, and a rewrite of rows that are
-there, after a new version of all parents. Both forms write in turn, each to a database of its own; the ratio of their
-medians is what counts. In a rewrite the plain one does not find out which children are there no more.
+there, after a new version of all parents. Both forms write in turn, each to a database of its own; the ratio of
+what they took at least is what counts. In a rewrite the plain one does not find out which children are there no more.
 """
 
 import argparse
-import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import polars as pl
 
 import metaxy as mx
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from resolve import timed
+from resolve import Taken, show
 
 CHILDREN = 10  # of each parent
 
@@ -44,23 +43,22 @@ def samples(count: int, body: str) -> pl.DataFrame:
     return pl.DataFrame({"id": ids}).with_columns(metaxy_provenance_by_field=pl.struct(body=pl.lit(body)))
 
 
-def seconds(store: DuckDBMetadataStore, count: int, body: str, *, replaces: bool) -> float:
+def taken(store: DuckDBMetadataStore, count: int, body: str, *, replaces: bool) -> Taken:
     """Write parents of a version, and time the write of their children."""
     store.write(Parent, samples(count, body))
     increment = store.resolve_update(Child)
     parents: pl.DataFrame = (increment.new if len(increment.new) else increment.stale).to_polars()
     children = parents.join(pl.DataFrame({"n": range(CHILDREN)}), how="cross")
     options: dict[str, Any] = {"replaces": parents} if replaces else {}
-    taken: float = timed(lambda: store.write(Child, children, **options))
-    return taken
+    return Taken.by(lambda: store.write(Child, children, **options))
 
 
-def measure(count: int, *, replaces: bool) -> tuple[float, float]:
+def measure(count: int, *, replaces: bool) -> tuple[Taken, Taken]:
     """Time a first write and a rewrite, in a database of their own."""
     with tempfile.TemporaryDirectory() as folder:
         store = DuckDBMetadataStore(Path(folder) / "bench.duckdb", auto_create_tables=True)
         with store.open("w"):
-            return seconds(store, count, "1", replaces=replaces), seconds(store, count, "2", replaces=replaces)
+            return taken(store, count, "1", replaces=replaces), taken(store, count, "2", replaces=replaces)
 
 
 def main() -> None:
@@ -69,14 +67,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    times: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    times: dict[bool, list[tuple[Taken, Taken]]] = {True: [], False: []}
     for turn in range(options.rounds + 1):  # the first does not count
         for replaces in (True, False) if turn % 2 else (False, True):
             times[replaces].append(measure(options.rows // CHILDREN, replaces=replaces))
-    print(f"{options.rows:,} children, {options.rounds} rounds, DuckDB, md5")
+    print(f"{options.rows:,} children, {options.rounds} rounds, DuckDB, md5; ours is with `replaces`")
     for phase, name in enumerate(("first write", "rewrite")):
-        ours, plain = (statistics.median(row[phase] for row in times[form][1:]) for form in (True, False))
-        print(f"{name:12} replaces {ours * 1000:7.1f} ms   plain {plain * 1000:7.1f} ms   ratio {ours / plain:5.2f}")
+        ours, plain = ([row[phase] for row in times[form][1:]] for form in (True, False))
+        show(name, ours, plain, "plain")
 
 
 if __name__ == "__main__":

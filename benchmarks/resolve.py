@@ -9,10 +9,12 @@ means something on a noisy machine; absolute times do not.
 """
 
 import argparse
+import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +81,50 @@ def hand_written(video: str, leaf: str, *, compare: bool) -> str:
     """
 
 
-def timed(run: Callable[[], Any]) -> float:
-    """Return the wall time of one call, in seconds."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Taken:
+    """What calls took, in seconds: of wall time, and of CPU time of all threads."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def by(cls, run: Callable[[], Any]) -> "Taken":
+        """Call once, and say what it took."""
+        gc.collect()
+        wall, cpu = time.perf_counter(), time.process_time()
+        run()
+        return cls(time.perf_counter() - wall, time.process_time() - cpu)
+
+    @classmethod
+    def least(cls, calls: Sequence["Taken"]) -> "Taken":
+        """Return the least of several calls: what else the machine does only ever adds to it."""
+        return cls(min(call.wall for call in calls), min(call.cpu for call in calls))
 
 
-def compare_phase(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int) -> None:
-    """Time both in turn and print medians and their ratio."""
+def show(name: str, ours: Sequence[Taken], theirs: Sequence[Taken], their_name: str = "hand-written") -> None:
+    """Print the least that both took, the ratios of these, and the median ratio of the pairs in CPU time."""
+    mine, other = Taken.least(ours), Taken.least(theirs)
+    pairs = statistics.median(one.cpu / two.cpu for one, two in zip(ours, theirs, strict=True))
+    print(
+        f"{name:16} ours {mine.wall * 1000:6.0f} ms, CPU {mine.cpu * 1000:6.0f}   {their_name} "
+        f"{other.wall * 1000:6.0f} ms, CPU {other.cpu * 1000:6.0f}   ratio {mine.wall / other.wall:5.2f}, "
+        f"CPU {mine.cpu / other.cpu:5.2f}, pairs {pairs:5.2f}",
+        flush=True,
+    )
+
+
+def compare_phase(
+    name: str, ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, their_name: str = "hand-written"
+) -> None:
+    """Time both in turn and print what they took."""
     ours(), theirs()
-    times = [
-        (timed(ours), timed(theirs)) if n % 2 else tuple(reversed((timed(theirs), timed(ours)))) for n in range(rounds)
-    ]
-    mine, other = (statistics.median(column) for column in zip(*times, strict=True))
-    print(f"{name:16} ours {mine * 1000:8.1f} ms   hand-written {other * 1000:8.1f} ms   ratio {mine / other:5.2f}")
+    mine: list[Taken] = []
+    other: list[Taken] = []
+    for turn in range(rounds):
+        for run, times in ((ours, mine), (theirs, other)) if turn % 2 else ((theirs, other), (ours, mine)):
+            times.append(Taken.by(run))
+    show(name, mine, other, their_name)
 
 
 def main() -> None:

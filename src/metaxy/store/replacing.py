@@ -17,7 +17,7 @@ from metaxy import columns as c
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.store.given import given_frame
-from metaxy.store.named import as_names
+from metaxy.store.named import as_names, with_types
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find_or_none
 from metaxy.store.session import Scope
@@ -124,7 +124,7 @@ class Replacement:
             return
         with self.store.engine.temporary():
             table = self._table(pl.DataFrame())
-            names = pl.concat(self.written).unique().cast(pl.Schema(table.types(table.ids)))
+            names = pl.concat(self.written).cast(pl.Schema(table.types(table.ids)))
             stored = table.stored(names)
             self._refuse_written_past(stored, self.since)
             moment = table.moment(stored)
@@ -137,7 +137,7 @@ class Replacement:
     ) -> list[pl.DataFrame]:
         """Make markers for the parents without children, and for those that have some and were begun."""
         empty = table.parents.join(names, on=self.keys, how="anti")
-        more = table.parents.join(names, on=self.keys, how="semi").join(begun, on=self.keys, how="semi")
+        more = table.parents.join(begun, on=self.keys, how="semi").join(empty, on=self.keys, how="anti")
         return [table.markers(empty, None, moment), table.markers(more, WRITTEN, moment)]
 
     def _append(self, frame: pl.DataFrame, beside: Sequence[pl.DataFrame]) -> None:
@@ -217,11 +217,11 @@ class _Children:
         return {name: pl.String() if isinstance(dtype, texts) else dtype for name, dtype in types.items()}
 
     def names(self, children: pl.DataFrame) -> pl.DataFrame:
-        """Return the IDs of children."""
+        """Return the IDs of children, those of equal rows repeatedly."""
         if not children.height:
             return pl.DataFrame(schema=self.types(self.ids))
         what = f"the frame for feature {self.given.definition.key}"
-        return collect_to_polars(as_names(nw.from_native(children), self.ids, self.schema, what))
+        return collect_to_polars(with_types(nw.from_native(children), self.ids, self.schema, what))
 
     def stored(self, names: pl.DataFrame) -> pl.DataFrame:
         """Read what is known of the children of the parents that are not among these, of deleted ones and markers too.
