@@ -17,6 +17,7 @@ An error says what is wrong, where, and how to fix it, in one line; data that a 
     ├── InvalidConfigError (ValueError)          metaxy.toml, environment or store options
     │   ├── ConfigFileNotFoundError (FileNotFoundError)
     │   └── StoreImportError (ImportError)       the class of a store cannot be imported
+    ├── ContentError (ValueError, .failed)       bytes or values that cannot be given a version
     ├── EntrypointLoadError                      user code that cannot be imported
     ├── ProcessError (.report)                   a function failed for a sample, or its results cannot be written
     ├── VersioningEngineMismatchError            data outside the database, but native versioning was demanded
@@ -198,6 +199,13 @@ class StoreImportError(InvalidConfigError, ImportError):
     """The class of a store, or a package that it needs, cannot be imported."""
 
     code = "STORE_IMPORT_ERROR"
+
+
+class ContentError(MetaxyError, ValueError):
+    """Bytes or values cannot be given a version; ``failed`` are what they are called and why, in their order."""
+
+    code = "CONTENT_ERROR"
+    failed: Mapping[str, str] = MappingProxyType({})
 
 
 class EntrypointLoadError(MetaxyError):

@@ -15,7 +15,9 @@ def loaded_by(code: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("code", ["import metaxy", "import metaxy.feature", "import metaxy.config"])
+@pytest.mark.parametrize(
+    "code", ["import metaxy", "import metaxy.feature", "import metaxy.config", "import metaxy.content"]
+)
 def test_imports_are_light(code: str) -> None:
     assert loaded_by(code) & HEAVY == set()
 

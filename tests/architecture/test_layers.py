@@ -20,6 +20,7 @@ LAYERS = (
         "context",
         "masking",
         "printable",
+        "progress",
         "wording",
         "_lazy",
         "_markers",
@@ -30,6 +31,7 @@ LAYERS = (
     ("versioning",),
     ("storage",),
     ("workers",),
+    ("content",),
     ("feature",),
     ("store",),
     ("config",),
@@ -48,6 +50,9 @@ RANK = {folder: rank for rank, layer in enumerate(LAYERS) for folder in layer}
 # Faces parse, ask the service, and show; how rows, graphs and tables work is none of their business.
 FACES = ("metaxy.cli", "metaxy.ui", "metaxy.ext.dagster", "metaxy.ext.mcp")
 BEHIND_THE_SERVICE = {"dag", "versioning", "storage", "workers", "store"}
+
+# Versions from bytes know nothing of features, and what versions features has no need of bytes.
+USERS_OF_CONTENT = {"service", "metaxy", "demo", "cli"}
 
 # Clients of databases and platforms: optional, so only adapters may import them.
 BACKENDS = {
@@ -68,6 +73,17 @@ def test_imports_go_one_way() -> None:
         if RANK[folder_of(target)] > RANK[module.folder]
     ]
     assert wrong == []
+
+
+def test_content_is_a_side_branch() -> None:
+    assert [
+        f"{module.at(node)}: {module.folder} imports {target}"
+        for module in modules()
+        for target, node in imported_modules(module)
+        if folder_of(target) != module.folder
+        if (module.folder == "content" and RANK[folder_of(target)])
+        or (folder_of(target) == "content" and module.folder not in USERS_OF_CONTENT)
+    ] == []
 
 
 def test_faces_ask_the_service() -> None:

@@ -21,6 +21,7 @@ from metaxy.errors import (
     StoreLockedError,
     StoreNotOpenError,
 )
+from metaxy.progress import Progress, progress
 from metaxy.store.backlog import Backlog, Kind, Order
 from metaxy.store.outbox import Outbox, failed_samples
 from metaxy.store.replacing import declared_types, ids_of_children
@@ -37,7 +38,6 @@ from metaxy.workers.function import Function, RowsOf
 from metaxy.workers.interrupts import Stop, stopping
 from metaxy.workers.jobs import Computation, Done, Failure, Job, Piece
 from metaxy.workers.pool import Pool
-from metaxy.workers.progress import Progress, progress
 from metaxy.workers.report import ProcessReport, SampleError
 from metaxy.workers.results import Contract
 from metaxy.workers.shape import Shape

@@ -13,7 +13,7 @@ class Progress(Protocol):
     """Is told what was done."""
 
     def advance(self, done: int, failed: int) -> None:
-        """Count samples that were computed, and samples that failed."""
+        """Count what was done, and what failed."""
 
     def note(self, text: str) -> None:
         """Say something."""
@@ -32,8 +32,10 @@ class Silent:
 class Lines:
     """Writes a line at most every few seconds, and one at the end."""
 
-    def __init__(self, what: str, total: int, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._what, self._total, self._stream, self._clock = what, total, stream, clock
+    def __init__(
+        self, what: str, total: int, stream: IO[str], clock: Callable[[], float] = time.monotonic, unit: str = "samples"
+    ) -> None:
+        self._what, self._total, self._stream, self._clock, self._unit = what, total, stream, clock, unit
         self._done = self._failed = 0
         self._began = self._said = clock()
 
@@ -56,7 +58,9 @@ class Lines:
         rate = tried / seconds if seconds else 0.0
         remaining = f", {(self._total - tried) / rate:.0f} s left" if rate and tried < self._total else ""
         failed = f", {self._failed:,} failed" if self._failed else ""
-        return f"{self._what}: {self._done:,} of {self._total:,} samples{failed}, {rate:,.0f} per second{remaining}"
+        return (
+            f"{self._what}: {self._done:,} of {self._total:,} {self._unit}{failed}, {rate:,.0f} per second{remaining}"
+        )
 
 
 class Bar:
@@ -98,12 +102,12 @@ class Bar:
 
 
 @contextmanager
-def progress(what: str, total: int, *, shown: bool) -> Iterator[Progress]:
+def progress(what: str, total: int, *, shown: bool, unit: str = "samples") -> Iterator[Progress]:
     """Yield what shows the progress of a run, if there is any and it shall be shown."""
     if not shown or not total:
         yield Silent()
     elif not sys.stderr.isatty() and "ipykernel" not in sys.modules:
-        yield Lines(what, total, sys.stderr)
+        yield Lines(what, total, sys.stderr, unit=unit)
     else:
         bar = Bar(what, total)
         try:

@@ -1,0 +1,38 @@
+"""Versions from bytes and values: files anywhere, images, audio, texts, arrays and plain Python values.
+
+Everything gives a version per input, as text that begins with its recipe, such as ``sha256:…``, so that versions of two
+recipes are never equal. Nothing here knows a store: results are frames, ready for those that do. Each public name is
+loaded when it is first used, and packages such as NumPy or Pillow only where they are needed.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from metaxy import _lazy
+
+if TYPE_CHECKING:
+    from metaxy.content.combining import versions
+    from metaxy.content.files import hash_files
+    from metaxy.content.frames import OnError
+
+__all__ = ["OnError", "hash_files", "versions"]
+
+# Module → its public names.
+_NAMES: Final = {
+    "metaxy.content.combining": "versions",
+    "metaxy.content.files": "hash_files",
+    "metaxy.content.frames": "OnError",
+}
+_HOMES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+if not TYPE_CHECKING:  # type checkers would take any name for a public one
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'metaxy.content' has no attribute {name!r}")
+        value = globals()[name] = _lazy.resolve(f"{_HOMES[name]}:{name}")
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names and the modules that are loaded."""
+        return sorted({*globals(), *__all__})

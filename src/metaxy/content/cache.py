@@ -1,0 +1,145 @@
+"""A small file that remembers versions of files, so that what has not changed need not be read again.
+
+SQLite keeps it whole through crashes and between processes. It only ever saves work: who loses it, loses nothing.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from metaxy.content.places import Stamp
+from metaxy.errors import ContentError
+from metaxy.wording import first_line, short_path
+
+Trust: TypeAlias = Literal["content", "etag", "mtime"]
+"""What says that a file is as it was: its bytes, an ETag where its place has one, or its size and times."""
+
+RACY: Final = 2_000_000_000  # nanoseconds; what was written so shortly before may be written again in the same tick
+PATIENCE: Final = 60.0  # seconds, for another process that writes
+_APPLICATION: Final = 0x6D657461  # "meta": the file is ours
+_LAYOUT: Final = 1
+_CREATE: Final = """
+CREATE TABLE IF NOT EXISTS versions (
+    name TEXT NOT NULL, recipe TEXT NOT NULL, times TEXT, etag TEXT, version TEXT NOT NULL, PRIMARY KEY (name, recipe)
+) WITHOUT ROWID
+"""
+_ASK: Final = "SELECT name, {what}, version FROM versions JOIN json_each(?) ON name = value WHERE recipe = ?"
+_TELL: Final = "INSERT OR REPLACE INTO versions (name, recipe, times, etag, version) VALUES (?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A version that was read, the stamp of the file then, and when reading began, in nanoseconds."""
+
+    name: str
+    version: str
+    stamp: Stamp
+    began: int
+
+
+def sign_of(stamp: Stamp, trust: Trust) -> str | None:
+    """Return what must be equal for a file to be as it was, None where nothing says so.
+
+    >>> sign_of(Stamp(size=3, modified=5, changed=7, inode=9), "mtime"), sign_of(Stamp(size=3, etag="5d41"), "etag")
+    ('3 5 7 9', '3 5d41')
+    """
+    if trust == "etag":
+        is_exact = stamp.etag is not None and not stamp.etag.startswith("W/")  # weak ones are equal for like bytes, too
+        return f"{stamp.size} {stamp.etag}" if is_exact else None
+    if trust == "mtime" and stamp.modified is not None:
+        return f"{stamp.size} {stamp.modified} {stamp.changed} {stamp.inode}"
+    return None
+
+
+def _times_of(known: Known) -> str | None:
+    """Return the times of a file, None where it may change again without changing them."""
+    last = max(known.stamp.modified or 0, known.stamp.changed)
+    return sign_of(known.stamp, "mtime") if known.began - last > RACY else None
+
+
+class Cache:
+    """The versions in a file; each call is a transaction of its own."""
+
+    def __init__(self, path: "str | os.PathLike[str]") -> None:
+        self.path = Path(path)
+
+    def known(self, recipe: str, stamps: Mapping[str, Stamp], trust: Trust) -> dict[str, str]:
+        """Return the versions of files that are as they were.
+
+        Raises:
+            ContentError: if the file is not ours, or damaged.
+        """
+        signs = {name: sign for name, stamp in stamps.items() if (sign := sign_of(stamp, trust)) is not None}
+        question = _ASK.format(what="etag" if trust == "etag" else "times")
+        with closing(self._open()) as database:
+            rows = self._do(database, question, (json.dumps(list(signs)), recipe))
+        return {name: version for name, sign, version in rows if sign == signs[name]}
+
+    def remember(self, recipe: str, read: Iterable[Known]) -> None:
+        """Remember versions that were read."""
+        rows = [(each.name, recipe, _times_of(each), sign_of(each.stamp, "etag"), each.version) for each in read]
+        rows = [row for row in rows if row[2] is not None or row[3] is not None]
+        if rows:
+            with closing(self._open()) as database, database:
+                self._write(database, rows)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level="IMMEDIATE")
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+        try:
+            self._prepare(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        """Make the table in an empty file; refuse the file of another program."""
+        (application,) = self._do(database, "PRAGMA application_id")[0]
+        (layout,) = self._do(database, "PRAGMA user_version")[0]
+        if (application, layout) == (_APPLICATION, _LAYOUT):
+            return
+        if (application, layout) != (0, 0) or self._do(database, "SELECT 1 FROM sqlite_master"):
+            raise ContentError(f"{short_path(self.path)} is no cache of this version of Metaxy; name another file")
+        with database:
+            self._do(database, "BEGIN IMMEDIATE")
+            self._do(database, _CREATE)
+            self._do(database, f"PRAGMA application_id = {_APPLICATION}")
+            self._do(database, f"PRAGMA user_version = {_LAYOUT}")
+
+    def _do(self, database: sqlite3.Connection, statement: str, values: Sequence[object] = ()) -> "list[Any]":
+        try:
+            return database.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def _write(self, database: sqlite3.Connection, rows: "list[tuple[str, str, str | None, str | None, str]]") -> None:
+        try:
+            database.executemany(_TELL, rows)
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: sqlite3.Error) -> ContentError:
+        return ContentError(
+            f"the cache {short_path(self.path)} cannot be used: {first_line(error)}; delete it, or name another file"
+        )
+
+
+def cache_of(path: "str | os.PathLike[str] | None", trust: Trust) -> Cache | None:
+    """Return the cache at a path, None without one.
+
+    Raises:
+        ValueError: if what is trusted is unknown, or needs a cache.
+    """
+    if trust not in get_args(Trust):
+        raise ValueError(f"trust={trust!r} is none of {', '.join(map(repr, get_args(Trust)))}")
+    if path is None and trust != "content":
+        raise ValueError(f"trust={trust!r} needs cache=, the path of a small file that remembers versions")
+    return None if path is None else Cache(path)
