@@ -34,34 +34,28 @@ def found(texts: dict[str, str]) -> pl.DataFrame:
     )
 
 
-def cut(parents: pl.DataFrame, texts: dict[str, str]) -> pl.DataFrame:
-    """Cut texts into chunks, none for a text without letters."""
-    chunks = [
-        (name, number, texts[name][start : start + LETTERS])
-        for name in parents["name"]
-        for number, start in enumerate(range(0, len(texts[name]), LETTERS))
-    ]
-    schema: dict[str, Any] = {"name": pl.String, "number": pl.Int64, "words": pl.String}
-    return parents.join(pl.DataFrame(chunks, schema, orient="row"), on="name")
-
-
 def run(what: str, store: DuckDBMetadataStore, texts: dict[str, str]) -> None:
     """Bring the store up to date with the texts, and say what was cut and which chunks there are."""
-    listed = store.resolve_update(Text, samples=found(texts))
+    done: list[str] = []
+
+    def keep(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows
+
+    def cut(row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Cut a text into chunks, none if it has no letters."""
+        text = texts[row["name"]]
+        done.append(row["name"])
+        starts = range(0, len(text), LETTERS)
+        return [{"number": number, "words": text[start : start + LETTERS]} for number, start in enumerate(starts)]
+
     try:
-        store.delete_orphaned(Text, listed)
+        store.process(Text, keep, samples=found(texts), orphaned="soft_delete", progress=False)
     except TooManyOrphansError as error:
         print(f"{what}: {error}")
         return
-    for samples in (listed.new, listed.stale):
-        store.write(Text, samples)
-    done: list[str] = []
-    for batch in store.resolve_update(Chunk).batches(1000):
-        parents = batch.to_polars()
-        store.write(Chunk, cut(parents, texts), replaces=parents)
-        done += parents["name"].to_list()
-    store.delete_orphaned(Chunk)
-    chunks = store.read(Chunk, columns=["name", "number"]).collect().to_polars()
+    store.process(Chunk, cut, orphaned="soft_delete", progress=False)
+    with store:
+        chunks = store.read(Chunk, columns=["name", "number"]).collect().to_polars()
     there = [f"{count} of {name}" for name, count in chunks.group_by("name").len().sort("name").iter_rows()]
     print(f"{what}: cut {', '.join(sorted(done)) or 'nothing'}; chunks: {', '.join(there)}")
 
@@ -73,17 +67,17 @@ texts = {
     "poem": "Roses are red, and so on, as you know.",
 }
 
-with DuckDBMetadataStore("texts.duckdb", auto_create_tables=True).open("w") as store:
-    run("first run", store, texts)
-    run("nothing changed", store, texts)
-    texts["fable"] = "Sour grapes."
-    run("a text shrinks", store, texts)
-    texts["note"] = ""
-    run("a text comes out empty", store, texts)
-    run("nothing changed", store, texts)
-    del texts["poem"]
-    run("a text vanishes", store, texts)
-    run("most are not mounted", store, {"letter": texts["letter"]})
-    run("all are mounted again", store, texts)
-    texts["note"] = "Buy nothing today, all is there."
-    run("a text has words again", store, texts)
+store = DuckDBMetadataStore("texts.duckdb", auto_create_tables=True)
+run("first run", store, texts)
+run("nothing changed", store, texts)
+texts["fable"] = "Sour grapes."
+run("a text shrinks", store, texts)
+texts["note"] = ""
+run("a text comes out empty", store, texts)
+run("nothing changed", store, texts)
+del texts["poem"]
+run("a text vanishes", store, texts)
+run("most are not mounted", store, {"letter": texts["letter"]})
+run("all are mounted again", store, texts)
+texts["note"] = "Buy nothing today, all is there."
+run("a text has words again", store, texts)

@@ -4,6 +4,7 @@ import polars as pl
 
 import metaxy as mx
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.process import run
 
 
 class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video", id_columns=["video"], fields=["audio", "frames"])):
@@ -36,28 +37,33 @@ class Transcript(
     text: str
 
 
-def record(store: DuckDBMetadataStore, videos: dict[str, tuple[str, str]]) -> None:
-    """Store videos, with a version of the sound track and of the frames of each."""
+videos = {"a.mp4": ("sound 1", "frames 1"), "b.mp4": ("sound 1", "frames 1")}
+
+
+@mx.computes(Video)
+def find_videos() -> pl.DataFrame:
+    """List the videos, with a version of the sound track and of the frames of each."""
     versions = [{"audio": audio, "frames": frames} for audio, frames in videos.values()]
-    samples = pl.DataFrame({"video": list(videos), "metaxy_provenance_by_field": versions})
-    increment = store.resolve_update(Video, samples=samples)
-    for frame in (increment.new, increment.stale):
-        store.write(Video, frame)
+    return pl.DataFrame({"video": list(videos), "metaxy_provenance_by_field": versions})
 
 
-def compute(store: DuckDBMetadataStore) -> None:
-    """Compute both features where something that they read has changed, and say where that was."""
-    for feature, column, value in ((Faces, "count", 2), (Transcript, "text", "hello")):
-        increment = store.resolve_update(feature)
-        for samples in increment.batches(100):
-            print(f"{feature.spec().key}: {sorted(samples['video'].to_list())}")
-            store.write(feature, samples.to_polars().with_columns(pl.lit(value).alias(column)))
+@mx.computes(Faces)
+def count_faces(row: dict[str, str]) -> dict[str, int]:
+    """Say that it is called; a model would look at the frames here."""
+    print(f"  counting faces in {row['video']}")
+    return {"count": 2}
 
 
-with DuckDBMetadataStore("videos.duckdb", auto_create_tables=True).open("w") as store:
-    print("Everything is new")
-    record(store, {"a.mp4": ("sound 1", "frames 1"), "b.mp4": ("sound 1", "frames 1")})
-    compute(store)
-    print("The sound of a.mp4 was replaced")
-    record(store, {"a.mp4": ("sound 2", "frames 1"), "b.mp4": ("sound 1", "frames 1")})
-    compute(store)
+@mx.computes(Transcript)
+def transcribe(row: dict[str, str]) -> dict[str, str]:
+    """Say that it is called; a model would listen here."""
+    print(f"  transcribing {row['video']}")
+    return {"text": "hello"}
+
+
+store = DuckDBMetadataStore("videos.duckdb", auto_create_tables=True)
+print("Everything is new")
+run(store, order_by="video", progress=False)
+print("The sound of a.mp4 was replaced")
+videos["a.mp4"] = ("sound 2", "frames 1")
+run(store, order_by="video", progress=False)

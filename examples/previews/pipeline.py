@@ -31,15 +31,15 @@ def pictures(*numbers: int) -> pl.DataFrame:
     return pl.DataFrame({"picture": names, "metaxy_provenance_by_field": [{"pixels": name} for name in names]})
 
 
+def describe(row: dict[str, str]) -> dict[str, str]:
+    """Find words for a picture, as a model would."""
+    return {"words": f"what {row['picture']} shows"}
+
+
 def compute(what: str, store: DuckDBMetadataStore) -> None:
     """Compute what is to do, and say how much that was."""
-    done = []
-    for key in ("caption", "translation"):
-        increment = store.resolve_update(key)
-        for samples in (increment.new, increment.stale):
-            store.write(key, samples)
-        done.append(f"{len(increment.new) + len(increment.stale)} {key}s")
-    print(f"{what}: {', '.join(done)}")
+    reports = [store.process(key, describe, progress=False) for key in ("caption", "translation")]
+    print(f"{what}: {', '.join(f'{report.done} {report.feature}s' for report in reports)}")
 
 
 def count(store: DuckDBMetadataStore) -> int:

@@ -44,6 +44,29 @@ def test_features_are_computed_in_order_and_what_is_left_is_reported(store: Meta
 
 
 @pytest.mark.three_stores
+def test_a_function_without_parameters_lists_the_samples_of_a_root(store: MetadataStore) -> None:
+    define("video")
+    define("crop", mx.FeatureDep(feature="video", select=["n"]))
+    found = [rows(id=["a", "b"], n=[1, 2])]
+
+    @mx.computes("video", batch_size=1)
+    def videos() -> Any:
+        return found[-1]
+
+    mx.computes("crop")(add_one)
+    assert [(each.function, each.new) for each in plan(store)] == [("videos", 2), ("add_one", 0)]
+    report = run(store, progress=False)
+    assert [(each.function, each.done) for each in report.reports] == [("videos", 2), ("add_one", 2)]
+    assert collect_to_polars(store.read("video", columns=["id", "n"])).sort("id").rows() == [("a", 1), ("b", 2)]
+    found.append(rows("2", id=["a"], n=[5]))
+    report = run(store, {"video": videos}, orphaned="delete", progress=False)
+    assert [(each.stale, each.orphaned) for each in report.reports] == [(1, 1)]
+    assert collect_to_polars(store.read("video", columns=["id", "n"])).rows() == [("a", 5)]
+    with pytest.raises(TypeError, match="function videos takes no row"):
+        mx.computes("video", samples=found[0])(videos)
+
+
+@pytest.mark.three_stores
 def test_a_feature_that_fails_does_not_stop_the_others(store: MetadataStore) -> None:
     define("video")
     define("crop", "video")

@@ -18,6 +18,7 @@ from metaxy.cli.app import main
 from metaxy.cli.demo import demo
 from metaxy.demo import project
 from metaxy.demo.story import run_demo
+from metaxy.errors import MetaxyError
 
 STORES: list[project.StoreType] = ["duckdb", "delta"]
 Row = tuple[str, ...]
@@ -57,13 +58,13 @@ def told(told_twice: tuple[Path, str, str], tmp_path: Path) -> Path:
 
 
 def tables(story: str) -> list[list[Row]]:
-    """Return the rows of each table, without its head."""
+    """Return the rows of each table about features, without its head."""
     found: list[list[Row]] = []
     for line in story.splitlines():
-        if line.startswith("│"):
-            found[-1].append(tuple(line.replace("│", " ").split()))
-        elif line.startswith("┏"):
+        if line.startswith("feature "):
             found.append([])
+        elif line.startswith(("video ", "crop ", "faces ", "transcript ")):
+            found[-1].append(tuple(line.split()))
     return found
 
 
@@ -71,7 +72,9 @@ def test_the_story_has_the_right_numbers(told_twice: tuple[Path, str, str]) -> N
     _, first, _ = told_twice
     assert tables(first) == [FIRST, NOTHING, SOUNDS, CODE, GONE]
     assert "200 media files written" in first
+    assert "All 150 samples were computed" in first
     assert "145 of 150 samples were not recomputed" in first
+    assert "255 samples were computed; without Metaxy it would have been 747" in first
     assert "other code: version 2 instead of 1" in first
 
 
@@ -120,6 +123,14 @@ def test_a_change_of_the_user_is_seen_and_kept(told: Path) -> None:
     first, *_ = tables(tell(told))
     assert first == [BACK[0], BACK[1], ("faces", "50", "0", "0", "50", "0"), BACK[3]]
     assert '"how-many"' in features.read_text()
+
+
+def test_what_goes_wrong_is_said(told: Path) -> None:
+    (told / "videos" / "video_07" / "audio.wav").write_bytes(b"no sound")
+    assert "video = 'video_07': Error: file does not start with RIFF id" in tell(told)
+    (told / "features.py").write_text('CROP_VERSION = "1"\n')
+    with pytest.raises(MetaxyError, match=r"no function below @mx\.computes"):
+        tell(told)
 
 
 def test_a_demo_keeps_its_store(tmp_path: Path) -> None:

@@ -2,21 +2,34 @@
 
 import shlex
 import shutil
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
+from rich.text import Text
 
 import metaxy as mx
+from metaxy import process
 from metaxy.demo import media, project
+from metaxy.errors import MetaxyError
+from metaxy.workers.report import ProcessReport
 
-Feature: TypeAlias = type[mx.BaseFeature]
 VIDEOS: Final = Path("videos")
 COUNTS: Final = ("new", "stale", "orphaned", "computed", "not recomputed")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of the samples after one change: how many were computed, and how many were good as they were."""
+
+    title: str
+    computed: int = 0
+    spared: int = 0
 
 
 def run_demo(path: Path, store: project.StoreType, fresh: bool, console: Console) -> None:
@@ -31,8 +44,12 @@ def run_demo(path: Path, store: project.StoreType, fresh: bool, console: Console
         say(console, f"This demo began with another store and keeps it; --fresh starts over with {store}.\n")
     with project.inside(path):
         tell(console)
-    again = f"mx demo {shlex.quote(str(path))}"
-    say(console, f"All of this is in {path / 'features.py'}. Change that, or a file in videos, and run: {again}")
+    folder = shlex.quote(str(path))
+    say(
+        console, f"All of this is a project in {path}. Change features.py or a file in videos, and see what it takes:\n"
+    )
+    say(console, f"  cd {folder}\n  mx run --dry-run\n  mx run\n  mx graph render\n")
+    say(console, f"Or let the demo go on: mx demo {folder}")
 
 
 def tell(console: Console) -> None:
@@ -41,20 +58,18 @@ def tell(console: Console) -> None:
     written = write_missing_files(console)
     say(console, f"{media.VIDEOS} videos, each {media.FRAMES} frames and a sound: {written} media files written.\n")
     if known:
-        run(console, "1. Go on where the last demo ended", "Only what changed since then is computed.")
+        first = run(console, "1. Go on where the last demo ended", "Only what changed since then is computed.")
     else:
-        run(console, "1. The first run", "Nothing is known yet, so everything is new.")
-    run(console, "2. The same again", "Nothing changed, so nothing is computed.")
-    count = edit_sounds()
-    run(console, f"3. {count} sounds are recorded again", "Their frames are the same: only transcripts are computed.")
+        first = run(console, "1. The first run", "Nothing is known yet, so everything is new.")
+    steps = [first, run(console, "2. The same again", "Nothing changed, so nothing is computed.")]
+    title = f"3. {edit_sounds()} sounds are recorded again"
+    steps.append(run(console, title, "Their frames are the same: only transcripts are computed."))
     old, new = project.raise_code_version(Path("features.py"))
-    run(
-        console,
-        f"4. Crops are cut by other code: version {new} instead of {old}",
-        "Faces depend on crops. Transcripts do not.",
-    )
-    gone = remove_a_video()
-    run(console, f"5. {gone} is removed", "What is known of it is orphaned, and deleted.")
+    title = f"4. Crops by other code: version {new} instead of {old}"
+    steps.append(run(console, title, "Faces depend on crops. Transcripts do not."))
+    title = f"5. {remove_a_video()} is removed"
+    steps.append(run(console, title, "What is known of it is orphaned, and deleted."))
+    summarize(console, steps)
 
 
 def say(console: Console, text: str, style: str = "") -> None:
@@ -65,7 +80,7 @@ def say(console: Console, text: str, style: str = "") -> None:
 def write_missing_files(console: Console) -> int:
     """Write the media files that are not there, and return how many these were."""
     missing = [file for file in media.media_files(VIDEOS) if not file.exists()]
-    with progress(console) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         for file in bar.track(missing, description="media files"):
             media.write_file(file)
     return len(missing)
@@ -86,40 +101,68 @@ def remove_a_video() -> str:
     return last.name
 
 
-def run(console: Console, title: str, explanation: str) -> None:
-    """Bring all features up to date, as a new process would, and show what that took."""
+def run(console: Console, title: str, explanation: str) -> Step:
+    """Bring all features up to date, as `mx run` would in a new process, and show what that took.
+
+    Raises:
+        MetaxyError: if no function computes anything any more.
+    """
     project.forget_features()
-    with mx.FeatureGraph().use():
-        config = mx.init(Path("metaxy.toml"))
-        features = sys.modules["features"]
-        with config.get_store("dev").open("w") as store, progress(console) as bar:
-            done = {feature: features.update(store, feature, tracker(bar, feature)) for feature in features.PIPELINE}
-        samples = len(features.find_videos())
+    with mx.FeatureGraph().use() as graph, console.status("computing"):
+        store = mx.init(Path("metaxy.toml")).get_store("dev")
+        if not process.computed():
+            raise MetaxyError(
+                "features.py has no function below @mx.computes; put one there, or start over with --fresh"
+            )
+        report = process.run(store, orphaned="delete", progress=False)
+        roots = {str(key) for key in graph.list_features() if not graph.get_feature_definition(key).spec.deps}
     say(console, title, "bold")
-    say(console, explanation)
-    show(console, done, samples)
+    say(console, f"{explanation}\n")
+    step = show(console, title, report.reports, roots)
+    errors = (f"{each.feature}: {error}" for each in report.reports for error in each.errors[:3])
+    for problem in (*report.failures.values(), *errors):
+        say(console, f"{problem}\n", "red")
+    return step
 
 
-def tracker(bar: Progress, feature: Feature) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """Return what shows the progress of one feature."""
-    return lambda rows: bar.track(rows, description=str(feature.spec().key))
-
-
-def progress(console: Console) -> Progress:
-    """Return progress bars that vanish when done and never end up in a file."""
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
-
-
-def show(console: Console, done: dict[Feature, mx.PolarsIncrement], samples: int) -> None:
+def show(console: Console, title: str, reports: Sequence[ProcessReport], roots: set[str]) -> Step:
     """Print what happened to each feature, and what did not have to."""
-    view = Table("feature", *(Column(name, justify="right") for name in COUNTS))
-    skipped = 0
-    for feature, todo in done.items():
-        new, stale, orphaned = map(len, todo)
-        counts = [str(new), str(stale), str(orphaned)]
-        if feature.spec().deps:  # videos are only looked at, there is nothing to compute
-            counts += [str(new + stale), str(samples - new - stale)]
-            skipped += samples - new - stale
-        view.add_row(str(feature.spec().key), *("[dim]0[/]" if count == "0" else count for count in counts))
+    view, step = table("feature", COUNTS), Step(title)
+    samples = len(list(VIDEOS.glob("*/audio.wav")))
+    for each in reports:
+        counts = [each.new, each.stale, each.orphaned or 0]
+        if each.feature not in roots:  # videos are only looked at, there is nothing to compute
+            spared = samples - each.total
+            step = replace(step, computed=step.computed + each.done, spared=step.spared + spared)
+            counts += [each.done, spared]
+        view.add_row(each.feature, *map(number, counts))
     console.print(view)
-    say(console, f"{skipped} of {samples * (len(done) - 1)} samples were not recomputed.\n")
+    console.print()
+    total = step.computed + step.spared
+    spoken = f"{step.spared} of {total} samples were not recomputed.\n"
+    say(console, spoken if step.spared else f"All {total} samples were computed.\n", "green" if step.spared else "")
+    return step
+
+
+def summarize(console: Console, steps: Sequence[Step]) -> None:
+    """Print one line for each step."""
+    say(console, "All together\n", "bold")
+    view = table("what happened", COUNTS[-2:])
+    for step in steps:
+        view.add_row(step.title, number(step.computed), number(step.spared))
+    console.print(view)
+    console.print()
+    computed, spared = sum(step.computed for step in steps), sum(step.spared for step in steps)
+    say(console, f"{computed} samples were computed; without Metaxy it would have been {computed + spared}.\n", "green")
+
+
+def table(first: str, numbers: Sequence[str]) -> Table:
+    """Return an empty table whose other columns are numbers."""
+    return Table(
+        first, *(Column(name, justify="right") for name in numbers), box=SIMPLE_HEAD, show_edge=False, pad_edge=False
+    )
+
+
+def number(count: int) -> Text:
+    """Write a number so that those strike that are not 0."""
+    return Text(str(count), style="bold" if count else "dim")

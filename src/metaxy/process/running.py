@@ -64,8 +64,8 @@ def run(
 
     Args:
         store: where they are.
-        functions: what computes each feature: functions, or `Computed` with options; those that `computes` named by
-            default.
+        functions: what computes each feature: functions as `computes` takes them, or `Computed` with options; those
+            that `computes` named by default.
         features: which features; those that have a function by default.
         up: of how many levels of their parents as well.
         down: of how many levels of their children as well.
@@ -104,16 +104,14 @@ def plan(
             function = by_key.get(key)
             samples = function.arguments().get("samples") if function else None
             new, stale = _counts(store, graph, key, samples)
-            name = getattr(function.fn, "__qualname__", type(function.fn).__qualname__) if function else None
-            found.append(Plan(str(key), name, new, stale))
+            found.append(Plan(str(key), function.name if function else None, new, stale))
     return found
 
 
 def _functions(given: Mapping[Any, Any] | None) -> dict[FeatureKey, Computed]:
     if given is None:
         return computed()
-    functions = {coerce_to_feature_key(feature): fn for feature, fn in given.items()}
-    return {key: fn if isinstance(fn, Computed) else Computed(fn) for key, fn in functions.items()}
+    return {coerce_to_feature_key(feature): Computed.of(fn) for feature, fn in given.items()}
 
 
 def _ordered(

@@ -110,16 +110,11 @@ VIDEOS = {{
 }}
 
 
-def find_videos():
+@mx.computes(Video)
+def find_videos() -> pl.DataFrame:
     """Return all videos, with a version for each field."""
     rows = [{{"id": name, "path": f"{{name}}.mp4", "metaxy_provenance_by_field": v}} for name, v in VIDEOS.items()]
     return pl.DataFrame(rows)
-
-
-@mx.computes(Video, samples=find_videos)
-def list_videos(row: dict) -> dict:
-    """Store the videos that were found as they are."""
-    return {{"path": row["path"]}}
 
 
 @mx.computes(Faces)

@@ -1,13 +1,13 @@
 """The features of this demo, and the functions that compute them.
 
-Change something here - a code version, a function, a dependency - and run `mx demo` again in the folder above.
+Change something here - a code version, a function, a dependency - or a file in videos, and run `mx run`.
 """
 
 import hashlib
 import math
 import wave
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Transcript(
     loudness: float
 
 
+@mx.computes(Video)
 def find_videos() -> pl.DataFrame:
     """List all videos with one hash for each field: all that Metaxy needs to see what changed."""
     return pl.DataFrame(
@@ -91,6 +92,7 @@ def hash_files(files: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:16]
 
 
+@mx.computes(Crop)
 def crop(row: dict[str, Any]) -> dict[str, Any]:
     """Cut the dark border off each frame."""
     crops = Path("crops", row["video"])
@@ -104,6 +106,7 @@ def crop(row: dict[str, Any]) -> dict[str, Any]:
     return {"crops": crops.as_posix(), "pixels": pixels}
 
 
+@mx.computes(Faces)
 def count_faces(row: dict[str, Any]) -> dict[str, Any]:
     """Count the pale spots: find one, paint it over, find the next."""
     faces = 0
@@ -115,6 +118,7 @@ def count_faces(row: dict[str, Any]) -> dict[str, Any]:
     return {"faces": faces}
 
 
+@mx.computes(Transcript)
 def transcribe(row: dict[str, Any]) -> dict[str, Any]:
     """Write down a "la" for every beat that is not silent."""
     with wave.open(f"{row['folder']}/audio.wav") as sound:
@@ -126,29 +130,3 @@ def transcribe(row: dict[str, Any]) -> dict[str, Any]:
         "text": " ".join("la" if any(sounds) else "-" for sounds in beats),
         "loudness": round(10 * math.log10(max(power, 1) / 32768**2), 1),
     }
-
-
-# What computes each feature, parents first. Videos are only looked at.
-PIPELINE: dict[type[mx.BaseFeature], Callable[[dict[str, Any]], dict[str, Any]] | None] = {
-    Video: None,
-    Crop: crop,
-    Faces: count_faces,
-    Transcript: transcribe,
-}
-
-
-def update(
-    store: mx.MetadataStore,
-    feature: type[mx.BaseFeature],
-    track: Callable[[Iterable[Any]], Iterable[Any]] = iter,
-) -> mx.PolarsIncrement:
-    """Bring a feature up to date: compute what is new or stale, delete what is orphaned."""
-    todo = store.resolve_update(feature, samples=find_videos() if feature is Video else None).to_polars()
-    rows = pl.concat([todo.new, todo.stale])
-    if not rows.is_empty():
-        if compute := PIPELINE[feature]:
-            rows = rows.hstack(pl.DataFrame([compute(row) for row in track(rows.to_dicts())]))
-        store.write(feature, rows)
-    if not todo.orphaned.is_empty():
-        store.delete(feature, rows=todo.orphaned)
-    return todo
