@@ -9,11 +9,13 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from metaxy.content.places import Stamp
 from metaxy.errors import ContentError
+from metaxy.masking import mask_address
 from metaxy.wording import first_line, short_path
 
 Trust: TypeAlias = Literal["content", "etag", "mtime"]
@@ -30,6 +32,13 @@ CREATE TABLE IF NOT EXISTS versions (
 """
 _ASK: Final = "SELECT name, {what}, version FROM versions JOIN json_each(?) ON name = value WHERE recipe = ?"
 _TELL: Final = "INSERT OR REPLACE INTO versions (name, recipe, times, etag, version) VALUES (?, ?, ?, ?, ?)"
+
+
+def _key(name: str) -> str:
+    """Return what a file is remembered by: its name, unless that has a password or the like in it."""
+    if "://" not in name or mask_address(name) == name:
+        return name
+    return f"sha256:{sha256(name.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -74,15 +83,16 @@ class Cache:
         Raises:
             ContentError: if the file is not ours, or damaged.
         """
-        signs = {name: sign for name, stamp in stamps.items() if (sign := sign_of(stamp, trust)) is not None}
+        names = {_key(name): name for name in stamps}
+        signs = {key: sign for key, name in names.items() if (sign := sign_of(stamps[name], trust)) is not None}
         question = _ASK.format(what="etag" if trust == "etag" else "times")
         with closing(self._open()) as database:
             rows = self._do(database, question, (json.dumps(list(signs)), recipe))
-        return {name: version for name, sign, version in rows if sign == signs[name]}
+        return {names[key]: version for key, sign, version in rows if sign == signs[key]}
 
     def remember(self, recipe: str, read: Iterable[Known]) -> None:
         """Remember versions that were read."""
-        rows = [(each.name, recipe, _times_of(each), sign_of(each.stamp, "etag"), each.version) for each in read]
+        rows = [(_key(each.name), recipe, _times_of(each), sign_of(each.stamp, "etag"), each.version) for each in read]
         rows = [row for row in rows if row[2] is not None or row[3] is not None]
         if rows:
             with closing(self._open()) as database, database:
@@ -102,17 +112,21 @@ class Cache:
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         """Make the table in an empty file; refuse the file of another program."""
-        (application,) = self._do(database, "PRAGMA application_id")[0]
-        (layout,) = self._do(database, "PRAGMA user_version")[0]
-        if (application, layout) == (_APPLICATION, _LAYOUT):
+        if self._is_ours(database):
             return
-        if (application, layout) != (0, 0) or self._do(database, "SELECT 1 FROM sqlite_master"):
-            raise ContentError(f"{short_path(self.path)} is no cache of this version of Metaxy; name another file")
         with database:
             self._do(database, "BEGIN IMMEDIATE")
+            if self._is_ours(database):  # another process was quicker
+                return
+            if self._do(database, "SELECT 1 FROM sqlite_master"):
+                raise ContentError(f"{short_path(self.path)} is no cache of this version of Metaxy; name another file")
             self._do(database, _CREATE)
             self._do(database, f"PRAGMA application_id = {_APPLICATION}")
             self._do(database, f"PRAGMA user_version = {_LAYOUT}")
+
+    def _is_ours(self, database: sqlite3.Connection) -> bool:
+        found = [self._do(database, f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
+        return found == [_APPLICATION, _LAYOUT]
 
     def _do(self, database: sqlite3.Connection, statement: str, values: Sequence[object] = ()) -> "list[Any]":
         try:

@@ -44,6 +44,10 @@ class Stamp:
     inode: int = 0
     etag: str | None = None
 
+    def is_of(self, other: "Stamp") -> bool:
+        """Whether a file did not change between two stamps."""
+        return (self.size, self.etag) == (other.size, other.etag) if self.etag and other.etag else self == other
+
     @property
     def facts(self) -> dict[str, Any]:
         """What users see of it."""
@@ -198,7 +202,7 @@ def remote_stamp(info: Mapping[str, Any]) -> Stamp:
         IsADirectoryError: if it is a folder.
 
     >>> remote_stamp({"type": "file", "size": 3, "ETag": '"5d41"', "mtime": 1.5})
-    Stamp(size=3, modified=1500000000, changed=0, inode=0, etag='5d41')
+    Stamp(size=3, modified=1000000000, changed=0, inode=0, etag='5d41')
     """
     if info.get("type") == "directory":
         raise IsADirectoryError(errno.EISDIR, "a folder, not a file")
@@ -207,15 +211,15 @@ def remote_stamp(info: Mapping[str, Any]) -> Stamp:
 
 
 def _nanoseconds(given: Any) -> int | None:
-    """Return a time of a file system in nanoseconds, None where it says none that we know."""
-    if isinstance(given, (int, float)):
-        return round(given * 1_000_000) * 1000
+    """Return a time of a file system in nanoseconds, whole seconds; None where it says none that we know.
+
+    The list of a bucket and the answer for one of its objects may say fractions of a second, or not.
+    """
     if isinstance(given, str):
         try:
             given = datetime.fromisoformat(given.replace("Z", "+00:00"))
         except ValueError:
             return None
-    if not isinstance(given, datetime):
-        return None
-    moment = given if given.tzinfo else given.replace(tzinfo=timezone.utc)
-    return round(moment.timestamp() * 1_000_000) * 1000
+    if isinstance(given, datetime):
+        given = (given if given.tzinfo else given.replace(tzinfo=timezone.utc)).timestamp()
+    return int(given) * 1_000_000_000 if isinstance(given, (int, float)) else None

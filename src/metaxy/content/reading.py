@@ -3,8 +3,8 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -18,6 +18,7 @@ FACTS: Final[Mapping[str, Any]] = {"size": pl.Int64, "modified": pl.Datetime("us
 SLICE: Final = 50_000  # files that are in memory as objects at once
 REMOTE_WORKERS: Final = 16  # threads that mostly wait
 TRIES: Final = 3  # times that a file is read which changes meanwhile
+REMEMBERED: Final = 2.0  # seconds after which what was read is in the cache
 PAUSE: Final = 0.2  # seconds before a remote file is tried again, doubled each time
 # What trying again does not mend.
 _DEFINITE: Final = (
@@ -86,8 +87,8 @@ class Reading:
         return known
 
     def _read_all(self, places: Sequence[Place], bar: LateBar) -> dict[str, Outcome]:
-        finished = None if self.cache is None else partial(_remember, self.cache, self.recipe.name)
-        read = in_threads(self._read, places, workers=self._threads(places), bar=bar, finished=finished)
+        with closing(Memory(self.cache, self.recipe.name)) as memory:
+            read = in_threads(self._read, places, workers=self._threads(places), bar=bar, finished=memory.take)
         return {place.name: outcome for place, (outcome, _) in zip(places, read, strict=True)}
 
     def _threads(self, places: Sequence[Place]) -> int:
@@ -117,7 +118,7 @@ class Reading:
             try:
                 digest = self.recipe.digest(opened)
             finally:  # what was read of a file that changed may be broken for that
-                if opened.stamp_now() != opened.stamp:
+                if not opened.stamp.is_of(opened.stamp_now()):
                     raise ChangedError("it changed while it was read")
         version = f"{self.recipe.name}:{digest}"
         known = None if self.cache is None else Known(place.name, version, opened.stamp, began)
@@ -131,8 +132,25 @@ def _stamp_of(place: Place) -> Stamp | Outcome:
         return Outcome.of_error(error)
 
 
-def _remember(cache: Cache, recipe: str, read: Sequence[tuple[Place, tuple[Outcome, Known | None]]]) -> None:
-    cache.remember(recipe, (known for _, (_, known) in read if known is not None))
+class Memory:
+    """Gathers versions that were read, and writes them into the cache now and then, if there is one."""
+
+    def __init__(self, cache: Cache | None, recipe: str) -> None:
+        self._cache, self._recipe = cache, recipe
+        self._waiting: list[Known] = []
+        self._written = time.monotonic()
+
+    def take(self, read: Sequence[tuple[Place, tuple[Outcome, Known | None]]]) -> None:
+        """Take what was read since the last time."""
+        self._waiting += (known for _, (_, known) in read if known is not None)
+        if time.monotonic() - self._written > REMEMBERED:
+            self.close()
+
+    def close(self) -> None:
+        """Write what waits, also after Ctrl-C."""
+        if self._cache is not None and self._waiting:
+            self._cache.remember(self._recipe, self._waiting)
+        self._waiting, self._written = [], time.monotonic()
 
 
 def versions_of_files(

@@ -46,7 +46,7 @@ class Threads(Generic[Item, Result]):
         """Yield the places of what was finished since the last time, now and then, until everything is.
 
         Raises:
-            BaseException: what the function raised; what was begun elsewhere is finished first.
+            BaseException: what the function raised; what was begun by other threads is finished first.
         """
         threads = [
             threading.Thread(target=self._work, name=f"metaxy-content-{number}", daemon=True)
@@ -60,10 +60,8 @@ class Threads(Generic[Item, Result]):
                     thread.join(TICK)
                     yield self._take()
             yield self._take()
-        finally:
+        finally:  # after Ctrl-C, nobody waits for what is being done
             self.stopped = True
-            for thread in threads:
-                thread.join()
         if self.error is not None:
             raise self.error
 
