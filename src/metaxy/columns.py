@@ -32,7 +32,8 @@ METAXY_DEFINITION_VERSION: Final = "metaxy_definition_version"  # system tables 
 METAXY_CHANGED_FIELDS: Final = "metaxy_changed_fields"
 METAXY_PREVIOUS: Final = "metaxy_previous"
 METAXY_STATUS: Final = "metaxy_status"  # new or stale, where both are in one frame
-INCREMENT_COLUMNS: Final = frozenset({METAXY_CHANGED_FIELDS, METAXY_PREVIOUS, METAXY_STATUS})
+METAXY_ERROR: Final = "metaxy_error"  # why nobody knows the versions of a sample now
+INCREMENT_COLUMNS: Final = frozenset({METAXY_CHANGED_FIELDS, METAXY_PREVIOUS, METAXY_STATUS, METAXY_ERROR})
 DEFAULT_CODE_VERSION: Final = "__metaxy_initial__"
 
 SYSTEM_COLUMNS: Final = (

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import narwhals as nw
+import polars as pl
 from typing_extensions import TypedDict
 
 from metaxy.columns import METAXY_PROVENANCE_BY_FIELD
@@ -17,6 +18,7 @@ from metaxy.errors import DefinitionError, IgnoredOptionWarning, warn_user
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.given import given_frame
 from metaxy.store.named import given_ids
+from metaxy.store.unread import unread_samples
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.recipe import DRIFTED, STALE
 from metaxy.wording import did_you_mean
@@ -127,6 +129,7 @@ class UpdateRequest:
     """What a caller asks of an update, with defaults filled in."""
 
     samples: Frame | None = None
+    unread: pl.DataFrame | None = None
     filters: Mapping[FeatureKey, Sequence[nw.Expr]] = field(default_factory=dict)
     global_filters: Sequence[nw.Expr] = ()
     target_filters: Sequence[nw.Expr] = ()
@@ -189,6 +192,7 @@ class UpdateRequest:
             )
         return cls(
             samples=None if samples is None else given_frame(samples, f"the samples for feature {key}"),
+            unread=None if samples is None else unread_samples(samples, plan.feature.id_columns),
             filters=by_key,
             global_filters=as_filters(global_filters),
             target_filters=as_filters(target_filters),

@@ -29,6 +29,7 @@ from metaxy.store.session import Scope
 from metaxy.store.system.row_errors import latest, standing, with_ids
 from metaxy.store.system.tables import COL_ATTEMPT
 from metaxy.store.tables import ExpectedRows, Tables
+from metaxy.store.unread import without_unread
 from metaxy.store.untyped import without_placeholders
 from metaxy.versioning.build import build_joined_recipe
 from metaxy.versioning.codec import (
@@ -136,7 +137,8 @@ class Resolution:
             return self.views()
         in_database = tables.samples_at_hand and not isinstance(tables.store.engine, PolarsEngine)
         unseen = self.recipe.earlier is not None and not self.engine.packs_lists
-        if in_database or unseen or tables.samples_are_none:  # without samples, a warning must not come too late
+        unread = tables.request.unread is not None  # which views would show as new
+        if in_database or unseen or unread or tables.samples_are_none:  # a warning must not come too late
             return LazyIncrement.of(self.changes(), self.expected if self.recipe.inputs else None)
         tables.refuse_other_settings()
         return (self._without_repeats() if tables.repeats_samples() else self).views()
@@ -282,7 +284,7 @@ class Resolution:
         table = changes.table
         if self.in_polars and not isinstance(table, pl.DataFrame):
             table = pl.DataFrame(table)
-        self._refuse_broken(table)
+        unread = self._refuse_broken(table)
         if changes.repeated:
             return self._without_repeats().changes()
 
@@ -295,6 +297,8 @@ class Resolution:
         increment = increment.with_expected(None if only else changes.expected, self._sample_columns(), fields)
         if self._shows_drift:
             increment = increment.with_payload(**{self._drift_name: self._drifted(table)})
+        if unread is not None:
+            increment = increment.with_unread(unread)
         counts = self.tables is not None and self.tables.request.minds_errors and not only
         return increment.with_failed(self._count_failed(table)) if counts else increment
 
@@ -358,15 +362,23 @@ class Resolution:
 
     # -- what must not be NULL -----------------------------------------------------------------------------------------
 
-    def _refuse_broken(self, table: Any) -> None:
+    def _refuse_broken(self, table: Any) -> int | None:
+        """Refuse samples without versions, unless they say that they could not be read: count these, if any say so.
+
+        Raises:
+            MetadataSchemaError: if there are others.
+        """
+        unread = None if self.tables is None else self.tables.request.unread
         if isinstance(table, pl.DataFrame):
             broken = table.filter(pl.col("status") == BROKEN)
         elif (table["status"].to_numpy() == BROKEN).any():
             broken = pl.DataFrame(table).filter(pl.col("status") == BROKEN)
         else:
-            return
-        if broken.height:
-            raise MetadataSchemaError(f"feature {self.recipe.feature}: {self._explain(broken)}")
+            return None if unread is None else 0
+        refused = without_unread(broken, self.recipe, unread)
+        if refused.height:
+            raise MetadataSchemaError(f"feature {self.recipe.feature}: {self._explain(refused)}")
+        return None if unread is None else broken.height
 
     def _explain(self, broken: pl.DataFrame) -> str:
         for name, short in zip(self.recipe.match_names, self.recipe.match, strict=True):

@@ -67,7 +67,8 @@ class Increment(_Frames):
     rows and `counts` samples: where they differ, the increment shows both. ``fields`` are those of the feature if it
     was asked which of them changed. ``failed`` is how many samples are left out, as they failed before, if that was
     asked. ``drifted`` are samples whose versions are equal and whose payload is not, and ``behind`` those that have
-    older values of columns of their parents, both as rows to write, if that was asked.
+    older values of columns of their parents, both as rows to write, if that was asked. ``unread`` is how many samples
+    could not be read and stay as they are, if any said so.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -83,6 +84,7 @@ class Increment(_Frames):
     drifted: nw.DataFrame[Any] | None = None
     failed: int | None = None
     behind: nw.DataFrame[Any] | None = None
+    unread: int | None = None
 
     def with_payload(
         self, *, drifted: nw.DataFrame[Any] | None = None, behind: nw.DataFrame[Any] | None = None
@@ -101,6 +103,10 @@ class Increment(_Frames):
         """Return the increment with the number of samples that are left out, as they failed before."""
         return self._with(failed=failed)
 
+    def with_unread(self, unread: int) -> "Increment":
+        """Return the increment with the number of samples that stay as they are, as they could not be read."""
+        return self._with(unread=unread)
+
     def _with(self, **known: Any) -> "Increment":
         increment = type(self)(*self)
         vars(increment).update(vars(self), **known)
@@ -111,11 +117,13 @@ class Increment(_Frames):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many samples are new, stale, orphaned and, where that is known, drifted, behind, failed and unchanged."""
+        """How many samples are new, stale, orphaned and, where known, drifted, behind, failed, unread and unchanged."""
         counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
         counts |= {kind: len(frame) for kind, frame in self._payload_frames()}
         if self.failed is not None:
             counts["failed"] = self.failed
+        if self.unread is not None:
+            counts["unread"] = self.unread
         if self.expected is not None:
             others = sum(counts.values()) - counts["orphaned"]
             counts["unchanged"] = max(self.expected - others, 0)
@@ -140,7 +148,7 @@ class Increment(_Frames):
     @property
     def progress(self) -> float | None:
         """Per cent of the expected samples that were computed at least once; None if that is not known."""
-        if not self.expected or self.failed:
+        if not self.expected or self.failed or self.unread:
             return None
         return 100 * (self.expected - self._samples(self.new)) / self.expected
 

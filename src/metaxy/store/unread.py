@@ -1,0 +1,40 @@
+"""Samples that are there, but could not be read: nobody knows their versions now, so they stay as they are.
+
+They say so in the column ``metaxy_error``, and have no versions: neither new, nor stale, nor orphaned.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from metaxy.columns import METAXY_ERROR
+from metaxy.store.given import given_frame
+from metaxy.versioning.frames import collect_to_polars, wrapped_frame
+from metaxy.versioning.recipe import Recipe
+
+WHAT = "the samples that could not be read"
+
+
+def unread_samples(samples: Any, ids: Sequence[str]) -> pl.DataFrame | None:
+    """Return the IDs of samples that could not be read, None if all could.
+
+    Columns in: ``metaxy_error``, if there is any, and the IDs. Columns out: the IDs.
+    """
+    frame = wrapped_frame(samples, WHAT)
+    names = frame.collect_schema().names()
+    if METAXY_ERROR not in names or not set(ids) <= set(names):
+        return None
+    unread = frame.filter(~nw.col(METAXY_ERROR).is_null()).select(*ids)
+    found = collect_to_polars(given_frame(unread, WHAT))
+    return found if found.height else None
+
+
+def without_unread(broken: pl.DataFrame, recipe: Recipe, unread: pl.DataFrame | None) -> pl.DataFrame:
+    """Leave out of flat rows without versions those of samples that say why."""
+    named = dict(zip(recipe.match_names, recipe.match, strict=True))
+    if unread is None or not set(unread.columns) <= named.keys():
+        return broken
+    keys = unread.select(pl.col(name).cast(broken.schema[named[name]]).alias(named[name]) for name in unread.columns)
+    return broken.join(keys, on=keys.columns, how="anti")

@@ -1,0 +1,57 @@
+"""Samples that could not be read: they say why in `metaxy_error`, and stay as they are."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.factory import define, everything
+
+from metaxy.columns import METAXY_ERROR
+from metaxy.errors import MetadataSchemaError
+from metaxy.store.store import MetadataStore
+from metaxy.versioning.frames import collect_to_polars
+
+FIELDS = ("audio", "frames")
+MEMBERS = pl.Struct(dict.fromkeys(FIELDS, pl.String))
+
+
+def ids(frame: Any) -> list[str]:
+    return sorted(collect_to_polars(frame)["id"].to_list())
+
+
+def scanned(**versions: Any) -> pl.DataFrame:
+    """Make samples with the version of each, the reason why one has none, and a payload."""
+    by_field = [each if isinstance(each, dict) else dict.fromkeys(FIELDS) for each in versions.values()]
+    errors = [each if isinstance(each, str) else None for each in versions.values()]
+    return pl.DataFrame(
+        {"id": list(versions), "size": [None if error else 1 for error in errors], METAXY_ERROR: errors},
+        schema_overrides={"size": pl.Int64, METAXY_ERROR: pl.String},
+    ).with_columns(metaxy_provenance_by_field=pl.Series(by_field, dtype=MEMBERS))
+
+
+def test_samples_that_could_not_be_read_stay_as_they_are(store: MetadataStore) -> None:
+    define("video", fields=list(FIELDS))
+    same, other = {"audio": "1", "frames": "1"}, {"audio": "1", "frames": "2"}
+    store.write("video", scanned(a=same, b=same, c=same, gone=same))
+    assert METAXY_ERROR not in everything(store, "video").columns
+    samples = scanned(a=other, b="OSError: broken", c=same, new=same, unseen="PermissionError: not yours")
+    half = samples.with_columns(
+        metaxy_provenance_by_field=pl.when(pl.col("id") == "b")
+        .then(pl.struct(audio=pl.lit("1"), frames=pl.lit(None, pl.String)))
+        .otherwise("metaxy_provenance_by_field")
+    )
+    for given in (samples, half, samples.lazy()):
+        for engine in ("auto", "polars"):
+            options: dict[str, Any] = {"samples": given, "versioning_engine": engine}
+            eager = store.resolve_update("video", **options)
+            for found in (eager, store.resolve_update("video", lazy=True, **options)):
+                assert [ids(found.new), ids(found.stale), ids(found.orphaned)] == [["new"], ["a"], ["gone"]]
+            expected = {"new": 1, "stale": 1, "orphaned": 1, "unread": 2, "unchanged": 1}
+            assert {name: eager.counts[name] for name in expected} == expected
+            assert eager.progress is None
+            assert not {METAXY_ERROR} & set(eager.new.columns)
+    assert store.resolve_update("video", samples=scanned(a=same, b=same, c=same, gone=same)).unread is None
+    with pytest.raises(MetadataSchemaError, match=r"in 1 samples: no version was given"):
+        store.resolve_update("video", samples=samples.with_columns(pl.lit(None).alias(METAXY_ERROR)).head(2))
+    with pytest.raises(MetadataSchemaError, match="version"):
+        store.write("video", samples)
