@@ -39,10 +39,10 @@ class Watched(DuckDBMetadataStore):
     before: Callable[[], None] = staticmethod(lambda: None)
     writes = 0
 
-    def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
+    def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None, **options: Any) -> None:
         self.writes += 1
         self.before()
-        super().write_multi(metadata, materialization_id)
+        super().write_multi(metadata, materialization_id, **options)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from metaxy.errors import (
     StoreConnectionError,
     StoreLockedError,
 )
+from metaxy.store.data_versions import DataVersion, versioned_frames
 from metaxy.store.given import given_frame
 from metaxy.store.session import Scope
 from metaxy.store.spill import Spill, frames_of
@@ -137,7 +138,13 @@ class BufferedMetadataWriter:
         self._thread.start()
         return self
 
-    def put(self, batches: Mapping[Any, Any], *, replaces: Mapping[Any, Any] | None = None) -> None:
+    def put(
+        self,
+        batches: Mapping[Any, Any],
+        *,
+        replaces: Mapping[Any, Any] | None = None,
+        data_version: Mapping[Any, DataVersion] | None = None,
+    ) -> None:
         """Take rows of some features; they are checked here, and written later.
 
         Frames: as for `MetadataStore.write`; lazy ones are collected.
@@ -145,13 +152,14 @@ class BufferedMetadataWriter:
         Args:
             batches: rows by feature.
             replaces: for expansions among them, the parents whose children these are, as for `MetadataStore.write`.
+            data_version: versions of results by feature, as for `MetadataStore.write_multi`.
 
         Raises:
             MetadataSchemaError: if a frame cannot be written; nothing of this call is taken.
             ValueError: if ``replaces`` is given, but rows are kept in a spill folder, which keeps no parents.
             BufferedWriterError: if the writer is not running, or failed.
         """
-        frames, parents = self._collected(batches), self._parents(replaces or {})
+        frames, parents = self._collected(batches, data_version), self._parents(replaces or {})
         with self._changed:
             self._changed.wait_for(lambda: not self._is_full() or not self._is_running())
             self._require_running()
@@ -366,13 +374,18 @@ class BufferedMetadataWriter:
             raise ValueError("a writer with a spill folder takes no `replaces`: the folder keeps no parents")
         return {coerce_to_feature_key(feature): collect_to_polars(frame) for feature, frame in replaces.items()}
 
-    def _collected(self, batches: Mapping[Any, Any]) -> dict[FeatureKey, pl.DataFrame]:
+    def _collected(
+        self, batches: Mapping[Any, Any], data_version: Mapping[Any, DataVersion] | None
+    ) -> dict[FeatureKey, pl.DataFrame]:
         """Check frames and collect them, here, where their databases are open."""
+        given: dict[FeatureKey, Any] = {}
         frames: dict[FeatureKey, pl.DataFrame] = {}
         for feature, frame in batches.items():
             key = coerce_to_feature_key(feature)
-            if key in frames:
+            if key in given:
                 raise ValueError(f"feature {key} is given twice")
+            given[key] = frame
+        for key, frame in versioned_frames(self._scope, given, data_version).items():
             rows = collect_to_polars(given_frame(frame, f"the frame for feature {key}", collect=True))
             try:
                 check_columns(self._scope.definition(key), nw.from_native(rows).schema)

@@ -15,6 +15,7 @@ from typing_extensions import Self
 from metaxy.dag.plan import FeaturePlan
 from metaxy.errors import ClaimLostError, MetadataSchemaError, MetaxyError
 from metaxy.storage.port import Claimant, Claims, Taken
+from metaxy.store.data_versions import DataVersion, with_data_versions
 from metaxy.store.given import given_frame
 from metaxy.store.parts import StoreParts
 from metaxy.store.pending_renames import settle
@@ -115,7 +116,14 @@ class Claim:
             self.expires_at = max(held.values(), default=self.expires_at)
             return self.expires_at
 
-    def write(self, df: Any, *, replaces: Any = None, materialization_id: str | None = None) -> None:
+    def write(
+        self,
+        df: Any,
+        *,
+        replaces: Any = None,
+        materialization_id: str | None = None,
+        data_version: DataVersion | None = None,
+    ) -> None:
         """Write results of samples of the claim, which are finished by that; those that it lost are never written.
 
         Frames: as for `MetadataStore.write`.
@@ -124,13 +132,15 @@ class Claim:
             df: rows of the feature.
             replaces: of an expansion, the parents whose children these are, all of them; by default, all that are left.
             materialization_id: id of the run that writes.
+            data_version: versions of these results, as for `MetadataStore.write`.
 
         Raises:
             ClaimLostError: if the lease of a sample had expired and another worker took it; nothing is stored then.
             MetadataSchemaError: if there are rows of samples that the claim does not have, or wrote before.
         """
         key = self._held.plan.feature.key
-        frame = given_frame(df, f"the frame for feature {key}", collect=True)
+        versioned = with_data_versions(df, self._held.scope.definition(key), data_version)
+        frame = given_frame(versioned, f"the frame for feature {key}", collect=True)
         parents = self._parents(replaces)
         texts = list(dict.fromkeys(self._held.texts(frame if parents is None else parents)))
         self._refuse_others(texts)

@@ -48,6 +48,8 @@ class StoreComputing(StoreFacts):
             order_by: columns of the samples by which each kind is ordered.
             orphaned: ``soft_delete`` or ``delete`` samples whose parents are gone as well, as `delete_orphaned` does.
             materialization_id: id of this run, which rows get.
+            data_version: versions of results, as for `MetadataStore.write`: a column that has them, or a function of a
+                frame of results. Where they are equal, what was made of a sample before is not stale.
             options: what else `resolve_update` takes: ``samples``, ``filters``, ``ids``…
 
         Raises:

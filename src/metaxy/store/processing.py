@@ -1,10 +1,10 @@
 """From increment to result: what must be computed is computed by a function of the user, and written as it comes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import polars as pl
@@ -23,6 +23,7 @@ from metaxy.errors import (
 )
 from metaxy.progress import Progress, progress
 from metaxy.store.backlog import Backlog, Kind, Order
+from metaxy.store.data_versions import DataVersion, with_data_versions
 from metaxy.store.outbox import Outbox, failed_samples
 from metaxy.store.replacing import declared_types, ids_of_children
 from metaxy.store.request import ProcessArguments
@@ -65,6 +66,7 @@ class ProcessOptions:
     order_by: str | Sequence[str] = ()
     orphaned: Literal["keep", "soft_delete", "delete"] = "keep"
     materialization_id: str | None = None
+    data_version: DataVersion | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "workers"):
@@ -80,6 +82,12 @@ class ProcessOptions:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {' or '.join(map(repr, allowed))}, not {getattr(self, name)!r}")
+        given = self.data_version.values() if isinstance(self.data_version, Mapping) else [self.data_version]
+        for each in given:
+            if each is not None and not (isinstance(each, str) or callable(each)):
+                raise TypeError(
+                    f"data_version of process is the name of a column or a function of results, not {each!r}"
+                )
 
     @property
     def order(self) -> Order:
@@ -168,6 +176,14 @@ class Processing:
         declared = self.definition.declared_columns
         required = [column.name for column in declared if column.required and column.names == (column.name,)]
         return Contract(tuple(keys), tuple(own), tuple(name for name in required if name not in ids))
+
+    @cached_property
+    def versioned(self) -> Callable[[pl.DataFrame], pl.DataFrame] | None:
+        """Give results the data versions that the caller chose."""
+        chosen = self.options.data_version
+        if chosen is None:
+            return None
+        return partial(with_data_versions, definition=self.definition, data_version=chosen)
 
     @property
     def groups(self) -> bool:
@@ -316,7 +332,7 @@ class Work:
 
     def _compute(self, outbox: Outbox, bar: Progress, caller: Callable[[], Caller], stop: Stop) -> None:
         options, size = self.of.options, BatchSize(self.of.options.batch_size, self.of.function)
-        how = Computation(self.of.function, self.of.contract, self.shape, options.retries)
+        how = Computation(self.of.function, self.of.contract, self.shape, options.retries, self.of.versioned)
         pool = Pool(how, caller, options.workers)
         for done in pool.run(map(self._job, self.backlog.pieces(size)), stop):
             size.learn(done)

@@ -16,6 +16,7 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import DefinitionError, MetadataSchemaError
+from metaxy.store.data_versions import DataVersion, with_data_versions
 from metaxy.store.given import given_frame
 from metaxy.store.named import as_names, with_types
 from metaxy.store.parts import StoreParts
@@ -100,9 +101,12 @@ class Replacement:
             beside = [table.tombstones(stored, moment, frame), *self._finished(table, names, begun, moment)]
         self._append(frame, beside)
 
-    def write(self, children: Any) -> None:
-        """Write some of the children; with the first of them it is stored that there will be more."""
-        frame = self._children(children)
+    def write(self, children: Any, *, data_version: DataVersion | None = None) -> None:
+        """Write some of the children; with the first of them it is stored that there will be more.
+
+        ``data_version`` is as for `MetadataStore.write`.
+        """
+        frame = self._children(with_data_versions(children, self.definition, data_version))
         if not frame.height:
             return
         with self.store.engine.temporary():

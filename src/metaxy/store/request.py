@@ -24,6 +24,7 @@ from metaxy.versioning.recipe import DRIFTED, STALE
 from metaxy.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from metaxy.store.data_versions import DataVersion
     from metaxy.workers.executors import Executor
     from metaxy.workers.function import RowsOf
 
@@ -104,6 +105,7 @@ class ProcessArguments(SampleOptions, total=False):
     order_by: str | Sequence[str]
     orphaned: Literal["keep", "soft_delete", "delete"]
     materialization_id: str | None
+    data_version: "DataVersion | None"
     payload: PayloadCheck
 
 

@@ -14,6 +14,7 @@ from metaxy.store.claim import Claim
 from metaxy.store.claims import Claiming, Status, this_worker
 from metaxy.store.computing import StoreComputing
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.data_versions import DataVersion, versioned_frames, with_data_versions
 from metaxy.store.external import sync_external_features
 from metaxy.store.fallback import FallbackStoreList
 from metaxy.store.given import given_frame
@@ -167,6 +168,7 @@ class MetadataStore(StoreComputing):
         *,
         on_duplicate: OnDuplicate = "error",
         replaces: Any = None,
+        data_version: DataVersion | None = None,
     ) -> None:
         """Append rows to a feature; nothing is stored if anything is wrong with them.
 
@@ -178,6 +180,8 @@ class MetadataStore(StoreComputing):
             on_duplicate: what to do with different rows of one sample: refuse them, or keep the last.
             replaces: the parents whose children these are, all of them, as rows of `resolve_update`: in the same
                 append, children that they have no more are deleted, and a parent without children counts as computed.
+            data_version: versions of these results, of all fields or by field: a column that has them, the versions, or
+                a function of the rows. Where they are equal, what was made of the rows before is not stale.
 
         Raises:
             DefinitionError: if ``replaces`` is given for a feature that is no expansion.
@@ -189,6 +193,7 @@ class MetadataStore(StoreComputing):
             append_rows(self, key, df)
             return
         settle(self, scope, key)
+        df = with_data_versions(df, scope.definition(key), data_version)
         options = WriteOptions(materialization_id, preserve_feature_version, on_duplicate)
         if replaces is not None:
             Replacement.build(self, scope, key, replaces, options).write_all(df)
@@ -215,12 +220,22 @@ class MetadataStore(StoreComputing):
         yield replacement
         replacement.finish()
 
-    def write_multi(self, metadata: Mapping[Any, Any], materialization_id: str | None = None) -> None:
-        """Append rows to several features, dependents first, after a check of all; with transactions, all or none."""
+    def write_multi(
+        self,
+        metadata: Mapping[Any, Any],
+        materialization_id: str | None = None,
+        *,
+        data_version: Mapping[Any, DataVersion] | None = None,
+    ) -> None:
+        """Append rows to several features, dependents first, after a check of all; with transactions, all or none.
+
+        ``data_version`` is by feature what that of `write` is.
+        """
         scope = self.session.scope("w")
         frames = dependents_first(scope.graph, metadata)
         for key in frames:
             settle(self, scope, key)
+        frames = versioned_frames(scope, frames, data_version)
         write_frames(self, scope, frames, WriteOptions(materialization_id))
 
     # -- updates -------------------------------------------------------------------------------------------------------

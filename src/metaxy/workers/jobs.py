@@ -1,7 +1,7 @@
 """One batch: the function is called for it, again where that fails, and for parts of it, until the culprit is alone."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -70,21 +70,46 @@ class Done:
 
 @dataclass(frozen=True)
 class Computation:
-    """How jobs are done."""
+    """How jobs are done; ``finish`` adds to right results what only they can tell."""
 
     function: Function
     contract: Contract
     shape: Shape
     retries: int = 0
+    finish: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
     def do(self, caller: Caller, job: Job) -> Done:
         """Compute all samples of a job that can be computed."""
         began = time.perf_counter()
         attempts = {"one": _Ones, "many": _Lists, "frame": _Frames}[self.function.rows](self, caller, job)
         results = attempts.results()
+        if self.finish and results.height:
+            results = self._finished(job, results, self.finish, attempts.failed)
         seconds = time.perf_counter() - began
         failures = [self._failure(job, number, outcome) for number, outcome in sorted(attempts.failed.items())]
         return Done(job, results, tuple(failures), seconds)
+
+    def _finished(
+        self,
+        job: Job,
+        results: pl.DataFrame,
+        finish: Callable[[pl.DataFrame], pl.DataFrame],
+        failed: dict[int, Outcome],
+    ) -> pl.DataFrame:
+        """Finish all results at once or, where that fails, those of each sample, so that only the culprits fail."""
+        try:
+            return finish(results)
+        except Exception:
+            samples = [job.part(number, number + 1).rows.select(self.contract.keys) for number in range(job.samples)]
+        results = results.cast(pl.Schema({key: job.rows.schema[key] for key in self.contract.keys}))
+        finished = [results.clear()]
+        for number, sample in enumerate(samples):
+            own = results.join(sample.unique(), on=self.contract.keys, how="semi", nulls_equal=True)
+            try:
+                finished += [finish(own)] if own.height else []
+            except Exception as error:
+                failed[number] = Outcome.of(error)
+        return pl.concat(finished, how="diagonal_relaxed")
 
     def _failure(self, job: Job, number: int, outcome: Outcome) -> Failure:
         ids = job.part(number, number + 1).rows.select(self.contract.keys).row(0, named=True)
