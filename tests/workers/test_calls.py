@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from metaxy.workers.calls import Caller, StartError
+from metaxy.workers.calls import Caller, StartError, ThreadRemote
 from metaxy.workers.executors import callers
 from metaxy.workers.function import Function
 from metaxy.workers.jobs import Computation, Done, Job
@@ -120,6 +120,43 @@ class Unloadable:
 def test_a_process_that_cannot_start_says_why() -> None:
     with caller_of(Unloadable(), executor="process") as caller, pytest.raises(StartError, match="cannot load function"):
         [*caller.run([{}])]
+
+
+class OneAtATime:
+    """Starts what a worker can have only when no other worker has it, as on a cluster that is full."""
+
+    def __init__(self) -> None:
+        self.waiting = threading.Semaphore(0)
+        self.free = threading.Semaphore(1)
+
+    def starting(self, function: Function) -> Any:
+        launcher = self
+
+        class Place(ThreadRemote):
+            def __init__(self) -> None:
+                launcher.waiting.release()
+                launcher.free.acquire()
+                super().__init__(function)
+
+            def give_up(self, *, died: bool = False) -> str:
+                launcher.free.release()
+                return super().give_up(died=died)
+
+        return Place
+
+
+def test_workers_without_a_place_get_that_of_others_which_have_nothing_to_do() -> None:
+    launcher = OneAtATime()
+
+    def wait_for_the_others(row: dict[str, int]) -> dict[str, int]:
+        for _ in range(0 if all_wait.is_set() else 3):
+            launcher.waiting.acquire()
+        all_wait.set()
+        return row
+
+    all_wait = threading.Event()
+    found = done(wait_for_the_others, batches=5, size=1, workers=3, executor=launcher)
+    assert [each.results["n"].to_list() for each in found] == [[0], [1], [2], [3], [4]]
 
 
 def test_what_a_function_takes_is_read_from_its_annotation() -> None:

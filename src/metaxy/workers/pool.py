@@ -28,16 +28,17 @@ class Pool:
             yield from self._results(iter(jobs), stop)
         finally:
             left.set()
-            for _ in range(self._workers):
-                self._jobs.put(None)
+            self._send_home()
 
     def _results(self, jobs: Iterator[Job], stop: Callable[[], bool]) -> Iterator[Done]:
         running, more = 0, True
         while True:
-            while more and running < 2 * self._workers and not stop():
-                job = next(jobs, None)
-                more = job is not None
-                if job is not None:
+            while more and running < 2 * self._workers:
+                job = None if stop() else next(jobs, None)
+                if job is None:
+                    more = False
+                    self._send_home()
+                else:
                     self._jobs.put(job)
                     running += 1
             if not running:
@@ -48,6 +49,11 @@ class Pool:
                 raise done
             if done is not None:
                 yield done
+
+    def _send_home(self) -> None:
+        """Let workers end that get no more jobs: others may wait for what they have, such as CPUs of a cluster."""
+        for _ in range(self._workers):
+            self._jobs.put(None)
 
     def _work(self, stop: Callable[[], bool]) -> None:
         caller = self._caller()

@@ -1,0 +1,127 @@
+"""Jobs whose workers are killed at random: in the end each sample is there once, and none was computed too often."""
+
+import os
+import random
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.factory import everything, rows, values
+from tests.faults.children import asked, children, rest
+from tests.services.ray import variables
+from tests.stores import STORES
+
+from metaxy import FeatureGraph
+from metaxy.ext.ray import process
+from metaxy.store.store import MetadataStore
+from metaxy.testing.conformance.factory import define
+
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow]
+SAMPLES = asked("METAXY_RAY_SAMPLES", 10_000)
+KILLS = asked("METAXY_RAY_KILLS", 10)
+
+
+class Computes:
+    """Notes each sample when it begins, and kills its process at random, and the driver when there are many notes."""
+
+    def __init__(self, log: str, kills: int = 0, driver: int = 0, driver_ends_at: int = 0) -> None:
+        self.log, self.chance = Path(log), kills / SAMPLES
+        self.driver, self.driver_ends_at = driver, driver_ends_at
+
+    def note(self, *ids: str) -> None:
+        with self.log.open("a") as log:
+            log.write("".join(f"{each}\n" for each in ids))
+        if self.driver and self.log.stat().st_size > self.driver_ends_at:
+            kill(self.driver)
+        if random.random() < self.chance * len(ids):
+            threading.Timer(0.01 * random.random(), kill, (os.getpid(),)).start()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        self.note(row["id"])
+        return {"n": 1}
+
+
+class ComputesFrames(Computes):
+    def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:  # type: ignore[override]
+        self.note(*frame["id"])
+        return frame.select("id", n=1)
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # another worker was first
+
+
+# The driver of a job, which dies when its workers have begun some of the samples.
+DRIVER = """
+import os
+os.environ["RAY_ADDRESS"] = sys.argv[3]
+import ray
+from metaxy.ext.ray import process
+from tests.ray import test_kills
+
+ray.init(log_to_driver=False)
+made_with = {"log": sys.argv[5], "kills": int(sys.argv[6]), "driver": os.getpid(), "driver_ends_at": int(sys.argv[7])}
+process(make(), "clip", getattr(test_kills, sys.argv[4]), fn_constructor_kwargs=made_with, batch_size=100, retries=5,
+        progress=False)
+say("came to its end")
+"""
+
+
+@pytest.mark.parametrize(("name", "fn"), [("duckdb", Computes), ("postgresql", Computes), ("delta", ComputesFrames)])
+def test_samples_are_computed_as_often_as_is_allowed_whoever_is_killed(
+    tmp_path: Path, name: str, fn: type[Computes]
+) -> None:
+    with FeatureGraph().use():
+        store = prepared(name, tmp_path)
+        logs = [tmp_path / f"log{run}" for run in range(3)]
+        ends_at = random.randint(SAMPLES // 3, SAMPLES) * len("v1000\n")
+        arguments = (name, tmp_path, variables()["RAY_ADDRESS"], fn.__name__, logs[0], KILLS, ends_at)
+        with children(1, DRIVER, *arguments) as [driver]:
+            assert rest(driver) == []
+        first, before = noted(logs[0]), written(store)
+        assert max(first.values()) <= 6
+        retries = 0 if fn is Computes else 5
+        made_with: dict[str, Any] = {"log": str(logs[1]), "kills": KILLS}
+        options: dict[str, Any] = {"batch_size": 100, "progress": False}
+        report = process(store, "clip", fn, fn_constructor_kwargs=made_with, retries=retries, **options)
+        second, to_do = noted(logs[1]), set(all_ids()) - before
+        assert report.done + report.failed == len(to_do)
+        assert set(second) <= to_do
+        assert len(second) >= report.done
+        assert max(second.values()) <= 1 + retries
+        assert len(written(store)) == SAMPLES - report.failed
+        last = process(store, "clip", fn, fn_constructor_kwargs={"log": str(logs[2])}, **options)
+        assert (last.done, last.failed) == (report.failed, 0)
+        assert set(noted(logs[2]).values()) <= {1}
+        with store:
+            there = Counter(everything(store, "clip")["id"])
+    assert there == Counter(all_ids())
+
+
+def all_ids() -> list[str]:
+    return [f"v{number}" for number in range(SAMPLES)]
+
+
+def prepared(name: str, folder: Path) -> MetadataStore:
+    define("video")
+    define("clip", "video")
+    store = STORES[name](folder)
+    with store.open("w"):
+        store.write("video", rows(id=all_ids()))
+    return store
+
+
+def noted(log: Path) -> Counter[str]:
+    return Counter(log.read_text().splitlines() if log.exists() else [])
+
+
+def written(store: MetadataStore) -> set[str]:
+    with store:
+        return set(values(store.read("clip"))) if store.has_feature("clip") else set()
