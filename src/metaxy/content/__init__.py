@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any, Final
 from metaxy import _lazy
 
 if TYPE_CHECKING:
+    from metaxy.content.audio import hash_audio
     from metaxy.content.combining import versions
     from metaxy.content.files import hash_files
     from metaxy.content.frames import OnError
+    from metaxy.content.images import hash_images
+    from metaxy.content.texts import hash_texts
 
-__all__ = ["OnError", "hash_files", "versions"]
+__all__ = ["OnError", "hash_audio", "hash_files", "hash_images", "hash_texts", "versions"]
 
 # Module → its public names.
 _NAMES: Final = {
+    "metaxy.content.audio": "hash_audio",
     "metaxy.content.combining": "versions",
     "metaxy.content.files": "hash_files",
     "metaxy.content.frames": "OnError",
+    "metaxy.content.images": "hash_images",
+    "metaxy.content.texts": "hash_texts",
 }
 _HOMES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 

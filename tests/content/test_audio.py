@@ -1,0 +1,136 @@
+"""Versions of audio: its samples, whatever file they are in."""
+
+import io
+import wave
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import metaxy.content as content
+from metaxy.errors import ContentError
+
+RATE = 8000
+TONE = (np.sin(np.arange(8000) / 9)[:, None] * [9000, -7000]).astype(np.int16)
+
+
+def coded(form: str, codec: Any, samples: "np.ndarray[Any, Any]" = TONE, kind: str = "s16", rate: int = RATE) -> bytes:
+    file = io.BytesIO()
+    layout = "stereo" if samples.shape[1] == 2 else "mono"
+    with av.open(file, "w", format=form) as container:
+        stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+        resampler = av.AudioResampler(format=stream.format.name, layout=layout, rate=rate)
+        fifo = av.AudioFifo()
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format=kind, layout=layout)
+        frame.sample_rate = rate
+        for each in [*resampler.resample(frame), *resampler.resample(None)]:
+            each.pts = None
+            fifo.write(each)
+        while part := fifo.read(stream.codec_context.frame_size or 1024, partial=True):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def moved(data: bytes, form: str, **tags: str) -> bytes:
+    """Put audio into another container, without coding it anew."""
+    file = io.BytesIO()
+    with av.open(io.BytesIO(data), "r") as source, av.open(file, "w", format=form) as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        target.metadata.update(tags)
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    return file.getvalue()
+
+
+def versions(*audio: Any) -> list[str]:
+    found = content.hash_audio(audio)
+    assert found["error"].to_list() == [None] * len(audio)
+    return found["version"].to_list()
+
+
+def test_samples_do_not_depend_on_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "tone.wav"
+    path.write_bytes(wav := coded("wav", "pcm_s16le"))
+    wide = TONE.astype(np.int32) << 16
+    flac = coded("flac", "flac")
+    same = [
+        *(
+            (TONE, RATE),
+            (wide, RATE),
+            path,
+            str(path),
+            wav,
+            flac,
+            moved(flac, "ogg", title="a"),
+            moved(flac, "matroska"),
+        ),
+        *(coded("aiff", "pcm_s16be"), coded("wav", "pcm_s24le", wide, "s32"), coded("wav", "pcm_s32le", wide, "s32")),
+        moved(wav, "wav", title="a title", artist="someone"),
+        coded("mov", "alac"),
+    ]
+    assert len(set(versions(*same))) == 1
+    floats = (TONE / 32768).astype(np.float32)
+    assert (
+        len(set(versions((floats, RATE), (floats.astype(np.float64), RATE), coded("wav", "pcm_f32le", floats, "flt"))))
+        == 1
+    )
+    bytes8 = (TONE // 256 + 128).astype(np.uint8)
+    assert len(set(versions((bytes8, RATE), coded("wav", "pcm_u8", bytes8, "u8")))) == 1
+
+
+def test_samples_rate_and_channels_count() -> None:
+    other = TONE.copy()
+    other[4000, 1] += 1
+    mono = TONE[:, 0]
+    different = [
+        (TONE, RATE),
+        (other, RATE),
+        (TONE, 16000),
+        (mono, RATE),
+        (TONE.reshape(-1), RATE),
+        (TONE / 32768, RATE),
+    ]
+    assert len(set(versions(*different, (TONE[:-1], RATE), (TONE[:0], RATE)))) == 8
+    assert len(set(versions((mono, RATE), (mono[:, None], RATE), coded("wav", "pcm_s16le", mono[:, None].copy())))) == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "form", "others"),
+    [
+        ("libmp3lame", "mp3", ("mp3", "matroska", "mp4")),
+        ("libopus", "ogg", ("ogg", "webm")),
+        ("aac", "mp4", ("mp4", "adts", "mpegts", "matroska")),
+    ],
+)
+def test_coded_audio_does_not_depend_on_the_container(codec: str, form: str, others: tuple[str, ...]) -> None:
+    rate = 48000  # which all of them have
+    first = coded(form, codec, rate=rate)
+    same = [first, *(moved(first, other, title="title", comment="new") for other in others)]
+    assert len(set(versions(*same))) == 1
+    assert len(set(versions(first, coded(form, codec, TONE // 2, rate=rate)))) == 2
+
+
+def test_bad_audio_is_rows(tmp_path: Path) -> None:
+    whole = {"wav": coded("wav", "pcm_s16le"), "flac": coded("flac", "flac"), "aiff": coded("aiff", "pcm_s16be")}
+    empty = io.BytesIO()
+    with wave.open(empty, "wb") as writer:
+        writer.setparams((2, 2, RATE, 0, "NONE", ""))
+    secret = tmp_path / "secret.wav"
+    secret.write_bytes(whole["wav"])
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{secret.as_uri()}\n#EXT-X-ENDLIST\n".encode()
+    bad = [
+        *(b"", b"no audio", None, "gone.wav", playlist, TONE, (TONE, 0), (TONE, 8000.5), (TONE > 0, RATE)),
+        *(data[: len(data) // 2] for data in whole.values()),
+        *(data[:20] for data in whole.values()),
+    ]
+    found = content.hash_audio([*bad, empty.getvalue(), *whole.values()])
+    assert found["version"].is_null().to_list() == [True] * len(bad) + [False] * 4
+    assert len(set(found["version"][len(bad) + 1 :])) == 1
+    assert not found["error"].str.contains("Errno").any()
+    with pytest.raises(ContentError, match=r"1 of 2 inputs have no version, the first is input 1: .*empty"):
+        content.hash_audio([(TONE, RATE), b""], on_error="raise")
