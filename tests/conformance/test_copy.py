@@ -13,7 +13,7 @@ from tests.stores import STORES, StoreFactory
 
 from metaxy import columns as c
 from metaxy.config import MetaxyConfig
-from metaxy.errors import DefinitionError
+from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.store import copying
 from metaxy.store.store import MetadataStore
 
@@ -202,3 +202,14 @@ def test_durations_of_duckdb_are_read_as_durations() -> None:
     rows_of_duckdb = nw.from_native(duckdb.sql("SELECT INTERVAL 1 SECOND AS length")).lazy()
     [batch] = copying.in_batches(rows_of_duckdb)
     assert values(batch, "length") == [timedelta(seconds=1)]
+
+
+def test_types_that_a_store_lacks_are_refused_as_in_a_write(tmp_path: Path) -> None:
+    """Before, the library of the store said so, in many lines."""
+    define("video")
+    source, target = STORES["duckdb"](tmp_path, name="source"), STORES["delta"](tmp_path, name="target")
+    with source.open("w"), target.open("w"):
+        source.write("video", rows("1", id=["a"], length=[timedelta(seconds=1)]))
+        with pytest.raises(MetadataSchemaError, match="has no type for column 'length' of Duration") as refused:
+            target.copy_metadata(source, ["video"])
+        assert "\n" not in str(refused.value)

@@ -22,9 +22,9 @@ from metaxy.errors import (
     StoreNotOpenError,
 )
 from metaxy.ext.iceberg import IcebergMetadataStore, IcebergMetadataStoreConfig
-from metaxy.ext.iceberg.rows import sink_whole, stored_type
+from metaxy.ext.iceberg.rows import TYPES, sink_whole
 from metaxy.ext.iceberg.storage import _forget
-from metaxy.storage.nested_types import with_leaves
+from metaxy.storage.column_casts import storable
 
 VIDEO = FeatureKey("video")
 
@@ -168,7 +168,9 @@ def test_nested_nulls_stay_null(tmp_path: Path) -> None:
 
 
 def test_types_that_iceberg_does_not_have_are_widened_or_refused(tmp_path: Path) -> None:
-    assert with_leaves(pl.Struct({"a": pl.Array(pl.UInt8, 2)}), stored_type) == pl.Struct({"a": pl.List(pl.Int32)})
+    given = pl.LazyFrame(schema={"a": pl.Struct({"a": pl.Array(pl.UInt8, 2)})})
+    stored = storable(given, TYPES, "video", "Iceberg").collect_schema()
+    assert stored["a"] == pl.Struct({"a": pl.List(pl.Int32)})
     with IcebergMetadataStore(tmp_path).open("w") as store:
         small = pl.Series("small", [255], dtype=pl.UInt8)
         store.write("video", rows(id=["a"]).with_columns(small))

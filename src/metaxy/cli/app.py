@@ -195,14 +195,10 @@ def _prepare_process() -> None:
     if not sys.warnoptions:
         for category in (MetaxyWarning, PolarsMaterializationWarning, MetaxyColumnMissingWarning):
             warnings.simplefilter("default", category)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = lambda message, *_, **__: warn(str(message))
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")
-
-
-def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    warn(str(message))
 
 
 def load_dotenv(path: Path) -> None:

@@ -33,7 +33,8 @@ def push(
     else:
         print_text(result.project_version)
         _tell(result)
-        _tell_of_renames(result)
+        for new, old in result.pending_renames.items():
+            warn(f"{new} was renamed from {old}, and its rows are still under the old key: run `mx metadata rename`")
 
 
 def _tell(result: Push) -> None:
@@ -45,8 +46,3 @@ def _tell(result: Push) -> None:
         say(f"Dry run: would update {what}") if result.dry_run else inform(f"Updated feature information on {what}")
     else:
         done("Snapshot already recorded (no changes)")
-
-
-def _tell_of_renames(result: Push) -> None:
-    for new, old in result.pending_renames.items():
-        warn(f"{new} was renamed from {old}, and its rows are still under the old key: run `mx metadata rename`")

@@ -1,7 +1,7 @@
 """`mx run`: compute what changed, feature after feature."""
 
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -74,7 +74,7 @@ def run(
         verdict = _show(report, format)
         if watch is None:
             return verdict
-        threading.Event().wait(watch)
+        time.sleep(watch)
 
 
 def _show_plan(plans: Sequence[running.Plan], format: OutputFormat) -> int:

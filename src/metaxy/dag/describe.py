@@ -1,6 +1,7 @@
 """Descriptions of a graph in numbers, and of what is around a feature. Every answer takes linear time."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from metaxy.dag.focus import GraphWalker
@@ -36,16 +37,9 @@ def describe_view(view: GraphData, project: str | None = None, project_version: 
         "graph_depth": max(walker.depths().values(), default=0),
         "root_features": sorted(str(node.key) for node in wanted if node.is_root),
         "leaf_features": sorted(key for key, children in walker.children.items() if not children),
-        "projects": _counts(str(node.project) for node in wanted),
+        "projects": dict(sorted(Counter(str(node.project) for node in wanted).items())),
     }
     return described if project is None else {**described, "filtered_features": len(wanted), "filter_project": project}
-
-
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return dict(sorted(counts.items()))
 
 
 def describe_feature(graph: FeatureGraph, feature_key: CoercibleToFeatureKey) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing_extensions import Self
 from metaxy.columns import is_system_column
 from metaxy.definitions.filters import check_filter, parse_filter_string
 from metaxy.definitions.keys import CoercibleToFeatureKey, ValidatedFeatureKey
-from metaxy.definitions.lineage import LineageRelationship
+from metaxy.definitions.lineage import LineageRelationship, LineageRelationshipType
 from metaxy.definitions.mapping import FieldsMapping
 from metaxy.definitions.names import ColumnNames, repeated
 from metaxy.definitions.strictness import refuse
@@ -87,6 +87,11 @@ class FeatureDep(BaseModel):
     def filters(self) -> "tuple[nw.Expr, ...]":
         """The filters as Narwhals expressions."""
         return tuple(parse_filter_string(text) for text in self.sql_filters or ())
+
+    @property
+    def expands(self) -> bool:
+        """Whether one row of the parent makes many of the feature."""
+        return self.lineage.relationship.type is LineageRelationshipType.EXPANSION
 
     def renamed(self, columns: Iterable[str]) -> tuple[str, ...]:
         """Return the names that columns of the parent have after the renames.

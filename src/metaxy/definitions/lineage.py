@@ -22,26 +22,26 @@ class LineageRelationshipType(str, Enum):
     EXPANSION = "1:N"
 
 
-class IdentityRelationship(BaseModel):
-    """One parent row, one row."""
-
+class _Relationship(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal[LineageRelationshipType.IDENTITY] = LineageRelationshipType.IDENTITY
-
     def get_aggregation_columns(self, target_id_columns: Sequence[str]) -> tuple[str, ...] | None:  # noqa: ARG002
-        """Return None: nothing is grouped."""
+        """Return the columns that make the groups, None where nothing is grouped."""
         return None
+
+
+class IdentityRelationship(_Relationship):
+    """One parent row, one row."""
+
+    type: Literal[LineageRelationshipType.IDENTITY] = LineageRelationshipType.IDENTITY
 
     def input_id_columns(self, parent_ids: Sequence[str], target_ids: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002
         """Return the columns that tell the prepared rows of the parent apart: its IDs, after renames."""
         return tuple(parent_ids)
 
 
-class AggregationRelationship(BaseModel):
+class AggregationRelationship(_Relationship):
     """Many parent rows, one row: groups of equal ``on`` values, by default the IDs of the feature."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal[LineageRelationshipType.AGGREGATION] = LineageRelationshipType.AGGREGATION
     on: ColumnNames | None = None
@@ -61,10 +61,8 @@ class AggregationRelationship(BaseModel):
         return self.get_aggregation_columns(target_ids)
 
 
-class ExpansionRelationship(BaseModel):
+class ExpansionRelationship(_Relationship):
     """One parent row, many rows: all of them share the ``on`` values of their parent."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal[LineageRelationshipType.EXPANSION] = LineageRelationshipType.EXPANSION
     on: ColumnNames
@@ -74,10 +72,6 @@ class ExpansionRelationship(BaseModel):
     def _check_on(self, info: ValidationInfo) -> Self:
         _check_on("expansion", self.on, info)
         return self
-
-    def get_aggregation_columns(self, target_id_columns: Sequence[str]) -> tuple[str, ...] | None:  # noqa: ARG002
-        """Return None: nothing is grouped."""
-        return None
 
     def input_id_columns(self, parent_ids: Sequence[str], target_ids: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002
         """Return the columns that the rows share with their parent."""

@@ -30,22 +30,16 @@ from metaxy.hashing import digest_parts
 from metaxy.wording import did_you_mean
 
 
-def _as_dep(item: Any) -> Any:
-    return item if isinstance(item, (FeatureDep, dict)) else {"feature": item}
-
-
-def _as_field(item: Any) -> Any:
-    return {"key": item} if isinstance(item, str) else item
-
-
 def _as_former_keys(value: Any) -> Any:
     """Return a list of keys: a text, a key or a feature class is one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-Dep = Annotated[FeatureDep, BeforeValidator(_as_dep)]
+Dep = Annotated[
+    FeatureDep, BeforeValidator(lambda item: item if isinstance(item, (FeatureDep, dict)) else {"feature": item})
+]
 FormerKeys = Annotated[tuple[ValidatedFeatureKey, ...], BeforeValidator(_as_former_keys)]
-DeclaredField = Annotated[FieldSpec, BeforeValidator(_as_field)]
+DeclaredField = Annotated[FieldSpec, BeforeValidator(lambda item: {"key": item} if isinstance(item, str) else item)]
 
 
 class FeatureSpec(BaseModel):
@@ -81,10 +75,7 @@ class FeatureSpec(BaseModel):
             renamed_from: CoercibleToFeatureKey | Sequence[CoercibleToFeatureKey] = ...,
         ) -> None: ...
 
-    @field_validator("deps", "fields", mode="before")
-    @classmethod
-    def _list_items(cls, value: Any) -> Any:
-        return as_items(value)
+    _list_items = field_validator("deps", "fields", mode="before")(as_items)
 
     @field_validator("metadata", mode="before")
     @classmethod
@@ -156,6 +147,11 @@ class FeatureSpec(BaseModel):
                         f"maps fields of '{parent.feature}' to '{key}', which is not one of its fields."
                         f"{did_you_mean(str(key), own)}"
                     )
+
+    @property
+    def expands(self) -> bool:
+        """Whether one row of some parent makes many of the feature."""
+        return any(dep.expands for dep in self.deps)
 
     @property
     def deps_by_key(self) -> dict[FeatureKey, FeatureDep]:

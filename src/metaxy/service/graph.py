@@ -13,6 +13,7 @@ from metaxy.dag.render.renderer import shown_part
 from metaxy.dag.render.terminal import draw, grow
 from metaxy.dag.view import GraphData as GraphData
 from metaxy.dag.view import NodeStatus
+from metaxy.dag.walk import around
 from metaxy.errors import RequestError
 from metaxy.service.project import Project
 from metaxy.store.snapshots import CURRENT as CURRENT
@@ -79,14 +80,7 @@ def lineage(project: Project, name: str) -> Lineage:
 
 
 def _reached(start: str, neighbours: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return what can be reached from a name, nearest first."""
-    found = {start: None}
-    waiting = [start]
-    for name in waiting:  # grows while it is walked
-        new = [other for other in neighbours.get(name, ()) if other not in found]
-        found |= dict.fromkeys(new)
-        waiting += new
-    return list(found)[1:]
+    return list(around([start], lambda name: neighbours.get(name, ()), None))[1:]
 
 
 # -- pictures ----------------------------------------------------------------------------------------------------------

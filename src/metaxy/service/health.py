@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 from metaxy.config import MetaxyConfig
 from metaxy.dag.graph import FeatureGraph
-from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, MetaxyError, MetaxyMissingFeatureDependency, MetaxyWarning
 from metaxy.masking import Secrets
 from metaxy.project.entrypoints import (
@@ -178,18 +177,12 @@ def _columns(store: MetadataStore, name: str, config: MetaxyConfig, graph: Featu
 def _hash_problems(store: MetadataStore, graph: FeatureGraph) -> Iterator[str]:
     """Yield what reading each feature complains about, such as rows under other hash settings."""
     for key in graph.feature_definitions_by_key:
-        if problem := _problem(store, key):
-            yield problem
-
-
-def _problem(store: MetadataStore, key: FeatureKey) -> str:
-    try:
-        store.read(key, allow_fallback=False)
-    except (FeatureNotFoundError, MetaxyMissingFeatureDependency):
-        return ""  # no rows, or reported with the features
-    except MetaxyError as error:
-        return _one_line(error)
-    return ""
+        try:
+            store.read(key, allow_fallback=False)
+        except (FeatureNotFoundError, MetaxyMissingFeatureDependency):
+            continue  # no rows, or reported with the features
+        except MetaxyError as error:
+            yield _one_line(error)
 
 
 def _one_line(error: Exception) -> str:

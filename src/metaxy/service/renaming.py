@@ -9,10 +9,11 @@ from metaxy.errors import RequestError
 from metaxy.service.maintenance import Outcome
 from metaxy.service.project import Project, Track, feature_key
 from metaxy.service.rows import Rows, shown
+from metaxy.store.renaming import Renamed
 from metaxy.store.request import as_filters
 from metaxy.wording import did_you_mean
 
-__all__ = ["RenamedColumn", "Table", "Taken", "as_data", "drop", "rename", "rename_column", "rows", "tables"]
+__all__ = ["Renamed", "Table", "drop", "rename", "rename_column", "rows", "tables"]
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,9 @@ class Table:
     feature_versions: int
     last_write: datetime | None
 
-
-@dataclass(frozen=True)
-class Taken:
-    """What was taken over for a feature, or would be: rows ``copied`` from ``former``, samples that stay right."""
-
-    feature: str
-    former: str | None
-    copied: int
-    rebased: int
+    def data(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**vars(self), "last_write": self.last_write.isoformat() if self.last_write else None}
 
 
 def tables(project: Project, *, store: str | None = None) -> list[Table]:
@@ -115,7 +110,7 @@ def rename(
     store: str | None = None,
     drop_old: bool = False,
     dry_run: bool = False,
-) -> list[Taken]:
+) -> list[Renamed]:
     """Take rows over from an old key to the feature that has a new one, or to all features with ``renamed_from``.
 
     Raises:
@@ -126,42 +121,17 @@ def rename(
     with project.graph.use(), project.store(store).open("r" if dry_run else "w") as opened:
         if old is not None and new is not None:
             [key] = project.keys([new])
-            done = opened.rename_feature(feature_key(old), key, drop_old=drop_old, dry_run=dry_run)
-        else:
-            _refuse_nothing_renamed(project)
-            done = opened.rename_features(drop_old=drop_old, dry_run=dry_run)
-    return [
-        Taken(str(each.feature), str(each.former) if each.former else None, each.copied, each.rebased) for each in done
-    ]
-
-
-def _refuse_nothing_renamed(project: Project) -> None:
-    if not project.graph.has_renames:
-        hint = 'say FeatureSpec(renamed_from="old/key"), or name both: mx metadata rename OLD NEW'
-        raise RequestError("NOTHING_RENAMED", "no feature of the project says renamed_from", hint=hint)
-
-
-@dataclass(frozen=True)
-class RenamedColumn:
-    """How many rows have a value that got another name, or would get it."""
-
-    feature: str
-    old: str
-    new: str
-    rows: int
+            return opened.rename_feature(feature_key(old), key, drop_old=drop_old, dry_run=dry_run)
+        if not project.graph.has_renames:
+            hint = 'say FeatureSpec(renamed_from="old/key"), or name both: mx metadata rename OLD NEW'
+            raise RequestError("NOTHING_RENAMED", "no feature of the project says renamed_from", hint=hint)
+        return opened.rename_features(drop_old=drop_old, dry_run=dry_run)
 
 
 def rename_column(
     project: Project, feature: str, old: str, new: str, *, store: str | None = None, dry_run: bool = False
-) -> RenamedColumn:
-    """Give a column of a feature's table another name; nothing becomes stale."""
+) -> int:
+    """Give a column of a feature's table another name; nothing becomes stale. Returns how many rows have a value."""
     [key] = project.keys([feature])
     with project.graph.use(), project.store(store).open("r" if dry_run else "w") as opened:
-        return RenamedColumn(str(key), old, new, opened.rename_column(key, old, new, dry_run=dry_run))
-
-
-def as_data(value: Table | Taken | RenamedColumn) -> dict[str, Any]:
-    """Return a value as plain data."""
-    data = dict(vars(value))
-    moment = data.get("last_write")
-    return data | ({"last_write": moment.isoformat()} if moment else {})
+        return opened.rename_column(key, old, new, dry_run=dry_run)

@@ -121,7 +121,7 @@ class SqlClaims:
             [[token]] = self.rows(count, [COUNTER])
             now = self.clock()
             known = self._known(by, samples)
-            busy = {sample for sample, (expires, finished) in known.items() if _busy(expires, finished, now, since)}
+            busy = {s for s, (ends, finished) in known.items() if (finished >= since if finished else ends > now)}
             over = self._taken_over(by, [s for s in samples if s in known and s not in busy], now, since)
             free = [n for n, sample in enumerate(samples) if sample not in known or sample in over]
             places = free[: min(limit, self._share(by, now, len(free) + rest))]
@@ -260,7 +260,3 @@ class SqlClaims:
 
 class _Lost(Exception):
     """Ends a transaction in which samples were found to be lost."""
-
-
-def _busy(expires: datetime, finished: datetime | None, now: datetime, since: datetime) -> bool:
-    return expires > now if finished is None else finished >= since

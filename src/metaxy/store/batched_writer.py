@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -284,7 +284,8 @@ class BufferedMetadataWriter:
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with self._scope.graph.use(), context.using_settings(self._scope.settings), self._spilling():
+        spilling = closing(self._spill) if self._spill else nullcontext()
+        with self._scope.graph.use(), context.using_settings(self._scope.settings), spilling:
             while puts := self._take():
                 try:
                     written = self._write(self._merged(puts), _merged_parents(puts))
@@ -293,9 +294,6 @@ class BufferedMetadataWriter:
                         return
                 else:
                     self._succeeded(puts, written)
-
-    def _spilling(self) -> AbstractContextManager[object]:
-        return closing(self._spill) if self._spill else nullcontext()
 
     def _take(self) -> Sequence[Put]:
         """Wait until rows are due and return them; nothing once all is written and the writer stops."""

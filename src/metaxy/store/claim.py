@@ -23,7 +23,6 @@ from metaxy.store.replacing import Replacement
 from metaxy.store.session import Scope
 from metaxy.store.system.id_texts import texts_of_ids
 from metaxy.store.writing import WriteOptions, write_frames
-from metaxy.versioning.build import is_expansion
 from metaxy.versioning.frames import Frame, collect_to_polars
 from metaxy.wording import first_line
 
@@ -42,11 +41,6 @@ class Held:
     by: Claimant
     lease: timedelta
     ids: tuple[str, ...]
-
-    @property
-    def expands(self) -> bool:
-        """Whether parents are held, of which each may have many children."""
-        return any(map(is_expansion, self.plan.feature_deps))
 
     def texts(self, frame: Frame) -> list[str]:
         """Write the IDs of rows as texts.
@@ -160,7 +154,7 @@ class Claim:
         """Return the parents whose children are written, None if the feature is no expansion."""
         if replaces is not None:
             return given_frame(replaces, f"the parents for feature {self._held.by.feature}", collect=True)
-        return self.left if self._held.expands else None
+        return self.left if self._held.plan.feature.expands else None
 
     def _refuse_others(self, texts: Sequence[str]) -> None:
         others = [text for text in texts if text not in self._left]

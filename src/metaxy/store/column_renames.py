@@ -65,8 +65,7 @@ def _append(
     now = rewritten_at(store, found.scan)
     count = count_lazy_rows(moved)
     if count and not dry_run:
-        moved = moved.with_columns(now.alias(c.METAXY_UPDATED_AT))
-        append(store, [as_they_are(store, scope, definition, moved, found.scan)])
+        append(store, [as_they_are(store, scope, definition, moved.with_columns(now), found.scan)])
     return count
 
 

@@ -25,7 +25,7 @@ from metaxy.versioning.frames import count_lazy_rows, polars_chunks, to_polars_l
 from metaxy.versioning.recipe import Latest
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 logger = logging.getLogger(__name__)
 BATCH_ROWS = 500_000
@@ -141,7 +141,7 @@ class _Copy:
     def run(self) -> int:
         """Copy the rows that count and are not here yet; returns how many. They stay in a database that has both."""
         rows = self._rows()
-        task = self._start(rows)
+        task = self.bar.add_task(str(self.definition.key), total=count_lazy_rows(rows)) if self.bar else None
         before = feature_table(self.store, self.definition.key)
         here = self.store.engine.rebound(rows)
         copied = 0
@@ -151,11 +151,6 @@ class _Copy:
             if self.bar and task is not None:
                 self.bar.advance(task, count_lazy_rows(batch))
         return copied
-
-    def _start(self, rows: nw.LazyFrame[Any]) -> "TaskID | None":
-        if self.bar is None:
-            return None
-        return self.bar.add_task(str(self.definition.key), total=count_lazy_rows(rows))
 
     def _rows(self) -> nw.LazyFrame[Any]:
         """Read the rows that count, tombstones too: what is deleted there must be deleted here."""

@@ -16,7 +16,7 @@ from metaxy.errors import DeclaredColumnsWarning, MetadataSchemaError, warn_user
 from metaxy.settings import OnMisfit
 from metaxy.store.casts import keeps_values
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.declared_types import Misfit, allowed_values, kept_as, misfit
+from metaxy.versioning.declared_types import allowed_values, kept_as, misfit
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.row_checks import ColumnCheck
 from metaxy.wording import did_you_mean
@@ -61,7 +61,11 @@ class Comparison:
         misfits = {name: misfit(name, column.annotation, given[name]) for name, column in present.items()}
         problems = [
             *map(Problem, missing(definition, given)),
-            *(_of_type(each, name, kept) for name, each in misfits.items() if each is not None),
+            *(
+                Problem(str(each), name, ~nw.col(name).is_null() if name in kept else None)
+                for name, each in misfits.items()
+                if each is not None
+            ),
             *_only_null(present, kept),
         ]
         fitting = {name: column for name, column in present.items() if name in kept and misfits[name] is None}
@@ -128,10 +132,6 @@ def missing(definition: FeatureDefinition, given: Types) -> Iterator[str]:
         if column.required and column.found_in(given) is None:
             hint = did_you_mean(column.name, given.keys() - known - {*definition.spec.id_columns})
             yield f"{column.name!r} is missing ({column.annotation})" + hint.replace(" Did", ", did")
-
-
-def _of_type(found: Misfit, name: str, kept: Types) -> Problem:
-    return Problem(str(found), name, ~nw.col(name).is_null() if name in kept else None)
 
 
 def _only_null(present: Mapping[str, DeclaredColumn], kept: Types) -> Iterator[Problem]:

@@ -27,14 +27,6 @@ class Layer:
     is_native: bool
 
 
-@dataclass(frozen=True)
-class Stack:
-    """The layers of a feature as one table, and whether Polars has to read it."""
-
-    scan: Scan
-    in_polars: bool = False
-
-
 def layers_of(reader: StoreParts, key: FeatureKey, *, below: bool = False) -> list[Layer]:
     """Return the tables of a feature that a store sees, its own first; ``below`` leaves that one out."""
     found = [*_layers(reader, reader, key)]
@@ -69,32 +61,32 @@ def _layer(reader: StoreParts, store: StoreParts, key: FeatureKey) -> Layer | No
     return Layer(store, scan if frame is None else replace(scan, frame=frame), is_native=frame is not None)
 
 
-def stacked(reader: StoreParts, key: FeatureKey, layers: Sequence[Layer]) -> Stack:
+def stacked(reader: StoreParts, key: FeatureKey, layers: Sequence[Layer]) -> tuple[Scan, bool]:
     """Put layers together: in the database of the store that reads them if it can read all, else in Polars.
+
+    Returns:
+        The layers as one table, and whether Polars has to read it.
 
     Raises:
         MetadataSchemaError: if a column has types in two of them that have no values in common.
     """
     outside = next((layer for layer in layers if not layer.is_native), None)
     if len(layers) == 1 and outside is None:
-        return Stack(layers[0].scan)
+        return layers[0].scan, False
     types = _types(key, [(layer.store, layer.scan.schema) for layer in layers])
     forms = _forms(layers)
     schema = nw.Schema(types | {name: type_of(form) for name, form in forms.items()})
-    union = Union([_part(layer.scan) for layer in layers], schema, forms)
+    scans = [layer.scan for layer in layers]
+    parts = [Part(each.frame, each.schema, each.by_field, each.table, each.types) for each in scans]
+    union = Union(parts, schema, forms)
     found = reader.engine.union(union) if outside is None or isinstance(reader.engine, PolarsEngine) else None
     in_polars = found is None
     if found is None:
         found = PolarsEngine().union(union)
         _warn(reader, outside or layers[-1])
     assert found is not None  # noqa: S101 - Polars takes all
-    documents = frozenset[str]().union(*(layer.scan.documents for layer in layers))
-    scan = Scan(found[0], schema, by_field=forms, documents=documents, row_id=found[1])
-    return Stack(scan, in_polars)
-
-
-def _part(scan: Scan) -> Part:
-    return Part(scan.frame, scan.schema, scan.by_field, scan.table, scan.types)
+    documents = frozenset[str]().union(*(each.documents for each in scans))
+    return Scan(found[0], schema, by_field=forms, documents=documents, row_id=found[1]), in_polars
 
 
 def _warn(reader: StoreParts, below: Layer) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import narwhals as nw
@@ -162,7 +163,7 @@ class StoreParts:
         if self.session.mode is not None:
             raise MetadataStoreError(f"{self!r} is open; close it before it is pickled")
         args, kwargs = self._arguments
-        return _rebuild, (type(self), args, kwargs)
+        return partial(type(self), *args, **kwargs), ()
 
     # -- configuration -------------------------------------------------------------------------------------------------
 
@@ -231,7 +232,3 @@ class StoreParts:
                     f"fallback store {index} ({store!r}) hashes with {store.hash_algorithm.value}, {self!r} with "
                     f"{self.hash_algorithm.value}; give both the same hash_algorithm"
                 )
-
-
-def _rebuild(cls: type[StoreParts], args: tuple[Any, ...], kwargs: dict[str, Any]) -> StoreParts:
-    return cls(*args, **kwargs)

@@ -29,7 +29,6 @@ from metaxy.store.replacing import declared_types, ids_of_children
 from metaxy.store.request import ProcessArguments
 from metaxy.store.session import Scope
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.build import is_expansion
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, PolarsIncrement
 from metaxy.wording import did_you_mean, first_line
@@ -164,15 +163,10 @@ class Processing:
         return self.scope.graph.get_feature_plan(self.definition.key)
 
     @cached_property
-    def expands(self) -> bool:
-        """Whether a sample has several rows."""
-        return any(map(is_expansion, self.plan.feature_deps))
-
-    @cached_property
     def contract(self) -> Contract:
         """What results must look like."""
         ids = list(self.definition.spec.id_columns)
-        keys, own = ids_of_children(self.scope, self.definition) if self.expands else (ids, [])
+        keys, own = ids_of_children(self.scope, self.definition) if self.definition.spec.expands else (ids, [])
         declared = self.definition.declared_columns
         required = [column.name for column in declared if column.required and column.names == (column.name,)]
         return Contract(tuple(keys), tuple(own), tuple(name for name in required if name not in ids))
@@ -304,8 +298,8 @@ class Work:
 
     def run(self) -> Stop:
         """Compute the backlog, until it is done or must be left; returns why it was left."""
-        of, options = self.of, self.of.options
-        outbox = Outbox(of.store, of.definition.key, of.contract.keys, of.expands, options.materialization_id or None)
+        of, options, spec = self.of, self.of.options, self.of.definition.spec
+        outbox = Outbox(of.store, spec.key, of.contract.keys, spec.expands, options.materialization_id or None)
         try:
             with (
                 progress(str(of.definition.key), self.backlog.total, shown=options.progress) as bar,

@@ -39,7 +39,6 @@ from metaxy.store.layers import layers_of, stacked
 from metaxy.store.named import as_names, given_ids
 from metaxy.store.parts import StoreParts
 from metaxy.store.session import Scope
-from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, member_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.computing import with_widest_integers
@@ -208,8 +207,7 @@ def find(store: Store, key: FeatureKey, *, allow_fallback: bool) -> StoredTable[
     if allow_fallback and store.overlays and (layers := layers_of(store, key)):
         for layer in layers:
             refuse_foreign_table(key, layer.scan, layer.store)
-        stack = stacked(store, key, layers)
-        return StoredTable(store, key, stack.scan, stack.in_polars, len(layers) > 1)
+        return StoredTable(store, key, *stacked(store, key, layers), len(layers) > 1)
     try:
         return StoredTable(store, key, store.storage.scan(key))
     except TableNotFoundError as error:
@@ -331,7 +329,7 @@ def read_rows(
 
 def no_markers(schema: Collection[str], spec: FeatureSpec) -> list[nw.Expr]:
     """Write the condition that leaves out the markers of an expansion, deleted rows without an ID; others have none."""
-    if METAXY_DELETED_AT not in schema or not any(map(is_expansion, spec.deps)):
+    if METAXY_DELETED_AT not in schema or not spec.expands:
         return []
     marked = nw.any_horizontal(*(nw.col(name).is_null() for name in spec.id_columns), ignore_nulls=False)
     return [nw.col(METAXY_DELETED_AT).is_null() | ~marked]

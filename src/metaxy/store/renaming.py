@@ -106,8 +106,10 @@ class Renaming:
         return not versions or self.version_before(key) in versions
 
     def _versions(self, key: FeatureKey) -> list[str]:
-        found = self.source(key)
-        return versions_in(found) if found else []
+        if (found := self.source(key)) is None:
+            return []
+        versions = collect_to_polars(found.scan.frame.select(c.METAXY_FEATURE_VERSION).unique())
+        return sorted(versions[c.METAXY_FEATURE_VERSION].drop_nulls().to_list())
 
     def waits(self, key: FeatureKey) -> bool:
         """Return whether there are rows of the version before, which is another one than that of today."""
@@ -175,7 +177,7 @@ class Renaming:
             rows = rows if dry_run else source.engine.take(rows, reread=True)
             count = count_lazy_rows(rows)
             if count and not dry_run:
-                append(self.store, [self._rebased(key, rows.with_columns(_rewritten(self.store, source.scan)))])
+                append(self.store, [self._rebased(key, rows.with_columns(rewritten_at(self.store, source.scan)))])
         return count
 
     def _to_rebase(self, key: FeatureKey, source: StoredTable) -> nw.LazyFrame[Any]:
@@ -241,10 +243,6 @@ class Renaming:
                 engine = PolarsEngine() if rows.implementation.is_polars() else found.store.engine
                 return ExpectedRows(engine, Scan(rows, schema, by_field=by_field_forms(schema)), repeats=False)
         raise FeatureNotFoundError(f"feature {key} has no rows of version {version} in {self.store!r}", keys=[key])
-
-
-def _rewritten(store: StoreParts, table: Scan) -> nw.Expr:
-    return rewritten_at(store, table).alias(c.METAXY_UPDATED_AT)
 
 
 def _in_one_library(store: StoreParts, *frames: nw.LazyFrame[Any]) -> tuple[Engine, Sequence[nw.LazyFrame[Any]]]:
@@ -334,9 +332,3 @@ def has_version(found: StoredTable, version: str) -> bool:
     """Return whether a table has any row of a feature version."""
     rows = found.scan.frame.filter(nw.col(c.METAXY_FEATURE_VERSION) == version)
     return collect_to_polars(rows.select(c.METAXY_FEATURE_VERSION).head(1)).height > 0
-
-
-def versions_in(found: StoredTable) -> list[str]:
-    """Return the feature versions that a table has rows of."""
-    versions = collect_to_polars(found.scan.frame.select(c.METAXY_FEATURE_VERSION).unique())
-    return sorted(versions[c.METAXY_FEATURE_VERSION].drop_nulls().to_list())

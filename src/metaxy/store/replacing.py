@@ -23,7 +23,6 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find_or_none
 from metaxy.store.session import Scope
 from metaxy.store.writing import WriteOptions, refuse_missing_ids, write_frames
-from metaxy.versioning.build import is_expansion
 from metaxy.versioning.codec import ByField, by_field_forms
 from metaxy.versioning.engine import View
 from metaxy.versioning.frames import collect_to_polars
@@ -299,7 +298,7 @@ def ids_of_children(scope: Scope, definition: FeatureDefinition) -> tuple[list[s
     plan, ids = scope.graph.get_feature_plan(definition.key), definition.spec.id_columns
     shared = {name for dep in plan.feature_deps for name in plan.get_input_id_columns_for_dep(dep)}
     own = [name for name in ids if name not in shared]
-    if not own or not any(map(is_expansion, plan.feature_deps)):
+    if not own or not plan.feature.expands:
         raise DefinitionError(
             f"feature {definition.key} is no expansion: no row of a parent has many rows of it, so there is nothing "
             "to replace; write its rows without `replaces`"

@@ -8,7 +8,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -262,9 +262,8 @@ class Resolution:
         """
         if not self.recipe.drifts:
             return self._expected_columns
-        payload, current = self.recipe.payload, self.recipe.current
-        shown = payload.shown.difference(pair.stored for pair in payload.pairs) if payload else ()
-        kept = [column.name for column in (current.columns if current else ()) if column.short in shown]
+        payload, stored = self.recipe.payload, self.recipe.current.columns if self.recipe.current else ()
+        kept = [column.name for column in stored if payload and column.short in payload.kept]
         expected = self._expected_columns
         if self.recipe.inputs:  # a child takes from its parents only what it has a copy of
             taken = {*self.recipe.match_names, *c.VERSION_COLUMNS, *(pair.name for pair in self.recipe.pairs)}
@@ -321,22 +320,19 @@ class Resolution:
     def views(self) -> LazyIncrement:
         """Return views as `lazy` does, of tables that were looked at already."""
 
-        def view(statuses: Sequence[int]) -> nw.LazyFrame[Any]:
-            shown: nw.LazyFrame[Any] = without_placeholders(
-                self.engine.show(self._flat, statuses, self._changed_columns), self.untyped
-            )
+        def view(statuses: Sequence[int], columns: OutputColumns) -> nw.LazyFrame[Any]:
+            flat = self.engine.show(self._flat, statuses, columns)
+            shown: nw.LazyFrame[Any] = without_placeholders(flat, self.untyped)
             return shown
 
         drift: dict[str, Any] = {}
         if self._shows_drift:
-            columns = self._drifted_columns
-            drift[self._drift_name] = lambda: without_placeholders(
-                self.engine.show(self._flat, [DRIFTED], columns), self.untyped
-            )
+            drift[self._drift_name] = partial(view, [DRIFTED], self._drifted_columns)
         return LazyIncrement(
             **drift,
-            new=lambda: view([NEW, BROKEN]),  # a broken row stays visible, with NULL versions: writing it is refused
-            stale=lambda: view([STALE]),
+            # A broken row stays visible, with NULL versions: writing it is refused.
+            new=lambda: view([NEW, BROKEN], self._changed_columns),
+            stale=lambda: view([STALE], self._changed_columns),
             orphaned=lambda: self.engine.show(self._flat, [ORPHANED], self._orphaned_columns),
             input=self.expected if self.recipe.inputs else None,
             compute=self.changes,

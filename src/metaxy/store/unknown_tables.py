@@ -35,7 +35,11 @@ def unknown_tables(store: StoreParts, scope: Scope) -> list[UnknownTable]:
     Raises:
         MetadataStoreError: if the store does not know which tables it has.
     """
-    return [_counted(found) for found in _unknown(store, scope)]
+    found = []
+    for table in _unknown(store, scope):
+        with readable(f"feature {table.key}"):
+            found.append(UnknownTable(table.key, **count_rows(table.scan)))
+    return found
 
 
 def _unknown(store: StoreParts, scope: Scope) -> Iterator[StoredTable]:
@@ -64,11 +68,6 @@ def _pushed(store: StoreParts) -> list[FeatureKey]:
     """Return all keys that were ever pushed: these know which underscores are hyphens."""
     rows = collect_to_polars(scan_rows(store.storage, FEATURE_VERSIONS).select(COL_FEATURE_KEY).unique())
     return list(map(coerce_to_feature_key, rows[COL_FEATURE_KEY].drop_nulls()))
-
-
-def _counted(found: StoredTable) -> UnknownTable:
-    with readable(f"feature {found.key}"):
-        return UnknownTable(found.key, **count_rows(found.scan))
 
 
 def count_rows(scan: Scan, conditions: Sequence[nw.Expr] = (), **more: nw.Expr) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from metaxy.storage.port import Append, Scan
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import MOMENT, event_time
 from metaxy.store.session import Scope
-from metaxy.store.writing import fit_to_table, fitted, forms_of_table, user_columns
+from metaxy.store.writing import fit_to_table, fitted, forms_of_table, refuse_types, user_columns
 from metaxy.versioning.codec import by_field_forms
 from metaxy.versioning.system_columns import SystemColumns
 
@@ -23,13 +23,16 @@ def as_they_are(
     rows = engine.take(given)
     schema = rows.collect_schema()
     system = _system_columns(store, scope, definition, schema, table)
+    known = table.schema if table else {}
+    refuse_types(store, definition, {name: schema[name] for name in system.user_columns if name not in known})
     fit = fit_to_table(store, definition, schema, system, table)
     return fitted(engine, rows, system, fit, table, definition)
 
 
 def rewritten_at(store: StoreParts, table: Scan) -> nw.Expr:
     """Write the time at which a row of a table is written once more: now, but not before its last event."""
-    return nw.max_horizontal(nw.lit(store.clock.now()).cast(MOMENT), event_time(table))
+    now = nw.lit(store.clock.now()).cast(MOMENT)
+    return nw.max_horizontal(now, event_time(table)).alias(c.METAXY_UPDATED_AT)
 
 
 def _system_columns(

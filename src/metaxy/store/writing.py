@@ -126,7 +126,9 @@ def _prepared(
     system = build_system_columns(store, scope, definition, schema, table, options)
     refuse_types(store, definition, {name: schema[name] for name in system.user_columns if name not in known})
     declared = Comparison.of(definition, scope.settings.declared, columns, schema)
-    checks = build_checks(definition, schema, system, declared)
+    ids = tuple(definition.spec.id_columns)
+    text_ids = tuple(name for name in ids if type_family(schema[name]) == "text")
+    checks = Checks(f"feature {definition.key}", ids, text_ids, system, declared.checks)
     if options.beside is None:
         rows = checked(engine, given, rows, checks, definition, declared)
     else:
@@ -395,18 +397,6 @@ def _newest(rows: nw.LazyFrame[Any], event: nw.Expr) -> datetime | None:
     return found
 
 
-def build_checks(
-    definition: FeatureDefinition,
-    schema: Mapping[str, nw.dtypes.DType],
-    system: SystemColumns,
-    declared: Comparison,
-) -> Checks:
-    """Decide what to count."""
-    ids = tuple(definition.spec.id_columns)
-    text_ids = tuple(name for name in ids if type_family(schema[name]) == "text")
-    return Checks(f"feature {definition.key}", ids, text_ids, system, declared.checks)
-
-
 def fit_to_table(
     store: StoreParts,
     definition: FeatureDefinition,
@@ -417,7 +407,8 @@ def fit_to_table(
     """Compare the rows with the table they go to."""
     if table is None:
         return Fit()
-    kinds = {column.name: _system_type(column.kind) for column in c.SYSTEM_COLUMNS if column.kind != "by_field"}
+    types: dict[str, nw.dtypes.DType] = {"text": nw.String(), "timestamp": MOMENT}
+    kinds = {column.name: types[column.kind] for column in c.SYSTEM_COLUMNS if column.kind in types}
     known = table.schema
     present = {name: dtype for name, dtype in kinds.items() if name in known}
     documents = {n for n in table.documents if n in schema and (schema[n].is_nested() or schema[n] == nw.String())}
@@ -441,7 +432,3 @@ def fit_to_table(
             "members to structs; write a column of its own instead"
         )
     return fit
-
-
-def _system_type(kind: str) -> nw.dtypes.DType:
-    return nw.Datetime("us", "UTC") if kind == "timestamp" else nw.String()

@@ -138,7 +138,7 @@ def _payload(output: Sequence[Column], names: _Names, stored: Current | None, ba
         return None
     expected = [column for column in output if not is_system_column(column.name)]
     pairs = pairs_of(expected, names.types, stored, basis.current.schema, basis.not_compared)
-    return Payload(pairs, basis.drift, frozenset([*(pair.stored for pair in pairs), *_kept(output, stored)]))
+    return Payload(pairs, basis.drift, frozenset(_kept(output, stored)))
 
 
 def _kept(output: Sequence[Column], stored: Current) -> Iterator[str]:
@@ -156,7 +156,7 @@ def _current(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names: _
     stored = [c for c in known.schema if c not in STRAY_COLUMNS]
     columns = tuple(Column(c, f"o{n}", c) for n, c in enumerate(stored))
     latest = Latest(tuple(spec.id_columns), known.feature_version)
-    own = tuple(i for i in spec.id_columns if i not in keys) if any(map(is_expansion, spec.deps)) else ()
+    own = tuple(i for i in spec.id_columns if i not in keys) if spec.expands else ()
     return Current(latest, columns, tuple(keys), collapse=set(keys) != set(spec.id_columns), own=own)
 
 
@@ -184,14 +184,9 @@ def _check_keys(spec: FeatureSpec, known: TableShape, keys: Sequence[str], names
         check_same_type(f"feature {spec.key}", key, names.types[key], known.schema[key])
 
 
-def is_expansion(dep: FeatureDep) -> bool:
-    """Return whether one row of a parent makes many of the feature."""
-    return dep.lineage.relationship.type == LineageRelationshipType.EXPANSION
-
-
 def sorting_ids(spec: FeatureSpec) -> tuple[str, ...]:
     """Return the IDs by which a table may be sorted; those that tell the children of a parent apart may be NULL."""
-    shared = {name for dep in spec.deps if is_expansion(dep) for name in getattr(dep.lineage.relationship, "on", ())}
+    shared = {name for dep in spec.deps if dep.expands for name in getattr(dep.lineage.relationship, "on", ())}
     return tuple(name for name in spec.id_columns if name in shared) or tuple(spec.id_columns)
 
 
@@ -306,7 +301,7 @@ class _Builder:
     def _match(self, deps: Sequence[FeatureDep], output: Mapping[str, Column], joined: list[str]) -> list[str]:
         """Choose the columns on which expected and stored rows meet: the feature's IDs where they are all known."""
         ids = list(self.spec.id_columns)
-        known = set(joined) if any(map(is_expansion, deps)) else {*joined, *output}
+        known = set(joined) if any(dep.expands for dep in deps) else {*joined, *output}
         if set(ids) <= known:
             return ids
         return joined

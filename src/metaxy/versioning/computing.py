@@ -105,7 +105,7 @@ class Computing:
         if (
             symbol == "__sub__"
             and any(isinstance(kind, nw.Date) for kind in kinds)
-            and all(map(_is_day_or_time, kinds))
+            and all(isinstance(kind, (nw.Date, nw.Datetime)) for kind in kinds)
         ):
             raise UnportableError("subtracts with dates, which stores count in days or in times; cast them to Datetime")
         if not all(map(_is_number, kinds)):
@@ -148,10 +148,6 @@ def _refuse(name: str) -> None:
     if name in REFUSED:
         what, instead = REFUSED[name]
         raise UnportableError(f"uses {what}; {instead}")
-
-
-def _is_day_or_time(dtype: Any) -> bool:
-    return isinstance(dtype, (nw.Date, nw.Datetime))
 
 
 def _is_number(dtype: Any) -> bool:

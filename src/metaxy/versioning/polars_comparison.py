@@ -117,18 +117,10 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .then(STALE)
     )
     if recipe.payload and recipe.pairs:
-        status = status.when(_payload_differs(recipe, rows.collect_schema())).then(recipe.payload.status)
+        schema = rows.collect_schema()
+        drifted = pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
+        status = status.when(drifted).then(recipe.payload.status)
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
-
-
-def _payload_differs(recipe: Recipe, schema: pl.Schema) -> pl.Expr:
-    return pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
-
-
-def compared_columns(recipe: Recipe) -> list[Column]:
-    """Return the stored columns that are compared beside the versions."""
-    compared = {pair.stored for pair in recipe.pairs}
-    return [column for column in (recipe.current.columns if recipe.current else ()) if column.short in compared]
 
 
 def with_failed(recipe: Recipe, changed: pl.LazyFrame, failed: Failed | None) -> pl.LazyFrame:

@@ -54,7 +54,7 @@ class PolarsEngine:
     ) -> Changes:
         """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
         parents, source = self._sources(recipe, inputs, current)
-        compared = comparison.compared_columns(recipe)
+        compared = recipe.compared_columns
         stored = [comparison.stored_rows(recipe.current, source, compared)] if source and recipe.current else []
         frames = pl.collect_all([*parents, *stored])
         joined = plan.join_at_once(recipe, frames[: len(parents)])
@@ -87,7 +87,7 @@ class PolarsEngine:
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
     ) -> Counts:
         """Count in one plan."""
-        expected, stored, compared = self._plan(recipe, inputs, current, comparison.compared_columns(recipe))
+        expected, stored, compared = self._plan(recipe, inputs, current, recipe.compared_columns)
         compared = comparison.with_failed(recipe, compared, failed)
         counted = [comparison.count(recipe, compared), comparison.count_samples(recipe, expected)]
         if stored is not None:
@@ -107,11 +107,7 @@ class PolarsEngine:
         return parents, self.source(current) if current and recipe.compare else None
 
     def _plan(
-        self,
-        recipe: Recipe,
-        inputs: Sequence[Rows],
-        current: Rows | None,
-        columns: Sequence[Column] = (),
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, columns: Sequence[Column]
     ) -> tuple[pl.LazyFrame, pl.LazyFrame | None, pl.LazyFrame]:
         """Return the plans of the expected rows, of those that are stored, and of those that changed."""
         parents, source = self._sources(recipe, inputs, current)

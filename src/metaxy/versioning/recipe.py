@@ -140,16 +140,17 @@ class Pair:
 class Payload:
     """Columns that are compared where versions are equal, and the status of samples in which one differs.
 
-    ``shown`` are the short names of what is stored that drifted rows show beside what is expected.
+    ``kept`` are the short names of other stored columns, which drifted rows show as they are.
     """
 
     pairs: tuple[Pair, ...]
     status: int
-    shown: frozenset[str]
+    kept: frozenset[str]
 
     def columns(self, current: Current) -> tuple[Column, ...]:
         """Return the stored columns that drifted rows show."""
-        return tuple(column for column in current.columns if column.short in self.shown)
+        shown = self.kept.union(pair.stored for pair in self.pairs)
+        return tuple(column for column in current.columns if column.short in shown)
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,12 @@ class Recipe:
     def pairs(self) -> tuple[Pair, ...]:
         """Columns that are compared beside the versions."""
         return self.payload.pairs if self.payload else ()
+
+    @property
+    def compared_columns(self) -> list[Column]:
+        """The stored columns that are compared beside the versions."""
+        compared = {pair.stored for pair in self.pairs}
+        return [column for column in (self.current.columns if self.current else ()) if column.short in compared]
 
     @property
     def match_names(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from metaxy.versioning import sql
 from metaxy.versioning.codec import OutputColumns, output_sql, output_types, pack_sql, type_of
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
+from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.latest import pick
@@ -80,9 +81,7 @@ class SqlEngine:
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
     ) -> Counts:
         """Count in the database."""
-        sources, stored = self._written(recipe, inputs, current)
-        beside = self._earlier(recipe, current), self._failed(failed)
-        query = sql.count(recipe, sources, stored, self.database.dialect, *beside)
+        query = sql.count(recipe, *self._written(recipe, inputs, current, failed))
         flags = {f"n_{flag}": flag for flag in (recipe.earlier.flags if recipe.earlier else ())}
         types = {"status": nw.Int32(), "n": nw.Int64(), "total": nw.String(), **dict.fromkeys(flags, nw.Int64())}
         rows = self.database.fetch(query, lambda: types).to_pylist()
@@ -176,23 +175,20 @@ class SqlEngine:
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
     ) -> str:
         """Write the statement of a recipe."""
-        sources, stored = self._written(recipe, inputs, current)
-        beside = self._earlier(recipe, current), self._failed(failed)
-        return sql.render(recipe, sources, stored, self.database.dialect, *beside)
-
-    def _failed(self, failed: Failed | None) -> FailedSource | None:
-        return FailedSource(f"({self.database.query_of(failed.frame)})", failed.only) if failed else None
-
-    def _earlier(self, recipe: Recipe, current: Rows | None) -> Source | None:
-        """Write what follows FROM where earlier rows are looked up: no filter of the user hides them."""
-        return self.source(current.unfiltered) if current and recipe.earlier else None
+        return sql.render(recipe, *self._written(recipe, inputs, current, failed))
 
     def _written(
-        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
-    ) -> tuple[tuple[Source, ...], Source | None]:
-        """Write what follows FROM for each input, and for the rows that are there, where they are compared."""
+        self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None
+    ) -> tuple[tuple[Source, ...], Source | None, Dialect, Source | None, FailedSource | None]:
+        """Write what follows FROM for each input, for the rows that are there, for earlier ones and for failed samples.
+
+        No filter of the user hides earlier rows.
+        """
         sources = tuple([self.source(rows) for rows in inputs])
-        return sources, self.source(current) if current and recipe.current and recipe.compare else None
+        stored = self.source(current) if current and recipe.current and recipe.compare else None
+        earlier = self.source(current.unfiltered) if current and recipe.earlier else None
+        lost = FailedSource(f"({self.database.query_of(failed.frame)})", failed.only) if failed else None
+        return sources, stored, self.database.dialect, earlier, lost
 
     def source(self, rows: Rows) -> Source:
         """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""

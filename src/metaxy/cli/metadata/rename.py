@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from metaxy.cli.output import OutputFormat, confirm, done, print_json, print_table, say
 from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
-from metaxy.service.renaming import Taken, as_data
+from metaxy.service.renaming import Renamed
 from metaxy.service.renaming import rename as take_over
 from metaxy.service.renaming import rename_column as column_of
 
@@ -37,9 +37,9 @@ def rename(
         confirm(f"Drop {what} from {project.store_name(store)} once its rows are taken over", yes=yes)
     taken = take_over(project, old, new, store=store, drop_old=drop_old, dry_run=dry_run)
     if format == "json":
-        print_json({"dry_run": dry_run, "features": [as_data(each) for each in taken]})
-        return
-    _tell(taken, dry_run=dry_run)
+        print_json({"dry_run": dry_run, "features": [vars(each) for each in taken]})
+    else:
+        _tell(taken, dry_run=dry_run)
 
 
 def rename_column(
@@ -61,18 +61,18 @@ def rename_column(
         new: The name that it gets.
         dry_run: Only say how many rows have a value in it.
     """
-    renamed = column_of(workspace(), feature, old, new, store=store, dry_run=dry_run)
+    rows = column_of(workspace(), feature, old, new, store=store, dry_run=dry_run)
     if format == "json":
-        print_json({"dry_run": dry_run, **as_data(renamed)})
+        print_json({"dry_run": dry_run, "feature": feature, "old": old, "new": new, "rows": rows})
         return
-    where = f"in {renamed.rows} row(s) of {feature}"
+    where = f"in {rows} row(s) of {feature}"
     say(f"Dry run: {old} would become {new} {where}") if dry_run else done(f"{old} is {new} now {where}")
 
 
-def _tell(taken: Sequence[Taken], *, dry_run: bool) -> None:
+def _tell(taken: Sequence[Renamed], *, dry_run: bool) -> None:
     """Say of each feature how many rows were copied, and how many samples got new versions."""
     if taken:
-        rows = ([each.feature, each.former or "-", str(each.copied), str(each.rebased)] for each in taken)
+        rows = ([str(each.feature), str(each.former or "-"), str(each.copied), str(each.rebased)] for each in taken)
         print_table("", ["Feature", "Former key", "Rows copied", "Samples rebased"], rows)
     copied, rebased = sum(each.copied for each in taken), sum(each.rebased for each in taken)
     what = f"{copied} row(s) copied, {rebased} sample(s) rebased"

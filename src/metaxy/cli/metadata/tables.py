@@ -33,7 +33,7 @@ def list_tables(*, store: Store = None, format: OutputFormat = "plain") -> None:
     project = workspace()
     found = renaming.tables(project, store=store)
     if format == "json":
-        print_json({"tables": [renaming.as_data(each) for each in found]})
+        print_json({"tables": [each.data() for each in found]})
     elif found:
         rows = ([t.feature, str(t.rows), str(t.feature_versions), shown_time(t.last_write)] for t in found)
         print_table("", ["Feature", "Rows", "Feature versions", "Last write"], rows)

@@ -62,11 +62,8 @@ def connection_to(
 class ClickHouseSession(Session):
     """A client, whose server's configuration must not matter."""
 
-    errors = (ClickHouseError,)
-
     def __init__(self, address: Address, statement_timeout: float | None) -> None:
-        super().__init__(str(address), address.secrets)
-        self.address = address
+        super().__init__(address)
         self.statement_timeout = statement_timeout
 
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - what is read may need a table beside it
@@ -99,7 +96,7 @@ class ClickHouseSession(Session):
 
     def reason(self, error: Exception) -> str:
         """Return what the server says, without what the driver says of the server."""
-        text = " ".join(str(hide_in(error, self.secrets.hide)).split())
+        text = " ".join(str(hide_in(error, self.address.secrets.hide)).split())
         return text[text.rfind(SAID) + len(SAID) if SAID in text else 0 :][:600]
 
     @contextmanager

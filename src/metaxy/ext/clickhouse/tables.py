@@ -22,6 +22,7 @@ class ClickHouseTables(Tables):
 
     by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
+    unless_there = "IF NOT EXISTS "
 
     def find(self, name: str) -> Table | None:
         """Return a table, None if there is none of that name."""
@@ -74,12 +75,6 @@ class ClickHouseTables(Tables):
         key = CLICKHOUSE.names(order)
         engine = "Memory" if temporary else f"MergeTree ORDER BY ({key}) SETTINGS allow_nullable_key = 1"
         self.session.execute(f"CREATE TABLE IF NOT EXISTS {self.qualified(name)} ({columns}) ENGINE = {engine}")
-
-    def add_column(self, table: str, column: str, kind: str) -> None:
-        """Add a column, if another writer was not first."""
-        self.session.execute(
-            f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {CLICKHOUSE.quote(column)} {kind}"
-        )
 
     def describe_columns(self, name: str, columns: Types) -> None:
         """Remember what new columns hold, where their types do not say so."""

@@ -274,13 +274,7 @@ def _storable(write: Append) -> pl.LazyFrame:
             raise MetadataSchemaError(
                 f"{where}: column {name!r} is {dtype}, and maps of Delta hold no times without a zone; give them one"
             )
-    return storable(to_polars_lazy(write.frame), _stored_type, where, "Delta")
-
-
-def _stored_type(dtype: pl.DataType) -> pl.DataType:
-    if isinstance(dtype, pl.Datetime):
-        return pl.Datetime("us", "UTC" if dtype.time_zone else None)
-    return TYPES.get(type(dtype), dtype)
+    return storable(to_polars_lazy(write.frame), TYPES, where, "Delta")
 
 
 def fitting(table: OpenTable, rows: pl.LazyFrame) -> tuple[OpenTable, pl.LazyFrame]:

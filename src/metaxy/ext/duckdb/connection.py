@@ -251,7 +251,7 @@ class DuckDBConnection:
         for extension in self.extensions:
             load(connection, extension)
         self._marker = f"mx_here_{uuid.uuid4().hex}"  # others may have it open, with the one of the last time
-        connection.create_function(self._marker, _here, [], "VARCHAR")
+        connection.create_function(self._marker, lambda: "here", [], "VARCHAR")
 
     def close(self) -> None:
         """Disconnect; cursors of all threads end with it."""
@@ -444,7 +444,3 @@ def _remove_spilled(folder: Path) -> None:
             if file.stat().st_mtime < STARTED:
                 file.unlink()
         folder.rmdir()  # unless there are others
-
-
-def _here() -> str:
-    return "here"

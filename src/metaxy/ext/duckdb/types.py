@@ -3,7 +3,7 @@
 Polars has times of the day in nanoseconds, which Narwhals does not know in DuckDB, and which DuckDB does not compare.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from metaxy.errors import MetadataSchemaError
 from metaxy.ext.duckdb.dialect import DUCKDB
@@ -42,8 +42,9 @@ def with_known_types(table: "pa.Table") -> "pa.Table":
         _refuse_long_durations(table)
     if not any(kind in str(table.schema) for kind in ("time64[ns]", "duration[ns]", "halffloat")):
         return table
+    nearest = {pa.time64("ns"): pa.time64("us"), pa.duration("ns"): pa.duration("us"), pa.float16(): pa.float32()}
     for index, column in enumerate(table.schema):
-        dtype = _nearest(column.type)
+        dtype = with_arrow_leaves(column.type, lambda part: nearest.get(part, part))
         if dtype == column.type:
             continue
         try:
@@ -69,18 +70,3 @@ def _refuse_long_durations(table: "pa.Table") -> None:
                 f"column {name!r} holds a duration of more than 292 years, which DuckDB does not give back; "
                 "cast the column to an integer"
             ) from error
-
-
-def _nearest(dtype: Any) -> Any:
-    import pyarrow as pa
-
-    if isinstance(dtype, pa.StructType):
-        return pa.struct([member.with_type(_nearest(member.type)) for member in dtype])
-    if isinstance(dtype, pa.MapType):
-        return pa.map_(_nearest(dtype.key_type), _nearest(dtype.item_type))
-    if isinstance(dtype, pa.FixedSizeListType):
-        return pa.list_(_nearest(dtype.value_type), dtype.list_size)
-    if isinstance(dtype, (pa.ListType, pa.LargeListType)):
-        return pa.large_list(_nearest(dtype.value_type))
-    known = {pa.time64("ns"): pa.time64("us"), pa.duration("ns"): pa.duration("us"), pa.float16(): pa.float32()}
-    return known.get(dtype, dtype)

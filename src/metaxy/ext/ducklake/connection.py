@@ -27,6 +27,7 @@ from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
 from metaxy.storage.retrying import retried
 from metaxy.wording import first_line
 
+Given = tuple[str, Mapping[str, str], Sequence[ExtensionSpec], float]  # what a connection to DuckDB takes
 UNSIGNED = "allow_unsigned_extensions"
 ATTEMPTS = 1000  # `lock_timeout` ends them
 IN_THE_WAY = (  # what catalogs say about a writer that will soon be done
@@ -45,15 +46,8 @@ _PREAMBLE = re.compile(r'.*?Failed to attach DuckLake MetaData "[^"]*" at path \
 class LakeConnection(DuckDBConnection):
     """One DuckDB database with a DuckLake attached, which is where unqualified names lead."""
 
-    def __init__(
-        self,
-        database: str,
-        config: Mapping[str, str],
-        extensions: Sequence[ExtensionSpec],
-        lock_timeout: float,
-        lake: DuckLakeAttachmentManager,
-    ) -> None:
-        super().__init__(_instance(database, lake), config, extensions, lock_timeout)
+    def __init__(self, given: Given, lake: DuckLakeAttachmentManager) -> None:
+        super().__init__(_instance(given[0], lake), *given[1:])
         self.lake = lake
         self.session = (*SESSION, lake.use_sql)
         catalog = lake.config.catalog

@@ -1,6 +1,6 @@
 """Feature tables in a DuckLake: DuckDB computes, a catalog and Parquet files hold the rows of many writers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,23 +9,20 @@ import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.ext.duckdb.dialect import DUCKDB
-from metaxy.ext.duckdb.extensions import ExtensionSpec
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
-from metaxy.ext.ducklake.connection import LakeConnection
+from metaxy.ext.ducklake.connection import Given, LakeConnection
 from metaxy.storage.files import partition_columns
 from metaxy.storage.port import Append, Claims, Scan
 
 SMALL = 2**24  # bytes; files are merged until they have far more
-Given = tuple[str, Mapping[str, str], Sequence[ExtensionSpec], float]  # what a connection to DuckDB takes
 
 
 def lake_storage(
     given: Given, lake: DuckLakeAttachmentManager, *, table_prefix: str, creates_tables: bool
 ) -> "LakeStorage":
     """Return the storage for a lake that is attached to a DuckDB database."""
-    connection = LakeConnection(*given, lake)
-    return LakeStorage(connection, table_prefix=table_prefix, creates_tables=creates_tables)
+    return LakeStorage(LakeConnection(given, lake), table_prefix=table_prefix, creates_tables=creates_tables)
 
 
 class LakeStorage(DuckDBStorage):

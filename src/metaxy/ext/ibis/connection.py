@@ -75,7 +75,8 @@ class IbisConnection:
         self.session.open(mode)
         self.ibis.owner = self
         if given := self.hash_functions():
-            self.dialect = replace(self.dialect, hashes=templates(given, self.ibis))
+            hashes = {algorithm: template(function, self.ibis) for algorithm, function in given.items()}
+            self.dialect = replace(self.dialect, hashes=hashes)
 
     def close(self) -> None:
         """Disconnect."""
@@ -201,20 +202,13 @@ def storable(frame: pl.DataFrame) -> pl.DataFrame:
     """Turn types that databases do not have into those they have, half floats inside of others too."""
     types = nw.from_native(frame).schema
     halves = [frame[name] for name, dtype in types.items() if nw.Float16() in parts_of(dtype)]
-    singles = [cast_column(column, with_leaves(column.dtype, _single)) for column in halves]
+    wanted = [with_leaves(column.dtype, lambda part: pl.Float32() if part == pl.Float16 else part) for column in halves]
+    singles = map(cast_column, halves, wanted)
     return frame.with_columns(pl.col(pl.Enum, pl.Categorical).cast(pl.String), *singles)
 
 
-def _single(dtype: pl.DataType) -> pl.DataType:
-    return pl.Float32() if dtype == pl.Float16 else dtype
-
-
-def templates(functions: Mapping[HashAlgorithm, Callable[[Any], Any]], backend: Any) -> dict[HashAlgorithm, str]:
-    """Write what functions do with a text, which subclasses of metaxy 0.1 give, as SQL with a place for the text."""
-    return {algorithm: _template(function, backend) for algorithm, function in functions.items()}
-
-
-def _template(function: Callable[[Any], Any], backend: Any) -> str:
+def template(function: Callable[[Any], Any], backend: Any) -> str:
+    """Write what a function does with a text, which subclasses of metaxy 0.1 give, as SQL with a place for the text."""
     table: Any = ibis.table({"text": "string"}, name="t")
     query = backend.compiler.to_sqlglot(table.select(hashed=function(table["text"])))
     value = query.expressions[0].unalias()

@@ -16,8 +16,9 @@ class Fetching:
     def to_pyarrow(self, expr: Any, /, *, params: Any = None, limit: Any = None, **_: Any) -> Any:
         """Collect an expression as Arrow."""
         self._run_pre_execute_hooks(expr)  # type: ignore[attr-defined] # of the backend
-        table = expr.as_table()
-        query = expr.op().query if _is_query(expr) and limit is None else self._text(table, params, limit)
+        table, op = expr.as_table(), expr.op()
+        is_query = isinstance(op, ops.SQLQueryResult) and limit is None
+        query = op.query if is_query else self._text(table, params, limit)
         found = self.owner.fetch(query, lambda: narwhals_types(table.schema()))
         return found if table is expr else expr.__pyarrow_result__(found)
 
@@ -38,7 +39,3 @@ class Fetching:
     def to_pyarrow_batches(self, expr: Any, /, *, chunk_size: int = 1_000_000, **options: Any) -> Any:
         """Collect an expression as Arrow, in batches."""
         return self.to_pyarrow(expr.as_table(), **options).to_reader(max_chunksize=chunk_size)
-
-
-def _is_query(expr: Any) -> bool:
-    return isinstance(expr.op(), ops.SQLQueryResult)

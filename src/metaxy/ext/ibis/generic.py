@@ -43,10 +43,6 @@ class GenericSession(Session):
 
     errors: tuple[type[Exception], ...] = (IbisError, OSError, ValueError, TypeError, RuntimeError)
 
-    def __init__(self, address: Address) -> None:
-        super().__init__(str(address), address.secrets)
-        self.address = address
-
     def connect(self, mode: AccessMode) -> Any:  # noqa: ARG002 - Ibis has no modes
         """Connect with Ibis."""
         if self.address.url is not None:

@@ -9,9 +9,10 @@ from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 
 from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError
+from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.compiling import with_metaxy_rules
 from metaxy.ext.ibis.listing import correct_narwhals
-from metaxy.masking import Secrets, hide_in
+from metaxy.masking import hide_in
 from metaxy.storage.port import AccessMode
 from metaxy.wording import first_line
 
@@ -25,9 +26,9 @@ class Session:
     errors: tuple[type[Exception], ...] = (IbisError, OSError)
     schema: str | None = None  # the one that all tables are in, if it has a name
 
-    def __init__(self, display: str, secrets: Secrets) -> None:
-        self.display = display
-        self.secrets = secrets
+    def __init__(self, address: Address, display: str = "") -> None:
+        self.address = address
+        self.display = display or str(address)
         self.lock = threading.RLock()
         self._ibis: Any = None
 
@@ -89,7 +90,7 @@ class Session:
 
     def reason(self, error: Exception) -> str:
         """Return what an error of the driver says, in one line; neither this nor the error shows secrets any more."""
-        return first_line(hide_in(error, self.secrets.hide))
+        return first_line(hide_in(error, self.address.secrets.hide))
 
     @contextmanager
     def one_line_errors(self) -> Iterator[None]:

@@ -36,6 +36,7 @@ class Tables:
 
     by_field_type = "JSON"  # of by-field columns, where they are not structs
     longest_name = 63  # bytes of a name that the database keeps
+    unless_there = ""  # what lets ADD COLUMN do nothing where another writer was first
 
     def __init__(self, session: Session, dialect: Dialect) -> None:
         self.session = session
@@ -107,7 +108,8 @@ class Tables:
 
     def add_column(self, table: str, column: str, kind: str) -> None:
         """Add a column to a table."""
-        self.session.execute(f"ALTER TABLE {self.qualified(table)} ADD COLUMN {self.dialect.quote(column)} {kind}")
+        place, added = self.qualified(table), f"ADD COLUMN {self.unless_there}{self.dialect.quote(column)} {kind}"
+        self.session.execute(f"ALTER TABLE {place} {added}")
 
     def rename_column(self, table: str, old: str, new: str) -> None:
         """Give a column of a table another name."""

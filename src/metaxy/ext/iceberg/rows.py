@@ -53,17 +53,6 @@ def rest_after(rows: nw.LazyFrame[Any], condition: nw.Expr) -> Rest | None:
     return Rest(tuple(versions), keep.filter(version.is_in(versions.to_list())))
 
 
-def stored_type(dtype: pl.DataType) -> pl.DataType:
-    """Return the type that Iceberg has for a flat type of Polars.
-
-    >>> stored_type(pl.UInt8())
-    Int32
-    """
-    if isinstance(dtype, pl.Datetime):
-        return pl.Datetime("us", "UTC" if dtype.time_zone else None)
-    return TYPES.get(type(dtype), dtype)
-
-
 def fitted(frame: pl.LazyFrame, table: pl.Schema) -> pl.LazyFrame | None:
     """Give rows the columns of a table, None if the table must change for them."""
     schema = frame.collect_schema()

@@ -1,7 +1,7 @@
 """Iceberg as a storage: one table per feature in a namespace of a catalog."""
 
 import warnings
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -25,7 +25,7 @@ from pyiceberg.exceptions import (
     ValidationError,
     ValidationException,
 )
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In
+from pyiceberg.expressions import AlwaysTrue, In
 from pyiceberg.table import Table
 from sqlalchemy import URL
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
@@ -33,7 +33,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from metaxy.columns import METAXY_FEATURE_VERSION
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import StoreNotOpenError, TableNotFoundError
-from metaxy.ext.iceberg.rows import fitted, rest_after, sink_whole, stored_type
+from metaxy.ext.iceberg.rows import TYPES, fitted, rest_after, sink_whole
 from metaxy.masking import Secrets, mask_path
 from metaxy.storage.column_casts import storable
 from metaxy.storage.damage import refuse_lost_catalog, refuse_short_sqlite
@@ -189,9 +189,7 @@ class IcebergStorage:
 
     def append(self, writes: Sequence[Append]) -> None:
         """Add rows; each table gets all of its rows or none."""
-        fitting = [
-            storable(to_polars_lazy(write.frame), stored_type, f"feature {write.key}", "Iceberg") for write in writes
-        ]
+        fitting = [storable(to_polars_lazy(each.frame), TYPES, f"feature {each.key}", "Iceberg") for each in writes]
         for write, rows in zip(writes, fitting, strict=True):
             with self._errors(write.key, "cannot write to "):
                 retried(partial(self._commit, write.key, rows.collect()), _conflicts)
@@ -242,8 +240,8 @@ class IcebergStorage:
 
     def _replace(self, table: Table, rows: pl.LazyFrame, versions: Sequence[str] | None) -> None:
         height = rows.select(pl.len()).collect().item()
-        options = {"overwrite_filter": _of_versions(versions), "storage_options": _options(table)}
-        sink_whole(rows, table, height, mode="overwrite", **options)
+        there = In(term=METAXY_FEATURE_VERSION, literals=set(versions)) if versions else AlwaysTrue()
+        sink_whole(rows, table, height, mode="overwrite", overwrite_filter=there, storage_options=_options(table))
 
     def drop(self, key: FeatureKey) -> None:
         """Remove the table from the catalog, and its files; its rows first, as a catalog hides what it may not do."""
@@ -346,23 +344,12 @@ def _is_locked(error: Exception) -> bool:
     return isinstance(error, OperationalError) and "locked" in str(error)
 
 
-def _of_versions(versions: Sequence[str] | None) -> BooleanExpression:
-    if not versions:
-        return AlwaysTrue()
-    return In(term=METAXY_FEATURE_VERSION, literals=set(versions))
-
-
 def _fragmented(table: Table) -> list[str | None]:
     """List the feature versions that have several files, or None for a table without such partitions."""
-    files: dict[str | None, int] = defaultdict(int)
-    for task in table.scan().plan_files():
-        files[task.file.partition[0] if _is_partitioned(table) else None] += 1
-    return [version for version, count in files.items() if count > 1]
-
-
-def _is_partitioned(table: Table) -> bool:
     names = [table.schema().find_column_name(field.source_id) for field in table.spec().fields]
-    return names == [METAXY_FEATURE_VERSION]
+    is_partitioned = names == [METAXY_FEATURE_VERSION]
+    files = Counter(task.file.partition[0] if is_partitioned else None for task in table.scan().plan_files())
+    return [version for version, count in files.items() if count > 1]
 
 
 def _forget(table: Table, moment: datetime) -> None:

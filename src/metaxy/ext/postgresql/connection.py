@@ -41,11 +41,8 @@ def connection_to(
 class PostgreSQLSession(Session):
     """One session of a server, whose configuration must not matter."""
 
-    errors = (psycopg.Error,)
-
     def __init__(self, address: Address, statement_timeout: float | None) -> None:
-        super().__init__(str(address), address.secrets)
-        self.address = address
+        super().__init__(address)
         self.statement_timeout = statement_timeout
         self._collations: list[str] = []
         self._lacks_schema = False

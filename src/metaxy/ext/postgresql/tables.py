@@ -26,6 +26,7 @@ class PostgreSQLTables(Tables):
     """Tables of one schema, or of a search path."""
 
     by_field_type = "jsonb"
+    unless_there = "IF NOT EXISTS "
 
     def __init__(self, session: Session, *, nested_as_json: bool = True) -> None:
         super().__init__(session, POSTGRESQL)
@@ -96,12 +97,6 @@ class PostgreSQLTables(Tables):
             self.session.execute(f"CREATE INDEX ON {table} ({METAXY_DELETED_AT}) WHERE {METAXY_DELETED_AT} IS NOT NULL")
         self.session.execute("SET LOCAL default_statistics_target = 10")
         self.session.execute(f"ANALYZE {table}")
-
-    def add_column(self, table: str, column: str, kind: str) -> None:
-        """Add a column, if another writer was not first."""
-        self.session.execute(
-            f"ALTER TABLE {self.qualified(table)} ADD COLUMN IF NOT EXISTS {POSTGRESQL.quote(column)} {kind}"
-        )
 
     def describe_columns(self, name: str, columns: Types) -> None:
         """Remember what new columns of JSON hold."""

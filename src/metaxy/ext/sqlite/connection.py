@@ -46,13 +46,11 @@ def connection_to(address: Address, lock_timeout: float = 10.0) -> IbisConnectio
 class SQLiteSession(Session):
     """One SQLite file."""
 
-    errors = (sqlite3.Error,)
-
     def __init__(self, address: Address, lock_timeout: float) -> None:
         self.file = _file_of(address)
         self.lock_timeout = lock_timeout
         self._stopped = False
-        super().__init__(mask_address(self.file), address.secrets)
+        super().__init__(address, mask_address(self.file))
 
     def connect(self, mode: AccessMode) -> Any:
         """Open the file; one that does not exist is created, also for reading."""

@@ -27,7 +27,6 @@ from metaxy.store.session import Scope
 from metaxy.store.system import tables as t
 from metaxy.store.system.id_texts import ids_of_texts, texts_of_ids
 from metaxy.store.system.rows import append_rows
-from metaxy.versioning.build import is_expansion
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.key_types import alike
@@ -53,7 +52,7 @@ def unit_columns(plan: FeaturePlan, known: Iterable[str]) -> list[str]:
     parents = list(dict.fromkeys(c for dep in plan.feature_deps for c in plan.get_input_id_columns_for_dep(dep)))
     if not parents or set(ids) <= set(parents):
         return ids
-    return ids if set(ids) <= {*parents, *known} and not any(map(is_expansion, plan.feature_deps)) else parents
+    return ids if set(ids) <= {*parents, *known} and not plan.feature.expands else parents
 
 
 # -- recording ---------------------------------------------------------------------------------------------------------
