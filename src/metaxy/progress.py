@@ -15,6 +15,9 @@ class Progress(Protocol):
     def advance(self, done: int, failed: int) -> None:
         """Count what was done, and what failed."""
 
+    def expect(self, total: int) -> None:
+        """Learn how many samples there are, where that changes."""
+
     def note(self, text: str) -> None:
         """Say something."""
 
@@ -23,6 +26,9 @@ class Silent:
     """Says nothing."""
 
     def advance(self, done: int, failed: int) -> None:
+        """Do nothing."""
+
+    def expect(self, total: int) -> None:
         """Do nothing."""
 
     def note(self, text: str) -> None:
@@ -47,6 +53,10 @@ class Lines:
         if now - self._said >= LINE_SECONDS or self._done + self._failed >= self._total:
             self._said = now
             self.note(self._line(now - self._began))
+
+    def expect(self, total: int) -> None:
+        """Count to another number."""
+        self._total = total
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -91,6 +101,10 @@ class Bar:
         rate = f"{task.speed:,.1f}/s" if task.speed else ""
         failures = f"{self._failed:,} failed" if self._failed else ""
         self._bars.update(self._task, advance=done + failed, rate=rate, failures=failures)
+
+    def expect(self, total: int) -> None:
+        """Count to another number."""
+        self._bars.update(self._task, total=total)
 
     def note(self, text: str) -> None:
         """Write a line above the bar."""

@@ -50,6 +50,19 @@ def test_the_pipeline_computes_what_changed(project: NewProject) -> None:
     ]
 
 
+def test_runs_share_samples(project: NewProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.path)
+    project.run_cli(["run", "video"])
+    with MetaxyConfig.load().use() as config, project.graph.use():
+        claim = config.get_store().claim("video/faces", limit=1)
+    shared = project.run_cli(["run", "video/faces", "--claim", "--lease", "60"], check=False)
+    assert "video/faces: 1 samples are held by other workers." in shared.stderr
+    assert shared.returncode == 1
+    claim.release()
+    features = json.loads(project.run_cli(["run", "--claim", "--format", "json"]).stdout)["features"]
+    assert [each["done"] for each in features.values()] == [0, 1, 3, 3]
+
+
 COMMANDS = (
     ["list", "features"],
     ["list", "stores"],

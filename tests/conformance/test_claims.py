@@ -16,7 +16,13 @@ from tests.stores import STORES, StoreFactory
 from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
-from metaxy.errors import ClaimLostError, InvalidConfigError, MetadataSchemaError, SystemDataNotFoundError
+from metaxy.errors import (
+    ClaimLostError,
+    InvalidConfigError,
+    MetadataSchemaError,
+    ProcessError,
+    SystemDataNotFoundError,
+)
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.storage.port import Claimant, Claims, Coordinates
@@ -84,6 +90,97 @@ def test_a_sample_has_one_worker_at_a_time(sharing: Make) -> None:
     with first:
         assert "metaxy_status" not in first.read("clip").collect_schema()
         assert sorted(everything(first, "clip")["id"]) == sorted(["a", "b", "c", "d", "e", *claimed(other)])
+
+
+@pytest.mark.three_stores
+def test_processing_claims_each_sample_once_in_a_run(sharing: Make) -> None:
+    """Two stores are two processes, of which the second begins while the first computes."""
+    define("video")
+    define("clip", "video")
+    first, second = sharing(), sharing()
+    with first.open("w"):
+        first.write("video", rows(id=[f"v{n}" for n in range(20)], n=list(range(20))))
+        first.write("clip", first.resolve_update("clip", ids=["v19"]).new)
+        first.write("video", rows("2", id=["v19"], n=[19]))
+    seen: list[str] = []
+    theirs: list[Any] = []
+
+    def compute(row: dict[str, Any]) -> dict[str, Any]:
+        seen.append(row["id"])
+        assert row.keys() == {"id", "n"}
+        if len(seen) == 3:
+            theirs.append(second.process("clip", compute, claim=True, progress=False))
+        if row["n"] % 5 == 0:
+            raise ValueError("no fifths")
+        return {"size": row["n"]}
+
+    def run(store: MetadataStore, **options: Any) -> Any:
+        return store.process("clip", compute, claim=True, progress=False, **options)
+
+    report = run(first, first="stale", order_by="n")
+    assert theirs, report.errors
+    [other] = theirs
+    assert seen[0] == "v19"
+    assert sorted(seen) == sorted(f"v{n}" for n in range(20))
+    assert (report.new + other.new, report.stale, report.failed + other.failed) == (19, 1, 4)
+    assert (report.done + other.done, report.lost, report.elsewhere) == (16, 0, 0)
+    assert (other.elsewhere, other.in_sync) == (report.total, False)
+    with first:
+        assert values(first.read_errors("clip"), "id", "attempt") == [(f"v{n}", 1) for n in (0, 10, 15, 5)]
+        assert len(values(first.read("clip"))) == 16
+    assert (run(second, errors="skip").total, run(second, errors="only", limit=3).failed) == (0, 3)
+    assert run(second, max_attempts=2).total == 1
+    assert not first.claim("clip", errors="skip")
+    with pytest.raises(ProcessError, match="no fifths"):
+        run(first, on_error="raise")
+    assert len(first.claim("clip")) == 4
+    with pytest.raises(ValueError, match="claim has no option skip_comparison"):
+        run(first, skip_comparison=True)
+
+
+@pytest.mark.three_stores
+def test_processing_claims_parents_and_groups(sharing: Make) -> None:
+    define("video")
+    chunks = FeatureDep(feature="video", lineage=LineageRelationship.expansion(on=["id"]))
+    define("chunk", chunks, ids=["id", "k"])
+    define("whole", FeatureDep(feature="chunk", lineage=LineageRelationship.aggregation(on=["id"])), ids=["id"])
+    store = sharing()
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b", "c"], n=[2, 1, 3]))
+
+    def cut(row: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"k": k} for k in range(row["n"] - 1)]
+
+    def count(given: pl.DataFrame) -> pl.DataFrame:
+        return given.group_by("id").agg(size=pl.len())
+
+    for feature, fn, total, written in (("chunk", cut, 3, 3), ("whole", count, 2, 2)):
+        report = store.process(feature, fn, claim=True, batch_size=1, progress=False)
+        assert (report.total, report.done, report.rows, report.in_sync) == (total, total, written, True)
+        assert store.process(feature, fn, claim=True, progress=False).total == 0
+    with store:
+        assert values(store.read("whole"), "id", "size") == [("a", 1), ("c", 2)]
+
+
+@pytest.mark.three_stores
+def test_errors_of_claims_are_fenced(sharing: Make) -> None:
+    define("video")
+    define("clip", "video")
+    store = sharing()
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b"]))
+    claim = store.claim("clip")
+    failed = claim.samples.to_polars().with_columns(error_type=pl.lit("OSError"), error_message=pl.lit("none"))
+    claim.record_errors(failed.filter(pl.col("id") == "a"))
+    assert list(claim.left["id"]) == ["b"]
+    with pytest.raises(MetadataSchemaError, match="of a claim that were written by this claim before"):
+        claim.record_errors(failed)
+    with claim._held.keeper.open("w"):
+        claim._held.claims.release(claim._held.by.claim)
+    with pytest.raises(ClaimLostError):
+        claim.record_errors(failed.filter(pl.col("id") == "b"))
+    with store:
+        assert values(store.read_errors("clip")) == ["a"]
 
 
 @pytest.mark.three_stores

@@ -82,6 +82,14 @@ def test_samples_that_failed_are_tried_again_left_out_or_alone(store: MetadataSt
     told = ("id", "attempt", "error_message")
     assert values(store.read_errors("clip"), *told) == [("b", 1, "no frames"), ("e", 2, "still none")]
     every = [("b", 1, "no frames"), ("e", 1, "no frames"), ("e", 2, "still none")]
+    [first, *_, last] = sorted(store.read_errors("clip", all_attempts=True)["recorded_at"])
+    for moment in (first, last):
+        asked = {"failed_before": moment.replace(tzinfo=timezone.utc)}
+        assert ids(resolved(store, "clip", **asked)) == ([], [], ["d"])
+        assert ids(resolved(store, "clip", errors="only", **asked)) == ([], [], [])
+    later = {"failed_before": last.replace(tzinfo=timezone.utc) + timedelta(microseconds=1)}
+    assert ids(store.resolve_update("clip", **later)) == ids(before)
+    assert ids(store.resolve_update("clip", errors="only", max_attempts=2, **later)) == ([], ["b"], [])
     assert values(store.read_errors("clip", all_attempts=True), *told) == every
     assert values(store.read_errors(), "feature_key", "ids") == [("clip", '{"id": "b"}'), ("clip", '{"id": "e"}')]
 
@@ -240,6 +248,8 @@ def test_what_says_nothing_is_refused(store: MetadataStore) -> None:
         ({"errors": "ignore"}, "errors='ignore' is none of 'retry', 'skip', 'only'"),
         ({"max_attempts": 0}, "from 1 on"),
         ({"errors": "skip", "max_attempts": 2}, "tries no sample again"),
+        ({"errors": "skip", "failed_before": datetime.now(timezone.utc)}, "failed_before goes with"),
+        ({"failed_before": datetime(2026, 1, 1)}, "failed_before needs a time zone"),
     ]
     for options, said in senseless:
         with pytest.raises(ValueError, match=said):

@@ -3,19 +3,27 @@
 import os
 import random
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
-from tests.factory import define, rows, values
-from tests.faults.children import children, hear, rest
+from tests.factory import define, everything, rows, values
+from tests.faults.children import children, finish, hear, rest, tell
 from tests.stores import STORES, THREE
 
 from metaxy.dag.graph import FeatureGraph
+from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.lineage import LineageRelationship
+from metaxy.storage.sql_claims import SqlClaims
 from metaxy.store import outbox
+from metaxy.store.claims import keeper_of
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.id_texts import texts_of_ids
 
 SAMPLES = 400
+KEEPERS = ("postgresql", "sqlite", "duckdb")
 
 # Computes, and says each sample; what is written is put and flushed often.
 WORKER = """
@@ -30,12 +38,12 @@ make().process("clip", compute, rows="one", workers=2, batch_size=5, progress=Fa
 """
 
 
-def prepared(name: str, folder: Path) -> MetadataStore:
+def prepared(name: str, folder: Path, samples: int = SAMPLES) -> MetadataStore:
     store = STORES[name](folder)
     define("video")
     define("clip", "video")
     with store.open("w"):
-        store.write("video", rows(id=[f"v{n}" for n in range(SAMPLES)]))
+        store.write("video", rows(id=[f"v{n}" for n in range(samples)]))
     return store
 
 
@@ -119,3 +127,92 @@ def test_a_store_that_goes_away_is_named_and_nothing_is_lost(tmp_path: Path, mon
         with store:
             written = len(values(store.read("clip")))
         assert store.process("clip", compute, progress=False).done == SAMPLES - written
+
+
+# Shares samples with others, says each, and what came of it.
+SHARING = """
+import os, sys
+from datetime import timedelta
+from metaxy.store import outbox
+outbox.FLUSH_ROWS = 20
+
+def compute(row):
+    say("begun", row["id"])
+    if row["id"].endswith("7"):
+        raise ValueError("no sevens")
+    return {"by": os.getpid()}
+
+store = make(lock_timeout=60.0) if sys.argv[1] != "postgresql" else make()
+listen()
+lease = timedelta(seconds=float(sys.argv[3]))
+report = store.process("clip", compute, rows="one", claim=True, lease=lease, workers=2, progress=False)
+say("done", report.done, report.failed, report.lost)
+"""
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_processes_that_claim_share_a_feature_and_may_be_killed(tmp_path: Path, name: str) -> None:
+    with FeatureGraph().use():
+        store = prepared(name, tmp_path, samples=120)
+        with children(3, SHARING, name, tmp_path, 2.0) as started:
+            for child in started:
+                tell(child)
+            killed, *others = started
+            heard = [hear(killed) for _ in range(10)]
+            killed.process.kill()
+            heard += rest(killed)
+            said = [finish(child) for child in others]
+        begun = Counter(line.split()[1] for lines in said for line in lines if line.startswith("begun"))
+        assert set(begun.values()) == {1}
+        ended = [list(map(int, lines[-1].split()[1:])) for lines in said]
+        with store:
+            written = everything(store, "clip")
+            failed = store.read_errors("clip")
+        assert set(written["id"].value_counts()["count"]) == {1}
+        assert set(failed["attempt"]) == {1}
+        assert not set(written["id"]) & set(failed["id"])
+        first = set(written["id"]) | set(failed["id"])
+        assert sum(done + bad + lost for done, bad, lost in ended) == len(begun)
+        assert len(first) >= len(begun)
+        again = store.process("clip", lambda _: {"by": 0}, rows="one", claim=True, progress=False)
+        assert again.done == again.total == 120 - written.height - again.elsewhere
+        with store:
+            assert len(set(everything(store, "clip")["id"])) == 120 - again.elsewhere
+
+
+def test_a_lost_claim_is_no_error_of_its_samples(tmp_path: Path) -> None:
+    """While the function runs, somebody else takes over what it computes."""
+    with FeatureGraph().use():
+        store = prepared("sqlite", tmp_path)
+        define("chunk", FeatureDep(feature="video", lineage=LineageRelationship.expansion(on=["id"])), ids=["id", "k"])
+        other = STORES["sqlite"](tmp_path)
+
+        def late(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            _, claims = keeper_of(other)
+            assert isinstance(claims, SqlClaims)
+            with other.open("w"), claims.transaction():
+                ids = texts_of_ids(pl.DataFrame(given[:2]), ["id"]).to_list()
+                claims.run(f"UPDATE {claims.table} SET claim = 'another' WHERE ids IN (?, ?)", ids)
+            return [{**row, "k": 1} for row in given]
+
+        for feature in ("clip", "chunk"):
+            report = store.process(feature, late, rows="many", claim=True, limit=4, batch_size=4, progress=False)
+            assert (report.total, report.done, report.lost, report.failed, report.rows) == (4, 2, 2, 0, 2)
+            assert not report.in_sync
+            with store:
+                assert len(store.read_errors(feature)) == 0
+                assert len(values(store.read(feature))) == 2
+
+
+def test_a_process_that_claims_lets_go_when_it_is_interrupted(tmp_path: Path) -> None:
+    with FeatureGraph().use():
+        store = prepared("duckdb", tmp_path)
+        with children(1, INTERRUPTED.replace("rows=", "claim=True, rows="), "duckdb", tmp_path) as [child]:
+            assert hear(child) == "100"
+            assert child.process.pid is not None
+            os.kill(child.process.pid, signal.SIGINT)
+            child.line.send("go on")
+            assert "100 of 200 samples are computed and written" in hear(child)
+            rest(child)
+        report = store.process("clip", lambda _: {"n": 1}, rows="one", claim=True, progress=False)
+        assert (report.total, report.done, report.elsewhere, report.in_sync) == (300, 300, 0, True)

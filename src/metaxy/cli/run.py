@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -34,6 +35,8 @@ def run(
     on_error: Literal["record", "raise"] | None = None,
     errors: Literal["retry", "skip", "only"] | None = None,
     orphaned: Literal["keep", "soft_delete", "delete"] | None = None,
+    claim: Flag = False,
+    lease: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     format: OutputFormat = "plain",
 ) -> int:
     """Compute what is new and stale, by the functions that are decorated with @mx.computes; parents come first.
@@ -53,6 +56,8 @@ def run(
         on_error: Record the errors of samples and go on, or end the feature at the first one.
         errors: Whether samples that failed before are tried again, left out, or alone are tried.
         orphaned: Whether samples whose parents are gone are deleted.
+        claim: Share the samples with other processes that do so, too.
+        lease: After so many seconds without a sign of life, others may take what was claimed; 600 by default.
     """
     project = workspace()
     if dry_run:
@@ -65,6 +70,8 @@ def run(
         "on_error": on_error,
         "errors": errors,
         "orphaned": orphaned,
+        "claim": claim or None,
+        "lease": timedelta(seconds=lease) if lease else None,
     }
     options = {name: value for name, value in asked.items() if value is not None}
     while True:
@@ -96,6 +103,10 @@ def _show(report: running.RunReport, format: OutputFormat) -> int:
         for each in report.reports:
             for error in each.errors[:3]:
                 warn(f"{each.feature}: {error}")
+            if each.lost:
+                warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
+            if each.elsewhere:
+                say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
         for name, count in report.without_function.items():
             warn(f"{name}: no function computes it" + (f", and {count:,} samples are new or stale" if count else ""))
         for name, message in report.failures.items():

@@ -135,6 +135,12 @@ class LateBar:
             self._bar = self._stack.enter_context(self._begin())
             self._bar.advance(self._done, 0)
 
+    def expect(self, total: int) -> None:
+        """Count to another number."""
+        self._begin = partial(self._begin.func, self._begin.args[0], total, **self._begin.keywords)
+        if self._bar is not None:
+            self._bar.expect(total)
+
     def note(self, text: str) -> None:
         """Say something, if there is a bar."""
         if self._bar is not None:

@@ -47,6 +47,9 @@ class Backlog:
     _file: IO[bytes] = field(default_factory=lambda: tempfile.TemporaryFile(prefix="metaxy-"))  # noqa: SIM115
     _places: list[tuple[int, int]] = field(default_factory=list)
     _has_broken: bool = False
+    claim: None = None  # samples are nobody's
+    elsewhere: int = 0
+    before_more: Callable[[], None] | None = None
 
     @classmethod
     def fetch(cls, increment: LazyIncrement, order: Order) -> "Backlog":
@@ -72,6 +75,8 @@ class Backlog:
     def total(self) -> int:
         """How many samples there are."""
         return sum(self.counts.values())
+
+    expected = total
 
     def pieces(self, size: Callable[[], int]) -> Iterator[Piece]:
         """Yield the samples in order, as many at a time as ``size`` says, or less."""

@@ -22,6 +22,7 @@ from metaxy.store.pending_renames import settle
 from metaxy.store.replacing import Replacement
 from metaxy.store.session import Scope
 from metaxy.store.system.id_texts import texts_of_ids
+from metaxy.store.system.row_errors import record
 from metaxy.store.writing import WriteOptions, write_frames
 from metaxy.versioning.frames import Frame, collect_to_polars
 from metaxy.wording import first_line
@@ -67,15 +68,23 @@ class Claim:
     """Samples that this worker has to itself, as rows of `MetadataStore.resolve_update` with ``metaxy_status``.
 
     A thread renews it for as long as somebody has it. As a block, it is released at its end. It is true if it has
-    samples; of one that has none, ``elsewhere`` says how many are still to do, but held by others. ``token`` is greater
-    than those of all claims before it, for other places that must refuse late writes.
+    samples; of one that has none, ``elsewhere`` says how many are still to do, but held by others. ``unclaimed`` is how
+    many samples were behind it in the list of what is to do. ``token`` is greater than those of all claims before it,
+    for other places that must refuse late writes.
     """
 
-    def __init__(self, held: Held, samples: nw.DataFrame[Any], taken: Taken | None, elsewhere: int = 0) -> None:
+    def __init__(
+        self,
+        held: Held,
+        samples: nw.DataFrame[Any],
+        taken: Taken | None = None,
+        elsewhere: int = 0,
+    ) -> None:
         self.samples = samples
         self.token = taken.token if taken else 0
         self.expires_at = taken.expires_at if taken else None
         self.elsewhere = elsewhere
+        self.unclaimed = 0
         self._held = held
         self._texts = held.texts(samples)
         self._left = set(self._texts)  # what is neither written nor released
@@ -91,6 +100,11 @@ class Claim:
     def worker(self) -> str:
         """Who has it."""
         return self._held.by.worker
+
+    @property
+    def held(self) -> int:
+        """How many samples it still has."""
+        return len(self._left)
 
     @property
     def left(self) -> nw.DataFrame[Any]:
@@ -146,7 +160,27 @@ class Claim:
                 write_frames(store, scope, {key: frame}, options)
             else:
                 Replacement.build(store, scope, key, parents, options).write_all(frame)
-            self._left.difference_update(texts)
+            self._let_go(texts)
+
+    def record_errors(self, frame: Any) -> None:
+        """Remember that samples of the claim could not be computed, and let go of them.
+
+        Frames: as for `MetadataStore.record_errors`.
+
+        Raises:
+            ClaimLostError: if another worker took a sample; nothing is recorded then.
+            MetadataSchemaError: if there are rows of samples that the claim does not have, or wrote before.
+        """
+        given = given_frame(frame, f"the errors of feature {self._held.by.feature}", collect=True)
+        texts = list(dict.fromkeys(self._held.texts(given)))
+        self._refuse_others(texts)
+        store, scope, plan = self._held.store, self._held.scope, self._held.plan
+        with self._lock, self._held.keeper.open("w"), store.open("w"):
+            record(store, scope, plan, given, partial(self._finish, texts))
+            self._let_go(texts)
+
+    def _let_go(self, texts: Sequence[str]) -> None:
+        self._left.difference_update(texts)
         if not self._left:
             self._ended.set()
 

@@ -35,6 +35,7 @@ from metaxy.store.work_lists import WorkList
 from metaxy.versioning.frames import collect_to_polars
 
 Status = Literal["new", "stale"]
+LEASE: Final = timedelta(minutes=10)
 LOOKS: Final = 3  # in the time of a lease, for samples that others may let go of
 LONGEST_PAUSE: Final = 10.0
 WINDOW: Final = 1000  # samples of a list that are looked at together
@@ -115,7 +116,7 @@ class Claiming:
             if claim := self._next(keeper, claims, listed):
                 return claim
             held = self._held(keeper, claims, self._claimant(), listed.ids.columns)
-            return Claim(held, self._samples(listed.ids.head(0)), None, listed.elsewhere)
+            return Claim(held, self._samples(listed.ids.head(0)), elsewhere=listed.elsewhere)
 
     @property
     def _version(self) -> str:
@@ -160,6 +161,7 @@ class Claiming:
             listed.place += taken.seen
             listed.elsewhere += taken.elsewhere
             if ids.height and (claim := self._still_to_do(keeper, claims, by, taken, ids, chosen)):
+                claim.unclaimed = listed.left
                 return claim
         return None
 

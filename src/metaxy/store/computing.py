@@ -50,10 +50,14 @@ class StoreComputing(StoreFacts):
             materialization_id: id of this run, which rows get.
             data_version: versions of results, as for `MetadataStore.write`: a column that has them, or a function of a
                 frame of results. Where they are equal, what was made of a sample before is not stale.
+            claim: share the samples with other processes that do so at the same time: each is computed by one of them.
+                The run ends when all that is left is held by others. See `claim`.
+            lease: after which time without a sign of life other processes may take what this one has claimed.
             options: what else `resolve_update` takes: ``samples``, ``filters``, ``ids``…
 
         Raises:
             ProcessError: if a sample fails and errors are not recorded, or results cannot be written.
+            InvalidConfigError: if samples are to be claimed, and the store cannot keep claims.
             KeyboardInterrupt: after Ctrl-C, when what was begun is written.
         """
         report: ProcessReport = resolve("metaxy.store.processing:process")(self, feature, fn, options)

@@ -1,18 +1,20 @@
 """Results on their way to the store: they get the versions of their samples, and are written many at a time."""
 
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import polars as pl
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import BufferedWriterError
+from metaxy.errors import BufferedWriterError, ClaimLostError
 from metaxy.store.batched_writer import BufferedMetadataWriter
+from metaxy.store.claim import Claim
 from metaxy.store.store import MetadataStore
+from metaxy.wording import first_line
 from metaxy.workers.jobs import Done, Failure
 
 PUT_ROWS: Final = 5_000  # are handed to the writer at once,
@@ -35,58 +37,91 @@ def with_versions(results: pl.DataFrame, versions: pl.DataFrame, keys: Sequence[
     return results.join(versions, on=list(keys), how="left", maintain_order="left")
 
 
-@dataclass
-class Outbox:
-    """Collects what jobs gave, and hands it to a writer in the background.
+@dataclass(frozen=True)
+class Address:
+    """Where results go, and how they are told apart.
 
-    ``keys`` are the IDs of samples, ``replaces`` says that results are children of these.
+    ``keys`` are the IDs of samples, ``expands`` says that results are children of these, ``records`` that failures are
+    recorded.
     """
 
     store: MetadataStore
     feature: FeatureKey
     keys: tuple[str, ...]
-    replaces: bool = False
+    expands: bool = False
+    records: bool = True
     run_id: str | None = None
-    writer: BufferedMetadataWriter = field(init=False)
-    _results: list[pl.DataFrame] = field(default_factory=list)
-    _parents: list[pl.DataFrame] = field(default_factory=list)
-    _since: float = field(default_factory=time.monotonic)
 
-    def __post_init__(self) -> None:
-        self.writer = BufferedMetadataWriter(
-            self.store,
-            flush_batch_size=FLUSH_ROWS,
-            flush_interval=FLUSH_SECONDS,
-            max_queue_size=WAITING_PUTS,
-            materialization_id=self.run_id,
-        ).start()
+
+@dataclass(frozen=True)
+class Origin:
+    """What jobs are tagged with: the IDs and versions of their samples, and the claim that has these, if one does."""
+
+    versions: pl.DataFrame
+    claim: Claim | None = None
+
+
+@dataclass
+class Parcel:
+    """What some jobs gave: results with the versions of their samples, the samples that were computed, and failures."""
+
+    to: Address
+    results: list[pl.DataFrame] = field(default_factory=list)
+    samples: list[pl.DataFrame] = field(default_factory=list)
+    failed: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, done: Done) -> None:
+        """Take what a job gave."""
+        keys, versions = self.to.keys, done.job.tag.versions
+        if done.failures:
+            failed = failed_samples(done.failures, versions, keys, self.to.run_id)
+            versions = versions.join(failed, on=list(keys), how="anti")
+            if self.to.records:
+                self.failed.append(failed)
+        if done.results.height:
+            self.results.append(with_versions(_typed(done.results, versions, keys), versions, keys))
+        if versions.height:
+            self.samples.append(versions)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are to be written."""
+        return sum(frame.height for frame in self.results)
+
+    @property
+    def size(self) -> int:
+        """How many bytes these have."""
+        return sum(int(frame.estimated_size()) for frame in self.results)
+
+    @property
+    def result(self) -> pl.DataFrame:
+        """All results."""
+        return pl.concat(self.results, how="diagonal_relaxed") if self.results else pl.DataFrame()
+
+    @property
+    def parents(self) -> pl.DataFrame | None:
+        """The samples that have these children, all of them; None if samples have none."""
+        return pl.concat(self.samples) if self.to.expands and self.samples else None
+
+
+class Outbox(Protocol):
+    """Takes what jobs gave, and sees to it that it is stored."""
+
+    lost: int  # samples that were computed, but belong to others by now
+
+    @property
+    def rows(self) -> int:
+        """How many rows were written."""
 
     def take(self, done: Done) -> None:
-        """Take the results of a job; they are written soon.
+        """Take what a job gave; it is written soon.
 
         Raises:
             BufferedWriterError: if the store cannot be written any more.
         """
-        versions: pl.DataFrame = done.job.tag
-        if done.failures:
-            failed = pl.DataFrame([failure.ids for failure in done.failures], _types(versions, self.keys))
-            versions = versions.join(failed, on=list(self.keys), how="anti")
-        if done.results.height:
-            self._results.append(with_versions(_typed(done.results, versions, self.keys), versions, self.keys))
-        if self.replaces:
-            self._parents.append(versions)
-        rows = sum(frame.height for frame in self._results)
-        size = sum(frame.estimated_size() for frame in self._results)
-        if rows >= PUT_ROWS or size >= PUT_BYTES or time.monotonic() - self._since >= PUT_SECONDS:
-            self.put()
 
-    def put(self) -> None:
-        """Hand all that was taken to the writer."""
-        if self._results or self._parents:
-            frame = pl.concat(self._results, how="diagonal_relaxed") if self._results else pl.DataFrame()
-            parents = {self.feature: pl.concat(self._parents)} if self._parents else None
-            self.writer.put({self.feature: frame}, replaces=parents)
-        self._results, self._parents, self._since = [], [], time.monotonic()
+    def record(self) -> None:
+        """Remember in the store which samples failed."""
 
     def close(self) -> None:
         """Write all that is left.
@@ -94,13 +129,132 @@ class Outbox:
         Raises:
             BufferedWriterError: if it cannot be written.
         """
-        self.put()
-        self.writer.stop(STOP_SECONDS)
+
+    def leave(self) -> None:
+        """Do no more than what goes on already."""
+
+
+class BufferedOutbox:
+    """Hands results to a writer in the background, many at a time."""
+
+    lost = 0
+
+    def __init__(self, to: Address) -> None:
+        self._to, self._parcel = to, Parcel(to)
+        self._since = self._recorded = time.monotonic()
+        self._failed: list[pl.DataFrame] = []
+        self._writer = BufferedMetadataWriter(
+            to.store,
+            flush_batch_size=FLUSH_ROWS,
+            flush_interval=FLUSH_SECONDS,
+            max_queue_size=WAITING_PUTS,
+            materialization_id=to.run_id,
+        ).start()
+
+    @property
+    def rows(self) -> int:
+        """How many rows were written."""
+        return self._writer.num_written.get(self._to.feature, 0)
+
+    def take(self, done: Done) -> None:
+        """Take what a job gave; it is written soon."""
+        parcel, now = self._parcel, time.monotonic()
+        parcel.add(done)
+        if parcel.rows >= PUT_ROWS or parcel.size >= PUT_BYTES or now - self._since >= PUT_SECONDS:
+            self._put()
+        if self._failed and now - self._recorded >= FLUSH_SECONDS:
+            self.record()
+
+    def _put(self) -> None:
+        parcel, self._parcel, self._since = self._parcel, Parcel(self._to), time.monotonic()
+        self._failed += parcel.failed
+        if parcel.results or parcel.parents is not None:
+            parents = None if parcel.parents is None else {self._to.feature: parcel.parents}
+            self._writer.put({self._to.feature: parcel.result}, replaces=parents)
+
+    def record(self) -> None:
+        """Remember in the store which samples failed."""
+        failed, self._failed = [*self._failed, *self._parcel.failed], []
+        self._parcel.failed, self._recorded = [], time.monotonic()
+        if failed:
+            with self._to.store.open("w"):
+                self._to.store.record_errors(self._to.feature, pl.concat(failed))
+
+    def close(self) -> None:
+        """Write all that is left."""
+        self._put()
+        self._writer.stop(STOP_SECONDS)
+        self.record()
 
     def leave(self) -> None:
         """Let the writer end by itself, if it has not: what it has is written."""
         with suppress(BufferedWriterError):
-            self.writer.stop(0.0)
+            self._writer.stop(0.0)
+
+
+class ClaimOutbox:
+    """Writes results by the claims that their samples are of, as far as these still have them."""
+
+    def __init__(self, to: Address) -> None:
+        self.rows = self.lost = 0
+        self._to = to
+        self._parcels: dict[Claim, Parcel] = {}
+        self._since = time.monotonic()
+
+    def take(self, done: Done) -> None:
+        """Take what a job gave; it is written soon."""
+        self._parcels.setdefault(done.job.tag.claim, Parcel(self._to)).add(done)
+        rows = sum(parcel.rows for parcel in self._parcels.values())
+        if rows >= FLUSH_ROWS or time.monotonic() - self._since >= FLUSH_SECONDS:
+            self.close()
+
+    def record(self) -> None:
+        """Remember in the store which samples failed, so that no worker of this time tries them again."""
+        for claim, parcel in self._parcels.items():
+            failed, parcel.failed = parcel.failed, []
+            if failed:
+                self._fenced(claim.record_errors, pl.concat(failed))
+
+    def close(self) -> None:
+        """Write all that is left."""
+        with self._to.store.open("w") if self._parcels else nullcontext():
+            for claim, parcel in self._parcels.items():
+                if parcel.results or parcel.parents is not None:
+                    self._write(claim, parcel)
+            self.record()
+        self._parcels, self._since = {}, time.monotonic()
+
+    def _write(self, claim: Claim, parcel: Parcel) -> None:
+        results, parents = parcel.result, parcel.parents
+
+        def write(frame: pl.DataFrame) -> None:
+            rows = frame if parents is None else self._of(results, frame)
+            claim.write(rows, replaces=None if parents is None else frame, materialization_id=self._to.run_id)
+            self.rows += rows.height
+
+        given = results if parents is None else parents
+        self.lost += given.height - self._fenced(write, given).height
+
+    def _of(self, results: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
+        """Return the results of some samples."""
+        return results.join(samples, on=list(self._to.keys), how="semi") if results.height else samples.clear()
+
+    def _fenced(self, work: Callable[[pl.DataFrame], None], frame: pl.DataFrame) -> pl.DataFrame:
+        """Do something with the rows of samples that their claim still has; return them."""
+        while frame.height:
+            try:
+                work(frame)
+                break
+            except ClaimLostError as error:
+                names = list(error.samples[0])
+                lost = pl.DataFrame(error.samples, _types(frame, names)).unique()
+                frame = frame.join(lost, on=names, how="anti")
+            except Exception as error:  # whatever the store raises
+                raise BufferedWriterError(first_line(error)) from error
+        return frame
+
+    def leave(self) -> None:
+        """Do nothing: what was not written is not written."""
 
 
 def failed_samples(

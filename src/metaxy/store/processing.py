@@ -1,9 +1,11 @@
 """From increment to result: what must be computed is computed by a function of the user, and written as it comes."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -23,11 +25,13 @@ from metaxy.errors import (
 )
 from metaxy.progress import Progress, progress
 from metaxy.store.backlog import Backlog, Kind, Order
+from metaxy.store.claims import LEASE
 from metaxy.store.data_versions import DataVersion, with_data_versions
-from metaxy.store.outbox import Outbox, failed_samples
+from metaxy.store.outbox import Address, BufferedOutbox, ClaimOutbox, Origin, Outbox
 from metaxy.store.replacing import declared_types, ids_of_children
 from metaxy.store.request import ProcessArguments
 from metaxy.store.session import Scope
+from metaxy.store.shared_backlog import ClaimSize, SharedBacklog
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, PolarsIncrement
@@ -45,7 +49,6 @@ from metaxy.workers.shape import Shape
 BATCH = 1_000  # samples, of functions that take several
 BATCH_SECONDS = 0.5  # of functions that take one row, as many are in a batch as take so long
 KEPT_ERRORS = 1_000
-RECORD_SECONDS = 2.0  # failures wait at most so long until they are recorded
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class ProcessOptions:
     orphaned: Literal["keep", "soft_delete", "delete"] = "keep"
     materialization_id: str | None = None
     data_version: DataVersion | None = None
+    claim: bool = False
+    lease: timedelta = LEASE
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "workers"):
@@ -185,6 +190,23 @@ class Processing:
         kinds = {dep.lineage.relationship.type for dep in self.plan.feature_deps}
         return LineageRelationshipType.AGGREGATION in kinds
 
+    @cached_property
+    def batch_size(self) -> BatchSize:
+        """How many samples workers get at once."""
+        return BatchSize(self.options.batch_size, self.function)
+
+    @cached_property
+    def claim_size(self) -> ClaimSize:
+        """How many samples are claimed at once."""
+        return ClaimSize(self.options.workers, self.batch_size)
+
+    @property
+    def address(self) -> Address:
+        """Where results go."""
+        options, keys = self.options, self.contract.keys
+        records, run_id = options.on_error == "record", options.materialization_id
+        return Address(self.store, self.definition.key, keys, self.definition.spec.expands, records, run_id)
+
     @property
     def where(self) -> str:
         """Say in which feature and function something happened."""
@@ -202,31 +224,42 @@ class Processing:
         began = time.perf_counter()
         with ExitStack() as stack:
             with self.store.open("w"):
-                increment = self._resolved(update)
-                backlog = stack.enter_context(closing(Backlog.fetch(increment, self.options.order)))
+                update = self._asked(update)
+                increment = self.store.resolve_update(self.definition.key, lazy=True, **update)
+                backlog = stack.enter_context(closing(self._backlog(increment, update)))
                 self._refuse_groups_of_rows(backlog)
                 orphaned = self._orphaned(increment)
                 shape = Shape(self._known_types())
             resolved = time.perf_counter() - began
-            report = ProcessReport(str(self.definition.key), self.function.name, backlog.total)
-            report = replace(report, new=backlog.counts["new"], stale=backlog.counts["stale"])
             work = Work(self, backlog, shape)
             stop = work.run() if backlog.total else Stop()
-            report = replace(report, **work.counts, resolve_seconds=resolved, interrupted=stop.interrupted)
+            report = ProcessReport(
+                str(self.definition.key), self.function.name, resolve_seconds=resolved, **work.counts
+            )
+            report = replace(report, interrupted=stop.interrupted)
         if not stop.asked and orphaned is not None:
             report = replace(report, orphaned=self._delete(orphaned))
         report = replace(report, seconds=time.perf_counter() - began)
         self._raise_if_stopped(report, work.tallies, stop)
         return report
 
-    def _resolved(self, update: dict[str, Any]) -> LazyIncrement:
+    def _asked(self, update: dict[str, Any]) -> dict[str, Any]:
+        """Return what is asked of an update, with what goes without saying here."""
         update = {"payload": "ignore", **update}  # what is stored is what the function returned, not its samples
-        if self.groups and self.function.rows == "one":
-            update = {"one_row_per_group": True, **update}
-        increment: LazyIncrement = self.store.resolve_update(self.definition.key, lazy=True, **update)
-        return increment
+        return {"one_row_per_group": True, **update} if self.groups and self.function.rows == "one" else update
 
-    def _refuse_groups_of_rows(self, backlog: Backlog) -> None:
+    def _backlog(self, increment: LazyIncrement, update: dict[str, Any]) -> Backlog | SharedBacklog:
+        if not self.options.claim:
+            return Backlog.fetch(increment, self.options.order)
+        began = self.store.clock.now()
+        if update.get("errors") != "skip":  # no sample is tried twice by workers of the same time
+            update = {"failed_before": began, **update}
+        order, lease = self.options.order, self.options.lease
+        claim = partial(self.store.claim, self.definition.key, lease=lease, first=order.first, order_by=order.columns)
+        columns, left = increment.sample_columns, math.inf if order.limit is None else order.limit
+        return SharedBacklog(lambda limit: claim(limit=limit, **update), self.claim_size, columns, left).begin()
+
+    def _refuse_groups_of_rows(self, backlog: Backlog | SharedBacklog) -> None:
         if self.function.rows == "one" and backlog.sample_columns and not self.groups:
             raise TypeError(
                 f"{self.where}: several rows may be one sample, so the function must take a list of rows or a frame"
@@ -276,12 +309,11 @@ class Work:
     """The part of a run in which workers work."""
 
     of: Processing
-    backlog: Backlog
+    backlog: Backlog | SharedBacklog
     shape: Shape
     tallies: Tallies = field(default_factory=Tallies)
     rows: int = 0
-    unrecorded: list[pl.DataFrame] = field(default_factory=list)
-    recorded_at: float = field(default_factory=time.monotonic)
+    lost: int = 0
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -289,7 +321,12 @@ class Work:
         tallies = self.tallies
         errors = tuple(SampleError(each.ids, each.error_type, each.message) for each in tallies.failures)
         return {
-            "done": tallies.computed,
+            "total": self.backlog.total,
+            "new": self.backlog.counts["new"],
+            "stale": self.backlog.counts["stale"],
+            "done": tallies.computed - self.lost,
+            "lost": self.lost,
+            "elsewhere": self.backlog.elsewhere,
             "failed": tallies.failed,
             "rows": self.rows,
             "function_seconds": tallies.seconds,
@@ -298,11 +335,11 @@ class Work:
 
     def run(self) -> Stop:
         """Compute the backlog, until it is done or must be left; returns why it was left."""
-        of, options, spec = self.of, self.of.options, self.of.definition.spec
-        outbox = Outbox(of.store, spec.key, of.contract.keys, spec.expands, options.materialization_id or None)
+        of, options = self.of, self.of.options
+        outbox: Outbox = (ClaimOutbox if options.claim else BufferedOutbox)(of.address)
         try:
             with (
-                progress(str(of.definition.key), self.backlog.total, shown=options.progress) as bar,
+                progress(str(of.definition.key), self.backlog.expected, shown=options.progress) as bar,
                 callers(of.function, options.executor, options.timeout) as caller,
                 stopping(
                     lambda: bar.note("Ctrl-C: what was begun is finished and written; once more ends at once")
@@ -310,7 +347,6 @@ class Work:
             ):
                 self._compute(outbox, bar, caller, stop)
                 outbox.close()
-                self._record()
         except StartError as error:
             raise ProcessError(f"{of.where}: {error}") from error
         except (BufferedWriterError, StoreConnectionError, StoreLockedError) as error:
@@ -321,38 +357,30 @@ class Work:
             ) from cause
         finally:
             outbox.leave()
-        self.rows = outbox.writer.num_written.get(of.definition.key, 0)
+        self.rows, self.lost = outbox.rows, outbox.lost
         return stop
 
     def _compute(self, outbox: Outbox, bar: Progress, caller: Callable[[], Caller], stop: Stop) -> None:
-        options, size = self.of.options, BatchSize(self.of.options.batch_size, self.of.function)
+        options, size = self.of.options, self.of.batch_size
         how = Computation(self.of.function, self.of.contract, self.shape, options.retries, self.of.versioned)
         pool = Pool(how, caller, options.workers)
+        self.backlog.before_more = outbox.record
         for done in pool.run(map(self._job, self.backlog.pieces(size)), stop):
             size.learn(done)
+            self.of.claim_size.learn(done)
             outbox.take(done)
             self.tallies.add(done)
-            if done.failures and options.on_error == "record":
-                keys, run_id = self.of.contract.keys, options.materialization_id
-                self.unrecorded.append(failed_samples(done.failures, done.job.tag, keys, run_id))
-                if time.monotonic() - self.recorded_at >= RECORD_SECONDS:
-                    self._record()
+            bar.expect(self.backlog.expected)
             bar.advance(done.job.samples - len(done.failures), len(done.failures))
             stop.asked = stop.asked or bool(done.failures and options.on_error == "raise")
-
-    def _record(self) -> None:
-        """Remember in the store which samples failed."""
-        if self.unrecorded:
-            with self.of.store.open("w"):
-                self.of.store.record_errors(self.of.definition.key, pl.concat(self.unrecorded))
-        self.unrecorded, self.recorded_at = [], time.monotonic()
 
     def _job(self, piece: Piece) -> Job:
         """Split rows into what the function sees, and the versions that its results get."""
         versions = [name for name in piece.rows.columns if name in c.VERSION_COLUMNS]
         own = piece.rows.select(*self.of.contract.keys, *versions)
         given = piece.rows.drop(name for name in piece.rows.columns if c.is_system_column(name))
-        return Job(given, piece.starts, own.unique(self.of.contract.keys) if self.backlog.sample_columns else own)
+        own = own.unique(self.of.contract.keys) if self.backlog.sample_columns else own
+        return Job(given, piece.starts, Origin(own, self.backlog.claim))
 
 
 def process(store: MetadataStore, feature: Any, fn: Any, arguments: ProcessArguments) -> ProcessReport:

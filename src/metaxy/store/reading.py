@@ -177,7 +177,7 @@ def event_time(scan: Scan) -> nw.Expr:
     return nw.coalesce(*(nw.col(column).cast(MOMENT) for column in columns))
 
 
-def checked_moment(moment: datetime | None) -> datetime | None:
+def checked_moment(moment: datetime | None, name: str = "as_of") -> datetime | None:
     """Return a moment in UTC.
 
     Raises:
@@ -190,7 +190,7 @@ def checked_moment(moment: datetime | None) -> datetime | None:
         return None
     if moment.utcoffset() is None:
         raise ValueError(
-            f"as_of needs a time zone, and {moment!r} has none; for example datetime(2026, 1, 31, tzinfo=timezone.utc)"
+            f"{name} needs a time zone, and {moment!r} has none; for example datetime(2026, 1, 31, tzinfo=timezone.utc)"
         )
     return moment.astimezone(timezone.utc)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import narwhals as nw
@@ -80,6 +80,7 @@ class SampleOptions(TypedDict, total=False):
     previous: bool
     errors: ErrorHandling
     max_attempts: int | None
+    failed_before: datetime | None
 
 
 class UpdateOptions(SampleOptions, total=False):
@@ -107,6 +108,8 @@ class ProcessArguments(SampleOptions, total=False):
     materialization_id: str | None
     data_version: "DataVersion | None"
     payload: PayloadCheck
+    claim: bool
+    lease: timedelta
 
 
 IGNORED: Final = frozenset({"target_version", "project_version"})  # what code of metaxy 0.1 passes, to no effect there
@@ -144,6 +147,7 @@ class UpdateRequest:
     previous: bool = False
     errors: ErrorHandling = "retry"
     max_attempts: int | None = None
+    failed_before: datetime | None = None
     payload: PayloadCheck = "ignore"
     allow_fallback: bool = True
 
@@ -153,8 +157,9 @@ class UpdateRequest:
             raise ValueError(f"errors={self.errors!r} is none of {', '.join(map(repr, get_args(ErrorHandling)))}")
         if self.max_attempts is not None and self.max_attempts < 1:
             raise ValueError(f"max_attempts is a number from 1 on, or None, not {self.max_attempts!r}")
-        if self.max_attempts is not None and self.errors == "skip":
-            raise ValueError("max_attempts goes with errors='retry' or 'only': errors='skip' tries no sample again")
+        for name in ("max_attempts", "failed_before"):
+            if getattr(self, name) is not None and self.errors == "skip":
+                raise ValueError(f"{name} goes with errors='retry' or 'only': errors='skip' tries no sample again")
 
     @classmethod
     def build(
@@ -217,7 +222,7 @@ class UpdateRequest:
     @property
     def minds_errors(self) -> bool:
         """Whether it matters which samples failed before."""
-        return self.errors != "retry" or self.max_attempts is not None
+        return self.errors != "retry" or self.max_attempts is not None or self.failed_before is not None
 
     def filters_of(self, key: FeatureKey) -> tuple[nw.Expr, ...]:
         """Return the conditions on the rows of one feature, without those that only the feature itself has."""

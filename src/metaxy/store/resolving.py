@@ -27,7 +27,7 @@ from metaxy.store.reading import readable
 from metaxy.store.request import UpdateRequest
 from metaxy.store.session import Scope
 from metaxy.store.system.row_errors import latest, standing, with_ids
-from metaxy.store.system.tables import COL_ATTEMPT
+from metaxy.store.system.tables import COL_ATTEMPT, COL_RECORDED_AT
 from metaxy.store.tables import ExpectedRows, Tables
 from metaxy.store.unread import without_unread
 from metaxy.store.untyped import without_placeholders
@@ -189,10 +189,10 @@ class Resolution:
         """Return the same for samples that failed, or without them; the same itself, if none did that matters."""
         request, version = tables.request, tables.scope.version(tables.plan.feature.key)
         errors = latest(standing(tables.store, tables.plan.feature.key, version, request.as_of))
-        only, limit = request.errors == "only", request.max_attempts
-        if limit is not None:
-            given_up = pl.col(COL_ATTEMPT) >= limit
-            errors = errors.filter(~given_up if only else given_up)
+        only, given_up = request.errors == "only", _given_up(request)
+        if given_up:
+            tried = pl.any_horizontal(given_up)
+            errors = errors.filter(~tried if only else tried)
         if errors.is_empty() and not only:
             return self
         types = self.sample_types
@@ -390,6 +390,16 @@ class Resolution:
                     f"field {field_.member!r} cannot be versioned in {count} samples: {source}; write these rows again"
                 )
         return f"{broken.height} samples have no version"
+
+
+def _given_up(request: UpdateRequest) -> list[pl.Expr]:
+    """Return what holds for errors after which a sample is not tried again, none if all are."""
+    conditions = []
+    if request.max_attempts is not None:
+        conditions.append(pl.col(COL_ATTEMPT) >= request.max_attempts)
+    if request.failed_before is not None:
+        conditions.append(pl.col(COL_RECORDED_AT) >= request.failed_before.replace(tzinfo=None))
+    return conditions
 
 
 def _show(table: Any, status: int, shown: OutputColumns) -> nw.DataFrame[Any]:

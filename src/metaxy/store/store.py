@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from metaxy._old_names import with_old_names
 from metaxy.definitions.keys import coerce_to_feature_key
 from metaxy.store.claim import Claim
-from metaxy.store.claims import Claiming, Status, this_worker
+from metaxy.store.claims import LEASE, Claiming, Status, this_worker
 from metaxy.store.computing import StoreComputing
 from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.data_versions import DataVersion, versioned_frames, with_data_versions
@@ -271,6 +271,7 @@ class MetadataStore(StoreComputing):
         payload: PayloadCheck | None = None,
         errors: ErrorHandling = "retry",
         max_attempts: int | None = None,
+        failed_before: datetime | None = None,
         **ignored: Any,
     ) -> Increment | LazyIncrement:
         """Say which samples are new, stale or orphaned: what should be, against what is.
@@ -294,6 +295,7 @@ class MetadataStore(StoreComputing):
                 what differs as ``increment.drifted`` or ``behind``, ``stale`` makes it stale, ``ignore`` does not look.
             errors: ``skip`` leaves out samples of which an error was recorded, ``only`` gives just these.
             max_attempts: leave out samples of which so many errors were recorded.
+            failed_before: leave out samples of which an error was recorded at this time or later.
             ignored: ``target_version`` and ``project_version`` of metaxy 0.1, which have no effect.
 
         Raises:
@@ -323,6 +325,7 @@ class MetadataStore(StoreComputing):
             previous=previous,
             errors=errors,
             max_attempts=max_attempts,
+            failed_before=checked_moment(failed_before, "failed_before"),
             payload=payload,
         )
         with self.engine.temporary() if not lazy and (ids is not None or request.minds_errors) else nullcontext():
@@ -334,7 +337,7 @@ class MetadataStore(StoreComputing):
         feature: Any,
         *,
         limit: int = 100,
-        lease: timedelta = timedelta(minutes=10),
+        lease: timedelta = LEASE,
         worker: str | None = None,
         first: Status = "new",
         order_by: str | Sequence[str] = (),

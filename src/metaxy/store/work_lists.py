@@ -70,4 +70,4 @@ def is_same(left: Any, right: Any) -> bool:
         return left.keys() == right.keys() and all(is_same(left[name], right[name]) for name in left)
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(map(is_same, left, right))
-    return isinstance(left, (str, int, float)) and bool(left == right)
+    return isinstance(left, (str, int, float, datetime)) and bool(left == right)

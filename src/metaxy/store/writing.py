@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import narwhals as nw
 import polars as pl
@@ -45,18 +45,19 @@ OnDuplicate = Literal["error", "last"]
 KEPT_IF_GIVEN = (c.METAXY_PROVENANCE, c.METAXY_DATA_VERSION, c.METAXY_CREATED_AT, c.METAXY_DELETED_AT)
 
 
+Fence: TypeAlias = Callable[[Callable[[], None]], None]
+"""Does the work of storing, or refuses it, when all else is done."""
+
+
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a caller may choose about a write; ``beside`` are rows of ours to store with it, which are not checked.
-
-    ``fence`` does the work of storing, or refuses it, when all else is done.
-    """
+    """What a caller may choose about a write; ``beside`` are rows of ours to store with it, which are not checked."""
 
     materialization_id: str | None = None
     preserve_feature_version: bool = False
     on_duplicate: OnDuplicate = "error"
     beside: pl.DataFrame | None = None
-    fence: Callable[[Callable[[], None]], None] | None = None
+    fence: Fence | None = None
 
 
 def write_frames(store: StoreParts, scope: Scope, frames: Mapping[FeatureKey, Any], options: WriteOptions) -> None:

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol
@@ -146,7 +147,7 @@ class ThreadRemote:
         self._asked: queue.SimpleQueue[Sequence[Any]] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._abandoned = False
-        threading.Thread(target=self._work, name="metaxy-call", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._work,), name="metaxy-call", daemon=True).start()
 
     def _work(self) -> None:
         while not self._abandoned:

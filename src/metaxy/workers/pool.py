@@ -3,6 +3,8 @@
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
+from functools import partial
 
 from metaxy.workers.calls import Caller
 from metaxy.workers.jobs import Computation, Done, Job
@@ -22,8 +24,8 @@ class Pool:
         """Yield jobs as they are done; once it must stop, only those that were begun."""
         left = threading.Event()
         for number in range(self._workers):
-            name = f"metaxy-worker-{number}"
-            threading.Thread(target=self._work, args=(lambda: left.is_set() or stop(),), name=name, daemon=True).start()
+            work = partial(copy_context().run, self._work, lambda: left.is_set() or stop())
+            threading.Thread(target=work, name=f"metaxy-worker-{number}", daemon=True).start()
         try:
             yield from self._results(iter(jobs), stop)
         finally:

@@ -43,6 +43,8 @@ class ProcessReport:
         function_seconds: How long the function ran, over all workers.
         errors: The first failures, 1000 at most.
         interrupted: Whether it was stopped before all samples were tried.
+        elsewhere: Of claims, how many samples other workers held when nothing else was left.
+        lost: Of claims, how many samples were computed too late: their leases had expired, and others have them.
     """
 
     feature: str
@@ -59,6 +61,8 @@ class ProcessReport:
     function_seconds: float = 0.0
     errors: tuple[SampleError, ...] = field(default=(), repr=False)
     interrupted: bool = False
+    elsewhere: int = 0
+    lost: int = 0
 
     @property
     def throughput(self) -> float:
@@ -68,13 +72,15 @@ class ProcessReport:
     @property
     def in_sync(self) -> bool:
         """Whether nothing is left to compute of what this run found."""
-        return self.done == self.total
+        return self.done == self.total and not self.elsewhere
 
     def __repr__(self) -> str:
         failed = f", {self.failed:,} failed" if self.failed else ""
         orphaned = f", {self.orphaned:,} orphaned deleted" if self.orphaned else ""
+        others = f", {self.lost:,} lost to other workers" if self.lost else ""
+        others += f", {self.elsewhere:,} held by other workers" if self.elsewhere else ""
         return (
-            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{orphaned}, "
+            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{others}{orphaned}, "
             f"{self.seconds:.1f} s, {self.throughput:,.0f} per second)"
         )
 
@@ -82,7 +88,8 @@ class ProcessReport:
         """Show counts and the first errors in a notebook."""
         numbers = {
             "samples": self.total, "new": self.new, "stale": self.stale, "done": self.done, "failed": self.failed,
-            "rows": self.rows, "orphaned": self.orphaned,
+            "rows": self.rows, "orphaned": self.orphaned, "held by others": self.elsewhere or None,
+            "lost to others": self.lost or None,
         }  # fmt: skip
         times = {"seconds": self.seconds, "resolving": self.resolve_seconds, "in the function": self.function_seconds}
         cells = {name: f"{count:,}" for name, count in numbers.items() if count is not None}

@@ -27,6 +27,7 @@ from metaxy.store.session import Scope
 from metaxy.store.system import tables as t
 from metaxy.store.system.id_texts import ids_of_texts, texts_of_ids
 from metaxy.store.system.rows import append_rows
+from metaxy.store.writing import Fence
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.key_types import alike
@@ -58,7 +59,7 @@ def unit_columns(plan: FeaturePlan, known: Iterable[str]) -> list[str]:
 # -- recording ---------------------------------------------------------------------------------------------------------
 
 
-def record(store: StoreParts, scope: Scope, plan: FeaturePlan, given: Any) -> None:
+def record(store: StoreParts, scope: Scope, plan: FeaturePlan, given: Any, fence: Fence | None = None) -> None:
     """Add errors of samples; each gets the number of its attempt.
 
     Raises:
@@ -78,7 +79,7 @@ def record(store: StoreParts, scope: Scope, plan: FeaturePlan, given: Any) -> No
     errors = errors.join(before, on=SAMPLE, how="left").with_columns(pl.col(t.COL_ATTEMPT).fill_null(0) + 1)
     constants = {t.COL_FEATURE_KEY: pl.lit(str(key)), METAXY_FEATURE_VERSION: pl.lit(version)}
     with store.engine.temporary():
-        append_rows(store, t.ROW_ERRORS.key, errors.drop(WRITTEN).with_columns(**constants))
+        append_rows(store, t.ROW_ERRORS.key, errors.drop(WRITTEN).with_columns(**constants), fence)
 
 
 def _checked(store: StoreParts, plan: FeaturePlan, given: Any) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from metaxy.errors import SystemDataNotFoundError, TableNotFoundError
 from metaxy.storage.port import Append, Storage
 from metaxy.store.parts import StoreParts
 from metaxy.store.system.tables import SYSTEM_TABLES, SystemTable
-from metaxy.store.writing import append, existing_table
+from metaxy.store.writing import Fence, WriteOptions, append, existing_table
 from metaxy.versioning.conditions import checked_conditions
 from metaxy.versioning.frames import collect_to_polars
 
@@ -42,7 +42,7 @@ def scan_rows(storage: Storage, table: SystemTable) -> nw.LazyFrame[Any]:
         return nw.from_native(table.empty().lazy())
 
 
-def append_rows(store: StoreParts, key: FeatureKey, frame: Any) -> None:
+def append_rows(store: StoreParts, key: FeatureKey, frame: Any, fence: Fence | None = None) -> None:
     """Add rows to a system table, as they are; it is created if the store may do so."""
     rows = collect_to_polars(frame)
     if key in SYSTEM_TABLES:
@@ -51,4 +51,4 @@ def append_rows(store: StoreParts, key: FeatureKey, frame: Any) -> None:
     new_columns = tuple(name for name in rows.columns if existing and name not in existing.schema)
     given = nw.from_native(rows)
     taken = store.engine.for_writing(given, store.hash_algorithm).take(given)
-    append(store, [Append(key, taken, existing is None, new_columns, base=existing)])
+    append(store, [Append(key, taken, existing is None, new_columns, base=existing)], WriteOptions(fence=fence))
