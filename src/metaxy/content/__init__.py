@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from metaxy.content.files import hash_files
     from metaxy.content.frames import OnError
     from metaxy.content.images import hash_images
+    from metaxy.content.scanning import scan
     from metaxy.content.texts import hash_texts
 
-__all__ = ["OnError", "hash_audio", "hash_files", "hash_images", "hash_texts", "versions"]
+__all__ = ["OnError", "hash_audio", "hash_files", "hash_images", "hash_texts", "scan", "versions"]
 
 # Module → its public names.
 _NAMES: Final = {
@@ -26,6 +27,7 @@ _NAMES: Final = {
     "metaxy.content.files": "hash_files",
     "metaxy.content.frames": "OnError",
     "metaxy.content.images": "hash_images",
+    "metaxy.content.scanning": "scan",
     "metaxy.content.texts": "hash_texts",
 }
 _HOMES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -1,0 +1,131 @@
+"""Which files are in a folder, here or elsewhere: all, in one order, under names that are the same everywhere."""
+
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from metaxy.content.frames import reason
+from metaxy.content.patterns import has_wildcards
+from metaxy.content.places import Remote, Stamp, place_of, remote_stamp
+from metaxy.errors import ContentError
+from metaxy.masking import mask_address
+from metaxy.printable import printable
+
+Identity = tuple[int, int]
+_ADVICE: Final = "its samples would look deleted, so nothing was scanned"
+
+
+@dataclass(frozen=True, order=True)
+class Found:
+    """A file: its path from the folder, by slashes, where it is, and what a listing said of it."""
+
+    name: str
+    location: str
+    stamp: Stamp | None = None
+
+
+def name_of(parts: "tuple[str, ...]", system: str = sys.platform) -> str:
+    r"""Return the name of a file in a folder, which is the same on all systems: parts joined by slashes.
+
+    macOS takes all forms of a letter for one, and some of its disks write it as letter and accent, so it gets one form.
+
+    >>> name_of(("a", "b.png")), name_of(("e\u0301",), "darwin") == "\xe9", name_of(("e\u0301",), "linux") == "\xe9"
+    ('a/b.png', True, False)
+    """
+    name = "/".join(parts)
+    return unicodedata.normalize("NFC", name) if system == "darwin" else name
+
+
+def split_glob(place: str) -> tuple[str, str | None]:
+    """Split what may be a glob into the folder before it and the pattern in it.
+
+    >>> split_glob("videos/*/a.mp4"), split_glob("s3://bucket/in"), split_glob("*.png")
+    (('videos', '*/a.mp4'), ('s3://bucket/in', None), ('.', '*.png'))
+    """
+    if not has_wildcards(place) or ("://" not in place and os.path.isdir(place)):  # noqa: PTH112  # as it is written
+        return place, None
+    parts = (place if "://" in place else place.replace(os.sep, "/")).split("/")
+    first = next(number for number, part in enumerate(parts) if has_wildcards(part))
+    folder = "/".join(parts[:first])
+    return folder or ("/" if place.startswith("/") else "."), "/".join(parts[first:])
+
+
+def files_in(folder: str, *, hidden: bool, storage_options: Mapping[str, Any] | None) -> list[Found]:
+    """List all files in a folder, sorted by their names.
+
+    Raises:
+        ContentError: if the folder, or one in it, cannot be listed.
+    """
+    try:
+        place = place_of(folder, storage_options)
+        found = list(_remote(place) if isinstance(place, Remote) else _local(place.name, (), ()))
+    except ContentError:
+        raise
+    except Exception as error:
+        raise ContentError(f"{_shown(folder)} cannot be listed: {reason(error)}; {_ADVICE}") from error
+    return sorted(each for each in found if hidden or not _is_hidden(each.name))
+
+
+def _shown(folder: str) -> str:
+    return printable(mask_address(folder) if "://" in folder else folder)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or "/." in name
+
+
+# -- this machine ------------------------------------------------------------------------------------------------------
+
+
+def _local(folder: str, parts: "tuple[str, ...]", around: "tuple[Identity, ...]") -> Iterator[Found]:
+    """Yield the files below a folder; links are followed, unless they lead back to a folder around them.
+
+    ``parts`` lead from the first folder to this one, ``around`` are this folder and those around it.
+    """
+    itself = os.stat(folder)  # noqa: PTH116
+    identity = (itself.st_dev, itself.st_ino)
+    if identity in around and identity != (0, 0):
+        return
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        if parts and isinstance(error, FileNotFoundError):  # deleted meanwhile
+            return
+        raise ContentError(f"{printable(folder)} cannot be listed: {reason(error)}; {_ADVICE}") from error
+    for entry in entries:
+        inner = (*parts, entry.name)
+        if _is_folder(entry):
+            yield from _local(entry.path, inner, (*around, identity))
+        else:
+            yield Found(name_of(inner), entry.path)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself, of which reading says what is wrong
+        return False
+
+
+# -- elsewhere ---------------------------------------------------------------------------------------------------------
+
+
+def _remote(place: Remote) -> Iterator[Found]:
+    """Yield the files below a folder of fsspec.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+    """
+    filesystem, root = place.filesystem, place.path.rstrip("/")
+    filesystem.invalidate_cache()
+    listed = filesystem.find(root, detail=True)
+    if not listed and not filesystem.exists(root):
+        raise FileNotFoundError(2, "no such folder")
+    for path, info in listed.items():
+        if info.get("type") != "directory" and not path.endswith("/"):
+            name = path[len(root) :].lstrip("/")
+            if name:
+                yield Found(name, f"{place.name.rstrip('/')}/{name}", remote_stamp(info))
