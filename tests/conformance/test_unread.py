@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.factory import define, everything
+from tests.factory import define, everything, values
 
 from metaxy.columns import METAXY_ERROR
 from metaxy.errors import MetadataSchemaError
@@ -55,3 +55,21 @@ def test_samples_that_could_not_be_read_stay_as_they_are(store: MetadataStore) -
         store.resolve_update("video", samples=samples.with_columns(pl.lit(None).alias(METAXY_ERROR)).head(2))
     with pytest.raises(MetadataSchemaError, match="version"):
         store.write("video", samples)
+
+
+@pytest.mark.three_stores
+def test_process_says_which_samples_could_not_be_read(store: MetadataStore) -> None:
+    define("video", fields=list(FIELDS))
+    same = {"audio": "1", "frames": "1"}
+
+    def keep(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame
+
+    first = store.process("video", keep, samples=scanned(a=same, b=same, c=same), progress=False)
+    assert (first.done, first.unread, first.in_sync) == (3, 0, True)
+    samples = scanned(a={"audio": "2", "frames": "1"}, b="OSError: broken", new="no rights")
+    report = store.process("video", keep, samples=samples, orphaned="delete", progress=False)
+    assert (report.done, report.stale, report.orphaned, report.unread, report.in_sync) == (1, 1, 1, 2, False)
+    assert [str(error) for error in report.errors] == ["id = 'b': OSError: broken", "id = 'new': unread: no rights"]
+    assert "2 could not be read" in repr(report)
+    assert values(store.read("video")) == ["a", "b"]

@@ -107,6 +107,8 @@ def _show(report: running.RunReport, format: OutputFormat) -> int:
                 warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
             if each.elsewhere:
                 say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
+            if each.unread:
+                warn(f"{each.feature}: {each.unread:,} samples could not be read, so they stay as they are")
         for name, count in report.without_function.items():
             warn(f"{name}: no function computes it" + (f", and {count:,} samples are new or stale" if count else ""))
         for name, message in report.failures.items():

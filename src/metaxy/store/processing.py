@@ -33,6 +33,7 @@ from metaxy.store.request import ProcessArguments
 from metaxy.store.session import Scope
 from metaxy.store.shared_backlog import ClaimSize, SharedBacklog
 from metaxy.store.store import MetadataStore
+from metaxy.store.unread import reasons
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, PolarsIncrement
 from metaxy.wording import did_you_mean, first_line
@@ -237,11 +238,21 @@ class Processing:
                 str(self.definition.key), self.function.name, resolve_seconds=resolved, **work.counts
             )
             report = replace(report, interrupted=stop.interrupted)
+            report = self._with_unread(report, update.get("samples"))
         if not stop.asked and orphaned is not None:
             report = replace(report, orphaned=self._delete(orphaned))
         report = replace(report, seconds=time.perf_counter() - began)
         self._raise_if_stopped(report, work.tallies, stop)
         return report
+
+    def _with_unread(self, report: ProcessReport, samples: Any) -> ProcessReport:
+        """Say which samples could not be read, and why: nothing is known of them, so they are as they were."""
+        found = [] if samples is None else reasons(samples, self.definition.spec.id_columns)
+        errors = []
+        for ids, reason in found[:KEPT_ERRORS]:
+            kind, colon, message = reason.partition(": ")
+            errors.append(SampleError(ids, kind if colon else "unread", message if colon else reason))
+        return replace(report, unread=len(found), errors=(*report.errors, *errors)[:KEPT_ERRORS])
 
     def _asked(self, update: dict[str, Any]) -> dict[str, Any]:
         """Return what is asked of an update, with what goes without saying here."""

@@ -31,6 +31,16 @@ def unread_samples(samples: Any, ids: Sequence[str]) -> pl.DataFrame | None:
     return found if found.height else None
 
 
+def reasons(samples: Any, ids: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
+    """Return the IDs of samples that could not be read, each with why."""
+    frame = wrapped_frame(samples, WHAT)
+    names = frame.collect_schema().names()
+    if METAXY_ERROR not in names:
+        return []
+    rows = collect_to_polars(frame.filter(~nw.col(METAXY_ERROR).is_null()).select(*ids, METAXY_ERROR))
+    return [({name: row[name] for name in ids}, str(row[METAXY_ERROR])) for row in rows.iter_rows(named=True)]
+
+
 def without_unread(broken: pl.DataFrame, recipe: Recipe, unread: pl.DataFrame | None) -> pl.DataFrame:
     """Leave out of flat rows without versions those of samples that say why."""
     named = dict(zip(recipe.match_names, recipe.match, strict=True))

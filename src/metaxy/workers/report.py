@@ -37,11 +37,12 @@ class ProcessReport:
         rows: How many rows were written: more or less than samples for an expansion.
         new: How many of ``total`` had never been computed.
         stale: How many were to be computed again.
+        unread: How many of the samples that were passed could not be read, and stay as they are.
         orphaned: How many samples without parents were deleted, None if they were kept.
         seconds: How long all of it took.
         resolve_seconds: How long it took to find the samples.
         function_seconds: How long the function ran, over all workers.
-        errors: The first failures, 1000 at most.
+        errors: The first failures, 1000 at most, and then why samples could not be read.
         interrupted: Whether it was stopped before all samples were tried.
         elsewhere: Of claims, how many samples other workers held when nothing else was left.
         lost: Of claims, how many samples were computed too late: their leases had expired, and others have them.
@@ -55,6 +56,7 @@ class ProcessReport:
     rows: int = 0
     new: int = 0
     stale: int = 0
+    unread: int = 0
     orphaned: int | None = None
     seconds: float = 0.0
     resolve_seconds: float = 0.0
@@ -71,16 +73,17 @@ class ProcessReport:
 
     @property
     def in_sync(self) -> bool:
-        """Whether nothing is left to compute of what this run found."""
-        return self.done == self.total and not self.elsewhere
+        """Whether nothing is left to compute of what this run found, and all of it could be read."""
+        return self.done == self.total and not self.elsewhere and not self.unread
 
     def __repr__(self) -> str:
         failed = f", {self.failed:,} failed" if self.failed else ""
+        unread = f", {self.unread:,} could not be read" if self.unread else ""
         orphaned = f", {self.orphaned:,} orphaned deleted" if self.orphaned else ""
         others = f", {self.lost:,} lost to other workers" if self.lost else ""
         others += f", {self.elsewhere:,} held by other workers" if self.elsewhere else ""
         return (
-            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{others}{orphaned}, "
+            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{unread}{others}{orphaned}, "
             f"{self.seconds:.1f} s, {self.throughput:,.0f} per second)"
         )
 
@@ -88,6 +91,7 @@ class ProcessReport:
         """Show counts and the first errors in a notebook."""
         numbers = {
             "samples": self.total, "new": self.new, "stale": self.stale, "done": self.done, "failed": self.failed,
+            "unread": self.unread or None,
             "rows": self.rows, "orphaned": self.orphaned, "held by others": self.elsewhere or None,
             "lost to others": self.lost or None,
         }  # fmt: skip
