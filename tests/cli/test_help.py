@@ -51,7 +51,7 @@ OPTIONS = {
     "lock": "STORE --store --output -o",
     "metadata delete": "FEATURES --features --all-features --store --filter --soft --hard --with-feature-history --yes "
     "--dry-run",
-    "metadata rebase": "FEATURE --from! --to --store --dry-run",
+    "metadata rebase": "FEATURE --from! --to --same-inputs --store --dry-run",
     "metadata copy": "FEATURES --features --all-features --from! --to! --filter --with-feature-history "
     "--no-with-feature-history --with-sample-history --no-with-sample-history",
     "config print": "--format -f",

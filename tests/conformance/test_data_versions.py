@@ -196,3 +196,27 @@ def test_a_claim_versions_results(tmp_path: Path) -> None:
         with store.open("w"):
             assert store.resolve_update("face").counts["unchanged"] == kept
             store.write("face", store.resolve_update("face").new)
+
+
+def test_results_stay_where_other_code_of_a_parent_gives_the_same(store: MetadataStore) -> None:
+    """A new code version is a new feature version of all that follows; what has the same inputs is taken over."""
+
+    def features(version: str) -> None:
+        define("video")
+        define("crop", "video", fields=[mx.FieldSpec(key="default", code_version=version)])
+        define("face", "crop")
+
+    features("1")
+    store.write("video", videos("1"))
+    store.write("crop", cropped(store.resolve_update("crop").new, 0), data_version="checksum")
+    faces = collect_to_polars(store.resolve_update("face").new).with_columns(faces=pl.lit(2))
+    store.write("face", faces)
+    features("2")
+    store.write("crop", cropped(store.resolve_update("crop").new, 3), data_version="checksum")
+    assert store.resolve_update("face").counts["new"] == 100
+    before = store.read("face", with_feature_history=True)
+    store.write("face", store.rebase("face", before, same_inputs=True), preserve_feature_version=True)
+    assert values(store.resolve_update("face").new) == NAMES[:3]
+    assert values(store.read("face", columns=["id", "faces"]), "id", "faces") == [(name, 2) for name in NAMES[3:]]
+    with pytest.raises(MetadataSchemaError, match="the frame lacks column 'metaxy_provenance', by which rows are reb"):
+        store.rebase("face", faces.drop("metaxy_provenance"), same_inputs=True)

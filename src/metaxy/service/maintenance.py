@@ -278,10 +278,13 @@ def _copied(
 
 @dataclass(frozen=True)
 class Rebased:
-    """How many rows got another version, or would; others have no parents any more, or have that version already."""
+    """How many rows got another version, or would; others have no parents any more, or have that version already.
+
+    ``left_out`` are those without parents or, if only rows with the same inputs were asked for, all with others.
+    """
 
     rows: int
-    without_parents: int
+    left_out: int
     already_there: int
 
 
@@ -291,6 +294,7 @@ def rebase(
     *,
     from_version: str,
     to_version: str | None = None,
+    same_inputs: bool = False,
     store: str | None = None,
     dry_run: bool = False,
 ) -> Rebased:
@@ -313,7 +317,7 @@ def rebase(
             raise _unknown_version(opened, key, from_version)
         if target != current:
             _refuse_unpushed(opened, key, target)
-        every = collect_to_polars(opened.rebase(key, rows, to_feature_version=target))
+        every = collect_to_polars(opened.rebase(key, rows, to_feature_version=target, same_inputs=same_inputs))
         rebased = _not_there_yet(opened, key, target, every, project.graph.get_feature_definition(key).spec.id_columns)
         if not dry_run and rebased.height:
             opened.write(key, rebased, preserve_feature_version=True)

@@ -71,8 +71,11 @@ def _pushed_graph(store: StoreParts, scope: Scope, key: FeatureKey, version: str
     return graph
 
 
-def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFrame[Any]:
-    """Give rows the provenance that they have in the scope's graph; rows without parents there are left out."""
+def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any, *, same_inputs: bool = False) -> nw.LazyFrame[Any]:
+    """Give rows the provenance that they have in the scope's graph; rows without parents there are left out.
+
+    ``same_inputs``: so are those whose provenance by field is another one there.
+    """
     definition = scope.definition(feature)
     plan = scope.graph.get_feature_plan(definition.key)
     if not plan.feature_deps:
@@ -83,7 +86,8 @@ def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFra
     fresh, keys = expected_provenance(store, scope, plan)
     rows = nw.from_native(to_polars_lazy(rows)) if fresh.implementation.is_polars() else store.engine.take(rows)
     names = rows.collect_schema().names()
-    for key in keys:
+    on = [*keys, c.METAXY_PROVENANCE] if same_inputs else keys
+    for key in on:
         if key not in names:
             raise MetadataSchemaError(
                 f"feature {definition.key}: the frame lacks column {key!r}, by which rows are rebased."
@@ -93,7 +97,7 @@ def rebase(store: StoreParts, scope: Scope, feature: Any, df: Any) -> nw.LazyFra
         rows = _without_begun(store, plan, rows, keys)
     versions = (scope.version(definition.key), scope.project_version(definition))
     versioned = [nw.lit(value).alias(name) for name, value in zip(VERSIONS, versions, strict=True)]
-    return _without_provenance(rows, names).join(fresh, on=keys, how="inner").with_columns(*versioned)
+    return _without_provenance(rows, names, on).join(fresh, on=on, how="inner").with_columns(*versioned)
 
 
 def expected_provenance(
@@ -134,9 +138,10 @@ def _without_begun(
     return rows.join(others, on=columns, how="anti")
 
 
-def _without_provenance(rows: nw.LazyFrame[Any], names: list[str]) -> nw.LazyFrame[Any]:
-    """Drop what the new graph decides, and data versions that only repeat the provenance."""
+def _without_provenance(rows: nw.LazyFrame[Any], names: list[str], on: Sequence[str]) -> nw.LazyFrame[Any]:
+    """Drop what the new graph decides but the columns to join on, and data versions that only repeat the provenance."""
     if all(name in names for name in (c.METAXY_PROVENANCE, *DATA_VERSIONS)):
         custom = nw.col(c.METAXY_DATA_VERSION) != nw.col(c.METAXY_PROVENANCE)
         rows = rows.with_columns(nw.when(custom).then(nw.col(name)).alias(name) for name in DATA_VERSIONS)
-    return rows.drop(name for name in (*PROVENANCE, *VERSIONS, *c.STRAY_COLUMNS) if name in names)
+    dropped = {*PROVENANCE, *VERSIONS, *c.STRAY_COLUMNS}.difference(on)
+    return rows.drop(name for name in names if name in dropped)

@@ -293,7 +293,13 @@ class StoreUpkeep(StoreParts):
         return copy_features(to, self, scope, request)
 
     def rebase(
-        self, feature: Any, df: Any, *, to_feature_version: str | None = None, graph: FeatureGraph | None = None
+        self,
+        feature: Any,
+        df: Any,
+        *,
+        to_feature_version: str | None = None,
+        graph: FeatureGraph | None = None,
+        same_inputs: bool = False,
     ) -> nw.LazyFrame[Any]:
         """Give rows of one feature version the provenance of another, where their content is still right.
 
@@ -306,9 +312,11 @@ class StoreUpkeep(StoreParts):
             df: its rows, as `read` returns them.
             to_feature_version: the version to rebase on, the current one or one that was pushed; by default the former.
             graph: the graph that has this version; the active one, or the one that was pushed with it, by default.
+            same_inputs: only rows whose provenance is the same there: the code of the feature is what it was, and what
+                its parents were computed to is, too, though by other code.
 
         Raises:
             ValueError: if the feature is a root, or no graph has this version.
         """
         scope = target_scope(self, self.session.scope("r"), feature, to_feature_version, graph)
-        return rebase(self, scope, feature, df)
+        return rebase(self, scope, feature, df, same_inputs=same_inputs)

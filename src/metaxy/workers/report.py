@@ -78,12 +78,12 @@ class ProcessReport:
 
     def __repr__(self) -> str:
         failed = f", {self.failed:,} failed" if self.failed else ""
-        unread = f", {self.unread:,} could not be read" if self.unread else ""
         orphaned = f", {self.orphaned:,} orphaned deleted" if self.orphaned else ""
-        others = f", {self.lost:,} lost to other workers" if self.lost else ""
+        others = f", {self.unread:,} could not be read" if self.unread else ""
+        others += f", {self.lost:,} lost to other workers" if self.lost else ""
         others += f", {self.elsewhere:,} held by other workers" if self.elsewhere else ""
         return (
-            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{unread}{others}{orphaned}, "
+            f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{others}{orphaned}, "
             f"{self.seconds:.1f} s, {self.throughput:,.0f} per second)"
         )
 

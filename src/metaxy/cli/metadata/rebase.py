@@ -15,6 +15,7 @@ def rebase(
     *,
     from_version: Annotated[str, Parameter(name="--from")],
     to_version: Annotated[str | None, Parameter(name="--to")] = None,
+    same_inputs: Flag = False,
     store: Store = None,
     dry_run: Flag = False,
 ) -> None:
@@ -24,15 +25,23 @@ def rebase(
         feature: Key of the feature.
         from_version: The version that the rows have; `mx history --feature KEY` shows versions.
         to_version: The version that they get; the current one by default.
+        same_inputs: Only rows whose parents were computed to what they were, by other code.
         dry_run: Only say how many rows would be rebased.
     """
     with progress() as bar:
         bar.add_task(f"rebase {feature}", total=None)
         found = maintenance.rebase(
-            workspace(), feature, from_version=from_version, to_version=to_version, store=store, dry_run=dry_run
+            workspace(),
+            feature,
+            from_version=from_version,
+            to_version=to_version,
+            same_inputs=same_inputs,
+            store=store,
+            dry_run=dry_run,
         )
-    if found.without_parents:
-        say(f"{found.without_parents} row(s) have no parents any more and are left out")
+    if found.left_out:
+        what = "have other inputs, or no parents any more," if same_inputs else "have no parents any more"
+        say(f"{found.left_out} row(s) {what} and are left out")
     if found.already_there:
         say(f"{found.already_there} row(s) have that version already")
     what = f"{found.rows} row(s)"
