@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from metaxy import _lazy
 
 if TYPE_CHECKING:
+    from metaxy.content.arrays import hash_arrays
     from metaxy.content.audio import hash_audio
     from metaxy.content.combining import versions
     from metaxy.content.files import hash_files
@@ -17,11 +18,23 @@ if TYPE_CHECKING:
     from metaxy.content.images import hash_images
     from metaxy.content.scanning import scan
     from metaxy.content.texts import hash_texts
+    from metaxy.content.values import hash_values
 
-__all__ = ["OnError", "hash_audio", "hash_files", "hash_images", "hash_texts", "scan", "versions"]
+__all__ = [
+    "OnError",
+    "hash_arrays",
+    "hash_audio",
+    "hash_files",
+    "hash_images",
+    "hash_texts",
+    "hash_values",
+    "scan",
+    "versions",
+]
 
 # Module → its public names.
 _NAMES: Final = {
+    "metaxy.content.arrays": "hash_arrays",
     "metaxy.content.audio": "hash_audio",
     "metaxy.content.combining": "versions",
     "metaxy.content.files": "hash_files",
@@ -29,6 +42,7 @@ _NAMES: Final = {
     "metaxy.content.images": "hash_images",
     "metaxy.content.scanning": "scan",
     "metaxy.content.texts": "hash_texts",
+    "metaxy.content.values": "hash_values",
 }
 _HOMES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
