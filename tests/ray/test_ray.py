@@ -19,10 +19,14 @@ from tests.stores import STORES
 import ray
 from metaxy import FeatureGraph
 from metaxy.config import MetaxyConfig
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import ProcessError
 from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, MetaxyWriteResult, process
 from metaxy.ext.ray.datasource import ROWS_PER_TASK, StoredRows
+from metaxy.storage.port import AccessMode
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.storage import SystemTableStorage
 
 pytestmark = pytest.mark.usefixtures("cluster")
 THREE = ("duckdb", "delta", "postgresql")
@@ -138,6 +142,10 @@ def test_reads_take_the_options_of_the_store(lake: MetadataStore) -> None:
     with lake.open("w"):
         lake.write("crop", lake.resolve_update("crop").new)
     assert [block["metaxy_status"].to_pylist() for block in read_all(predicate)[0]] == [["new", "stale"]]
+    with lake.open("w"):
+        lake.delete("video", "id = 2")
+        assert lake.resolve_update("crop").counts["orphaned"] == 1
+    assert [block.num_rows for block in read_all(MetaxyDatasource("crop", lake, incremental=True))[0]] == [0]
 
 
 def test_a_block_that_cannot_be_written_fails_the_job_or_is_left_out_and_counted(lake: MetadataStore) -> None:
@@ -159,6 +167,62 @@ def test_blocks_of_a_task_are_written_at_once(lake: MetadataStore) -> None:
     assert len(commits(lake)) == 1
     MetaxyDatasink("video", lake, rows_per_write=5).write(blocks)
     assert len(commits(lake)) == 5
+
+
+@pytest.mark.parametrize("name", ["delta", "iceberg", "duckdb"])
+def test_tasks_write_one_table_at_the_same_time_and_count_what_could_not_be(tmp_path: Path, name: str) -> None:
+    define("video", fields=["audio", "frames"])
+    options: dict[str, Any] = {"lock_timeout": 60.0} if name == "duckdb" else {}
+    store = STORES[name](tmp_path, **options)
+    versions = {"audio": "1", "frames": "1"}
+    good: list[Any] = [rows(versions, id=list(range(each, each + 50))).to_arrow() for each in range(0, 400, 50)]
+    sink = MetaxyDatasink("video", store, on_error="log")
+    blocks: list[Any] = [*good, pa.table({"id": [9]})]
+    ray.data.from_arrow(blocks).write_datasink(sink, concurrency=2)
+    assert sink.result == MetaxyWriteResult(rows_written=400, rows_failed=1)
+    with store:
+        assert sorted(values(store.read("video"))) == list(range(400))
+    if name == "delta":
+        before = len(commits(store))
+        ray.data.from_arrow(good).write_datasink(MetaxyDatasink("video", store, rows_per_write=200))
+        assert len(commits(store)) - before == 2
+
+
+def test_a_task_opens_the_store_once(lake: MetadataStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[AccessMode] = []
+    open_ = MetadataStore.open
+
+    def counted(store: MetadataStore, mode: AccessMode = "r") -> Any:
+        opened.append(mode)
+        return open_(store, mode)
+
+    monkeypatch.setattr(MetadataStore, "open", counted)
+    blocks = [rows({"audio": "1", "frames": "1"}, id=[number]).to_arrow() for number in range(6)]
+    MetaxyDatasink("video", lake, rows_per_write=2).write(blocks)
+    assert opened == ["w"]
+
+
+def test_features_of_others_are_synced_where_rows_are_written(lake: MetadataStore) -> None:
+    with FeatureGraph().use(), lake.open("w"):
+        define("theirs", project="theirs")
+        SystemTableStorage(lake).push_graph_snapshot()
+    graph = FeatureGraph.get_active()
+    spec = FeatureSpec(key="theirs", id_columns=["id"], fields=["default"])
+    graph.add_feature_definition(FeatureDefinition.external(spec=spec, project="theirs"))
+    for sync in (False, True):
+        MetaxyDatasink("video", lake, MetaxyConfig(sync=sync)).write([])
+        assert graph.get_feature_definition("theirs").is_external != sync
+
+
+def test_a_configuration_that_is_passed_is_that_of_the_workers(lake: MetadataStore) -> None:
+    """Here it says that versions are maps, as they then are for Ray."""
+    write(lake, range(3))
+    source = MetaxyDatasource("video", lake, MetaxyConfig(enable_map_datatype=True))
+    dataset = ray.data.read_datasource(source)
+    versions = dataset.schema().base_schema.field("metaxy_provenance_by_field").type
+    assert pa.types.is_map(versions)
+    assert dataset.take(1)[0]["metaxy_provenance_by_field"] == [("audio", "1"), ("frames", "1")]
+    assert source.get_name() == MetaxyDatasink("video", lake).get_name() == "Metaxy"
 
 
 def commits(store: Any) -> list[Path]:
@@ -283,5 +347,5 @@ def test_functions_that_cannot_be_called_are_refused(lake: MetadataStore) -> Non
         process(lake, "crop", object)
     with pytest.raises(TypeError, match="are for a class"):
         process(lake, "crop", mortal, fn_constructor_kwargs={"factor": 1})
-    with pytest.raises(ProcessError, match="an actor cannot construct Sizes: RuntimeError: no such model"):
+    with pytest.raises(ProcessError, match="Sizes cannot be constructed in an actor: RuntimeError: no such model"):
         process(lake, "crop", Sizes, fn_constructor_kwargs={"factor": -1}, progress=False)

@@ -1,4 +1,4 @@
-"""A Ray cluster of two CPUs on loopback, one for a run of the tests; `RAY_ADDRESS` leads to it."""
+"""A Ray cluster on loopback, of two CPUs and what it takes for a GPU, one for a run; `RAY_ADDRESS` leads to it."""
 
 import logging
 import os
@@ -34,6 +34,7 @@ def running(_: Path) -> Iterator[Address]:
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         context: Any = ray.init(
             num_cpus=2,
+            num_gpus=1,
             include_dashboard=False,
             object_store_memory=200_000_000,
             logging_level=logging.WARNING,

@@ -22,9 +22,21 @@ class Actors:
     needs: Mapping[str, Any]
 
     def starting(self, function: Function) -> "Callable[[], ActorRemote]":
-        """Return what starts one."""
+        """Return what starts one; the function is pickled once for all.
+
+        Raises:
+            TypeError: if it cannot be pickled.
+        """
         actor = ray.remote(max_restarts=0, max_task_retries=0, **self.needs)(Worker)
-        return lambda: ActorRemote(actor.remote(self.surroundings, function), function.name)
+        try:
+            pickled = ray.put(function)
+        except Exception as error:  # whatever code of the user raises, of which Ray tells on many lines
+            raise TypeError(
+                f"function {function.name} cannot be pickled, so that no actor can call it "
+                f"({first_line(error.__cause__ or error)}); pass a class that makes such things when an actor "
+                "constructs it"
+            ) from error
+        return lambda: ActorRemote(actor.remote(self.surroundings, [pickled]), function.name)
 
 
 @dataclass
@@ -47,18 +59,21 @@ class Constructed:
 class Worker:
     """What an actor does."""
 
-    def __init__(self, surroundings: Surroundings, function: Function) -> None:
+    def __init__(self, surroundings: Surroundings, pickled: "Sequence[ray.ObjectRef[Function]]") -> None:
         self._surroundings = surroundings
-        self._function = function
+        self._pickled = pickled
 
     def start(self) -> str | None:
-        """Make the instance of a class; return what is wrong if that fails."""
+        """Load the function, and make the instance of a class; return what cannot be done, and why."""
+        step = "be loaded"
         try:
             with self._surroundings.active():
+                [self._function] = ray.get(list(self._pickled))
+                step = "be constructed"
                 if isinstance(self._function.call, Constructed):
                     self._function.call.construct()
         except Exception as error:  # whatever code of the user raises
-            return f"{type(error).__name__}: {first_line(error)}"
+            return f"{step} in an actor: {type(error).__name__}: {first_line(error)}"
         return None
 
     def call(self, given: Any) -> bytes:
@@ -79,7 +94,7 @@ class ActorRemote:
         except RayActorError as error:
             raise StartError(f"an actor for function {name} ended before it began: {first_line(error)}") from error
         if wrong is not None:
-            raise StartError(f"an actor cannot construct {name}: {wrong}")
+            raise StartError(f"{name} cannot {wrong}")
 
     def send(self, inputs: Sequence[Any]) -> None:
         """Keep inputs; the actor gets one at a time, so that of one that dies it is known what it had begun."""
