@@ -4,8 +4,9 @@ import narwhals as nw
 import pytest
 from tests.factory import define, fill, rows, values
 
+from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, UnknownFeatureError
-from metaxy.store.row_counts import feature_statistics
+from metaxy.service.rows import feature_statistics
 from metaxy.store.store import MetadataStore
 
 SOFT = pytest.mark.parametrize("soft", [True, False], ids=["soft", "hard"])
@@ -28,12 +29,12 @@ def test_features_without_a_table_are_not_found(store: MetadataStore, soft: bool
 
 
 def test_what_a_store_has_of_a_feature_is_counted(store: MetadataStore) -> None:
-    empty = feature_statistics(store, "clip")
+    empty = feature_statistics(store, FeatureKey("clip"))
     assert (empty.exists, empty.samples, empty.rows, empty.last_write) == (False, 0, 0, None)
     store.delete("video", nw.col("id") == "a")
     define("video", fields=[{"key": "default", "code_version": "2"}])
     store.write("video", rows(id=["a"], n=[3]))
-    found = feature_statistics(store, "video")
+    found = feature_statistics(store, FeatureKey("video"))
     assert (found.exists, found.samples, found.rows) == (True, 1, 7)
     assert (found.tombstones, found.feature_versions) == (1, 2)
     assert found.last_write is not None

@@ -14,9 +14,10 @@ import metaxy as mx
 from metaxy import columns as c
 from metaxy.dag.graph import current_graph
 from metaxy.definitions.dependency import FeatureDep
+from metaxy.definitions.keys import FeatureKey
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import DefinitionError, MetadataSchemaError
-from metaxy.store.row_counts import feature_statistics
+from metaxy.service.rows import feature_statistics
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
@@ -84,7 +85,7 @@ def test_children_shrink_come_out_empty_and_come_back(texts: MetadataStore) -> N
     assert everywhere(texts) == [[], ["a", "b", "c"], []]
     parents = to_compute(texts)
     texts.write("chunk", pl.concat([chunks(parents, a=1, c=2)] * 2), replaces=parents)  # equal rows are one
-    counted = feature_statistics(texts, "chunk")
+    counted = feature_statistics(texts, FeatureKey("chunk"))
     assert (counted.samples, counted.rows, counted.tombstones) == (3, 10, 3)  # markers are no rows of the user
     assert (stored(texts), left(texts)) == (["a0", "c0", "c1"], [[], [], []])
     assert values(texts.resolve_update("word").new, "text") == ["a", "c", "c"]  # children see no markers
@@ -100,7 +101,7 @@ def test_children_shrink_come_out_empty_and_come_back(texts: MetadataStore) -> N
     assert texts.delete_orphaned("chunk", max_share=1).rows == 2
     assert (left(texts), stored(texts)) == ([[], [], []], [])
     there = texts.count_rows_to_delete("chunk", everything=True, soft=False)
-    assert there == feature_statistics(texts, "chunk").rows
+    assert there == feature_statistics(texts, FeatureKey("chunk")).rows
     assert texts.delete("chunk", everything=True, soft=False).rows == there
     assert left(texts) == [["a", "b"], [], []]  # removed for good, with all that was known of it
 

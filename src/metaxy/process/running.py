@@ -80,7 +80,8 @@ def run(
         function = by_key.get(key)
         try:
             if function is None:
-                without[str(key)] = _needed(store, graph, key)
+                with store:
+                    without[str(key)] = sum(count or 0 for count in _counts(store, graph, key, None))
                 continue
             reports.append(store.process(key, function.fn, **{**function.arguments(), **options}))
         except MetaxyError as error:
@@ -118,11 +119,6 @@ def _ordered(
     graph: FeatureGraph, functions: Iterable[FeatureKey], features: Iterable[Any] | None, up: int, down: int
 ) -> Sequence[FeatureKey]:
     return graph.get_features_around(functions if features is None else features, up, down)
-
-
-def _needed(store: MetadataStore, graph: FeatureGraph, key: FeatureKey) -> int:
-    with store:
-        return sum(count or 0 for count in _counts(store, graph, key, None))
 
 
 def _counts(store: MetadataStore, graph: FeatureGraph, key: FeatureKey, samples: Any) -> tuple[int | None, int | None]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import narwhals as nw
@@ -215,9 +214,7 @@ class BufferedMetadataWriter:
         """Start the writer."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Stop the writer; its error is only logged if the block already failed."""
         try:
             self.stop()

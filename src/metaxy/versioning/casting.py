@@ -10,7 +10,7 @@ from typing import Any, Final
 import narwhals as nw
 
 from metaxy.versioning.portable import UnportableError
-from metaxy.versioning.values import FLOATS, LARGEST, SIGNED, UNSIGNED
+from metaxy.versioning.values import FLOATS, LARGEST, SIGNED, UNSIGNED, range_of
 
 TEXTS: Final = (nw.String, nw.Categorical, nw.Enum)
 WHOLE_NUMBER: Final = r"^[+-]?[0-9]{1,18}$"
@@ -80,7 +80,7 @@ def _as_truth(value: nw.Expr, given: Any) -> nw.Expr | None:
 
 def _as_integer(value: nw.Expr, given: Any, dtype: Any) -> nw.Expr | None:
     """Cut the parts of a number off; 64 bits do as well as fewer."""
-    lowest, highest = _range_of(dtype)
+    lowest, highest = range_of(dtype)
     if isinstance(given, nw.Boolean):
         return value.cast(nw.Int64())
     if isinstance(given, TEXTS):
@@ -106,14 +106,9 @@ def _cut(value: nw.Expr, given: Any, lowest: int, highest: int) -> nw.Expr:
 
 def _within(value: nw.Expr, given: Any, lowest: int, highest: int) -> nw.Expr:
     """Leave out what is beyond two bounds, if there is any such integer of its type."""
-    least, most = _range_of(given)
+    least, most = range_of(given)
     bounds = [*([value >= lowest] if least < lowest else []), *([value <= highest] if most > highest else [])]
     return nw.when(*bounds).then(value) if bounds else value
-
-
-def _range_of(dtype: Any) -> tuple[int, int]:
-    bits = SIGNED.get(type(dtype))
-    return (0, 2 ** UNSIGNED[type(dtype)] - 1) if bits is None else (-(2**bits), 2**bits - 1)
 
 
 def _as_float(value: nw.Expr, given: Any) -> nw.Expr | None:

@@ -295,16 +295,13 @@ class _Reader:
         """Refuse to compare times with and without a zone: databases take the latter for UTC, Polars refuses too."""
         zoned = {value.tzinfo is not None for value in comparison.values if isinstance(value, datetime)}
         if zoned or len(comparison.operands) > 1:
-            zoned |= {zone is not None for operand in comparison.operands for zone in self._zones(operand)}
+            types = [dtype for operand in comparison.operands for dtype in self._types(operand)]
+            zoned |= {dtype.time_zone is not None for dtype in types if isinstance(dtype, nw.Datetime)}
         if len(zoned) > 1:
             raise MetadataSchemaError(
                 f"{self.where}: a filter on column {comparison.columns} compares a time that has a time zone with one "
                 "that has none; convert one of them, for example with .replace(tzinfo=timezone.utc)"
             )
-
-    def _zones(self, expression: nw.Expr) -> list[str | None]:
-        """Return the zones of the columns of an expression that are times."""
-        return [dtype.time_zone for dtype in self._types(expression) if isinstance(dtype, nw.Datetime)]
 
     def _types(self, expression: nw.Expr) -> list[nw.dtypes.DType]:
         """Return the types of the columns of an expression, as far as they are known."""

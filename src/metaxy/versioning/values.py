@@ -58,10 +58,8 @@ def fitted(value: Any, dtype: Any) -> Fitted:
     if isinstance(value, (int, float, Decimal)):
         if kind in FLOATS:
             return Fitted(_rounded(float(value), PACKED[kind]))
-        if kind in SIGNED:
-            return _whole(value, -(2 ** SIGNED[kind]), 2 ** SIGNED[kind] - 1)
-        if kind in UNSIGNED:
-            return _whole(value, 0, 2 ** UNSIGNED[kind] - 1)
+        if kind in SIGNED or kind in UNSIGNED:
+            return _whole(value, *range_of(dtype))
         return _decimal(value, dtype.precision, dtype.scale) if kind is nw.Decimal else Fitted(value)
     if isinstance(value, date):
         return _within(_moment(value, dtype), dtype)
@@ -79,6 +77,12 @@ def _rounded(number: float, form: str) -> float:
     except OverflowError:
         return number
     return float(rounded)
+
+
+def range_of(dtype: Any) -> tuple[int, int]:
+    """Return the smallest and the largest integer of a type."""
+    bits = SIGNED.get(type(dtype))
+    return (0, 2 ** UNSIGNED[type(dtype)] - 1) if bits is None else (-(2**bits), 2**bits - 1)
 
 
 def _whole(value: float | Decimal, lowest: int, highest: int) -> Fitted:

@@ -22,7 +22,7 @@ class CardsRenderer(BaseRenderer):
         super().__init__(*args, **options)
         self.width = width
 
-    def render(self) -> str:
+    def lines(self) -> list[str]:
         """Return title, arrows and boxes."""
         snapshot = snapshot_text(self.graph_data, self.config)
         lines = ["Graph changes" if self.graph_data.is_diff else "Graph"]
@@ -34,7 +34,7 @@ class CardsRenderer(BaseRenderer):
         lines += ["", "Features:"]
         for row in self._rows([_box(self._card(node)) for node in self.features]):
             lines += _side_by_side(row)
-        return "\n".join(lines)
+        return lines
 
     def _card(self, node: GraphNode) -> list[str]:
         lines = [" ".join(filter(None, (str(node.key), badge(node.status)))), *feature_notes(node, self.config)]

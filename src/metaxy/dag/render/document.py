@@ -15,9 +15,9 @@ PROJECT_VERSIONS: Final = ("metaxy_project_version", "project_version", "old_pro
 class JsonRenderer(BaseRenderer):
     """A JSON object: of a graph its nodes and edges, of a comparison also what changed."""
 
-    def render(self) -> str:
-        """Return the JSON text."""
-        return json_text(self.struct(), indent=2)
+    def lines(self) -> Iterator[str]:
+        """Yield the JSON text."""
+        yield json_text(self.struct(), indent=2)
 
     def struct(self) -> dict[str, Any]:
         """Return the object, without what the options hide."""
@@ -66,9 +66,9 @@ def _cut(name: str, value: Any, config: RenderConfig) -> Any:
 class YamlRenderer(JsonRenderer):
     """The same object as YAML."""
 
-    def render(self) -> str:
-        """Return the YAML text."""
-        return "\n".join(yaml_lines(self.struct()))
+    def lines(self) -> Iterator[str]:
+        """Yield the YAML text."""
+        return yaml_lines(self.struct())
 
 
 def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:

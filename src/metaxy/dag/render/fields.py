@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from metaxy.dag.render.labels import field_text, sanitize_mermaid_id
+from metaxy.dag.render.labels import dependency_text, field_text, sanitize_mermaid_id
 from metaxy.dag.render.mermaid import arrow, escape
 from metaxy.dag.render.renderer import BaseRenderer
-from metaxy.dag.view import FieldNode, GraphData, GraphNode, Relation
+from metaxy.dag.view import GraphData, GraphNode, Relation
 
 BORDER = "#4C78A8"
 
@@ -17,11 +17,8 @@ def _id(feature: object, field: object) -> str:
 class FieldsMermaidRenderer(BaseRenderer):
     """One subgraph per feature, its fields inside, and an arrow for each field that another is computed from."""
 
-    def render(self) -> str:
-        """Return the flowchart."""
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """Yield the flowchart."""
         yield f"flowchart {self.config.direction}"
         features = self.features
         for node in features:
@@ -50,15 +47,9 @@ def field_edges(view: GraphData, features: Iterable[GraphNode]) -> Iterator[tupl
 class FieldsRenderer(BaseRenderer):
     """One line per field: `feature.field ← parent.field, parent.field`."""
 
-    def render(self) -> str:
-        """Return the lines."""
-        return "\n".join(self._line(node, field) for node in self.features for field in node.fields)
-
-    def _line(self, node: GraphNode, field: FieldNode) -> str:
-        parents = ", ".join(_with_relation(node, *parent) for parent in field.parents or ())
-        return f"{node.key}.{field_text(field, self.config)}" + (f" ← {parents}" if parents else "")
-
-
-def _with_relation(node: GraphNode, feature: str, field: str) -> str:
-    text = node.relation(feature).text
-    return f"{feature}.{field} ({text})" if text else f"{feature}.{field}"
+    def lines(self) -> Iterator[str]:
+        """Yield the lines."""
+        for node in self.features:
+            for field in node.fields:
+                parents = ", ".join(dependency_text(node, *parent) for parent in field.parents or ())
+                yield f"{node.key}.{field_text(field, self.config)}" + (f" ← {parents}" if parents else "")

@@ -25,11 +25,8 @@ def attributes(**values: Any) -> str:
 class GraphvizRenderer(BaseRenderer):
     """One node per feature and, linked by a dashed line, one per field."""
 
-    def render(self) -> str:
-        """Return the graph in DOT."""
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """Yield the graph in DOT."""
         snapshot = snapshot_text(self.graph_data, self.config)
         default = "Graph changes" if self.graph_data.is_diff else "Graph"
         label = "\n".join(filter(None, (self.config.title or default, f"snapshot: {snapshot}" if snapshot else "")))

@@ -80,14 +80,15 @@ def changes(node: GraphNode | FieldNode, config: RenderConfig) -> tuple[str, ...
     return node.changes if config.show_changes else ()
 
 
-def dependency_text(node: GraphNode, parent: object) -> str:
-    """Return the key of a parent, with what is not usual about its rows.
+def dependency_text(node: GraphNode, parent: object, field: str = "") -> str:
+    """Return the key of a parent, or of a field of it, with what is not usual about its rows.
 
     >>> node = GraphNode(key="a", dependencies=["b"], relations={"b": {"lineage": "N:1", "optional": True}})
     >>> dependency_text(node, "b")
     'b (N:1, optional)'
     """
-    return f"{parent} ({text})" if (text := node.relation(parent).text) else str(parent)
+    name = f"{parent}.{field}" if field else str(parent)
+    return f"{name} ({text})" if (text := node.relation(parent).text) else name
 
 
 def feature_notes(node: GraphNode, config: RenderConfig) -> list[str]:

@@ -17,14 +17,12 @@ HEADS: Final = ("feature", "version", "fields", "depends on")
 
 
 class Row(NamedTuple):
-    """A feature as cells; fields, dependencies and changes are lists."""
+    """A feature as cells; ``lists`` has its fields, its dependencies and, if that is shown, what changed."""
 
     status: str
     feature: str
     version: str
-    fields: list[str]
-    dependencies: list[str]
-    changes: list[str]
+    lists: list[list[str]]
 
 
 class _TableRenderer(BaseRenderer):
@@ -49,34 +47,26 @@ class _TableRenderer(BaseRenderer):
     def rows(self) -> Iterator[Row]:
         """Yield a row per feature."""
         for node in self.features:
-            yield Row(
-                node.status.value if self.graph_data.is_diff else "",
-                str(node.key),
-                feature_version_text(node, self.config),
-                [field_text(field, self.config) for field in node.fields if self.config.show_fields],
-                [dependency_text(node, dep) for dep in node.dependencies],
-                list(changes(node, self.config)),
-            )
+            fields = [field_text(field, self.config) for field in node.fields if self.config.show_fields]
+            lists = [fields, [dependency_text(node, dep) for dep in node.dependencies]]
+            lists += [list(changes(node, self.config))] if self._more else []
+            status = node.status.value if self.graph_data.is_diff else ""
+            yield Row(status, str(node.key), feature_version_text(node, self.config), lists)
 
 
 class MarkdownRenderer(_TableRenderer):
     """Headline, counts, a table, and a picture of what changed where that is not too large."""
 
-    def render(self) -> str:
+    def lines(self) -> list[str]:
         """Return the Markdown text."""
         lines = [f"### {self.title}", "", f"**{self.counts}**", ""]
         rows = list(self.rows())
         if rows:
             heads = ["", *HEADS, *self._more]
             lines += ["| " + " | ".join(heads).lstrip() + " |", "|---" * len(heads) + "|"]
-            lines += [self._row(row) for row in rows]
+            lines += map(_markdown_row, rows)
             lines += self._picture()
-        return "\n".join(lines)
-
-    def _row(self, row: Row) -> str:
-        lists = (row.fields, row.dependencies, *((row.changes,) if self._more else ()))
-        cells = (row.status, f"`{row.feature}`", row.version, *map("<br>".join, lists))
-        return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+        return lines
 
     def _picture(self) -> list[str]:
         if len(self.graph_data.nodes) > PICTURE_FEATURES:
@@ -86,14 +76,15 @@ class MarkdownRenderer(_TableRenderer):
         return ["", "<details><summary>Picture</summary>", "", "```mermaid", picture, "```", "", "</details>"]
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _markdown_row(row: Row) -> str:
+    cells = (row.status, f"`{row.feature}`", row.version, *map("<br>".join, row.lists))
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
 class HtmlRenderer(_TableRenderer):
     """A page of its own: one table, no scripts, nothing loaded from elsewhere."""
 
-    def render(self) -> str:
+    def lines(self) -> list[str]:
         """Return the page."""
         style = (
             "body{font-family:sans-serif}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
@@ -103,22 +94,19 @@ class HtmlRenderer(_TableRenderer):
             f".{status.value}{{border-left:6px solid {self.theme.of_status(status)}}}" for status in SYMBOLS
         )
         title = html.escape(self.title)
-        return "\n".join(
-            [
-                "<!doctype html>",
-                f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-                f"<style>{style}{colors}</style></head><body>",
-                f"<h1>{title}</h1>",
-                f"<p>{html.escape(self.counts)}</p>",
-                f"<table><tr>{''.join(f'<th>{head}</th>' for head in ('', *HEADS, *self._more))}</tr>",
-                *(_html_row(row, with_changes=bool(self._more)) for row in self.rows()),
-                "</table></body></html>",
-            ]
-        )
+        return [
+            "<!doctype html>",
+            f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+            f"<style>{style}{colors}</style></head><body>",
+            f"<h1>{title}</h1>",
+            f"<p>{html.escape(self.counts)}</p>",
+            f"<table><tr>{''.join(f'<th>{head}</th>' for head in ('', *HEADS, *self._more))}</tr>",
+            *map(_html_row, self.rows()),
+            "</table></body></html>",
+        ]
 
 
-def _html_row(row: Row, *, with_changes: bool) -> str:
-    columns = (row.fields, row.dependencies, *((row.changes,) if with_changes else ()))
-    lists = ("<br>".join(map(html.escape, items)) for items in columns)
+def _html_row(row: Row) -> str:
+    lists = ("<br>".join(map(html.escape, items)) for items in row.lists)
     cells = (html.escape(row.status), f"<code>{html.escape(row.feature)}</code>", html.escape(row.version), *lists)
     return f'<tr class="{row.status}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

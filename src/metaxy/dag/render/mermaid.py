@@ -42,11 +42,8 @@ def arrow(relation: Relation) -> str:
 class MermaidRenderer(BaseRenderer):
     """One node per feature, with its fields in the label; every node and every edge is one line."""
 
-    def render(self) -> str:
-        """Return the flowchart."""
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """Yield the flowchart."""
         default = "Feature Graph Changes" if self.graph_data.is_diff else "Feature Graph"
         yield from ("---", f"title: {json.dumps(self.config.title or default, ensure_ascii=False)}", "---")
         yield f"flowchart {self.config.direction}"

@@ -1,6 +1,6 @@
 """Base class of renderers: they choose the part of the graph that is shown, and then write text."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from metaxy.dag.focus import GraphWalker, with_parents
 from metaxy.dag.graph import FeatureGraph
@@ -19,8 +19,8 @@ def shown_part(view: GraphData, config: RenderConfig) -> GraphData:
     return view if config.project is None else with_parents(view, config.project)
 
 
-class BaseRenderer(ABC):
-    """Writes a graph, or a comparison, as text.
+class BaseRenderer:
+    """Writes a graph, or a comparison, as text: what `lines` yields.
 
     Args:
         graph_data: A view to show instead of a graph.
@@ -45,6 +45,10 @@ class BaseRenderer(ABC):
         """The features that are shown, dependencies first."""
         return GraphWalker(self.graph_data).topological_sort()
 
-    @abstractmethod
+    def lines(self) -> Iterable[str]:
+        """Yield the lines of the text."""
+        raise NotImplementedError
+
     def render(self) -> str:
         """Return the text."""
+        return "\n".join(self.lines())

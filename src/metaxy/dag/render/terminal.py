@@ -83,14 +83,14 @@ class TerminalRenderer(BaseRenderer):
         super().__init__(*args, **options)
         self.color = color
 
-    def render(self) -> str:
+    def lines(self) -> list[str]:
         """Return the tree, with the counts of a comparison below it."""
         snapshot = snapshot_text(self.graph_data, self.config)
         is_diff = self.graph_data.is_diff
         name = "📊 Graph changes" if is_diff else "📊 Graph"
         top = self.paint(name, BOLD) + self.paint(f" (snapshot: {snapshot})" if snapshot else "", PLAIN)
         lines = draw(Branch(top, [self._feature(node) for node in self.features]))
-        return "\n".join([*lines, summary(self.graph_data)] if is_diff else lines)
+        return [*lines, summary(self.graph_data)] if is_diff else lines
 
     def paint(self, text: str, code: str) -> str:
         """Return text in a colour, if colours are wanted; what it says itself cannot colour anything."""

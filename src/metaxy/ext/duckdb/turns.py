@@ -12,7 +12,6 @@ import uuid
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path, PureWindowsPath
-from types import TracebackType
 
 from typing_extensions import Self
 
@@ -39,9 +38,7 @@ class Turns:
         """Want the file; a place in the queue is taken by the first `wait`."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the queue, with or without the file."""
         if self._ticket and self._folder:
             self._ticket.release()
