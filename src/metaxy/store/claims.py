@@ -200,6 +200,20 @@ class Claiming:
         return nw.concat([frame for frame in frames if len(frame)] or frames[:1])
 
 
+def held_samples(store: StoreParts) -> dict[tuple[str, str], int]:
+    """Count the samples that live workers have, by feature and version; none where nobody ever claimed any."""
+    try:
+        keeper, _ = keeper_of(store)
+    except InvalidConfigError:  # it keeps no claims
+        return {}
+    with keeper.open("r"):
+        if not keeper.storage.has_table(CLAIMS.key):
+            return {}
+        live = open_claims(store).filter(pl.col("is_live"))
+    by = (COL_FEATURE_KEY, METAXY_FEATURE_VERSION)
+    return {(key, version): count for key, version, count in live.group_by(by).agg(pl.col("samples").sum()).rows()}
+
+
 def open_claims(store: StoreParts, feature: Any = None) -> pl.DataFrame:
     """Return the claims of all workers, the oldest first, or only those to samples of one feature."""
     keeper, claims = keeper_of(store)

@@ -14,6 +14,7 @@ from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
+from metaxy.store.claims import held_samples
 from metaxy.store.external import sync_external_features
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
@@ -49,7 +50,8 @@ class FeatureMetadataStatus(BaseModel):
     ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked. Under the
     keys in ``renamed_from`` there are rows that are still right, see `rename_features`. ``failed_count`` samples, which
     are new or stale, have an error that counts, see `read_errors`. ``behind_count`` samples have older values of
-    columns of their parents, None if that was not asked or cannot be said; they make no update needed.
+    columns of their parents, None if that was not asked or cannot be said; they make no update needed. ``claimed_count``
+    samples are being computed by workers that claimed them, see `read_claims`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,6 +73,7 @@ class FeatureMetadataStatus(BaseModel):
     renamed_from: tuple[FeatureKey, ...] = ()
     failed_count: int = 0
     behind_count: int | None = None
+    claimed_count: int = 0
 
     @property
     def status_category(self) -> StatusCategory:
@@ -86,6 +89,7 @@ class FeatureMetadataStatus(BaseModel):
         start = f"{ICONS[self.status_category]} {self.feature_key}: {self.store_row_count} rows"
         failed = f", {self.failed_count} failed before" if self.failed_count else ""
         failed += f", {self.behind_count} behind" if self.behind_count else ""
+        failed += f", {self.claimed_count} claimed" if self.claimed_count else ""
         if self.is_root_feature:
             return f"{start} (root){failed}"
         counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned{failed}"
@@ -114,6 +118,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     renamed_from: list[str] | None = None
     failed: int | None = None
     behind: int | None = None
+    claimed: int | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -171,6 +176,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             renamed_from=list(map(str, status.renamed_from)) or None,
             failed=status.failed_count or None,
             behind=status.behind_count,
+            claimed=status.claimed_count or None,
         )
 
 
@@ -273,10 +279,11 @@ def feature_statuses(
 ) -> Iterator[FeatureMetadataStatusWithIncrement | Exception]:
     """Yield the status of each feature in the given order, or the error that it met; several are counted at a time."""
     failing = _failing(store) if keys else None
+    held = _held(store) if keys else {}
 
     def look(key: FeatureKey) -> FeatureMetadataStatusWithIncrement | Exception:
         try:
-            return _status(store, key, options, failing)
+            return _status(store, key, options, failing, held)
         except Exception as error:  # one broken feature must not hide the others
             return error
 
@@ -294,10 +301,22 @@ def _failing(store: MetadataStore) -> Collection[str] | None:
         return None
 
 
+def _held(store: MetadataStore) -> Mapping[tuple[str, str], int]:
+    """Return how many samples workers have; none if who keeps the claims cannot be asked, which says nothing of rows."""
+    try:
+        return held_samples(store)
+    except Exception:  # whatever a store raises
+        return {}
+
+
 def _status(
-    store: MetadataStore, key: FeatureKey, options: StatusOptions, failing: Collection[str] | None = None
+    store: MetadataStore,
+    key: FeatureKey,
+    options: StatusOptions,
+    failing: Collection[str] | None = None,
+    held: Mapping[tuple[str, str], int] | None = None,
 ) -> FeatureMetadataStatusWithIncrement:
-    """Count; ``failing`` are the features with errors, where that is known."""
+    """Count; ``failing`` are the features with errors, where that is known, and ``held`` the samples that are claimed."""
     scope = store.session.scope("r")
     if scope.needs_sync:
         sync_external_features(store)
@@ -330,6 +349,7 @@ def _status(
         renamed_from=tuple(former.values()),
         failed_count=latest(counting(store, scope, plan)).height if failing is None or str(key) in failing else 0,
         behind_count=tally.drifted if tally else None,
+        claimed_count=(_held(store) if held is None else held).get((str(key), scope.version(key)), 0),
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 

@@ -127,6 +127,8 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], options: StatusOpti
             print_text(f"{each.feature_key}: {consequence}{no_input(each.missing_input)}")
         if each.failed:
             print_text(f"{each.feature_key}: {each.failed} sample(s) failed before: `mx metadata errors` shows why")
+        if each.claimed:
+            print_text(f"{each.feature_key}: {each.claimed} sample(s) are claimed: `mx metadata claims` shows by whom")
         if each.changed_fields:
             counts = ", ".join(f"{name} {count:,}" for name, count in each.changed_fields.items())
             print_text(f"{each.feature_key}: changed fields: {counts}")
