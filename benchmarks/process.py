@@ -1,4 +1,6 @@
-"""What `store.process` costs beside the function: python benchmarks/process.py overhead|memory [duckdb|delta] [ROWS].
+"""What `store.process` costs beside the function: python benchmarks/process.py overhead|memory [STORE] [ROWS].
+
+The store is duckdb, delta, sqlite, or the address of a PostgreSQL or ClickHouse database.
 
 `overhead` times it beside the bare function, at 10 ms per sample with 2 workers and in batches of 1,000. `memory` runs
 a million samples in a process of its own, and says what it held at most.
@@ -16,8 +18,11 @@ from typing import Any
 import polars as pl
 
 import metaxy as mx
+from metaxy.ext.clickhouse import ClickHouseMetadataStore
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.postgresql import PostgreSQLMetadataStore
+from metaxy.ext.sqlite import SQLiteMetadataStore
 
 PART = 100_000
 
@@ -38,6 +43,11 @@ def store_of(kind: str, folder: Path) -> Any:
     """Make a closed store."""
     if kind == "duckdb":
         return DuckDBMetadataStore(folder / "store.duckdb", auto_create_tables=True, config={"memory_limit": "300MB"})
+    if kind == "sqlite":
+        return SQLiteMetadataStore(folder / "store.sqlite", auto_create_tables=True)
+    if "://" in kind:
+        store_type = PostgreSQLMetadataStore if kind.startswith("postgresql") else ClickHouseMetadataStore
+        return store_type(kind, auto_create_tables=True, table_prefix=folder.name.replace("-", "_"))
     return DeltaMetadataStore(folder / "delta", auto_create_tables=True)
 
 
@@ -73,23 +83,27 @@ def overhead(kind: str, rows: int) -> None:
         fill(store, rows)
         with store:
             given = store.resolve_update(Size).new.to_polars().select("id", "path").rows(named=True)
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(slow, given[:2_000]))
-        bare = time.perf_counter() - began
+        bare, bare_cpu = time.perf_counter() - began, time.process_time() - spent
+        spent = time.process_time()
         report = store.process(Size, slow, workers=2, limit=2_000, progress=False)
+        cpu = time.process_time() - spent
         print(
             f"10 ms per sample, 2 workers: {bare:.2f} s bare, {report.seconds:.2f} s, +{report.seconds / bare - 1:.1%}"
         )
-        print(f"  of which resolving {report.resolve_seconds:.2f} s")
+        print(f"  of which resolving {report.resolve_seconds:.2f} s; CPU {bare_cpu:.2f} s bare, {cpu:.2f} s")
+        spent = time.process_time()
         report = store.process(Size, many, batch_size=1_000, progress=False)
+        cpu = (time.process_time() - spent) / report.done * 1e6
         each = (report.seconds - report.function_seconds) / report.done * 1e6
         began = time.perf_counter()
         many(given)
         bare = (time.perf_counter() - began) / len(given) * 1e6
         whole = report.seconds / report.done * 1e6
         print(f"batches of 1,000: {whole:.1f} µs per sample, {bare:.1f} bare ({each:.1f} outside of workers)")
-        print(f"  of which resolving {report.resolve_seconds / report.done * 1e6:.1f} µs")
+        print(f"  of which resolving {report.resolve_seconds / report.done * 1e6:.1f} µs; CPU {cpu:.1f} µs per sample")
 
 
 def memory(kind: str, rows: int) -> None:

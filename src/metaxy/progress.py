@@ -104,7 +104,7 @@ class Bar:
 
     def expect(self, total: int) -> None:
         """Count to another number."""
-        self._bars.update(self._task, total=total)
+        self._bars.tasks[self._task].total = total  # `update` would forget how fast it was
 
     def note(self, text: str) -> None:
         """Write a line above the bar."""

@@ -1,6 +1,10 @@
 """A new project works at once, with every command."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +65,23 @@ def test_runs_share_samples(project: NewProject, monkeypatch: pytest.MonkeyPatch
     claim.release()
     features = json.loads(project.run_cli(["run", "--claim", "--format", "json"]).stdout)["features"]
     assert [each["done"] for each in features.values()] == [0, 1, 3, 3]
+
+
+def test_a_run_that_watches_computes_again_and_again_until_ctrl_c(project: NewProject) -> None:
+    command = [sys.executable, "-m", "metaxy.cli.app", "run", "video", "--watch", "0.01", "--format", "json"]
+    with subprocess.Popen(
+        command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        assert run.stdout is not None
+        done: list[str] = []
+        while len(done) < 3:
+            line = run.stdout.readline()
+            done += [line.strip()] if '"done"' in line else []
+        os.killpg(run.pid, signal.SIGINT)
+        _, said = run.communicate()
+    assert done == ['"done": 3,', '"done": 0,', '"done": 0,']
+    assert run.returncode == 130
+    assert "interrupted" in said  # and how far it came, if it was in the middle of a feature
 
 
 COMMANDS = (

@@ -26,6 +26,7 @@ from metaxy.errors import (
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.storage.port import Claimant, Claims, Coordinates
+from metaxy.store import outbox
 from metaxy.store.claims import keeper_of
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.tables import CLAIMS
@@ -160,6 +161,38 @@ def test_processing_claims_parents_and_groups(sharing: Make) -> None:
         assert store.process(feature, fn, claim=True, progress=False).total == 0
     with store:
         assert values(store.read("whole"), "id", "size") == [("a", 1), ("c", 2)]
+
+
+@pytest.mark.three_stores
+def test_the_first_parents_may_have_no_children(sharing: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else says of which type the IDs of children are; they come when some were to be written long ago."""
+    monkeypatch.setattr(outbox, "PUT_SECONDS", 0.0)
+    monkeypatch.setattr(outbox, "FLUSH_SECONDS", 0.0)
+    define("video")
+    chunks = FeatureDep(feature="video", lineage=LineageRelationship.expansion(on=["id"]))
+    store = sharing()
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b", "c", "d"], n=[0, 0, 2, 0]))
+
+    def cut(row: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"k": k} for k in range(row["n"])]
+
+    for feature, claim in (("chunk", False), ("piece", True)):
+        define(feature, chunks, ids=["id", "k"])
+        options: dict[str, Any] = {"claim": claim, "batch_size": 1, "order_by": "id", "progress": False}
+        told = f"feature {feature}, .* nothing says of which type ID column 'k' is; declare it in the class"
+        with pytest.raises(ProcessError, match=told):
+            store.process(feature, cut, limit=2, **options)
+        assert store.process(feature, cut, **options).rows == 2
+        with store:
+            assert values(store.read(feature), "id", "k") == [("c", 0), ("c", 1)]
+            assert not store.resolve_update(feature)
+        none = store.process(feature, lambda _: pl.DataFrame(), rows="frame", staleness_predicates="k = 0", **options)
+        assert (none.done, none.rows, none.failed) == (1, 0, 0)
+    with pytest.raises(
+        ValueError, match=r"order_by: samples have no column 'i'\. Did you mean 'id'.* They have: id, n"
+    ):
+        store.claim("chunk", order_by=["n", "i"])
 
 
 @pytest.mark.three_stores

@@ -1,17 +1,22 @@
 """From increment to result: what is new and stale is computed by a function, and written as it comes."""
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from tests.factory import define, rows, values
+from tests.stores import STORES
 
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
 from metaxy.errors import ProcessError, StoreNotOpenError, TooManyOrphansError
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.frames import collect_to_polars
+from metaxy.versioning.frames import collect_to_polars, polars_chunks
 
 
 def size(row: dict[str, Any]) -> dict[str, Any]:
@@ -113,8 +118,25 @@ def test_samples_of_a_root_come_from_the_user(store: MetadataStore) -> None:
     define("video")
     listed = rows(id=["a", "b", "c"], n=[1, 2, 3])
     assert store.process("video", size, samples=listed, progress=False).done == 3
-    with pytest.raises(TooManyOrphansError):
-        store.process("video", size, samples=listed.head(1), orphaned="delete", progress=False)
+    with pytest.raises(TooManyOrphansError):  # before anything is computed
+        store.process("video", size, samples=rows(id=["d"], n=[4]), orphaned="delete", progress=False)
+    assert values(store.read("video"), "id") == ["a", "b", "c"]
+
+    def delete_others(row: dict[str, Any]) -> dict[str, Any]:
+        store.delete("video", "id != 'a' AND id != 'b'", soft=False)
+        return size(row)
+
+    few = rows(id=[f"d{n}" for n in range(9)], n=list(range(9)))
+    all_few = pl.concat([listed, few])
+    assert store.process("video", size, samples=all_few, progress=False).done == 9
+    one = pl.concat([all_few.tail(10), rows(id=["x"], n=[1])])
+    with pytest.raises(
+        ProcessError, match="function delete_others: 1 of 1 samples are computed and written, but"
+    ) as late:
+        store.process("video", delete_others, samples=one, orphaned="soft_delete", progress=False)
+    assert late.value.report.done == 1
+    store.delete("video", everything=True, soft=False)
+    assert store.process("video", size, samples=listed, progress=False).done == 3
     assert store.process("video", size, samples=listed.tail(2), orphaned="soft_delete", progress=False).orphaned == 1
     assert store.process("video", size, samples=listed.tail(1), orphaned="delete", progress=False).orphaned == 1
     assert values(store.read("video", include_soft_deleted=True), "id", "size") == [("a", 10), ("c", 30)]
@@ -295,7 +317,7 @@ def test_arguments_are_checked_before_anything_is_done(make: Any) -> None:
             store.process("clip", fn, **options)
     with store.open("w"):
         store.write("video", rows(id=["a"], n=[1]))
-        with pytest.raises(ValueError, match="order_by: samples have no column 'm'"):
+        with pytest.raises(ValueError, match=r"order_by: samples have no column 'm'\. They have: id, n"):
             store.process("clip", size, order_by="m", progress=False)
         with pytest.raises(TypeError, match="function <lambda> cannot be pickled"):
             store.process("clip", lambda row: row, rows="one", executor="process", progress=False)
@@ -311,3 +333,24 @@ def test_types_are_those_of_the_table(store: MetadataStore) -> None:
     store.process("clip", lambda row: {"x": row["n"], "t": None}, rows="one", progress=False)
     found = collect_to_polars(store.read("clip", columns=["id", "x"])).sort("id")
     assert found["x"].to_list() == [0.5, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("name", ["postgresql", "sqlite", "clickhouse"])
+def test_rows_of_servers_come_piece_by_piece(tmp_path: Path, name: str) -> None:
+    define("video")
+    times = [datetime(2026, 1, 1, 12, n, tzinfo=timezone.utc) for n in range(7)]
+    texts = ["", "two\nlines", 'a "quote", and more', None, "\\N", "é", "7"]
+    with STORES[name](tmp_path).open("w") as store:
+        store.write(
+            "video", rows(id=list("abcdefg"), n=range(7), t=times, text=texts, many=[[n] * n for n in range(7)])
+        )
+        frame = store.read("video").sort("id")
+        whole = collect_to_polars(frame)
+        for size, heights in ((3, [3, 3, 1]), (7, [7]), (10, [7])):
+            pieces = list(polars_chunks(frame, size))
+            assert [piece.height for piece in pieces] == heights
+            assert_frame_equal(pl.concat(pieces), whole)
+        assert sum(piece.height for piece in polars_chunks(frame.filter(nw.col("n") > 9), 3)) == 0
+        first = next(polars_chunks(frame, 2))  # who does not want the rest leaves the database free for others
+        assert first["id"].to_list() == ["a", "b"]
+        store.write("video", rows("2", id=["a"]))

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -216,3 +218,84 @@ def test_a_process_that_claims_lets_go_when_it_is_interrupted(tmp_path: Path) ->
             rest(child)
         report = store.process("clip", lambda _: {"n": 1}, rows="one", claim=True, progress=False)
         assert (report.total, report.done, report.elsewhere, report.in_sync) == (300, 300, 0, True)
+
+
+STUBBORN = """
+from metaxy import progress
+
+progress.Silent.note = lambda self, text: say(text)
+
+def compute(row):
+    say(row["id"])
+    listen()
+    return {"n": 1}
+
+try:
+    make().process("clip", compute, rows="one", batch_size=1, claim=sys.argv[3] == "claim", progress=False)
+except KeyboardInterrupt as error:
+    say("ended at once", *error.args)
+"""
+
+
+@pytest.mark.parametrize("claim", ["claim", ""])
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path, claim: str) -> None:
+    with FeatureGraph().use():
+        store = prepared("sqlite", tmp_path, samples=3)
+        with children(1, STUBBORN, "sqlite", tmp_path, claim) as [child]:
+            assert hear(child) == "v0"
+            assert child.process.pid is not None
+            os.kill(child.process.pid, signal.SIGINT)
+            assert "once more ends at once" in hear(child)
+            os.kill(child.process.pid, signal.SIGINT)
+            assert hear(child) == "ended at once"
+        again = store.process("clip", lambda _: {"n": 1}, rows="one", claim=True, progress=False)
+        assert (again.total, again.elsewhere) == (3, 0)
+
+
+IN_PROCESSES = """
+from pathlib import Path
+from tests.factory import define, rows
+from metaxy.ext.sqlite import SQLiteMetadataStore
+
+define("video")
+define("clip", "video")
+
+def compute(row):
+    with open("begun", "w") as begun:
+        begun.write(row["id"])
+    with open("go") as go:
+        go.read()
+    return {"n": 1}
+
+if __name__ == "__main__":
+    store = SQLiteMetadataStore("store.sqlite", auto_create_tables=True)
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b", "c"]))
+    try:
+        store.process("clip", compute, rows="one", executor="process", batch_size=1, order_by="id")
+    except KeyboardInterrupt as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_ctrl_c_reaches_worker_processes_which_finish_what_they_began(tmp_path: Path) -> None:
+    for name in ("begun", "go"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "script.py").write_text(IN_PROCESSES)
+    with subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        assert run.stderr is not None
+        assert (tmp_path / "begun").read_text() == "a"
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does it
+        assert "Ctrl-C: what was begun is finished and written" in run.stderr.readline()
+        (tmp_path / "go").write_text("on")
+        said, _ = run.communicate()
+    assert said == "feature clip, function compute: 1 of 3 samples are computed and written; process again to go on\n"

@@ -109,6 +109,7 @@ for _name, _target, _summary in COMMANDS:
     app.command(_target, name=_name, help=_summary)
 app["--help"].group = app["--version"].group = GLOBAL
 app.meta.config = ()  # global options have variables of their own
+app.meta.suppress_keyboard_interrupt = False  # it may say how to go on
 
 
 @app.meta.default
@@ -181,8 +182,8 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python would complain once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except KeyboardInterrupt:
-        complain("interrupted")
+    except KeyboardInterrupt as error:  # it may say how far it came
+        complain(f"interrupted: {error}" if str(error) else "interrupted")
         return INTERRUPTED
     except Exception as error:  # whatever it is: a user must not see a traceback without --debug
         return report(error)

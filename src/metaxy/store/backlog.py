@@ -11,9 +11,9 @@ import narwhals as nw
 import polars as pl
 
 from metaxy import columns as c
+from metaxy.store.work_lists import refuse_unknown_order
 from metaxy.versioning.frames import polars_chunks
 from metaxy.versioning.increment import LazyIncrement
-from metaxy.wording import did_you_mean
 from metaxy.workers.jobs import Piece
 
 CHUNK_ROWS = 10_000
@@ -78,16 +78,17 @@ class Backlog:
 
     expected = total
 
-    def pieces(self, size: Callable[[], int]) -> Iterator[Piece]:
-        """Yield the samples in order, as many at a time as ``size`` says, or less."""
+    def pieces(self, size: Callable[[int], int]) -> Iterator[Piece]:
+        """Yield the samples in order, as many at a time as ``size`` says for so many that are left, or less."""
+        left = self.total
         for place, length in self._places:
             self._file.seek(place)
             chunk = Piece.of(pl.read_ipc(io.BytesIO(self._file.read(length))), self.sample_columns)
             start = 0
             while start < chunk.samples:
-                stop = min(start + size(), chunk.samples)
+                stop = min(start + size(left), chunk.samples)
                 yield chunk.part(start, stop)
-                start = stop
+                left, start = left - (stop - start), stop
 
     def close(self) -> None:
         """Remove the file."""
@@ -95,9 +96,7 @@ class Backlog:
 
     def _sorted(self, view: nw.LazyFrame[Any], order: Order) -> nw.LazyFrame[Any]:
         known = view.collect_schema().names()
-        for name in order.columns:
-            if name not in known:
-                raise ValueError(f"order_by: samples have no column {name!r}.{did_you_mean(name, known)}")
+        refuse_unknown_order(order.columns, known)
         if order.columns and self.sample_columns:
             raise ValueError("order_by needs samples of one row each, and here several rows may be one sample")
         columns = [*order.columns, *self.sample_columns]

@@ -31,7 +31,7 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.session import Scope
 from metaxy.store.system.rows import scan_rows
 from metaxy.store.system.tables import CLAIMS, COL_FEATURE_KEY
-from metaxy.store.work_lists import WorkList
+from metaxy.store.work_lists import WorkList, refuse_unknown_order
 from metaxy.versioning.frames import collect_to_polars
 
 Status = Literal["new", "stale"]
@@ -142,6 +142,7 @@ class Claiming:
         """List what is to do: the IDs of all samples that are new or stale."""
         increment = self.resolve(self.plan.feature.key, lazy=True, **self.options)
         views = [getattr(increment, status) for status in (self.first, LATER[self.first])]
+        refuse_unknown_order(self.order_by, views[0].columns)
         ids = self._ids(views[0].columns)
         columns = list(dict.fromkeys([*ids, *self.order_by]))
         frames = [collect_to_polars(view.select(*columns)) for view in views]

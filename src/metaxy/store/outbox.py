@@ -42,7 +42,7 @@ class Address:
     """Where results go, and how they are told apart.
 
     ``keys`` are the IDs of samples, ``expands`` says that results are children of these, ``records`` that failures are
-    recorded.
+    recorded. ``typeless`` are the IDs of children of which only children say the type, as there is no table yet.
     """
 
     store: MetadataStore
@@ -51,6 +51,18 @@ class Address:
     expands: bool = False
     records: bool = True
     run_id: str | None = None
+    typeless: tuple[str, ...] = ()
+
+    def refuse_typeless(self) -> None:
+        """Say that samples without children cannot be written.
+
+        Raises:
+            BufferedWriterError: always.
+        """
+        raise BufferedWriterError(
+            f"no sample has children, so that nothing says of which type ID column {self.typeless[0]!r} is; declare it "
+            "in the class of the feature"
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,8 @@ class Parcel:
     results: list[pl.DataFrame] = field(default_factory=list)
     samples: list[pl.DataFrame] = field(default_factory=list)
     failed: list[pl.DataFrame] = field(default_factory=list)
+    rows: int = 0
+    size: int = 0  # in bytes
 
     def add(self, done: Done) -> None:
         """Take what a job gave."""
@@ -78,20 +92,13 @@ class Parcel:
             versions = versions.join(failed, on=list(keys), how="anti")
             if self.to.records:
                 self.failed.append(failed)
-        if done.results.height:
-            self.results.append(with_versions(_typed(done.results, versions, keys), versions, keys))
+        if done.results.width:
+            results = with_versions(_typed(done.results, versions, keys), versions, keys)
+            self.results.append(results)
+            self.rows += results.height
+            self.size += int(results.estimated_size())
         if versions.height:
             self.samples.append(versions)
-
-    @property
-    def rows(self) -> int:
-        """How many rows are to be written."""
-        return sum(frame.height for frame in self.results)
-
-    @property
-    def size(self) -> int:
-        """How many bytes these have."""
-        return sum(int(frame.estimated_size()) for frame in self.results)
 
     @property
     def result(self) -> pl.DataFrame:
@@ -141,6 +148,7 @@ class BufferedOutbox:
 
     def __init__(self, to: Address) -> None:
         self._to, self._parcel = to, Parcel(to)
+        self._waits = bool(to.typeless)  # for children
         self._since = self._recorded = time.monotonic()
         self._failed: list[pl.DataFrame] = []
         self._writer = BufferedMetadataWriter(
@@ -160,12 +168,23 @@ class BufferedOutbox:
         """Take what a job gave; it is written soon."""
         parcel, now = self._parcel, time.monotonic()
         parcel.add(done)
-        if parcel.rows >= PUT_ROWS or parcel.size >= PUT_BYTES or now - self._since >= PUT_SECONDS:
+        if (
+            parcel.rows >= PUT_ROWS
+            or parcel.size >= PUT_BYTES
+            or (now - self._since >= PUT_SECONDS and self._is_free())
+        ):
             self._put()
         if self._failed and now - self._recorded >= FLUSH_SECONDS:
             self.record()
 
+    def _is_free(self) -> bool:
+        """Return whether the writer takes more at once; workers must not wait for a slow write of a few rows."""
+        return len(self._writer.pending) < WAITING_PUTS
+
     def _put(self) -> None:
+        self._waits = self._waits and not self._parcel.results
+        if self._waits:
+            return
         parcel, self._parcel, self._since = self._parcel, Parcel(self._to), time.monotonic()
         self._failed += parcel.failed
         if parcel.results or parcel.parents is not None:
@@ -183,6 +202,8 @@ class BufferedOutbox:
     def close(self) -> None:
         """Write all that is left."""
         self._put()
+        if self._waits and self._parcel.samples:
+            self._to.refuse_typeless()
         self._writer.stop(STOP_SECONDS)
         self.record()
 
@@ -198,6 +219,7 @@ class ClaimOutbox:
     def __init__(self, to: Address) -> None:
         self.rows = self.lost = 0
         self._to = to
+        self._waits = bool(to.typeless)  # for children
         self._parcels: dict[Claim, Parcel] = {}
         self._since = time.monotonic()
 
@@ -206,7 +228,7 @@ class ClaimOutbox:
         self._parcels.setdefault(done.job.tag.claim, Parcel(self._to)).add(done)
         rows = sum(parcel.rows for parcel in self._parcels.values())
         if rows >= FLUSH_ROWS or time.monotonic() - self._since >= FLUSH_SECONDS:
-            self.close()
+            self._write_all()
 
     def record(self) -> None:
         """Remember in the store which samples failed, so that no worker of this time tries them again."""
@@ -217,8 +239,17 @@ class ClaimOutbox:
 
     def close(self) -> None:
         """Write all that is left."""
-        with self._to.store.open("w") if self._parcels else nullcontext():
-            for claim, parcel in self._parcels.items():
+        self._write_all()
+        if self._waits and any(parcel.samples for parcel in self._parcels.values()):
+            self._to.refuse_typeless()
+
+    def _write_all(self) -> None:
+        parcels = sorted(self._parcels.items(), key=lambda each: not each[1].results)  # those that say of types first
+        self._waits = self._waits and not (parcels and parcels[0][1].results)
+        if self._waits:
+            return
+        with self._to.store.open("w") if parcels else nullcontext():
+            for claim, parcel in parcels:
                 if parcel.results or parcel.parents is not None:
                     self._write(claim, parcel)
             self.record()

@@ -18,6 +18,7 @@ from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.errors import (
     BufferedWriterError,
     FeatureNotFoundError,
+    MetaxyError,
     ProcessError,
     StoreConnectionError,
     StoreLockedError,
@@ -104,13 +105,15 @@ class ProcessOptions:
 class BatchSize:
     """How many samples the next batch has: a number that was asked for, or one that makes batches last some time."""
 
-    def __init__(self, asked: int | None, function: Function) -> None:
+    def __init__(self, asked: int | None, function: Function, workers: int) -> None:
         self._fixed = asked is not None or function.rows != "one"
         self._size = asked or (BATCH if self._fixed else 1)
+        self._workers = workers
 
-    def __call__(self) -> int:
-        """Return the number."""
-        return self._size
+    def __call__(self, left: int | None = None) -> int:
+        """Return the number, of so many that are left: near the end, batches get smaller, so that all end soon."""
+        fair = self._size if self._fixed or left is None else math.ceil(left / (2 * self._workers))
+        return max(1, min(self._size, fair))
 
     def learn(self, done: Done) -> None:
         """Take smaller or larger batches, at most twice as large as before."""
@@ -194,19 +197,20 @@ class Processing:
     @cached_property
     def batch_size(self) -> BatchSize:
         """How many samples workers get at once."""
-        return BatchSize(self.options.batch_size, self.function)
+        return BatchSize(self.options.batch_size, self.function, self.options.workers)
 
     @cached_property
     def claim_size(self) -> ClaimSize:
         """How many samples are claimed at once."""
         return ClaimSize(self.options.workers, self.batch_size)
 
-    @property
-    def address(self) -> Address:
-        """Where results go."""
-        options, keys = self.options, self.contract.keys
+    def address(self, shape: Shape) -> Address:
+        """Say where results go."""
+        options, contract = self.options, self.contract
         records, run_id = options.on_error == "record", options.materialization_id
-        return Address(self.store, self.definition.key, keys, self.definition.spec.expands, records, run_id)
+        typeless = tuple(name for name in contract.own if not shape.knows(name))
+        expands = self.definition.spec.expands
+        return Address(self.store, self.definition.key, contract.keys, expands, records, run_id, typeless)
 
     @property
     def where(self) -> str:
@@ -240,7 +244,11 @@ class Processing:
             report = replace(report, interrupted=stop.interrupted)
             report = self._with_unread(report, update.get("samples"))
         if not stop.asked and orphaned is not None:
-            report = replace(report, orphaned=self._delete(orphaned))
+            try:
+                report = replace(report, orphaned=self._delete(orphaned))
+            except MetaxyError as error:
+                done = f"{report.done:,} of {report.total:,} samples are computed and written"
+                raise ProcessError.of(f"{self.where}: {done}, but {first_line(error)}", report) from error
         report = replace(report, seconds=time.perf_counter() - began)
         self._raise_if_stopped(report, work.tallies, stop)
         return report
@@ -286,20 +294,26 @@ class Processing:
         return {name: dtype for name, dtype in known.items() if not dtype.is_nested() and not c.is_system_column(name)}
 
     def _orphaned(self, increment: LazyIncrement) -> pl.DataFrame | None:
-        """Return what names the orphaned samples, None if they are kept."""
+        """Return what names the orphaned samples, None if they are kept.
+
+        Raises:
+            TooManyOrphansError: if so many are that it looks like a mistake.
+        """
         if self.options.orphaned == "keep":
             return None
         frame = increment.orphaned
         known = frame.collect_schema().names()
         names = [*self.definition.spec.id_columns, c.METAXY_UPDATED_AT]
-        return collect_to_polars(frame.select(name for name in names if name in known))
+        orphaned = collect_to_polars(frame.select(name for name in names if name in known))
+        if orphaned.height:  # rather now than when all is computed
+            self.store.delete_orphaned(self.definition.key, _only_orphaned(orphaned), dry_run=True)
+        return orphaned
 
     def _delete(self, orphaned: pl.DataFrame) -> int:
         """Delete orphaned samples, unless there are so many that it looks like a mistake."""
         if orphaned.is_empty():  # there may not even be a table
             return 0
-        nothing, key = orphaned.clear(), self.definition.key
-        gone = PolarsIncrement(nothing, nothing, orphaned)
+        gone, key = _only_orphaned(orphaned), self.definition.key
         with self.store.open("w"):
             if self.options.orphaned == "soft_delete":
                 return self.store.delete_orphaned(key, gone).rows
@@ -347,7 +361,7 @@ class Work:
     def run(self) -> Stop:
         """Compute the backlog, until it is done or must be left; returns why it was left."""
         of, options = self.of, self.of.options
-        outbox: Outbox = (ClaimOutbox if options.claim else BufferedOutbox)(of.address)
+        outbox: Outbox = (ClaimOutbox if options.claim else BufferedOutbox)(of.address(self.shape))
         try:
             with (
                 progress(str(of.definition.key), self.backlog.expected, shown=options.progress) as bar,
@@ -392,6 +406,10 @@ class Work:
         given = piece.rows.drop(name for name in piece.rows.columns if c.is_system_column(name))
         own = own.unique(self.of.contract.keys) if self.backlog.sample_columns else own
         return Job(given, piece.starts, Origin(own, self.backlog.claim))
+
+
+def _only_orphaned(orphaned: pl.DataFrame) -> PolarsIncrement:
+    return PolarsIncrement(orphaned.clear(), orphaned.clear(), orphaned)
 
 
 def process(store: MetadataStore, feature: Any, fn: Any, arguments: ProcessArguments) -> ProcessReport:

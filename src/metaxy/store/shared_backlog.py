@@ -76,13 +76,13 @@ class SharedBacklog:
         """How many samples will have been claimed in the end, if no other worker takes any."""
         return self.total + int(min(self._unclaimed, self.left))
 
-    def pieces(self, size: Callable[[], int]) -> Iterator[Piece]:
-        """Yield samples, as many at a time as ``size`` says, or less, until all that are left are held by others."""
+    def pieces(self, size: Callable[[int], int]) -> Iterator[Piece]:
+        """Yield samples, as many at a time as ``size`` says for so many that are left, until others hold all."""
         while self.claim is not None:
             piece = self._piece(self.claim)
             start = 0
             while start < piece.samples:
-                stop = min(start + size(), piece.samples)
+                stop = min(start + size(piece.samples - start + self._unclaimed), piece.samples)
                 yield piece.part(start, stop)
                 start = stop
             self.claim = self._next()

@@ -50,8 +50,8 @@ class FeatureMetadataStatus(BaseModel):
     ``changed_fields`` says in how many new and stale samples each field changed, None if that was not asked. Under the
     keys in ``renamed_from`` there are rows that are still right, see `rename_features`. ``failed_count`` samples, which
     are new or stale, have an error that counts, see `read_errors`. ``behind_count`` samples have older values of
-    columns of their parents, None if that was not asked or cannot be said; they make no update needed. ``claimed_count``
-    samples are being computed by workers that claimed them, see `read_claims`.
+    columns of their parents, None if that was not asked or cannot be said; they make no update needed.
+    ``claimed_count`` samples are being computed by workers that claimed them, see `read_claims`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -302,7 +302,7 @@ def _failing(store: MetadataStore) -> Collection[str] | None:
 
 
 def _held(store: MetadataStore) -> Mapping[tuple[str, str], int]:
-    """Return how many samples workers have; none if who keeps the claims cannot be asked, which says nothing of rows."""
+    """Return how many samples workers have; none if who keeps the claims cannot be asked: that is no matter of rows."""
     try:
         return held_samples(store)
     except Exception:  # whatever a store raises
@@ -316,7 +316,7 @@ def _status(
     failing: Collection[str] | None = None,
     held: Mapping[tuple[str, str], int] | None = None,
 ) -> FeatureMetadataStatusWithIncrement:
-    """Count; ``failing`` are the features with errors, where that is known, and ``held`` the samples that are claimed."""
+    """Count; ``failing`` are the features with errors, where that is known, ``held`` the samples that are claimed."""
     scope = store.session.scope("r")
     if scope.needs_sync:
         sync_external_features(store)

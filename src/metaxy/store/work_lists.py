@@ -2,14 +2,16 @@
 
 import threading
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
+from metaxy.columns import is_system_column
 from metaxy.store.system.id_texts import texts_of_ids
+from metaxy.wording import did_you_mean
 
 
 @dataclass
@@ -54,6 +56,20 @@ class WorkLists:
     def remember(self, key: Hashable, options: Mapping[str, Any], found: WorkList) -> None:
         """Keep a list, in place of the one before it."""
         self._known[key] = options, found
+
+
+def refuse_unknown_order(names: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse to order samples by columns that they do not have.
+
+    Raises:
+        ValueError: naming the column.
+    """
+    for name in names:
+        if name not in known:
+            shown = ", ".join(column for column in known if not is_system_column(column))
+            raise ValueError(
+                f"order_by: samples have no column {name!r}.{did_you_mean(name, known)} They have: {shown}"
+            )
 
 
 def is_same(left: Any, right: Any) -> bool:

@@ -125,6 +125,8 @@ def polars_chunks(frame: nw.LazyFrame[Any], rows: int, *, in_order: bool = True)
 
         for batch in frame.to_native().to_arrow_reader(rows):
             yield _from_arrow(pa.Table.from_batches([batch]))
+    elif frame.implementation.is_ibis() and hasattr(backend := frame.to_native().get_backend(), "to_polars_pieces"):
+        yield from backend.to_polars_pieces(frame.to_native(), rows)
     else:
         yield from collect_to_polars(frame).iter_slices(rows)
 

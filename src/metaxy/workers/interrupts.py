@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
@@ -29,7 +29,8 @@ def stopping(note: Callable[[], None]) -> Iterator[Stop]:
         if stop.interrupted:
             raise KeyboardInterrupt
         stop.asked = stop.interrupted = True
-        note()
+        with suppress(Exception):  # it may come in the middle of a line
+            note()
 
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

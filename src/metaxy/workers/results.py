@@ -119,7 +119,10 @@ class Contract:
         parts = result if isinstance(result, list) else [result]  # those of a generator
         if not parts:
             raise ResultError("returned no frame")
-        frame = pl.concat(map(self._frame, parts), how="vertical_relaxed")
+        frames = [frame for frame in map(self._frame, parts) if not self.own or frame.width]
+        if not frames:  # children that are none need no columns
+            return pl.DataFrame()
+        frame = pl.concat(frames, how="vertical_relaxed")
         self._refuse_columns(frame.columns, self.keys)
         frame = self._with_types_of(given, frame)
         self._refuse_others(given.select(self.keys).unique(), frame)

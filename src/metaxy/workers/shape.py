@@ -24,6 +24,10 @@ class Shape:
         self._types = dict(types)
         self._names: frozenset[str] = frozenset()
 
+    def knows(self, name: str) -> bool:
+        """Return whether the type of a column is known."""
+        return name in self._types
+
     # -- rows ----------------------------------------------------------------------------------------------------------
 
     def frame_of(self, answers: Sequence[Answer]) -> tuple[pl.DataFrame, list[tuple[int, ResultError]]]:

@@ -12,6 +12,7 @@ from metaxy.ext.clickhouse.types import fetched, incoming, outgoing, refuse_date
 from metaxy.ext.ibis.bulk import Bulk
 from metaxy.ext.ibis.tables import Table
 from metaxy.ext.ibis.values import refuse_finer_times
+from metaxy.versioning.column_types import Types
 from metaxy.versioning.database import TypesOf
 
 NULLABLE_TUPLES = "enable_nullable_tuple_type"  # a setting of servers that know them
@@ -31,15 +32,24 @@ class ClickHouseBulk(Bulk):
         """Run a query and return an Arrow table."""
         wanted = types()
         with self.session.use() as driver:
-            nullable_tuples = NULLABLE_TUPLES in driver.server_settings
-            # Names of users here would be seen in the query, where they may mean a table.
-            values = (
-                outgoing(f"mx_q.{CLICKHOUSE.quote(name)}", dtype, nullable_tuples=nullable_tuples)
-                for name, dtype in wanted.items()
-            )
-            columns = ", ".join(f"{value} AS mx_{n}" for n, value in enumerate(values))
-            table = driver.query_arrow(f"SELECT {columns} FROM ({query}) AS mx_q", use_strings=True)
+            table = driver.query_arrow(_outgoing(driver, query, wanted), use_strings=True)
         return fetched(table.rename_columns(list(wanted)), wanted)
+
+    def pieces(self, query: str, types: TypesOf, rows: int) -> Iterator[Any]:
+        """Run a query and yield Arrow tables of so many rows or, where the server sends smaller blocks, less."""
+        import pyarrow as pa
+
+        wanted, is_first = types(), True
+        with self.session.use() as driver:
+            stream = driver.query_arrow_stream(_outgoing(driver, query, wanted), use_strings=True)
+            with stream:
+                for block in stream:
+                    is_first = is_first and not block.num_rows
+                    table = pa.Table.from_batches([block]) if isinstance(block, pa.RecordBatch) else block
+                    table = fetched(table.rename_columns(list(wanted)), wanted)
+                    yield from (table.slice(start, rows) for start in range(0, table.num_rows, rows))
+        if is_first:
+            yield self.fetch(query, types)
 
     def refuse_values(self, name: str, rows: pl.DataFrame, *, new: bool) -> None:
         """Refuse dates and times that ClickHouse would change, and NULL for columns that cannot hold it."""
@@ -73,6 +83,18 @@ class ClickHouseBulk(Bulk):
                 hint = "rows from elsewhere are put beside the tables, which needs CREATE TABLE and INSERT"
                 raise MetadataStoreError(f'{error}; {hint}; versioning_engine="polars" does without') from error
             raise
+
+
+def _outgoing(driver: Any, query: str, wanted: Types) -> str:
+    """Write a query whose columns are such that they can be fetched."""
+    nullable_tuples = NULLABLE_TUPLES in driver.server_settings
+    # Names of users here would be seen in the query, where they may mean a table.
+    values = (
+        outgoing(f"mx_q.{CLICKHOUSE.quote(name)}", dtype, nullable_tuples=nullable_tuples)
+        for name, dtype in wanted.items()
+    )
+    columns = ", ".join(f"{value} AS mx_{n}" for n, value in enumerate(values))
+    return f"SELECT {columns} FROM ({query}) AS mx_q"
 
 
 def _one_block(rows: int) -> dict[str, int]:

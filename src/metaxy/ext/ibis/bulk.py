@@ -23,6 +23,12 @@ class Bulk:
         with self.session.use():
             return self.session.ibis.sql(query, schema=ibis_schema(types())).to_pyarrow()
 
+    def pieces(self, query: str, types: TypesOf, rows: int) -> Iterator[Any]:
+        """Run a query and yield Arrow tables of about so many rows, one at least; others wait for the database."""
+        table = self.fetch(query, types)
+        for start in range(0, max(table.num_rows, 1), rows):
+            yield table.slice(start, rows)
+
     def insert(self, name: str, frame: pl.DataFrame, table: Table) -> None:  # noqa: ARG002 - others need the types
         """Add the rows of a frame to a table of ours, which is given as its bare name."""
         with self.session.use():

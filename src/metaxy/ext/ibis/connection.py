@@ -95,6 +95,10 @@ class IbisConnection:
         """Run a query and return an Arrow table."""
         return self.bulk.fetch(query, types)
 
+    def pieces(self, query: str, types: TypesOf, rows: int) -> Iterator[Any]:
+        """Run a query and yield Arrow tables of about so many rows."""
+        yield from self.bulk.pieces(query, types, rows)
+
     # -- frames of this database ---------------------------------------------------------------------------------------
 
     def table(self, name: str, schema: nw.Schema) -> nw.LazyFrame[Any]:

@@ -1,5 +1,6 @@
 """Ibis expressions that are collected through the store's connection: one thread at a time, with types of ours."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import ibis.expr.operations as ops
@@ -15,12 +16,15 @@ class Fetching:
 
     def to_pyarrow(self, expr: Any, /, *, params: Any = None, limit: Any = None, **_: Any) -> Any:
         """Collect an expression as Arrow."""
-        self._run_pre_execute_hooks(expr)  # type: ignore[attr-defined] # of the backend
-        table, op = expr.as_table(), expr.op()
-        is_query = isinstance(op, ops.SQLQueryResult) and limit is None
-        query = op.query if is_query else self._text(table, params, limit)
-        found = self.owner.fetch(query, lambda: narwhals_types(table.schema()))
+        table = expr.as_table()
+        found = self.owner.fetch(self._query(expr, params, limit), lambda: narwhals_types(table.schema()))
         return found if table is expr else expr.__pyarrow_result__(found)
+
+    def _query(self, expr: Any, params: Any = None, limit: Any = None) -> str:
+        self._run_pre_execute_hooks(expr)  # type: ignore[attr-defined] # of the backend
+        op = expr.op()
+        query: str = op.query if isinstance(op, ops.SQLQueryResult) and limit is None else ""
+        return query or self._text(expr.as_table(), params, limit)
 
     def _text(self, table: Any, params: Any, limit: Any) -> str:
         query: str = self.compile(table, params=params, limit=limit)  # type: ignore[attr-defined] # of the backend
@@ -31,6 +35,11 @@ class Fetching:
         found = self.to_pyarrow(expr.as_table(), **options)
         frame = pl.DataFrame(found)
         return frame if expr.as_table() is expr else expr.__polars_result__(frame)
+
+    def to_polars_pieces(self, table: Any, rows: int) -> Iterator[pl.DataFrame]:
+        """Collect a table as Polars, about so many rows at a time, without holding all of them."""
+        for piece in self.owner.pieces(self._query(table), lambda: narwhals_types(table.schema()), rows):
+            yield pl.DataFrame(piece)
 
     def execute(self, expr: Any, /, **options: Any) -> Any:
         """Collect an expression as Pandas."""

@@ -1,6 +1,8 @@
 """Rows out of PostgreSQL and into it, as the text of COPY: Arrow parses what comes, Polars writes what goes."""
 
 import io
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import narwhals as nw
@@ -25,20 +27,29 @@ class PostgreSQLBulk(Bulk):
 
     def fetch(self, query: str, types: TypesOf) -> Any:
         """Run a query by COPY, as text that Arrow parses in parallel."""
+        [table] = self.pieces(query, types, sys.maxsize)
+        return table
+
+    def pieces(self, query: str, types: TypesOf, rows: int) -> Iterator[Any]:
+        """Run a query by COPY and yield Arrow tables of so many rows; the server sends each row by itself."""
         wanted = types()
         columns = ", ".join(outgoing(f"q.{POSTGRESQL.quote(name)}", dtype) for name, dtype in wanted.items())
         texts = POSTGRESQL.names(name for name, dtype in wanted.items() if is_text(dtype))
         forced = f", FORCE_QUOTE ({texts})" if texts else ""
         statement = f"COPY (SELECT {columns} FROM ({query}) AS q) TO STDOUT (FORMAT csv{forced})"
-        buffer = io.BytesIO()
+        buffer, count, is_first = io.BytesIO(), 0, True
         with (
             self.session.use() as driver,
             driver.cursor() as cursor,
             cursor.copy(statement.encode()) as copy,
         ):
-            for block in copy:
-                buffer.write(block)
-        return arrow(buffer, wanted)
+            for count, row in enumerate(copy, 1):
+                buffer.write(row)
+                if count % rows == 0:
+                    yield arrow(buffer, wanted)
+                    buffer, is_first = io.BytesIO(), False
+        if is_first or count % rows:
+            yield arrow(buffer, wanted)
 
     def insert(self, name: str, frame: pl.DataFrame, table: Table) -> None:
         """Add rows by COPY.
