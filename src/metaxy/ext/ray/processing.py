@@ -35,7 +35,8 @@ def process(
 
     This process resolves the update, hands out batches, and writes what comes back; actors only call the function, so
     that they need no access to the store. An actor that dies, or does not answer in time, is replaced: its sample is
-    tried again as often as ``retries`` says, the others of its batch go on. Ray itself starts and retries nothing.
+    tried again as often as ``retries`` says, the others of its batch go on. Ray itself starts and retries nothing. Jobs
+    that are started with ``claim=True`` share the samples.
 
     Args:
         store: where the feature is; closed, or open for writing.
