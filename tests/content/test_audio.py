@@ -1,6 +1,7 @@
 """Versions of audio: its samples, whatever file they are in."""
 
 import io
+import sys
 import wave
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,52 @@ def test_bad_audio_is_rows(tmp_path: Path) -> None:
     assert not found["error"].str.contains("Errno").any()
     with pytest.raises(ContentError, match=r"1 of 2 inputs have no version, the first is input 1: .*empty"):
         content.hash_audio([(TONE, RATE), b""], on_error="raise")
+
+
+# -- recordings that sound the same ------------------------------------------------------------------------------------
+
+
+def song(seed: int, seconds: int = 12) -> "np.ndarray[Any, Any]":
+    """Return chords that change twice a second, by samples and two channels."""
+    random = np.random.default_rng(seed)
+    moments = np.arange(RATE // 2) / RATE
+    chords = [
+        sum(
+            np.sin(2 * np.pi * pitch * over * moments) / over
+            for pitch in random.uniform(150, 900, 3)
+            for over in (1, 2, 3)
+        )
+        for _ in range(seconds * 2)
+    ]
+    mono = np.concatenate(chords) + random.normal(size=seconds * RATE) * 0.05
+    return (np.stack([mono, mono * 0.8], axis=1) * 3000).astype(np.int16)
+
+
+def test_recordings_that_sound_the_same_share_a_version(tmp_path: Path) -> None:
+    pytest.importorskip("chromaprint", exc_type=ImportError)
+    one, other = song(1), song(2)
+    path = tmp_path / "song.wav"
+    path.write_bytes(coded("wav", "pcm_s16le", one))
+    copies = [
+        path,
+        (one // 3, RATE),
+        (one / 32768, RATE),
+        coded("mp3", "libmp3lame", one),
+        coded("ogg", "libopus", one),
+    ]
+    found = content.hash_audio([*copies, (other, RATE), (one[:RATE], RATE), (one[:RATE], RATE), b""], "acoustic")
+    versions = found["version"].to_list()
+    assert [versions.index(version) for version in versions] == [0, 0, 0, 0, 0, 5, 6, 6, 8]
+    assert found["exact"][0] == content.hash_audio([path])["version"][0]
+    assert found.columns[4:] == ["exact", "fingerprint", "similarity", "version", "error"]
+    later = content.hash_audio([(one // 2, RATE)], "acoustic", known=found)
+    assert later["version"].to_list() == versions[:1]
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "chromaprint", None)
+    with pytest.raises(ImportError, match=r"need the library chromaprint \(on Debian: apt install libchromaprint1\)"):
+        content.hash_audio([], "acoustic")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ImportError, match=r'audio need the package av: pip install "metaxy\[audio\]"'):
+        content.hash_audio([])

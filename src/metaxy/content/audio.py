@@ -5,19 +5,31 @@ something, decoders differ in the last bits, so that what was coded is hashed, w
 """
 
 import hashlib
+import importlib
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, get_args
 
 import polars as pl
 from typing_extensions import Unpack
 
+from metaxy.content.clusters import Known, check_threshold, clustered
 from metaxy.content.frames import OnError, check_on_error
-from metaxy.content.media import Medium, ReadingOptions, decoding, need, refuse_media, versions_of_media
+from metaxy.content.media import (
+    Medium,
+    ReadingOptions,
+    check_method,
+    decoding,
+    need,
+    refuse_media,
+    split,
+    versions_of_media,
+)
 from metaxy.content.pixels import little_endian
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
+from metaxy.content.sound import RATE, fingerprint_of_sound, sound_of_file, sound_of_samples
 from metaxy.errors import ContentError
 
 if TYPE_CHECKING:
@@ -27,31 +39,49 @@ if TYPE_CHECKING:
 
     Values = np.ndarray[Any, Any]
 
+AudioMethod: TypeAlias = Literal["samples", "acoustic"]
+"""``samples`` gives equal samples equal versions, ``acoustic`` also recordings that sound the same."""
+
 AUDIO: Final = "audio"
+ACOUSTIC: Final = "acoustic"
+_SOUND: Final = "sound"  # an exact digest and a fingerprint: what a cache remembers of a file
 _STREAMED: Final = 0xFFFFFFFF  # the size of WAV data that was not known when it was written
 _COUNTED: Final = {"flac", "aiff", "w64", "caf"}  # containers that say how many samples they have
 
 
 def hash_audio(
-    audio: Iterable[Any], *, on_error: OnError = "record", **reading: Unpack[ReadingOptions]
+    audio: Iterable[Any],
+    method: AudioMethod = "samples",
+    *,
+    threshold: float = 0.95,
+    known: Any = None,
+    on_error: OnError = "record",
+    **reading: Unpack[ReadingOptions],
 ) -> pl.DataFrame:
-    """Hash audio by its samples, sample rate and channels, whatever container it is in and whatever tags it has.
+    """Hash audio: by samples, rate and channels, or so that recordings that sound the same have equal versions.
 
-    Frames: audio → path, size, modified, etag, version, error; one row per input, in their order
+    Frames: audio → path, size, modified, etag, version, error; one row per input, in their order. With
+    ``method="acoustic"``: path, size, modified, etag, exact, fingerprint, similarity, version, error
 
     Of FLAC, WAV, AIFF and other lossless formats, samples are hashed, so that a recording has one version in all
     of them. Of MP3, AAC, Ogg and the like, what was coded is hashed, since decoders differ. Of
     videos, it is the sound; all sound tracks count.
 
+    A recording that sounds like an earlier one gets its version, and keeps it for ever if what this returns is stored,
+    and given back as ``known``. Its first track is compared, up to two minutes.
+
     Args:
         audio: Paths and URLs; files as bytes; pairs of an array (samples, or samples by channels) and the sample rate.
+        method: ``"samples"``, or ``"acoustic"``, which needs the library chromaprint.
+        threshold: How similar a recording sounds to the first one of its version, at least; 1 is equal.
+        known: What earlier calls returned, as a frame of any kind, such as a feature that was read.
         on_error: ``"raise"`` raises once all is done, if an input has no version.
         **reading: How files are read, as for `hash_files`: ``workers``, ``trust``, ``cache``, ``retries``,
             ``storage_options``, ``progress``.
 
     Raises:
-        ContentError: if an input has no version and ``on_error`` is ``"raise"``.
-        ImportError: if a package is missing.
+        ContentError: if an input has no version and ``on_error`` is ``"raise"``, or ``known`` is of another method.
+        ImportError: if a package or a library is missing.
 
     >>> import numpy as np
     >>> import metaxy.content as content
@@ -60,11 +90,34 @@ def hash_audio(
     [None, 'ContentError: the file is empty']
     """
     check_on_error(on_error)
+    check_method(method, get_args(AudioMethod))
+    check_threshold(threshold)
     need("av", "numpy", extra=AUDIO)
-    frame = versions_of_media(audio, Medium(AUDIO, Recipe(AUDIO, _of_file), _of_value), **reading)
+    if method == "samples":
+        frame = versions_of_media(audio, Medium(AUDIO, Recipe(AUDIO, _digest_of_file), _digest_of_value), **reading)
+    else:
+        _need_chromaprint()
+        medium = Medium(AUDIO, Recipe(_SOUND, _sound_of_file), _sound_of_value)
+        frame = split(versions_of_media(audio, medium, **reading), AUDIO)
+        frame = clustered(frame, ACOUSTIC, threshold, Known.of(ACOUSTIC, known))
     if on_error == "raise":
         refuse_media(frame)
     return frame
+
+
+def _need_chromaprint() -> None:
+    """Load chromaprint, which is a library of the system.
+
+    Raises:
+        ImportError: if it is missing.
+    """
+    try:
+        importlib.import_module("chromaprint")
+    except ImportError:
+        raise ImportError(
+            "acoustic versions need the library chromaprint (on Debian: apt install libchromaprint1) and the package "
+            'pyacoustid: pip install "metaxy[audio]"'
+        ) from None
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -119,7 +172,21 @@ def _canonical(values: "Values") -> "tuple[str, Values]":
     raise ContentError(f"samples are uint8, int16, int32, float32 or float64, not {values.dtype}")
 
 
-def _of_value(value: Any) -> str:
+def _digest_of_value(value: Any) -> str:
+    samples, rate = _samples(value)
+    track = _Track(rate, samples.shape[1])
+    track.add_samples(samples)
+    return _joined([track])
+
+
+def _sound_of_value(value: Any) -> str:
+    samples, rate = _samples(value)
+    exact = _digest_of_value(value)
+    return f"{exact} {fingerprint_of_sound([sound_of_samples(_canonical(samples)[1])], rate, exact)}"
+
+
+def _samples(value: Any) -> "tuple[Values, int]":
+    """Return samples by channels, and their rate."""
     import numpy as np
 
     if not (isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "__array__")):
@@ -127,10 +194,7 @@ def _of_value(value: Any) -> str:
     samples, rate = np.asarray(value[0]), value[1]
     if samples.ndim not in (1, 2) or isinstance(rate, bool) or int(rate) != rate or rate <= 0:
         raise ContentError("samples have one axis, or two with the channels last, and a sample rate of whole Hertz")
-    samples = samples[:, None] if samples.ndim == 1 else samples
-    track = _Track(int(rate), samples.shape[1])
-    track.add_samples(samples)
-    return _joined([track])
+    return samples[:, None] if samples.ndim == 1 else samples, int(rate)
 
 
 def _joined(tracks: Iterable[_Track]) -> str:
@@ -140,7 +204,7 @@ def _joined(tracks: Iterable[_Track]) -> str:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _of_file(opened: Opened) -> str:
+def _digest_of_file(opened: Opened) -> str:
     import av
 
     if opened.stamp.size == 0:
@@ -159,6 +223,13 @@ def _of_file(opened: Opened) -> str:
             for stream in streams:
                 readers[stream.index].refuse_truncated(container.format.name)
             return _joined(reader.track for reader in readers.values())
+
+
+def _sound_of_file(opened: Opened) -> str:
+    exact = _digest_of_file(opened)
+    opened.stream.seek(0)
+    with decoding():
+        return f"{exact} {fingerprint_of_sound(sound_of_file(opened.stream), RATE, exact)}"
 
 
 def _refuse_truncated_wav(stream: BinaryIO) -> None:

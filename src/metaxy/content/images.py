@@ -6,10 +6,19 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import polars as pl
 from typing_extensions import Unpack
 
-from metaxy.content.clusters import EXACT, FINGERPRINT, Known, check_threshold, clustered
-from metaxy.content.frames import ERROR, VERSION, OnError, check_on_error
+from metaxy.content.clusters import Known, check_threshold, clustered
+from metaxy.content.frames import OnError, check_on_error
 from metaxy.content.looks import bits_of_frame, fingerprint_of_looks
-from metaxy.content.media import Medium, ReadingOptions, check_method, decoding, need, refuse_media, versions_of_media
+from metaxy.content.media import (
+    Medium,
+    ReadingOptions,
+    check_method,
+    decoding,
+    need,
+    refuse_media,
+    split,
+    versions_of_media,
+)
 from metaxy.content.pixels import Digest, Frame, frames_of_bytes, frames_of_value
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
@@ -63,7 +72,7 @@ def hash_images(
     need("PIL.Image", "numpy", *(() if is_exact else ("imagehash",)), extra="images")
     frame = versions_of_media(images, _medium(PIXELS, _digest) if is_exact else _medium(_LOOKS, _looks), **reading)
     if not is_exact:
-        frame = clustered(_split(frame), PERCEPTUAL, threshold, Known.of(PERCEPTUAL, known))
+        frame = clustered(split(frame, PIXELS), PERCEPTUAL, threshold, Known.of(PERCEPTUAL, known))
     if on_error == "raise":
         refuse_media(frame)
     return frame
@@ -97,10 +106,3 @@ def _looks(frames: Iterable[Frame]) -> str:
         digest.add(frame)
         bits.append(bits_of_frame(frame))
     return f"{digest.text} {fingerprint_of_looks(bits, digest.text)}"
-
-
-def _split(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return exact versions and fingerprints in columns of their own."""
-    parts = frame[VERSION].str.strip_prefix(f"{_LOOKS}:").str.split_exact(" ", 1).struct
-    columns = [(f"{PIXELS}:" + parts.field("field_0")).alias(EXACT), parts.field("field_1").alias(FINGERPRINT)]
-    return frame.drop(VERSION, ERROR).with_columns(columns).with_columns(frame[ERROR])

@@ -12,7 +12,8 @@ import polars as pl
 from typing_extensions import Unpack
 
 from metaxy.content.cache import Trust
-from metaxy.content.frames import Outcome, refuse_errors, result_frame
+from metaxy.content.clusters import EXACT, FINGERPRINT
+from metaxy.content.frames import ERROR, VERSION, Outcome, refuse_errors, result_frame
 from metaxy.content.places import Opened, Stamp
 from metaxy.content.reading import FACTS, Recipe, versions_of_files
 from metaxy.content.running import in_threads
@@ -85,6 +86,13 @@ def refuse_media(frame: pl.DataFrame) -> None:
     """Raise an error if an input has no version; what has no path is called by its place."""
     names = pl.col("path").fill_null(pl.format("input {}", pl.int_range(pl.len())))
     refuse_errors(frame.with_columns(names))
+
+
+def split(frame: pl.DataFrame, recipe: str) -> pl.DataFrame:
+    """Return exact versions, of a recipe, and fingerprints in columns of their own, where both are in one text."""
+    parts = frame[VERSION].str.split(":").list.get(1, null_on_oob=True).str.split_exact(" ", 1).struct
+    columns = [(f"{recipe}:" + parts.field("field_0")).alias(EXACT), parts.field("field_1").alias(FINGERPRINT)]
+    return frame.drop(VERSION, ERROR).with_columns(*columns, frame[ERROR])
 
 
 def listed(inputs: Iterable[Any], what: str) -> list[Any]:
