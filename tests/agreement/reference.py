@@ -376,14 +376,15 @@ class Reference:
         if any(row[name] is None for row in expected for name in (*match, c.METAXY_PROVENANCE)):
             raise Refused("an ID or a version is NULL")
         table = self.tables.get(key)
-        compared = self._compared(spec, asked, columns)
+        compared = self._compared(spec, asked, columns, match)
         shown = columns if asked.samples and asked.drift == "warn" else None
         if table is None or not asked.compare:
             return Answer(expected, [], [], expected, columns, columns, match, drifted_columns=shown)
         stored, said, computed = self._children(spec, match, own), self._said(key), self._computed(key)
         new: list[Row] = []
         stale: list[Row] = []
-        drifted: list[Row] = []
+        drifted: list[tuple[Row, Row]] = []
+        behind: list[Row] = []
         for row in expected:
             children = stored.get(tuple(row[name] for name in match))
             parent = named({name: row[name] for name in match})
@@ -394,14 +395,15 @@ class Reference:
                 differs(child, row) or any(holds(p, child) for p in asked.stale) for child in children
             ):
                 stale.append(row)
-            elif any(ranked(row[name]) != ranked(children[0][name]) for name in compared):
-                (stale if asked.drift == "stale" else drifted).append(row)
+            else:
+                older = [child for child in children if any(ranked(row[n]) != ranked(child[n]) for n in compared)]
+                if older and asked.drift == "stale":
+                    stale.append(row)
+                drifted += [(child, row) for child in older]
         if asked.drift == "warn" and (asked.samples or compared):
-            before = [stored[tuple(row[name] for name in match)][0] for row in drifted]
-            pairs = zip(before, drifted, strict=True)
             given = asked.samples.columns if asked.samples else ()
-            taken = columns if asked.samples else {*compared, *spec.id_columns, *c.VERSION_COLUMNS}
-            drifted = [self._drifted(given, old, {name: row[name] for name in taken}) for old, row in pairs]
+            taken = columns if asked.samples else {*compared, *match, *c.VERSION_COLUMNS}
+            behind = [self._drifted(given, old, {name: row[name] for name in taken}) for old, row in drifted]
             shown = taken | set(table.columns)
         wanted = {tuple(row[name] for name in match) for row in expected}
         orphaned = [child for sample, children in stored.items() if sample not in wanted for child in children]
@@ -414,16 +416,18 @@ class Reference:
             columns,
             {*table.columns, *c.ALL_SYSTEM_COLUMNS},
             match,
-            drifted=drifted,
+            drifted=behind,
             drifted_columns=shown,
         )
 
-    def _compared(self, spec: FeatureSpec, asked: Question, columns: set[str]) -> set[str]:
+    def _compared(self, spec: FeatureSpec, asked: Question, columns: set[str], match: Sequence[str]) -> set[str]:
         """Name the columns that are compared where versions are equal: of samples all, of parents what is selected."""
         if asked.drift == "ignore" or not asked.compare:
             return set()
-        if asked.samples is None and any(kind(dep) != LineageRelationshipType.IDENTITY for dep in spec.deps):
+        if asked.samples is None and any(kind(dep) == LineageRelationshipType.AGGREGATION for dep in spec.deps):
             return set()
+        if asked.samples is None and any(not set(self._parent_ids(dep)) <= {*match} for dep in self._present(spec)):
+            return set()  # several rows of a parent are one sample, and may differ
         selected = {name for dep in spec.deps for name in dep.select or ()}
         names = selected if asked.samples is None else set(asked.samples.columns) - {*asked.samples.untyped}
         known = set(self.tables.get(spec.key, Table()).columns) & columns - {*self.nested, *spec.id_columns}
@@ -491,6 +495,12 @@ class Reference:
             {name: sample.columns.get(name) for name in shown} | self._provenance(plan, sample) for sample in samples
         ]
         return rows, shown | set(c.VERSION_COLUMNS), self._match(plan, joined, shown)
+
+    def _present(self, spec: FeatureSpec) -> list[FeatureDep]:
+        return [dep for dep in spec.deps if dep.feature in self.tables]
+
+    def _parent_ids(self, dep: FeatureDep) -> list[str]:
+        return [(dep.rename or {}).get(name, name) for name in self.spec(dep.feature).id_columns]
 
     def _exists(self, dep: FeatureDep) -> bool:
         if dep.feature in self.tables:

@@ -196,7 +196,6 @@ class Replay:
         if step.kept is None and step.data is None and self._writable(step.feature, answer):
             known = step.samples is not None or self._knows_types(step.feature)
             parts = [(answer.new, answer.columns), (answer.stale, answer.columns)] if known else []
-            parts += [(answer.drifted, answer.drifted_columns)] if answer.drifted_columns else []
             for rows, columns in parts:
                 self.reference.write(
                     step.feature, Given(tuple(sorted(columns)), tuple(rows), untyped), self.clock.moment
@@ -204,17 +203,31 @@ class Replay:
             for name, store in self.stores.items():
                 store.write(step.feature, increments[name].new)
                 store.write(step.feature, increments[name].stale)
-                if answer.drifted_columns:
-                    increment = increments[name]
-                    store.write(step.feature, increment.drifted if step.samples else increment.behind)
+            self._write_drifted(step, answer, increments, untyped)
+            for name, store in self.stores.items():
                 has = store.has_feature(step.feature, check_fallback=self.is_split)
                 assert has == (step.feature in self.reference.tables), name
             return
+        if answer.drifted:
+            self._write_drifted(step, answer, increments, untyped)
+        self._write_some(step, answer, untyped)
+
+    def _write_some(self, step: Resolve, answer: Answer, untyped: tuple[str, ...]) -> None:
         rows = ordered([*answer.new, *answer.stale])
         if step.kept is not None:
             rows = [row for n, row in enumerate(rows) if step.kept and step.kept[n % len(step.kept)]]
         expand = {self._sample(answer, row): step.expand for row in rows}
         self._write_back(step.feature, answer, rows, expand, step.data, untyped)
+
+    def _write_drifted(
+        self, step: Resolve, answer: Answer, increments: Mapping[str, Any], untyped: tuple[str, ...]
+    ) -> None:
+        if not answer.drifted_columns:
+            return
+        rows = Given(tuple(sorted(answer.drifted_columns)), tuple(answer.drifted), untyped)
+        self.reference.write(step.feature, rows, self.clock.moment)
+        for name, store in self.stores.items():
+            store.write(step.feature, increments[name].drifted if step.samples else increments[name].behind)
 
     def _resolve_some(self, step: Resolve, asked: Question, answer: Answer) -> None:
         """Ask for some samples: what an update says of them is what it says of them among all."""

@@ -69,9 +69,8 @@ def roots(world: World, *, expands: bool) -> list[Root]:
 
 def root(world: World, number: int, scope: list[str], *, expands: bool, optional: bool) -> Root:
     """Draw a parent that is joined on the columns in ``scope``."""
-    lineage = world.pick(
-        ("expansion", "identity", "expansion", "aggregation") if expands else ("identity", "identity", "aggregation")
-    )
+    many = ("expansion", "identity", "expansion", "expansion", "aggregation")
+    lineage = world.pick(many if expands else ("identity", "identity", "aggregation"))
     others = [name for name in world.joins if name not in scope]
     ids, user = world.draw(st.permutations(scope)), []
     hidden: list[str] = []
@@ -86,7 +85,7 @@ def root(world: World, number: int, scope: list[str], *, expands: bool, optional
     user = [*user, *own]
     rename = renames(world, number, [*ids, *user], [name for name in user if name not in scope])
     select = None
-    if hidden or world.chance(30):
+    if hidden or world.chance(60 if expands else 30):
         select = tuple(world.subset([name for name in [*ids, *user] if name not in hidden]))
     filters = world.conditions([*ids, *user], 15, as_text=True)
     world.filters |= {as_text(condition): condition for condition in filters}
@@ -270,8 +269,8 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
     else:
         happened.append(Resolve(CHILD, expand=expand, **written(world, specs[-2], 1)))
     tables = {step.feature for step in happened if isinstance(step, Write)}
-    forms = ["write", "write", "delete", "delete", "resolve", "resolve", "leaf", "samples", "bump"]
-    forms += ["replace"] * 6 if expand else []
+    forms = ["write", "write", "delete", "delete", "resolve", "resolve", "leaf", "samples", "bump", "moved"]
+    forms += ["replace"] * 6 + ["moved"] * 3 if expand else []
     for form in world.draw(st.lists(st.sampled_from(forms), min_size=2, max_size=5)):
         tick = world.pick((1, 0, 2))
         parent = world.pick(parents)
@@ -279,6 +278,8 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
             happened.append(resolve_child(world, parents, specs[-2], shown, tick))
         elif form == "replace":
             happened.append(replace(world, tick))
+        elif form == "moved":
+            happened += moved(world, parents, happened, tick)
         elif form == "leaf":
             happened.append(Resolve(LEAF, **asked(world, specs[-1], specs[-1].id_columns, tick)))
         elif form == "delete":
@@ -294,6 +295,31 @@ def steps(world: World, parents: Sequence[Root], specs: Sequence[FeatureSpec], s
             tables.add(parent.spec.key)
     replaced = any(isinstance(step, Replace) for step in happened)
     return [*happened, Settle(CHILD, expand, replaced or world.chance(30))]
+
+
+def moved(world: World, parents: Sequence[Root], happened: Sequence[Step], tick: int) -> list[Step]:
+    """Draw other values of a column that `child` copies, under the same versions, and what an update says of it."""
+    copied = {
+        parent.spec.key: [
+            name
+            for name, shown in zip(parent.columns, parent.dep.renamed(parent.columns), strict=True)
+            if shown in (parent.dep.select or ()) and name not in parent.spec.id_columns and shown not in world.joins
+        ]
+        for parent in parents
+    }
+    writes = [step for step in happened if isinstance(step, Write) and copied.get(step.feature)]
+    if not writes:
+        return []
+    last, expand = writes[-1], tuple(world.values.get("e", ()))
+    columns = [name for name in copied[last.feature] if name in last.rows.columns and name not in last.rows.untyped]
+    other = st.fixed_dictionaries({name: st.sampled_from([*world.values[name], None]) for name in columns})
+    given = Given(last.rows.columns, tuple({**row, **world.draw(other)} for row in last.rows.rows))
+    payload, lazy = world.pick(("warn", "warn", "stale")), world.chance(30)
+    return [
+        Resolve(CHILD, expand=expand, tick=tick),
+        Write(last.feature, given, 1),
+        Resolve(CHILD, expand=expand, tick=1, payload=payload, lazy=lazy, previous=world.chance(30)),
+    ]
 
 
 def replace(world: World, tick: int) -> Replace:
@@ -345,7 +371,7 @@ def resolve_child(
         CHILD,
         filters={key: conditions for key, conditions in filters.items() if conditions},
         everywhere=world.conditions(common, 10),
-        payload=world.pick((None, "warn", "stale")),
+        payload=world.pick(("warn", None, "warn", "stale")),
         expand=tuple(world.values.get("e", ())),
         **asked(world, child, shown, tick),
     )

@@ -85,8 +85,71 @@ def test_children_that_have_older_copies_of_columns_are_behind(store: MetadataSt
     versions = store.read("clip", columns=[c.METAXY_DATA_VERSION]).collect()[c.METAXY_DATA_VERSION].unique()
     assert len(versions) == 1
     assert store.resolve_update("clip", payload="warn").counts["behind"] == 0
-    define("part", {"feature": "video", "select": ["path"], "lineage": LineageRelationship.expansion(on=["id"])})
-    assert store.resolve_update("part", payload="warn").behind is None
+
+
+def test_children_of_an_expansion_that_have_older_copies_are_behind(store: MetadataStore) -> None:
+    lineage = LineageRelationship.expansion(on=["id"])
+    define("video")
+    define("part", {"feature": "video", "select": ["path"], "lineage": lineage}, ids=["id", "n"])
+    first = rows(id=["a", "b", "c", "d"], path=["x", "y", None, "z"])
+    store.write("video", first)
+    new = store.resolve_update("part").new.to_polars()
+    many = new.join(pl.DataFrame({"n": [1, 2]}), how="cross").with_columns(words=pl.col("id") + pl.col("n").cast(str))
+    parts = many.filter(pl.col("id") != "d")
+    store.write("part", parts, replaces=new)
+    store.write("part", parts.filter(id="b", n=2).with_columns(path=pl.lit("y2")))
+    store.write("video", first.with_columns(path=pl.Series(["x", "y2", "w", "moved"])))
+    found = [("b", 1, "y2", "b1"), ("c", 1, "w", "c1"), ("c", 2, "w", "c2")]
+    for engine in ENGINES:
+        options: Any = {"versioning_engine": engine}
+        assert store.resolve_update("part", **options).behind is None
+        with pytest.warns(DriftedSamplesWarning, match=r"3 samples have older .* \(path in 3\), such as id="):
+            increment = store.resolve_update("part", payload="warn", **options)
+        assert increment.counts == {"new": 0, "stale": 0, "orphaned": 0, "behind": 3, "unchanged": 2}
+        assert increment.behind is not None
+        assert values(increment.behind, "id", "n", "path", "words") == found
+        views = store.resolve_update("part", payload="warn", lazy=True, **options)
+        assert views.behind is not None
+        assert values(views.behind, "id", "n", "path", "words") == found
+        assert values(store.resolve_update("part", payload="stale", **options).stale) == ["b", "c"]
+    status = get_feature_metadata_status("part", store, behind=True).status
+    assert (status.behind_count, status.store_row_count, status.needs_update) == (3, 6, False)
+    assert "0 new and 0 stale parents, 0 orphaned, 3 behind" in status.format_status_line()
+    store.write("part", increment.behind)
+    again = store.resolve_update("part", payload="warn", previous=True)
+    assert again.counts == {"new": 0, "stale": 0, "orphaned": 0, "behind": 0, "unchanged": 4}
+    assert len(values(store.read("part"))) == 6
+
+
+@pytest.mark.three_stores
+def test_an_aggregation_cannot_say_what_is_behind(store: MetadataStore) -> None:
+    lineage = LineageRelationship.aggregation(on=["path"])
+    define("video")
+    define("all", {"feature": "video", "select": ["path", "size"], "lineage": lineage}, ids=["path"])
+    first = rows(id=["a", "b"], path=["x", "x"], size=[1, 2])
+    store.write("video", first)
+    store.write("all", store.resolve_update("all", one_row_per_group=True).new.to_polars().with_columns(size=1))
+    store.write("video", first.with_columns(size=pl.lit(3)))
+    with pytest.warns(
+        DriftedSamplesWarning, match="payload='stale' finds no samples that are behind, as an aggregation"
+    ):
+        assert not store.resolve_update("all", payload="stale")
+    with pytest.warns(DriftedSamplesWarning, match="make what matters a field of the parent"):
+        assert store.resolve_update("all", payload="warn").behind is None
+    assert get_feature_metadata_status("all", store, behind=True).status.behind_count is None
+
+
+def test_copies_that_cannot_be_compared_stay(store_in_memory: MetadataStore) -> None:
+    define("video")
+    define("clip", {"feature": "video", "select": ["path", "tags"]})
+    first = rows(id=["a"], path=["x"], tags=[["t"]])
+    store_in_memory.write("video", first)
+    store_in_memory.write("clip", store_in_memory.resolve_update("clip").new)
+    store_in_memory.write("video", first.with_columns(path=pl.lit("y"), tags=pl.lit(["u"])))
+    with pytest.warns(DriftedSamplesWarning):
+        increment = store_in_memory.resolve_update("clip", payload="warn")
+    store_in_memory.write("clip", increment.behind)
+    assert values(store_in_memory.read("clip"), "id", "path", "tags") == [("a", "y", ["t"])]
 
 
 def turned(column: pl.Series) -> pl.Series:

@@ -86,6 +86,18 @@ def test_rows_are_told_apart_from_samples() -> None:
     assert "<th>rows</th>" not in Increment(*frames).with_expected(10)._repr_html_()
 
 
+def test_parents_are_told_apart_from_children() -> None:
+    def scenes(*names: str) -> nw.DataFrame[Any]:
+        return nw.from_native(pl.DataFrame({"video": names}, schema={"video": pl.String}))
+
+    increment = Increment(scenes("a"), scenes(), scenes("b", "b")).with_expected(3).with_parents(["video"])
+    increment = increment.with_payload(behind=scenes("c", "c", "c"))
+    assert repr(increment) == "Increment(parents: new=1, stale=0, unchanged=1; children: orphaned=2, behind=3)"
+    page = increment._repr_html_()
+    assert "<td>new parents</td><td>1</td>" in page
+    assert "<td>orphaned children</td><td>2</td>" in page
+
+
 @pytest.mark.parametrize("store_name", STORES)
 def test_batches_never_split_a_group(store_name: str, tmp_path: Path) -> None:
     lineage = LineageRelationship.aggregation(on=["g"])

@@ -89,6 +89,11 @@ class FeatureDep(BaseModel):
         return tuple(parse_filter_string(text) for text in self.sql_filters or ())
 
     @property
+    def aggregates(self) -> bool:
+        """Whether many rows of the parent make one of the feature."""
+        return self.lineage.relationship.type == LineageRelationshipType.AGGREGATION
+
+    @property
     def expands(self) -> bool:
         """Whether one row of the parent makes many of the feature."""
         return self.lineage.relationship.type is LineageRelationshipType.EXPANSION

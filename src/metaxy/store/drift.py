@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from metaxy.dag.plan import FeaturePlan
 from metaxy.errors import DriftedSamplesWarning, warn_user
 from metaxy.versioning.payload import differs_polars
 from metaxy.versioning.recipe import DRIFTED, Pair, Recipe
@@ -21,6 +22,22 @@ def warn_of_drift(recipe: Recipe, flat: Any) -> None:
     example = "" if first is None else f" ({columns}), such as {_example(recipe, first, rows.filter(differ[first]))}"
     warn_user(
         f"feature {recipe.feature}: {_said(recipe, rows.height)}{example}; {_advice(recipe)}", DriftedSamplesWarning
+    )
+
+
+def looks_at_copies(plan: FeaturePlan) -> bool:
+    """Return whether a feature may be asked for older copies: each comes from one row, unless many make one sample."""
+    return not any(dep.aggregates for dep in plan.feature_deps)
+
+
+def warn_of_aggregation(plan: FeaturePlan, payload: str | None) -> None:
+    """Warn of a question about copies that has no answer."""
+    if payload in (None, "ignore") or looks_at_copies(plan) or not any(dep.select for dep in plan.feature_deps):
+        return
+    warn_user(
+        f"feature {plan.feature.key}: payload={payload!r} finds no samples that are behind, as an aggregation makes "
+        "one of many rows, which may hold several values; leave it out, or make what matters a field of the parent",
+        DriftedSamplesWarning,
     )
 
 

@@ -16,6 +16,7 @@ from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError, IgnoredOptionWarning, warn_user
 from metaxy.store.config import VersioningEngineOptions
+from metaxy.store.drift import warn_of_aggregation
 from metaxy.store.given import given_frame
 from metaxy.store.named import given_ids
 from metaxy.store.unread import unread_samples
@@ -183,6 +184,8 @@ class UpdateRequest:
         """
         if payload not in (None, *get_args(PayloadCheck)):
             raise ValueError(f"payload={payload!r} is none of 'ignore', 'warn' and 'stale'")
+        if samples is None:
+            warn_of_aggregation(plan, payload)
         key = plan.feature.key
         known = {key, *plan.parent_features_by_key}
         by_key = {coerce_to_feature_key(feature): as_filters(given) for feature, given in (filters or {}).items()}

@@ -270,6 +270,12 @@ class Resolution:
             expected = {name: item for name, item in expected.items() if name in taken}
         return {**expected, **{name: self._orphaned_columns[name] for name in kept}}
 
+    @property
+    def parent_columns(self) -> tuple[str, ...]:
+        """The columns that tell the parents of an expansion apart, none elsewhere."""
+        ids = self.tables.plan.feature.id_columns if self.tables else self.recipe.match_names
+        return self.recipe.match_names if set(ids) != set(self.recipe.match_names) else ()
+
     def _sample_columns(self) -> list[str]:
         """Name the columns by which samples are counted, none where every row is one."""
         if not self.recipe.inputs or not self.recipe.repeats:
@@ -294,6 +300,7 @@ class Resolution:
         fields = self._flags if self.recipe.earlier else None
         only = self.failed is not None and self.failed.only  # which says nothing of the others
         increment = increment.with_expected(None if only else changes.expected, self._sample_columns(), fields)
+        increment = increment.with_parents(self.parent_columns) if self.parent_columns else increment
         if self._shows_drift:
             increment = increment.with_payload(**{self._drift_name: self._drifted(table)})
         if unread is not None:

@@ -15,6 +15,7 @@ from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
 from metaxy.store.claims import held_samples
+from metaxy.store.drift import looks_at_copies
 from metaxy.store.external import sync_external_features
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
@@ -52,6 +53,7 @@ class FeatureMetadataStatus(BaseModel):
     are new or stale, have an error that counts, see `read_errors`. ``behind_count`` samples have older values of
     columns of their parents, None if that was not asked or cannot be said; they make no update needed.
     ``claimed_count`` samples are being computed by workers that claimed them, see `read_claims`.
+    Of an expansion, new and stale samples are parents, which ``parent_columns`` tell apart, and all else are rows.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +76,7 @@ class FeatureMetadataStatus(BaseModel):
     failed_count: int = 0
     behind_count: int | None = None
     claimed_count: int = 0
+    parent_columns: tuple[str, ...] = ()
 
     @property
     def status_category(self) -> StatusCategory:
@@ -92,7 +95,9 @@ class FeatureMetadataStatus(BaseModel):
         failed += f", {self.claimed_count} claimed" if self.claimed_count else ""
         if self.is_root_feature:
             return f"{start} (root){failed}"
-        counts = f"{self.missing_count} new, {self.stale_count} stale, {self.orphaned_count} orphaned{failed}"
+        joint, unit = (" and ", " parents") if self.parent_columns else (", ", "")
+        changed = f"{self.missing_count} new{joint}{self.stale_count} stale{unit}"
+        counts = f"{changed}, {self.orphaned_count} orphaned{failed}"
         return f"{start}, {counts}" + (f" ({no_input(self.missing_input)})" if self.missing_input else "")
 
 
@@ -119,6 +124,7 @@ class FullFeatureMetadataRepresentation(BaseModel):
     failed: int | None = None
     behind: int | None = None
     claimed: int | None = None
+    parent_columns: list[str] | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -177,6 +183,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             failed=status.failed_count or None,
             behind=status.behind_count,
             claimed=status.claimed_count or None,
+            parent_columns=list(status.parent_columns) or None,
         )
 
 
@@ -350,6 +357,7 @@ def _status(
         failed_count=latest(counting(store, scope, plan)).height if failing is None or str(key) in failing else 0,
         behind_count=tally.drifted if tally else None,
         claimed_count=(_held(store) if held is None else held).get((str(key), scope.version(key)), 0),
+        parent_columns=resolution.parent_columns if resolution else (),
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 
@@ -389,7 +397,7 @@ def _resolution(store: MetadataStore, scope: Scope, plan: FeaturePlan, options: 
         versioning_engine=store.versioning_engine,
         allow_fallback=options.use_fallback,
         previous=options.changed_fields,
-        payload="warn" if options.behind else "ignore",
+        payload="warn" if options.behind and looks_at_copies(plan) else "ignore",
     )
     try:
         return Resolution.of(store, scope, plan, request)

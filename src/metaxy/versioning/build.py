@@ -21,7 +21,6 @@ from metaxy.columns import (
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.keys import FeatureKey
-from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError, MetadataSchemaError
 from metaxy.hashing import HashSettings
@@ -31,7 +30,6 @@ from metaxy.versioning.payload import pairs_of
 from metaxy.versioning.recipe import Column, Current, Earlier, Field, Group, Input, Latest, Payload, Recipe, Version
 from metaxy.wording import did_you_mean
 
-IDENTITY = LineageRelationshipType.IDENTITY
 DATA_VERSIONS = (METAXY_DATA_VERSION, METAXY_DATA_VERSION_BY_FIELD)
 
 
@@ -275,7 +273,7 @@ class _Builder:
 
     def _repeats(self, dep: FeatureDep) -> bool:
         """Say whether several rows of a parent may agree on the columns that tell its samples apart here."""
-        if dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION and self.basis.one_row_per_group:
+        if dep.aggregates and self.basis.one_row_per_group:
             return False
         ids = dep.renamed(self.plan.parent_features_by_key[dep.feature].id_columns)
         return not set(ids) <= set(self._input_ids(dep))
@@ -307,13 +305,15 @@ class _Builder:
         return joined
 
     def _copied(self, output: Mapping[str, Column], stored: Current | None) -> Payload | None:
-        """Describe the columns of parents that samples copy: those that are selected, where one row is one sample."""
+        """Describe the columns of parents that samples copy: those that are selected, where each has one value."""
         deps = self.plan.feature_deps
-        if stored is None or stored.collapse or any(dep.lineage.relationship.type != IDENTITY for dep in deps):
+        if stored is None or any(dep.aggregates for dep in deps):
             return None
         selected = [output[name] for dep in deps for name in dep.select or () if name in output]
         payload = _payload(selected, self.names, stored, self.basis)
-        return payload if payload and payload.pairs else None
+        copied = [output[pair.name] for pair in payload.pairs] if payload else []
+        # What cannot be compared stays as it is stored.
+        return _payload(copied, self.names, stored, self.basis) if copied else None
 
     # -- some samples only ---------------------------------------------------------------------------------------------
 
@@ -348,7 +348,7 @@ class _Builder:
         parent = self.plan.parent_features_by_key[dep.feature]
         names = self._renamed(dep, known.schema)
         keys = self._input_ids(dep)
-        group = dep.lineage.relationship.type == LineageRelationshipType.AGGREGATION
+        group = dep.aggregates
         shown = self._shown(dep, parent, names, keys)
         if group and self.basis.one_row_per_group:
             shown = keys

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PREVIEW_ROWS = 5
+OF_CHILDREN = ("orphaned", "behind")  # which an expansion counts in children, as these are its rows
 
 
 class Tally(NamedTuple):
@@ -68,7 +69,8 @@ class Increment(_Frames):
     was asked which of them changed. ``failed`` is how many samples are left out, as they failed before, if that was
     asked. ``drifted`` are samples whose versions are equal and whose payload is not, and ``behind`` those that have
     older values of columns of their parents, both as rows to write, if that was asked. ``unread`` is how many samples
-    could not be read and stay as they are, if any said so.
+    could not be read and stay as they are, if any said so. Of an expansion, ``new`` and ``stale`` hold parents, which
+    ``parent_columns`` tell apart, and the other frames children; its text says which.
 
     >>> frame = nw.from_native(pl.DataFrame({"id": ["a", "b"]}))
     >>> increment = Increment(frame, frame.head(0), frame.head(0)).with_expected(5)
@@ -85,6 +87,7 @@ class Increment(_Frames):
     failed: int | None = None
     behind: nw.DataFrame[Any] | None = None
     unread: int | None = None
+    parent_columns: tuple[str, ...] = ()
 
     def with_payload(
         self, *, drifted: nw.DataFrame[Any] | None = None, behind: nw.DataFrame[Any] | None = None
@@ -98,6 +101,10 @@ class Increment(_Frames):
         """Return the increment with the number of samples that the feature should have."""
         named = None if fields is None else tuple(fields)
         return self._with(expected=expected, sample_columns=tuple(sample_columns), fields=named)
+
+    def with_parents(self, columns: Sequence[str]) -> "Increment":
+        """Return the increment of an expansion, with the columns that tell parents apart."""
+        return self._with(parent_columns=tuple(columns))
 
     def with_failed(self, failed: int) -> "Increment":
         """Return the increment with the number of samples that are left out, as they failed before."""
@@ -117,7 +124,10 @@ class Increment(_Frames):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many samples are new, stale, orphaned and, where known, drifted, behind, failed, unread and unchanged."""
+        """How many samples are new, stale, orphaned and, where known, drifted, behind, failed, unread and unchanged.
+
+        Of an expansion, children are orphaned and behind, and parents all else.
+        """
         counts = {"new": self._samples(self.new), "stale": self._samples(self.stale), "orphaned": len(self.orphaned)}
         counts |= {kind: len(frame) for kind, frame in self._payload_frames()}
         if self.failed is not None:
@@ -125,9 +135,16 @@ class Increment(_Frames):
         if self.unread is not None:
             counts["unread"] = self.unread
         if self.expected is not None:
-            others = sum(counts.values()) - counts["orphaned"]
+            others = sum(counts.values()) - counts["orphaned"] - self._beside_their_parents
             counts["unchanged"] = max(self.expected - others, 0)
         return counts
+
+    @property
+    def _beside_their_parents(self) -> int:
+        """How many more children are behind than parents have such children."""
+        if self.behind is None or not self.parent_columns:
+            return 0
+        return len(self.behind) - self.behind.select(*self.parent_columns).to_polars().n_unique()
 
     def _payload_frames(self) -> Iterator[tuple[str, nw.DataFrame[Any]]]:
         for kind, frame in (("drifted", self.drifted), ("behind", self.behind)):
@@ -193,8 +210,13 @@ class Increment(_Frames):
         def shown(kind: str, samples: int, rows: int) -> str:
             return f"{kind}={samples}" if samples == rows else f"{kind}={samples} in {rows} rows"
 
+        counts = self._shown_counts()
         fields = [] if self.fields is None else [f"changed_fields={self.changed_fields}"]
-        return f"Increment({', '.join([*(shown(*each) for each in self._shown_counts()), *fields])})"
+        if not self.parent_columns:
+            return f"Increment({', '.join([*(shown(*each) for each in counts), *fields])})"
+        parents = [shown(*each) for each in counts if each[0] not in OF_CHILDREN]
+        children = [shown(*each) for each in counts if each[0] in OF_CHILDREN]
+        return f"Increment(parents: {', '.join([*parents, *fields])}; children: {', '.join(children)})"
 
     def _shown_counts(self) -> list[tuple[str, int, int]]:
         """Return kinds with the number of their samples, and of their rows where these are in a frame."""
@@ -207,8 +229,11 @@ class Increment(_Frames):
         counts = self._shown_counts()
         differ = any(samples != rows for _, samples, rows in counts)
         head = "<th>samples</th><th>count</th>" + ("<th>rows</th>" if differ else "")
+        units = {kind: "children" if kind in OF_CHILDREN else "parents" for kind, *_ in counts if self.parent_columns}
         rows = "".join(
-            f"<tr><td>{kind}</td><td>{samples:,}</td>" + (f"<td>{rows:,}</td>" if differ else "") + "</tr>"
+            f"<tr><td>{' '.join(filter(None, [kind, units.get(kind)]))}</td><td>{samples:,}</td>"
+            + (f"<td>{rows:,}</td>" if differ else "")
+            + "</tr>"
             for kind, samples, rows in counts
         )
         for name, count in (self.changed_fields or {}).items():

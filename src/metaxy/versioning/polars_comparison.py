@@ -21,10 +21,11 @@ from metaxy.versioning.recipe import (
     WRITTEN,
     Column,
     Current,
-    Payload,
     Recipe,
 )
 from metaxy.versioning.sources import Failed
+
+OF_CHILDREN = ("own", "stale", "live", "mark", "event")
 
 End = Callable[[pl.DataFrame, int], pl.DataFrame]  # takes so many rows from one end of a frame
 
@@ -56,13 +57,26 @@ def stored_rows(current: Current, source: PolarsSource, columns: Sequence[Column
     )
 
 
-def parents_of(current: Current, stored: pl.LazyFrame) -> pl.LazyFrame:
+def with_older(recipe: Recipe, stored: pl.LazyFrame, expected: pl.LazyFrame) -> pl.LazyFrame:
+    """Say which children that live have ``older`` copies of columns of their parents, if that is asked."""
+    if not (recipe.pairs and recipe.current and recipe.current.collapse):
+        return stored
+    pairs = [(f"c{n}", key) for n, key in enumerate(recipe.match)]
+    left_on, right_on = alike(stored.collect_schema(), expected.collect_schema(), pairs)
+    copied = expected.select(*dict.fromkeys([*recipe.match, *(pair.expected for pair in recipe.pairs)]))
+    rows = stored.join(copied, left_on=left_on, right_on=right_on, how="left", coalesce=False, maintain_order="left")
+    older = pl.col("live") & _payload_differs(recipe, rows.collect_schema())
+    return rows.with_columns(older=older).drop(copied.collect_schema().names())
+
+
+def parents_of(recipe: Recipe, stored: pl.LazyFrame) -> pl.LazyFrame:
     """Bring the children of each parent that was computed to one row, others stay as they are.
 
     A parent is ``here`` if a child lives. One without children that was computed has the provenance that was recorded,
     unless something happened to its children later; one whose children are being written is stale, or new.
     """
-    if not current.collapse:
+    current = recipe.current
+    if current is None or not current.collapse:
         return stored
     live, mark, own = pl.col("live"), pl.col("mark"), pl.col("own")
     begun, event, none = (mark == BEGUN).any(), pl.col("event"), ~mark.is_in([BEGUN, WRITTEN])
@@ -71,17 +85,20 @@ def parents_of(current: Current, stored: pl.LazyFrame) -> pl.LazyFrame:
         high=pl.coalesce(own.filter(live).max(), mark.max()),
         stale=(live & (pl.col("stale") | own.is_null())).any() | begun,
         here=live.any(),
+        **({"behind": pl.col("older").any()} if recipe.pairs else {}),
         computed=none.any() & (event.filter(none).max() >= event.max()),
     )
     return parents.filter(pl.col("here") | pl.col("computed")).drop("computed")
 
 
-def with_lost_children(current: Current, compared: pl.LazyFrame, stored: pl.LazyFrame) -> pl.LazyFrame:
-    """Put the children that are lost in place of the parents that are gone. Compared rows, and all stored ones, in.
+def with_children(recipe: Recipe, compared: pl.LazyFrame, stored: pl.LazyFrame) -> pl.LazyFrame:
+    """Put children in place of the parents that are gone or drifted. Compared rows, and all stored ones, in.
 
-    These are all children of a parent that is gone and, where some carry the one provenance expected, the others.
+    The children that are lost are all of a parent that is gone and, where some carry the one provenance expected, the
+    others. Those of a parent that drifted are the ones with older copies of its columns.
     """
-    if not current.collapse:
+    current = recipe.current
+    if current is None or not current.collapse:
         return compared
     keys, status, p = [f"c{n}" for n in range(len(current.keys))], pl.col("status"), pl.col("p")
     parents = compared.filter((status == ORPHANED) | (status == STALE) & (pl.col("low") != pl.col("high")))
@@ -89,8 +106,12 @@ def with_lost_children(current: Current, compared: pl.LazyFrame, stored: pl.Lazy
     children = stored.filter("live").join(parents.filter(~pl.col("several")), on=keys, nulls_equal=True)
     kept = (pl.col("own") == p).any().over(keys)
     lost = children.filter((status == ORPHANED) | kept & (pl.col("own") != p))
-    lost = lost.with_columns(status=ORPHANED).drop("p", "several", "own", "stale", "live", "mark", "event")
-    return pl.concat([compared.filter(status != ORPHANED), lost], how="diagonal")
+    lost = lost.with_columns(status=ORPHANED).drop("p", "several", *OF_CHILDREN, "older", strict=False)
+    parts = [compared.filter(~status.is_in([ORPHANED, DRIFTED])), lost]
+    if recipe.drifts:
+        older = stored.filter("older").drop(*OF_CHILDREN, "older")
+        parts.append(compared.filter(status == DRIFTED).join(older, on=keys))
+    return pl.concat(parts, how="diagonal")
 
 
 def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None) -> pl.LazyFrame:
@@ -118,9 +139,13 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
     )
     if recipe.payload and recipe.pairs:
         schema = rows.collect_schema()
-        drifted = pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
-        status = status.when(drifted).then(recipe.payload.status)
+        behind = pl.col("behind") if "behind" in schema else _payload_differs(recipe, schema)
+        status = status.when(behind).then(recipe.payload.status)
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
+
+
+def _payload_differs(recipe: Recipe, schema: pl.Schema) -> pl.Expr:
+    return pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
 
 
 def with_failed(recipe: Recipe, changed: pl.LazyFrame, failed: Failed | None) -> pl.LazyFrame:
@@ -155,7 +180,7 @@ def changed_rows(recipe: Recipe, expected: pl.DataFrame, stored: pl.DataFrame | 
         narrow, stored = _without_same(recipe, narrow, stored, pl.DataFrame.head, pl.DataFrame.tail)
         narrow, stored = _without_same(recipe, narrow, stored, pl.DataFrame.tail, pl.DataFrame.head)
     changed = compare(recipe, narrow.lazy(), stored.lazy()).collect()
-    changed = changed.drop(pair.stored for pair in recipe.pairs)  # read again, with all others
+    changed = changed.drop([pair.stored for pair in recipe.pairs], strict=False)  # read again, with all others
     rest = expected.select(pl.exclude(meeting).gather(changed["row"]))
     return changed.drop("row").hstack(rest)
 
@@ -172,7 +197,10 @@ def _without_same(
     agree = [pl.col(key) == pl.col(name) for key, name in zip(keys, names, strict=True)]
     agree += [pl.col("p") == pl.col("low"), pl.col("p") == pl.col("high"), ~pl.col("stale")]
     beside = pl.concat([near(expected, height), near(stored, height)], how="horizontal")
-    agree += [~differs_polars(pair, beside.schema) for pair in recipe.pairs]
+    if "behind" in beside.columns:
+        agree.append(~pl.col("behind"))
+    else:
+        agree += [~differs_polars(pair, beside.schema) for pair in recipe.pairs]
     differ = beside.select(~pl.all_horizontal(agree).fill_null(value=False)).to_series()
 
     def left(frame: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +209,7 @@ def _without_same(
     return left(expected), left(stored)
 
 
-def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource, payload: Payload | None) -> pl.DataFrame:
+def add_stored(recipe: Recipe, current: Current, changed: pl.DataFrame, source: PolarsSource) -> pl.DataFrame:
     """Read the stored columns of orphaned and drifted rows, of which there are few.
 
     Columns in: ``status`` and ``c…``. Columns out: ``o…``, too.
@@ -190,7 +218,9 @@ def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource, pa
     if current.collapse:
         lost |= (pl.col("status") == STALE) & (pl.col("low") != pl.col("high"))
     keys, samples = [f"c{n}" for n in range(len(current.keys))], changed.filter(lost)
-    columns = current.columns if payload is None or (samples["status"] != DRIFTED).any() else payload.columns(current)
+    payload = recipe.payload
+    few = payload is not None and not current.collapse and (samples["status"] == DRIFTED).all()
+    columns = payload.columns(current) if payload and few else current.columns
     if samples.is_empty():
         schema = source.frame.collect_schema()
         return changed.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns)
@@ -200,7 +230,7 @@ def add_stored(changed: pl.DataFrame, current: Current, source: PolarsSource, pa
         source = replace(source, frame=frame)
     stored = stored_rows(current, source, columns)
     if current.collapse:
-        return with_lost_children(current, changed.lazy(), stored).collect()
+        return with_children(recipe, changed.lazy(), with_older(recipe, stored, changed.lazy())).collect()
     stored = stored.select(*keys, *(c.short for c in columns))
     rows = changed.lazy().join(stored, on=keys, how="left", nulls_equal=True).collect()
     schema = source.frame.collect_schema()

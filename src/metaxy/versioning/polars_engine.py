@@ -54,19 +54,22 @@ class PolarsEngine:
     ) -> Changes:
         """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
         parents, source = self._sources(recipe, inputs, current)
-        compared = recipe.compared_columns
-        stored = [comparison.stored_rows(recipe.current, source, compared)] if source and recipe.current else []
-        frames = pl.collect_all([*parents, *stored])
+        here = (
+            [comparison.stored_rows(recipe.current, source, recipe.compared_columns)]
+            if source and recipe.current
+            else []
+        )
+        frames = pl.collect_all([*parents, *here])
         joined = plan.join_at_once(recipe, frames[: len(parents)])
         rows = plan.expected_rows(recipe, joined.lazy()).collect()
         if not recipe.inputs and plan.rows_that_may_repeat(rows.select(recipe.match)) is None:
             recipe = replace(recipe, repeats=False)
-        children = (
-            comparison.parents_of(recipe.current, frames[-1].lazy()).collect() if source and recipe.current else None
-        )
-        changed = comparison.changed_rows(recipe, rows, children)
-        if source and recipe.current:
-            changed = comparison.add_stored(changed, recipe.current, source, recipe.payload)
+        if not (source and recipe.current):
+            changed = comparison.changed_rows(recipe, rows, None)
+        else:
+            stored = comparison.with_older(recipe, frames[-1].lazy(), rows.lazy())
+            changed = comparison.changed_rows(recipe, rows, comparison.parents_of(recipe, stored).collect())
+            changed = comparison.add_stored(recipe, recipe.current, changed, source)
         shown = comparison.with_failed(recipe, changed.lazy(), failed)
         changed = add_earlier(recipe, shown, self._earlier(recipe, current)).collect()
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
@@ -114,9 +117,9 @@ class PolarsEngine:
         expected = plan.expected_rows(recipe, plan.join_lazily(recipe, parents))
         if source is None or recipe.current is None:
             return expected, None, comparison.compare(recipe, expected, None)
-        stored = comparison.stored_rows(recipe.current, source, columns)
-        compared = comparison.compare(recipe, expected, comparison.parents_of(recipe.current, stored))
-        return expected, stored, comparison.with_lost_children(recipe.current, compared, stored)
+        stored = comparison.with_older(recipe, comparison.stored_rows(recipe.current, source, columns), expected)
+        compared = comparison.compare(recipe, expected, comparison.parents_of(recipe, stored))
+        return expected, stored, comparison.with_children(recipe, compared, stored)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a Polars lazy frame."""

@@ -140,7 +140,8 @@ class Pair:
 class Payload:
     """Columns that are compared where versions are equal, and the status of samples in which one differs.
 
-    ``kept`` are the short names of other stored columns, which drifted rows show as they are.
+    ``kept`` are the short names of other stored columns, which drifted rows show as they are. Of an expansion each
+    child is such a row, whose parent has the status.
     """
 
     pairs: tuple[Pair, ...]

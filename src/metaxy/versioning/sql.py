@@ -40,6 +40,7 @@ from metaxy.versioning.sql_children import (
     lost_parents,
     parents,
     parted,
+    with_older,
 )
 from metaxy.versioning.sql_earlier import NUMBER, Traced, trace
 from metaxy.versioning.sql_expected import ExpectedStatement, equal, full_join
@@ -126,7 +127,7 @@ class _Statement(ExpectedStatement):
             gone = f"CASE WHEN mx_c.here = 1 THEN {ORPHANED} END"
         status = (
             f"CASE WHEN mx_e.here IS NULL THEN {gone} WHEN {broken} THEN {BROKEN} WHEN mx_c.here IS NULL THEN {NEW}"
-            f" WHEN mx_c.stale OR {differs} THEN {STALE}{self._drift()} END"
+            f" WHEN mx_c.stale OR {differs} THEN {STALE}{self._drift(compared[0])} END"
         )
         # Only orphaned and drifted rows show what is stored; a NULL row id keeps others from the join that fetches it.
         shown = "mx_e.here IS NULL OR mx_c.low = mx_e.p" if self.recipe.drifts else "mx_e.here IS NULL"
@@ -140,11 +141,13 @@ class _Statement(ExpectedStatement):
         self._add("compared", body)
         return self._number(self._add("changed", "SELECT * FROM compared WHERE status IS NOT NULL", materialized=True))
 
-    def _drift(self) -> str:
+    def _drift(self, current: Current) -> str:
         """Write the case of samples whose versions are equal, if their payload is compared."""
         differ = [differs_sql(pair, ("mx_e", "mx_c"), self.dialect) for pair in self.recipe.pairs]
+        if not self.recipe.payload or not differ:
+            return ""
         return (
-            f" WHEN {' OR '.join(differ)} THEN {self.recipe.payload.status}" if self.recipe.payload and differ else ""
+            f" WHEN {'mx_c.behind = 1' if current.collapse else ' OR '.join(differ)} THEN {self.recipe.payload.status}"
         )
 
     @property
@@ -167,9 +170,8 @@ class _Statement(ExpectedStatement):
         self.ctes += ctes
         keys = [f"mx_t.{d.quote(key)} AS c{n}" for n, key in enumerate(current.keys)]
         stale = f"coalesce(mx_t.{d.quote(source.stale)}, FALSE)" if source.stale else "FALSE"
-        compared = {pair.stored for pair in self.recipe.pairs}
-        early = [f"mx_t.{d.quote(c.stored)} AS {c.short}" for c in current.columns if c.short in compared]
-        payload = [f"mx_t.{source.row_id} AS rc", *early] if source.row_id else self._stored_payload(current)
+        early = [f"mx_t.{source.row_id} AS rc", *self._stored_payload(self.recipe.compared_columns)]
+        payload = early if source.row_id else self._stored_payload(current.columns)
         self._stored_columns = ["rc"] if source.row_id else [c.short for c in current.columns]
         columns = [*keys, f"mx_t.{d.quote(METAXY_PROVENANCE)} AS low", f"{stale} AS stale", *payload, "1 AS here"]
         self._add("stored", picked.select(columns), materialized=not d.hash_joins)
@@ -180,19 +182,29 @@ class _Statement(ExpectedStatement):
         ctes, picked = pick(replace(source, keep=None), replace(current.latest, include_deleted=True), d, "c")
         self.ctes += ctes
         columns, keys = child_columns(current, source, d), [f"c{n}" for n in range(len(current.keys))]
+        copies = bool(self.recipe.pairs)
         if source.row_id:
-            self._add("stored_rows", picked.select([*columns, f"mx_t.{source.row_id} AS rc"]), materialized=True)
-            self._add("stored", parents(keys, d), materialized=not d.hash_joins)
+            early = [*self._stored_payload(self.recipe.compared_columns), f"mx_t.{source.row_id} AS rc"]
+            self._add_children("stored_rows", picked.select([*columns, *early]), materialized=True)
+            self._add("stored", parents(keys, d, copies=copies), materialized=not d.hash_joins)
             self._stored_columns = [*keys, "low", "high"]
             return
-        payload = [c.short for c in current.columns]
-        self._add("children", picked.select([*columns, *self._stored_payload(current)]))
-        self._add("stored_rows", each_with_its_parent(keys, payload, d))
+        payload = [*(["older"] if copies else []), *(c.short for c in current.columns)]
+        self._add_children("children", picked.select([*columns, *self._stored_payload(current.columns)]))
+        self._add("stored_rows", each_with_its_parent(keys, payload, d, copies=copies))
         self._add("stored", "SELECT * FROM stored_rows WHERE computed AND (live = 1 OR mx_n = 1)")
         self._stored_columns = [*keys, "own", "live", "mx_n", "low", "high", *payload]
 
-    def _stored_payload(self, current: Current) -> list[str]:
-        return [f"mx_t.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
+    def _add_children(self, name: str, rows: str, *, materialized: bool = False) -> None:
+        """Add the step with all children, and which have older copies of columns of their parents, if that is asked."""
+        differ = [differs_sql(pair, ("mx_e", "mx_s"), self.dialect) for pair in self.recipe.pairs]
+        if differ:
+            same = [(f"mx_e.{key}", f"mx_s.c{n}") for n, key in enumerate(self.recipe.match)]
+            rows = with_older(self._add("copies", rows), equal(same), differ)
+        self._add(name, rows, materialized=materialized)
+
+    def _stored_payload(self, columns: Sequence[Column]) -> list[str]:
+        return [f"mx_t.{self.dialect.quote(c.stored)} AS {c.short}" for c in columns]
 
     # -- result ------------------------------------------------------------------------------------------------------
 
@@ -225,12 +237,12 @@ class _Statement(ExpectedStatement):
         kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
         found = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
         lost = [str(ORPHANED), *(["NULL"] * (len(samples) - 1)), *kept, *none]
-        gone = self._lost(changed) if current.collapse else changed
+        gone = self._lost(changed) if current.collapse else changed  # the former has none but lost children
         drifts = self.recipe.drifts and not self._only_failed
         others = [f"mx_ch.status NOT IN ({ORPHANED}, {DRIFTED})" if drifts else f"mx_ch.status <> {ORPHANED}"]
         changes = [*joins, *traced.joins, *self._failed_join]
         where = " AND ".join([*others, *self._only_failed])
-        lacking = "FALSE" if self._only_failed else f"mx_ch.status = {ORPHANED}" if drifts else ""
+        lacking = "FALSE" if self._only_failed else f"mx_ch.status = {ORPHANED}" if drifts and gone == changed else ""
         branches = [
             _select([*samples, *nothing, *traced.columns], traced.name, changes, where),
             _select(lost, gone, [found], lacking),
@@ -239,6 +251,10 @@ class _Statement(ExpectedStatement):
             shown = self.recipe.payload.columns(current)
             both = [k if c in shown else n for c, k, n in zip(current.columns, kept, nothing, strict=True)]
             rows = ["mx_ch.status", *samples[1:], *both, *none]
+            if current.collapse:
+                same = equal([(f"mx_o.c{n}", f"mx_ch.c{n}") for n in range(len(current.keys))])
+                joins = [*joins, f"JOIN stored_rows AS mx_o ON {same} AND mx_o.older = 1"]
+                found = found.replace("mx_ch.rc", "mx_o.rc")
             branches.append(_select(rows, changed, [*joins, found], f"mx_ch.status = {DRIFTED}"))
         return branches
 
@@ -276,7 +292,7 @@ class _Statement(ExpectedStatement):
         keys = [f"c{n}" for n in range(self._stored_columns.index("own"))]
         self._add("judged", judged(changed, keys, repeats=self.recipe.repeats))
         columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbers_changed else [])]
-        return self._add("shown", parted("judged", columns))
+        return self._add("shown", parted("judged", columns, drifts=self.recipe.drifts))
 
     def _numbers(self) -> Iterator[tuple[int, str]]:
         """Yield what is counted beside the samples that changed, with the status of its row."""

@@ -10,7 +10,7 @@ from typing import Final
 from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE
 from metaxy.versioning.dialect import Dialect
 from metaxy.versioning.latest import last_event
-from metaxy.versioning.recipe import BEGUN, ORPHANED, STALE, WRITTEN, Current
+from metaxy.versioning.recipe import BEGUN, DRIFTED, ORPHANED, STALE, WRITTEN, Current
 from metaxy.versioning.sources import Source
 
 IS_LOST: Final = f"status = {ORPHANED} OR (kept = 1 AND own <> p)"
@@ -36,7 +36,13 @@ def child_columns(current: Current, source: Source, dialect: Dialect) -> list[st
     ]
 
 
-def _state(dialect: Dialect, over: str = "") -> tuple[list[str], str]:
+def with_older(rows: str, same: str, differ: Sequence[str]) -> str:
+    """Write all children, and which of those that live have a column ``older`` than their parents'."""
+    older = f"CASE WHEN mx_s.live = 1 AND ({' OR '.join(differ)}) THEN 1 ELSE 0 END AS older"
+    return f"SELECT mx_s.*, {older}\n  FROM {rows} AS mx_s LEFT JOIN expected AS mx_e ON {same}"
+
+
+def _state(dialect: Dialect, over: str = "", *, copies: bool = False) -> tuple[list[str], str]:
     """Write what the children of a parent come to, by groups or windows; and whether it was computed at all."""
     mark, here = f"max(mx_r.mark){over}", f"max(mx_r.live){over}"
     begun = f"mx_r.mark = {dialect.literal(BEGUN)}"
@@ -47,6 +53,7 @@ def _state(dialect: Dialect, over: str = "") -> tuple[list[str], str]:
         f"coalesce(max({own}){over}, {mark}) AS high",
         f"(max(CASE WHEN {disagrees} THEN 1 ELSE 0 END){over}) = 1 AS stale",
         f"{here} AS here",
+        *([f"max(mx_r.older){over} AS behind"] if copies else []),
     ]
     last = f"max(CASE WHEN mx_r.mark IS NOT NULL THEN mx_r.event END){over} >= max(mx_r.event){over}"
     some = ", ".join(map(dialect.literal, (BEGUN, WRITTEN)))
@@ -56,10 +63,10 @@ def _state(dialect: Dialect, over: str = "") -> tuple[list[str], str]:
 # -- rows that have an id: parents are compared, and children looked up where they are lost ---------------------------
 
 
-def parents(keys: Sequence[str], dialect: Dialect) -> str:
+def parents(keys: Sequence[str], dialect: Dialect, *, copies: bool) -> str:
     """Write one row per parent that was computed."""
     names = ", ".join(f"mx_r.{key}" for key in keys)
-    columns, computed = _state(dialect)
+    columns, computed = _state(dialect, copies=copies)
     select = ", ".join([*(f"mx_r.{key} AS {key}" for key in keys), *columns])
     return f"SELECT {select} FROM stored_rows AS mx_r\n  GROUP BY {names} HAVING {computed}"
 
@@ -87,10 +94,10 @@ def children_of_lost(keys: Sequence[str], dialect: Dialect) -> str:
 # -- rows that have none: all children are compared, each with what is known of its parent -----------------------------
 
 
-def each_with_its_parent(keys: Sequence[str], payload: Sequence[str], dialect: Dialect) -> str:
+def each_with_its_parent(keys: Sequence[str], payload: Sequence[str], dialect: Dialect, *, copies: bool) -> str:
     """Write each child with the state of its parent; the first one of a parent lives, if any does."""
     partition = f"PARTITION BY {', '.join(f'mx_r.{key}' for key in keys)}"
-    columns, computed = _state(dialect, f" OVER ({partition})")
+    columns, computed = _state(dialect, f" OVER ({partition})", copies=copies)
     first = f"row_number() OVER ({partition} ORDER BY mx_r.live DESC) AS mx_n"
     kept = [f"mx_r.{name} AS {name}" for name in (*keys, "own", "live", *payload)]
     return f"SELECT {', '.join([*kept, *columns, f'{computed} AS computed', first])} FROM children AS mx_r"
@@ -107,10 +114,13 @@ def judged(changed: str, keys: Sequence[str], *, repeats: bool) -> str:
     return f"SELECT mx_j.*, {kept} AS kept, {once} AS mx_m FROM {changed} AS mx_j"
 
 
-def parted(rows: str, columns: Sequence[str]) -> str:
-    """Write each sample once, and once more each child that is lost: one row may be both."""
+def parted(rows: str, columns: Sequence[str], *, drifts: bool) -> str:
+    """Write each sample once, and once more each child that is lost; where a parent drifts, its children instead."""
     shown = ", ".join(f"mx_j.{column} AS {column}" for column in dict.fromkeys(columns))
     sample = f"mx_parts.mx_part = 1 AND mx_j.status <> {ORPHANED} AND coalesce(mx_j.mx_n, 1) = 1"
+    if drifts:
+        older = f"mx_parts.mx_part = 1 AND mx_j.status = {DRIFTED} AND mx_j.older = 1"
+        sample = f"{sample} AND mx_j.status <> {DRIFTED}) OR ({older}"
     lost = f"mx_j.status = {ORPHANED} OR (mx_j.status = {STALE} AND mx_j.kept AND mx_j.own <> mx_j.p)"
     return (
         f"SELECT CASE WHEN mx_parts.mx_part = 1 THEN mx_j.status ELSE {ORPHANED} END AS status, {shown}"

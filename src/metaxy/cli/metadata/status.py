@@ -1,6 +1,6 @@
 """`mx metadata status`: which features are up to date."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -122,18 +122,25 @@ def show(found: Sequence[FullFeatureMetadataRepresentation], options: StatusOpti
                 if each.feature_key in each.error_message
                 else f"{each.feature_key}: {each.error_message}"
             )
-        if each.missing_input:
-            consequence = "all samples are orphaned, " if each.orphaned else ""
-            print_text(f"{each.feature_key}: {consequence}{no_input(each.missing_input)}")
-        if each.failed:
-            print_text(f"{each.feature_key}: {each.failed} sample(s) failed before: `mx metadata errors` shows why")
-        if each.claimed:
-            print_text(f"{each.feature_key}: {each.claimed} sample(s) are claimed: `mx metadata claims` shows by whom")
-        if each.changed_fields:
-            counts = ", ".join(f"{name} {count:,}" for name, count in each.changed_fields.items())
-            print_text(f"{each.feature_key}: changed fields: {counts}")
-        for text in each.sample_details or ():
+        for text in _remarks(each):
             print_text(f"{each.feature_key}: {text}")
+
+
+def _remarks(each: FullFeatureMetadataRepresentation) -> Iterator[str]:
+    """Yield what is to be said of a feature beside its counts."""
+    if each.missing_input:
+        consequence = "all samples are orphaned, " if each.orphaned else ""
+        yield f"{consequence}{no_input(each.missing_input)}"
+    if each.parent_columns and (each.missing or each.stale):
+        yield f"new and stale are parents, by {', '.join(each.parent_columns)}"
+    if each.failed:
+        yield f"{each.failed} sample(s) failed before: `mx metadata errors` shows why"
+    if each.claimed:
+        yield f"{each.claimed} sample(s) are claimed: `mx metadata claims` shows by whom"
+    if each.changed_fields:
+        counts = ", ".join(f"{name} {count:,}" for name, count in each.changed_fields.items())
+        yield f"changed fields: {counts}"
+    yield from each.sample_details or ()
 
 
 def _icon(each: FullFeatureMetadataRepresentation, with_progress: bool) -> str:
