@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> NewProject:
 def test_the_pipeline_computes_what_changed(project: NewProject) -> None:
     assert [counts for _, *counts in project.pipeline()] == [[3, 0, 3]] * 4
     assert [counts for _, *counts in project.pipeline()] == [[0, 0, 0]] * 4
-    project.edit("pipeline.py", '"audio": "take 1"', '"audio": "take 2"')
+    project.edit("videos/cat/audio.txt", "hello", "goodbye")
     project.edit("features.py", 'key="faces", code_version="1"', 'key="faces", code_version="2"')
     assert project.pipeline() == [
         ("video", 0, 1, 1),
@@ -82,6 +82,30 @@ def test_a_run_that_watches_computes_again_and_again_until_ctrl_c(project: NewPr
     assert done == ['"done": 3,', '"done": 0,', '"done": 0,']
     assert run.returncode == 130
     assert "interrupted" in said  # and how far it came, if it was in the middle of a feature
+
+
+def test_a_folder_that_is_missing_or_empty_is_named_and_orphans_nothing(project: NewProject) -> None:
+    videos, elsewhere = project.path / "videos", project.path / "elsewhere"
+    project.pipeline()
+    videos.rename(elsewhere)
+    missing = project.run_cli(["run"], check=False)
+    assert missing.returncode == 1
+    assert "videos cannot be listed: FileNotFoundError" in missing.stderr
+    assert "its samples would look deleted" in missing.stderr
+    videos.mkdir()
+    empty = project.run_cli(["run", "--orphaned", "delete"], check=False)
+    assert "video: find_videos found no samples" in empty.stderr
+    assert "3 of its 3 samples are orphaned, more than max_share=0.5 lets go" in empty.stderr
+    videos.rmdir()
+    elsewhere.rename(videos)
+    assert [counts for _, *counts in project.pipeline()] == [[0, 0, 0]] * 4
+
+
+def test_a_folder_of_videos_that_is_there_gets_no_samples(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    found = NewProject(tmp_path).run_cli(["run"], check=False)
+    assert "video: find_videos found no samples" in found.stderr
+    assert list((tmp_path / "videos").iterdir()) == []
 
 
 COMMANDS = (
@@ -154,7 +178,12 @@ def test_the_project_is_called_like_its_folder(
     result = run_in(tmp_path, capsys, monkeypatch, "init", "My zoo__1")
     assert result.returncode == 0
     assert result.stdout.splitlines() == [
-        str(Path("My zoo__1", name)) for name in ("metaxy.toml", "features.py", "pipeline.py", ".gitignore")
+        *(str(Path("My zoo__1", name)) for name in ("metaxy.toml", "features.py", "pipeline.py", ".gitignore")),
+        *(
+            str(Path("My zoo__1", "videos", name, file))
+            for name in ("cat", "dog", "owl")
+            for file in ("audio.txt", "frames.txt")
+        ),
     ]
     assert "cd My zoo__1" in result.stderr
     assert 'project = "My-zoo_1"' in (tmp_path / "My zoo__1" / "metaxy.toml").read_text()

@@ -27,6 +27,7 @@ FIRST = [("video", "50", "0", "0"), *((name, "50", "0", "0", "50", "0") for name
 BACK = [("video", "1", "0", "0"), *((name, "1", "0", "0", "1", "49") for name in ("crop", "faces", "transcript"))]
 NOTHING = [("video", "0", "0", "0"), *((name, "0", "0", "0", "0", "50") for name in ("crop", "faces", "transcript"))]
 SOUNDS = [("video", "0", "5", "0"), *NOTHING[1:3], ("transcript", "0", "5", "0", "5", "45")]
+SAVED = [("video", "0", "5", "0"), ("crop", "0", "5", "0", "5", "45"), *NOTHING[2:]]
 CODE = [NOTHING[0], ("crop", "50", "0", "0", "50", "0"), ("faces", "50", "0", "0", "50", "0"), NOTHING[3]]
 GONE = [("video", "0", "0", "1"), *((name, "0", "0", "1", "0", "49") for name in ("crop", "faces", "transcript"))]
 
@@ -70,17 +71,17 @@ def tables(story: str) -> list[list[Row]]:
 
 def test_the_story_has_the_right_numbers(told_twice: tuple[Path, str, str]) -> None:
     _, first, _ = told_twice
-    assert tables(first) == [FIRST, NOTHING, SOUNDS, CODE, GONE]
+    assert tables(first) == [FIRST, NOTHING, SOUNDS, SAVED, CODE, GONE]
     assert "200 media files written" in first
     assert "All 150 samples were computed" in first
     assert "145 of 150 samples were not recomputed" in first
-    assert "255 samples were computed; without Metaxy it would have been 747" in first
+    assert "260 samples were computed; without Metaxy it would have been 897" in first
     assert "other code: version 2 instead of 1" in first
 
 
 def test_the_second_time_it_goes_on(told_twice: tuple[Path, str, str]) -> None:
     folder, _, second = told_twice
-    assert tables(second) == [BACK, NOTHING, SOUNDS, CODE, GONE]
+    assert tables(second) == [BACK, NOTHING, SOUNDS, SAVED, CODE, GONE]
     assert "4 media files written" in second
     assert "another store" not in second
     assert "other code: version 3 instead of 2" in second
@@ -147,7 +148,7 @@ def test_an_interrupted_demo_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         tell(tmp_path)
     monkeypatch.undo()
-    assert tables(tell(tmp_path)) == [NOTHING, NOTHING, SOUNDS, CODE, GONE]
+    assert tables(tell(tmp_path)) == [NOTHING, NOTHING, SOUNDS, SAVED, CODE, GONE]
 
 
 def test_the_module_can_be_imported_in_the_folder(told: Path) -> None:
@@ -160,7 +161,7 @@ def test_the_command_prints_the_story(told: Path, capsys: pytest.CaptureFixture[
     demo(told)
     shown = capsys.readouterr().out
     assert "1. Go on where the last demo ended" in shown
-    assert "5. video_50 is removed" in shown
+    assert "6. video_50 is removed" in shown
     assert "\x1b" not in shown
 
 

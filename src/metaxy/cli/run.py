@@ -100,24 +100,31 @@ def _show(report: running.RunReport, format: OutputFormat) -> int:
         print_json(_as_data(report))
     else:
         print_table("", ["Feature", "Function", "Samples", "Done", "Failed"], list(map(_row, report.reports)))
-        for each in report.reports:
-            for error in each.errors[:3]:
-                warn(f"{each.feature}: {error}")
-            if each.lost:
-                warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
-            if each.elsewhere:
-                say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
-            if each.unread:
-                warn(f"{each.feature}: {each.unread:,} samples could not be read, so they stay as they are")
-        for name, count in report.without_function.items():
-            warn(f"{name}: no function computes it" + (f", and {count:,} samples are new or stale" if count else ""))
-        for name, message in report.failures.items():
-            warn(message if name in message else f"{name}: {message}")
+        _show_problems(report)
         if report.in_sync:
             done("All is in sync.")
         else:
             say("Not all is in sync.")
     return 0 if report.in_sync else FAILURE
+
+
+def _show_problems(report: running.RunReport) -> None:
+    """Say of which samples and features something is left, and why."""
+    for each in report.reports:
+        for error in each.errors[:3]:
+            warn(f"{each.feature}: {error}")
+        if each.lost:
+            warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
+        if each.elsewhere:
+            say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
+        if each.unread:
+            warn(f"{each.feature}: {each.unread:,} samples could not be read, so they stay as they are")
+    for name, function in report.without_samples.items():
+        warn(f"{name}: {function} found no samples")
+    for name, count in report.without_function.items():
+        warn(f"{name}: no function computes it" + (f", and {count:,} samples are new or stale" if count else ""))
+    for name, message in report.failures.items():
+        warn(message if name in message else f"{name}: {message}")
 
 
 def _row(each: Any) -> list[str]:
@@ -133,6 +140,7 @@ def _as_data(report: running.RunReport) -> dict[str, Any]:
     return {
         "features": features,
         "without_function": dict(report.without_function),
+        "without_samples": dict(report.without_samples),
         "failures": dict(report.failures),
         "in_sync": report.in_sync,
     }

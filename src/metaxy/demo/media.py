@@ -1,5 +1,6 @@
 """Small real media files: each video is a folder with a few PNG frames and one WAV sound, the same bytes every time."""
 
+import hashlib
 import math
 import random
 import wave
@@ -44,6 +45,17 @@ def draw_frame(path: Path, seed: str) -> None:
         x, y = cell % 4 * CELL, cell // 4 * CELL
         pencil.ellipse((x + 2, y + 2, x + CELL - 3, y + CELL - 3), fill=(240, 220, chance.randrange(180, 230)))
     _replace(path, lambda part: picture.save(part, format="PNG"))
+
+
+def save_again(path: Path) -> None:
+    """Save a frame as another program would: other bytes, the same picture."""
+    from PIL import Image, PngImagePlugin
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", hashlib.sha256(path.read_bytes()).hexdigest())
+    with Image.open(path) as picture:
+        picture.load()
+    _replace(path, lambda part: picture.save(part, format="PNG", pnginfo=text))
 
 
 def record_sound(path: Path, seed: str) -> None:

@@ -23,11 +23,13 @@ class RunReport:
         without_function: Features that nothing computes, each with how many samples it needs: 0 if none, or if it is a
             root, of which nobody else knows what it should have.
         failures: Features that could not be processed at all, each with why.
+        without_samples: Roots of which nothing was found, each with the function that looked.
     """
 
     reports: tuple[ProcessReport, ...] = ()
     without_function: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    without_samples: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def in_sync(self) -> bool:
@@ -75,7 +77,7 @@ def run(
         KeyboardInterrupt: after Ctrl-C, when what was begun is written.
     """
     graph, by_key = current_graph(), _functions(functions)
-    reports, failures, without = [], {}, {}
+    reports, failures, without, nothing = [], {}, {}, {}
     for key in _ordered(graph, by_key, features, up, down):
         function = by_key.get(key)
         try:
@@ -83,10 +85,13 @@ def run(
                 with store:
                     without[str(key)] = sum(count or 0 for count in _counts(store, graph, key, None))
                 continue
-            reports.append(store.process(key, function.fn, **{**function.arguments(), **options}))
+            arguments = {**function.arguments(), **options}
+            if _are_none(arguments.get("samples")):
+                nothing[str(key)] = function.name
+            reports.append(store.process(key, function.fn, **arguments))
         except MetaxyError as error:
             failures[str(key)] = first_line(error)
-    return RunReport(tuple(reports), without, failures)
+    return RunReport(tuple(reports), without, failures, nothing)
 
 
 def plan(
@@ -107,6 +112,11 @@ def plan(
             new, stale = _counts(store, graph, key, samples)
             found.append(Plan(str(key), function.name if function else None, new, stale))
     return found
+
+
+def _are_none(samples: Any) -> bool:
+    """Whether an eager frame of samples has no rows."""
+    return hasattr(samples, "__len__") and not len(samples)
 
 
 def _functions(given: Mapping[Any, Any] | None) -> dict[FeatureKey, Computed]:

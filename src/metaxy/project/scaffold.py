@@ -40,10 +40,11 @@ __metaxy_project__ = "{name}"  # as in metaxy.toml; the features of a package be
 
 
 class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video", id_columns=["id"], fields=["audio", "frames"])):
-    """A video. Nothing is computed: the versions of its fields come from the files."""
+    """A video. Nothing is computed: the versions of its fields are the hashes of its files."""
 
     id: str
-    path: str
+    audio: str
+    frames: str
 
 
 class Faces(
@@ -97,36 +98,33 @@ class Summary(
 PIPELINE: Final = '''\
 """The functions that compute the features. `mx run` calls them for what is new or stale; run it after each change."""
 
+from pathlib import Path
+
 import polars as pl
 from features import Faces, Summary, Transcript, Video
 
 import metaxy as mx
+from metaxy import content
 
-# In real life these are files, and the version of a field is a hash of its content. Change one, and run this again.
-VIDEOS = {{
-    "cat": {{"audio": "take 1", "frames": "take 1"}},
-    "dog": {{"audio": "take 1", "frames": "take 1"}},
-    "owl": {{"audio": "take 1", "frames": "take 1"}},
-}}
+FOLDER = Path(__file__).with_name("videos")  # edit a file in it, add a folder or remove one, and run this again
 
 
 @mx.computes(Video)
 def find_videos() -> pl.DataFrame:
-    """Return all videos, with a version for each field."""
-    rows = [{{"id": name, "path": f"{{name}}.mp4", "metaxy_provenance_by_field": v}} for name, v in VIDEOS.items()]
-    return pl.DataFrame(rows)
+    """Return all videos: one sample per folder, with a hash of each of its files."""
+    return content.scan(FOLDER, {{"audio": "{{id}}/audio.txt", "frames": "{{id}}/frames.txt"}})
 
 
 @mx.computes(Faces)
 def count_faces(row: dict) -> dict:
     """Count the faces in the frames of a video."""
-    return {{"faces": len(row["id"])}}
+    return {{"faces": (FOLDER / row["frames"]).read_text(encoding="utf-8").count(":)")}}
 
 
 @mx.computes(Transcript, workers=2)
 def transcribe(row: dict) -> dict:
     """Write down what is said in a video."""
-    return {{"text": f"hello from {{row['id']}}"}}
+    return {{"text": (FOLDER / row["audio"]).read_text(encoding="utf-8").strip()}}
 
 
 @mx.computes(Summary)
@@ -136,6 +134,12 @@ def summarize(row: dict) -> dict:
 '''
 IGNORED: Final = "*.duckdb\n*.duckdb.wal\n.env\n__pycache__/\n"
 FILES: Final = {CONFIG_FILE: CONFIG, "features.py": FEATURES, "pipeline.py": PIPELINE, ".gitignore": IGNORED}
+# Files that stand for videos, so that the project runs at once; a folder of that name is left alone.
+SAMPLES: Final = {
+    f"videos/{name}/{file}": text
+    for name in ("cat", "dog", "owl")
+    for file, text in (("audio.txt", f"hello from {name}\n"), ("frames.txt", ":)\n:)\n:)\n"))
+}
 KEPT: Final = (".gitignore",)  # a project may have one already
 
 
@@ -161,10 +165,13 @@ def write_project(folder: Path, name: str | None = None) -> list[Path]:
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file, text in FILES.items():
+        files = {file: text if file in KEPT else text.format(name=name) for file, text in FILES.items()}
+        files |= {} if (folder / "videos").exists() else SAMPLES
+        for file, text in files.items():
             if file not in existing:
                 path = folder / file
-                path.write_text(text if file in KEPT else text.format(name=name), encoding="utf-8")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", newline="\n")
                 written.append(path)
     except OSError as error:
         raise MetaxyError(f"cannot write the project to {folder}: {error.strerror}; give another PATH") from error

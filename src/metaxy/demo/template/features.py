@@ -7,7 +7,6 @@ import hashlib
 import math
 import wave
 from array import array
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,11 @@ import polars as pl
 from PIL import Image, ImageDraw
 
 import metaxy as mx
+from metaxy import content
 
 __metaxy_project__ = "demo"  # as in metaxy.toml; a package would give its own name
 
+VIDEOS = Path("videos")
 CROP_VERSION = "1"  # the version of the code below that crops; `mx demo` raises it
 
 
@@ -25,7 +26,8 @@ class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video", id_columns=["video"
     """A folder with one sound and a few frames. Nothing is computed: the versions are the hashes of the files."""
 
     video: str
-    folder: str
+    audio: str
+    frames: list[str]
 
 
 class Crop(
@@ -43,6 +45,7 @@ class Crop(
     video: str
     crops: str
     pixels: int
+    look: str
 
 
 class Faces(mx.BaseFeature, spec=mx.FeatureSpec(key="faces", id_columns=["video"], deps=[Crop], fields=["count"])):
@@ -71,39 +74,23 @@ class Transcript(
 
 @mx.computes(Video)
 def find_videos() -> pl.DataFrame:
-    """List all videos with one hash for each field: all that Metaxy needs to see what changed."""
-    return pl.DataFrame(
-        [
-            {
-                "video": sound.parent.name,
-                "folder": sound.parent.as_posix(),
-                "metaxy_provenance_by_field": {
-                    "audio": hash_files([sound]),
-                    "frames": hash_files(sorted(sound.parent.glob("frame_*.png"))),
-                },
-            }
-            for sound in sorted(Path("videos").glob("*/audio.wav"))
-        ]
-    )
+    """List all videos with the hashes of their files: all that Metaxy needs to see what changed."""
+    return content.scan(VIDEOS, {"audio": "{video}/audio.wav", "frames": "{video}/frame_*.png"})
 
 
-def hash_files(files: Iterable[Path]) -> str:
-    """Return one hash for the content of some files."""
-    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()[:16]
-
-
-@mx.computes(Crop)
+@mx.computes(Crop, data_version="look")  # crops that look as before change nothing for what is made of them
 def crop(row: dict[str, Any]) -> dict[str, Any]:
     """Cut the dark border off each frame."""
-    crops = Path("crops", row["video"])
-    crops.mkdir(parents=True, exist_ok=True)
-    pixels = 0
-    for file in sorted(Path(row["folder"]).glob("frame_*.png")):
-        frame = Image.open(file)
+    pixels, look = 0, hashlib.sha256()
+    for name in row["frames"]:
+        frame = Image.open(VIDEOS / name)
         cut = frame.crop(frame.convert("L").point(lambda light: light if light > 100 else 0).getbbox())
-        cut.save(crops / file.name)
+        file = Path("crops", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cut.save(file)
         pixels += cut.width * cut.height
-    return {"crops": crops.as_posix(), "pixels": pixels}
+        look.update(f"{cut.width} x {cut.height}".encode() + cut.tobytes())
+    return {"crops": f"crops/{row['video']}", "pixels": pixels, "look": look.hexdigest()[:16]}
 
 
 @mx.computes(Faces)
@@ -121,7 +108,7 @@ def count_faces(row: dict[str, Any]) -> dict[str, Any]:
 @mx.computes(Transcript)
 def transcribe(row: dict[str, Any]) -> dict[str, Any]:
     """Write down a "la" for every beat that is not silent."""
-    with wave.open(f"{row['folder']}/audio.wav") as sound:
+    with wave.open(str(VIDEOS / row["audio"])) as sound:
         samples = array("h", sound.readframes(sound.getnframes()))
         beat = sound.getframerate() // 10
     beats = [samples[start : start + beat] for start in range(0, len(samples), beat)]
