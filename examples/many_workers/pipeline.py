@@ -1,6 +1,5 @@
 """Three processes count the words of sixty files together; one of them is killed while it has five of them."""
 
-import hashlib
 import multiprocessing
 from datetime import timedelta
 from multiprocessing.synchronize import Event
@@ -9,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 import metaxy as mx
+from metaxy import content
 from metaxy.errors import ClaimLostError
 from metaxy.ext.sqlite import SQLiteMetadataStore
 
@@ -45,9 +45,7 @@ def work(worker: str, begun: Event | None = None) -> None:
 
 def found() -> pl.DataFrame:
     """List the files, each with the hash of what is in it."""
-    files = sorted(FOLDER.iterdir())
-    versions = [{"body": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files]
-    return pl.DataFrame({"name": [file.name for file in files], "metaxy_provenance_by_field": versions})
+    return content.scan(FOLDER, {"body": "{name}"})
 
 
 def show(what: str, store: SQLiteMetadataStore) -> None:

@@ -1,6 +1,5 @@
 """How loud are these recordings? One call computes it; a broken file stops no other, and is not forgotten."""
 
-import hashlib
 import math
 import struct
 import wave
@@ -10,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 import metaxy as mx
+from metaxy import content
 from metaxy.ext.duckdb import DuckDBMetadataStore
 
 FOLDER = Path("recordings")
@@ -17,7 +17,7 @@ FOLDER = Path("recordings")
 
 class Recording(mx.BaseFeature, spec=mx.FeatureSpec(key="recording", id_columns=["name"], fields=["sound"])):
     name: str
-    path: str
+    sound: str
 
 
 class Loudness(mx.BaseFeature, spec=mx.FeatureSpec(key="loudness", id_columns=["name"], deps=[Recording])):
@@ -37,20 +37,12 @@ def record(name: str, amplitude: int) -> None:
 
 def found() -> pl.DataFrame:
     """List the files, each with the hash of what is in it."""
-    files = sorted(FOLDER.iterdir())
-    versions = [{"sound": hashlib.sha256(file.read_bytes()).hexdigest()} for file in files]
-    return pl.DataFrame(
-        {
-            "name": [file.name for file in files],
-            "path": [str(file) for file in files],
-            "metaxy_provenance_by_field": versions,
-        }
-    )
+    return content.scan(FOLDER, {"sound": "{name}"})
 
 
 def measure(row: dict[str, str]) -> dict[str, int]:
     """Read a file, and return how far it swings."""
-    with wave.open(row["path"], "rb") as file:
+    with wave.open(str(FOLDER / row["sound"]), "rb") as file:
         frames = file.readframes(file.getnframes())
     return {"peak": max(abs(sample) for (sample,) in struct.iter_unpack("<h", frames))}
 
