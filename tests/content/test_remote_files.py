@@ -72,6 +72,13 @@ class Failing(MemoryFileSystem):  # type: ignore[misc]
     failures: ClassVar[list[Exception]] = []
     asked = 0
 
+    looked: ClassVar[list[Exception]] = []
+
+    def info(self, path: str, **options: Any) -> Any:
+        if self.looked:
+            raise self.looked.pop()
+        return super().info(path, **options)
+
     def _open(self, *arguments: Any, **options: Any) -> Any:
         type(self).asked += 1
         if self.failures:
@@ -91,14 +98,19 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Failing]]:
     Failing.store.clear()
 
 
-def test_a_place_that_does_not_answer_is_asked_again(failing: type[Failing]) -> None:
+def test_a_place_that_does_not_answer_is_asked_again(failing: type[Failing], tmp_path: Path) -> None:
     failing.failures += [TimeoutError("slow down"), ConnectionResetError("gone")]
     assert content.hash_files(["failing://folder/file"])["version"].to_list() == [sha256(b"data")]
     assert failing.asked == 3
     failing.failures += [TimeoutError(f"token=hunter{number}2") for number in range(9)]
     assert content.hash_files(["failing://folder/file"], retries=1)["error"].to_list() == ["TimeoutError: token=***"]
     assert failing.asked == 5
+    trusting: dict[str, Any] = {"trust": "mtime", "cache": tmp_path / "cache"}
+    failing.failures.clear()
+    failing.looked += [TimeoutError("slow down")]
+    assert content.hash_files(["failing://folder/file"], **trusting)["version"].to_list() == [sha256(b"data")]
     failing.failures[:] = [PermissionError("not yours")]
+    failing.asked = 5
     assert content.hash_files(["failing://folder/file"])["error"].to_list() == ["PermissionError: not yours"]
     assert failing.asked == 6
 

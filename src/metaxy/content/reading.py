@@ -72,19 +72,19 @@ class Reading:
             return Outcome.of_error(error)
 
     def _known(self, places: Mapping[Any, Place], stamps: Mapping[Any, Stamp]) -> dict[Any, Outcome]:
-        """Return the outcomes of files that are as they were, and of those that nobody can look at."""
+        """Return the outcomes of files that are as they were; reading says why one cannot be looked at."""
         if self.cache is None or self.trust == "content":
             return {}
         unseen = [place for name, place in places.items() if name not in stamps]
         seen = dict(zip(unseen, in_threads(_stamp_of, unseen, workers=self._threads(unseen)), strict=True))
-        looks = {name: stamps.get(name) or seen[place] for name, place in places.items()}
-        there = {places[name].name: stamp for name, stamp in looks.items() if isinstance(stamp, Stamp)}
+        looks = {place.name: stamps.get(name) or seen[place] for name, place in places.items()}
+        there = {name: stamp for name, stamp in looks.items() if stamp is not None}
         versions = self.cache.known(self.recipe.name, there, self.trust)
-        known = {name: look for name, look in looks.items() if isinstance(look, Outcome)}
-        for name, place in places.items():
-            if place.name in versions:
-                known[name] = Outcome(versions[place.name], facts=there[place.name].facts)
-        return known
+        return {
+            name: Outcome(versions[place.name], facts=there[place.name].facts)
+            for name, place in places.items()
+            if place.name in versions
+        }
 
     def _read_all(self, places: Sequence[Place], bar: LateBar) -> dict[str, Outcome]:
         with closing(Memory(self.cache, self.recipe.name)) as memory:
@@ -125,11 +125,11 @@ class Reading:
         return Outcome(version, facts=opened.stamp.facts), known
 
 
-def _stamp_of(place: Place) -> Stamp | Outcome:
+def _stamp_of(place: Place) -> Stamp | None:
     try:
         return place.stamp()
-    except Exception as error:
-        return Outcome.of_error(error)
+    except Exception:
+        return None
 
 
 class Memory:
