@@ -113,15 +113,34 @@ def test_only_samples_with_equally_late_rows_are_sorted(
     store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statement, _ = statement_of(store, monkeypatch)
+    sorted_rows = handled(store, statement, "WINDOW")
+    assert sorted_rows
+    assert sum(sorted_rows) == 0  # `b` was written twice, at two times
+
+
+def test_earlier_rows_are_brought_in_order_only_where_a_sample_has_several(
+    store: DuckDBMetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement, increment = statement_of(store, monkeypatch, previous=True)
+    scans = [details for name, details in operators(store, statement) if name == "SEQ_SCAN"]
+    assert sum(bool(PAYLOAD & set(scan.get("Projections", []))) for scan in scans) == 3  # of earlier rows once
+    assert handled(store, statement, "STREAMING_WINDOW") == [0]  # which numbers the samples
+    store.write("crop", increment.stale)
+    store.write("video", samples("b", audio="changed again"))
+    statement, _ = statement_of(store, monkeypatch, previous=True)
+    assert handled(store, statement, "STREAMING_WINDOW") == [3]  # all that changed, as `b` has two rows by now
+
+
+def handled(store: DuckDBMetadataStore, statement: str, operator: str) -> list[int]:
+    """Run a statement, and return how many rows left each operator of a kind."""
     explained = store.connection.cursor.execute(f"EXPLAIN (ANALYZE, FORMAT json) {statement}").fetchall()[0][1]
-    waiting, sorted_rows = [json.loads(explained)], []
+    waiting, counts = [json.loads(explained)], []
     while waiting:
         node = waiting.pop()
         waiting += node["children"]
-        if node.get("operator_type") == "WINDOW":
-            sorted_rows.append(node["operator_cardinality"])
-    assert sorted_rows
-    assert sum(sorted_rows) == 0  # `b` was written twice, at two times
+        if node.get("operator_type") == operator:
+            counts.append(node["operator_cardinality"])
+    return counts
 
 
 def test_status_is_one_statement_that_looks_at_each_table_once(

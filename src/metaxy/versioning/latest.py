@@ -93,7 +93,7 @@ def _pick_by_row_id(
 ) -> tuple[list[str], LatestRows]:
     """Order only the samples that have several rows, and by all of the order only those with equally late ones."""
     ids, row, table = dialect.names(latest.ids, "mx_t"), f"mx_t.{source.row_id}", f"{source.sql} AS mx_t"
-    where, several = _where(version), _where([*version, *([source.repeats] if source.repeats else [])])
+    where = _where(version)
     repeated, tied, best = f"{prefix}_repeated", f"{prefix}_tied", f"{prefix}_best"
     same = _same_sample(latest, dialect, "mx_t")
     event = last_event(source, dialect, "mx_t") or dialect.null_text  # without it, all are equally late
@@ -102,7 +102,7 @@ def _pick_by_row_id(
     newest = f"max({event}) AS __metaxy_event, {dialect.row_of_max.format(row, event)} AS __metaxy_row"
     late = f"{dialect.names(latest.ids, 'mx_a')}, mx_a.__metaxy_row FROM {repeated} AS mx_a"
     steps = {
-        repeated: f"SELECT {ids}, {newest} FROM {table}{several} GROUP BY {ids} HAVING count(*) > 1",
+        repeated: f"SELECT {ids}, {newest} FROM {table}{where} GROUP BY {ids} HAVING count(*) > 1",
         tied: f"SELECT {ids} FROM {table} JOIN {repeated} AS mx_b ON {same} AND {as_late} AND {other}{where}",
         best: f"SELECT {late} ANTI JOIN {tied} AS mx_b ON {_same_sample(latest, dialect, 'mx_a')}\n  UNION ALL"
         f" SELECT {dialect.names(latest.ids)}, __metaxy_row FROM {_first_of(tied, source, latest, dialect, where)}",

@@ -17,8 +17,8 @@ class Source:
 
     ``sql`` may follow FROM. ``keep`` and ``stale`` name boolean columns that user filters and staleness predicates were
     turned into. ``row_id`` names a column that identifies rows within one statement, where there is one. ``types`` are
-    those of the columns, as far as they are at hand. ``deep``: most samples have several rows, so it seems. ``repeats``
-    is a condition without which no sample has several, that costs less than to look for one.
+    those of the columns, as far as they are at hand. ``deep``: most samples have several rows, so it seems. ``texts``
+    are IDs that are text both here and where rows are looked up by them.
     """
 
     sql: str
@@ -29,7 +29,7 @@ class Source:
     row_id: str | None = None
     types: Types = field(default_factory=dict, hash=False)
     deep: bool = False
-    repeats: str | None = None
+    texts: frozenset[str] = frozenset()
 
     def ordered(self, column: str, value: str, dialect: Dialect) -> str:
         """Write the value of a column as something to order by: text by its bytes."""

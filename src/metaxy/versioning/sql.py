@@ -42,7 +42,7 @@ from metaxy.versioning.sql_children import (
     parted,
     with_older,
 )
-from metaxy.versioning.sql_earlier import NUMBER, Traced, trace
+from metaxy.versioning.sql_earlier import NUMBER, Traced, meets, trace
 from metaxy.versioning.sql_expected import ExpectedStatement, equal, full_join
 
 
@@ -117,7 +117,8 @@ class _Statement(ExpectedStatement):
         if compared is None:
             status = f"CASE WHEN {broken} THEN {BROKEN} ELSE {NEW} END AS status"
             body = f"SELECT {', '.join([status, *columns])} FROM expected AS mx_e"
-            return self._number(self._add("changed", body, materialized=self._numbers_changed))
+            kept = self.earlier is not None and self.dialect.keeps_steps
+            return self._number(self._add("changed", body, materialized=kept))
         self._current(*compared)
         same = [(f"mx_e.{key}", f"mx_c.c{n}") for n, key in enumerate(self.recipe.match)]
         differs = "mx_c.low IS DISTINCT FROM mx_e.p"
@@ -153,7 +154,7 @@ class _Statement(ExpectedStatement):
     @property
     def _numbers_changed(self) -> bool:
         """Whether numbers tell changed samples apart while their earlier rows are looked up."""
-        return self.earlier is not None and self.dialect.keeps_steps
+        return self.earlier is not None and self.dialect.keeps_steps and not meets(self.earlier, self.dialect)
 
     def _number(self, changed: str) -> str:
         """Number the changed samples if need be: apart, since a step that numbers its rows runs on one core."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_PROVENANCE_BY_FIELD
 from metaxy.versioning.dialect import Dialect, as_cte
-from metaxy.versioning.latest import TEXT_ORDER, TIME_ORDER, order_by, pick
+from metaxy.versioning.latest import TEXT_ORDER, TIME_ORDER, LatestRows, order_by, pick
 from metaxy.versioning.recipe import Earlier, Recipe
 from metaxy.versioning.sources import Source
 
@@ -43,7 +43,13 @@ def trace(recipe: Recipe, source: Source | None, steps: tuple[str, str], dialect
     if source is None:
         constants = [*(f"1 AS {flag}" for flag in earlier.flags), "0 AS was"]
         return Traced(steps[1], columns=constants, nothing=["NULL"] * len(constants))
-    return _Trace(earlier, recipe, source, *steps, dialect).traced()
+    kind = _Met if meets(source, dialect) else _Trace
+    return kind(earlier, recipe, source, *steps, dialect).traced()
+
+
+def meets(source: Source, dialect: Dialect) -> bool:
+    """Whether changed samples meet the table itself, without rows that were found not to be the latest."""
+    return source.row_id is not None and dialect.keeps_steps and dialect.hash_joins
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,6 @@ class _Trace:
         return self.source.row_id is not None
 
     @property
-    def _alone(self) -> bool:
-        """Whether samples without an earlier row stay among the candidates: then their number tells of repeats."""
-        return self._late and self.dialect.keeps_steps and self.dialect.hash_joins
-
-    @property
     def _sample(self) -> tuple[str, ...]:
         """What tells the samples apart among the candidates."""
         return (NUMBER,) if self.dialect.keeps_steps else self.earlier.keys
@@ -73,11 +74,7 @@ class _Trace:
     def traced(self) -> Traced:
         d, several = self.dialect, self.earlier.several
         row_id = ROW if self._late else None
-        repeats = f"(SELECT count(*) > max({NUMBER}) FROM b_rows)" if self._alone else None
-        names = (*self._sample, *self.source.columns)
-        candidates = Source("b_rows", names, row_id=row_id, types=self.source.types, repeats=repeats)
-        ids = dict.fromkeys([*self._sample, *(self.earlier.latest.ids if several else ())])
-        ctes, picked = pick(candidates, replace(self.earlier.latest, ids=tuple(ids)), d, "b")
+        candidates, ctes, picked = self._picked(row_id)
         sample = [f"mx_t.{d.quote(name)} AS e{n}" for n, name in enumerate(self._sample)]
         number = [f"{self._place(candidates)} AS mx_n"] if several else []
         live = picked.select([*sample, *([f"mx_t.{ROW} AS rb"] if self._late else self._values("mx_t")), *number])
@@ -93,6 +90,13 @@ class _Trace:
         payload = (d.nothing.format(f"mx_ch.{column.short}") for column in self.earlier.columns)
         return Traced("traced", steps, columns, joins, [*["NULL"] * (len(self.earlier.flags) + 1), *payload])
 
+    def _picked(self, row_id: str | None) -> tuple[Source, list[str], LatestRows]:
+        """Write the steps that pick the latest of the candidates."""
+        names = (*self._sample, *self.source.columns)
+        candidates = Source("b_rows", names, row_id=row_id, types=self.source.types)
+        ids = dict.fromkeys([*self._sample, *(self.earlier.latest.ids if self.earlier.several else ())])
+        return candidates, *pick(candidates, replace(self.earlier.latest, ids=tuple(ids)), self.dialect, "b")
+
     def _candidates(self) -> str:
         """Write the rows that changed samples have, with the columns that are needed."""
         d = self.dialect
@@ -105,11 +109,18 @@ class _Trace:
         columns += [f"mx_s.{self.source.row_id} AS {ROW}"] if self._late else []
         if not d.keeps_steps:  # then to look samples up would compute them once more
             return f"SELECT {', '.join(columns)}\n  FROM {self.source.sql} AS mx_s"
-        pairs = zip(self.recipe.match, self.earlier.keys, strict=True)
-        same = " AND ".join(f"mx_ch.{key} = mx_s.{d.quote(stored)}" for key, stored in pairs)
         columns = [f"mx_ch.{NUMBER} AS {NUMBER}", *columns]
-        how = "LEFT JOIN" if self._alone else "JOIN"
-        return f"SELECT {', '.join(columns)}\n  FROM {self.changed} AS mx_ch {how} {self.source.sql} AS mx_s ON {same}"
+        sides = f"{self.changed} AS mx_ch JOIN {self.source.sql} AS mx_s"
+        return f"SELECT {', '.join(columns)}\n  FROM {sides} ON {self._same('mx_s')}"
+
+    def _same(self, table: str) -> str:
+        """Write the condition that a changed sample is the one of a stored row."""
+        return " AND ".join(f"mx_ch.{key} = {table}.{self.dialect.quote(stored)}" for key, stored in self._keys)
+
+    @property
+    def _keys(self) -> list[tuple[str, str]]:
+        """The keys of changed samples, each with its name in the table."""
+        return list(zip(self.recipe.match, self.earlier.keys, strict=True))
 
     def _met(self) -> str:
         """Write the changed samples with what is known of their earlier rows, or where that is."""
@@ -149,3 +160,47 @@ class _Trace:
             before = self._member(formula.member, table) if table else f"mx_ch.q{n}"
             flags.append(f"CASE WHEN {before} IS DISTINCT FROM mx_ch.{formula.short} THEN 1 ELSE 0 END AS {flag}")
         return flags
+
+
+class _Met(_Trace):
+    """Joins changed samples with the table, and so reads its payload once, in the same join.
+
+    Only where some sample has several rows, as counting tells, are the latest of them looked for, and others hidden.
+    """
+
+    def traced(self) -> Traced:
+        d, several = self.dialect, self.earlier.several
+        candidates, ctes, picked = self._picked(ROW)
+        number = [f"{self._place(candidates)} AS mx_n"] if several else []
+        newest = " AND mx_b.mx_n = 1" if several else ""
+        hidden = f"SELECT mx_t.{ROW} AS rh FROM b_rows AS mx_t ANTI JOIN b_live AS mx_b ON mx_b.rb = mx_t.{ROW}{newest}"
+        keys = ", ".join(self.recipe.match)
+        where = "" if several else " WHERE (SELECT many FROM b_many)"
+        numbered = f"SELECT {keys}, row_number() OVER () AS {NUMBER} FROM {self.changed}{where}"
+        steps = [
+            *([] if several else [as_cte("b_many", self._many(), d, materialized=True)]),
+            as_cte("b_numbered", numbered, d, materialized=True),
+            as_cte("b_rows", replace(self, changed="b_numbered")._candidates(), d, materialized=True),
+            *ctes,
+            as_cte("b_live", picked.select([f"mx_t.{ROW} AS rb", *number]), d),
+            as_cte("b_hidden", hidden, d, materialized=True),
+        ]
+        was = f"CASE WHEN mx_tb.{d.quote(self.earlier.keys[0])} IS NULL THEN 0 ELSE 1 END AS was"
+        columns = [*self._flags("mx_tb"), was, *self._payload("mx_tb")]
+        joins = [f"LEFT JOIN ({self._shown()}) AS mx_tb ON {self._same('mx_tb')}"]
+        return Traced(self.shown, steps, columns, joins, ["NULL"] * len(columns))
+
+    def _many(self) -> str:
+        """Ask whether some sample has several rows; numbers that two texts share only make it look as if."""
+        d = self.dialect
+        numbers = {stored: d.number_of_text if stored in self.source.texts else "{0}" for _, stored in self._keys}
+        pairs = [(f"mx_ch.{key}", f"mx_s.{d.quote(stored)}", numbers[stored]) for key, stored in self._keys]
+        same = " AND ".join(f"{number.format(one)} = {number.format(other)}" for one, other, number in pairs)
+        sides = f"{self.changed} AS mx_ch LEFT JOIN {self.source.sql} AS mx_s ON {same}"
+        return f"SELECT count(*) > (SELECT count(*) FROM {self.changed}) AS many FROM {sides}"
+
+    def _shown(self) -> str:
+        """Write the rows of the table that may be shown."""
+        live = f" WHERE mx_s.{self.dialect.quote(METAXY_DELETED_AT)} IS NULL"
+        rows = f"{self.source.sql} AS mx_s ANTI JOIN b_hidden AS mx_h ON mx_h.rh = mx_s.{self.source.row_id}"
+        return f"SELECT mx_s.* FROM {rows}{live if METAXY_DELETED_AT in self.source.columns else ''}"

@@ -24,6 +24,7 @@ from metaxy.versioning.predicates import add_predicates, among_sql
 from metaxy.versioning.recipe import COUNTS, NEW, STALE, STORED, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_sql, counts_sql
 from metaxy.versioning.sources import Asked, Failed, FailedSource, Rows, Source
+from metaxy.versioning.sql_earlier import meets
 from metaxy.versioning.system_columns import SystemColumns, system_column_types, system_columns_sql
 from metaxy.versioning.unions import ROW_ID, Union, has_row_ids, union_sql
 
@@ -186,9 +187,18 @@ class SqlEngine:
         """
         sources = tuple([self.source(rows) for rows in inputs])
         stored = self.source(current) if current and recipe.current and recipe.compare else None
-        earlier = self.source(current.unfiltered) if current and recipe.earlier else None
+        earlier = self._earlier(recipe, inputs, current) if current and recipe.earlier else None
         lost = FailedSource(f"({self.database.query_of(failed.frame)})", failed.only) if failed else None
         return sources, stored, self.database.dialect, earlier, lost
+
+    def _earlier(self, recipe: Recipe, inputs: Sequence[Rows], current: Rows) -> Source:
+        """Write what follows FROM where earlier rows are looked up."""
+        source, keys = self.source(current.unfiltered), recipe.earlier.keys if recipe.earlier else ()
+        if not meets(source, self.database.dialect):
+            return source
+        types, pairs = self._flat(recipe, inputs, current)(), zip(recipe.match, keys, strict=True)
+        texts = {stored for key, stored in pairs if types.get(key) == current.types[stored] == nw.String()}
+        return replace(source, texts=frozenset(texts))
 
     def source(self, rows: Rows) -> Source:
         """Write what follows FROM: the table itself where nothing is asked of it, else a query with flags."""

@@ -18,6 +18,7 @@ DUCKDB = Dialect(
     pack_list="CASE WHEN {0} THEN [{1}] ELSE CAST([] AS VARCHAR[]) END",
     inlined="AS NOT MATERIALIZED",
     in_microseconds="CAST({0} AS TIMESTAMP)",
+    number_of_text="hash(CAST({0} AS VARCHAR))",
     wide_time=f"(greatest({SINCE_1970}, 0)::HUGEINT << 64)",
     row_of_wide=f"CAST({{0}} & {2**64 - 1} AS BIGINT)",
 )
