@@ -176,6 +176,8 @@ def test_functions_that_hash(tmp_path: Path) -> None:
     mixed = content.scan(tmp_path, FIELDS, hash_with={"audio": functools.partial(lengths, factor=10)})
     assert [each["audio"] for each in by_field(mixed)] == ["length:10", "length:10"]
     assert by_field(mixed)[0]["frames"] == by_field(content.scan(tmp_path, FIELDS))[0]["frames"]
+    with pytest.raises(ValueError, match="cache= is for bytes"):
+        content.scan(tmp_path, hash_with=content.hash_files, trust="mtime", cache=tmp_path / "cache")
     with pytest.raises(ValueError, match="hash_with= gives a frame"):
         content.scan(tmp_path, hash_with=lambda _: pl.DataFrame({"version": ["x"]}))
 

@@ -64,9 +64,11 @@ def scan(
 
     Raises:
         ContentError: if the folder, or one in it, cannot be listed, since its samples would look deleted.
-        ValueError: if a pattern is none, or patterns of fields do not have the same IDs.
+        ValueError: if a pattern is none, patterns of fields do not have the same IDs, or a cache would not be used.
     """
     check_on_error(on_error)
+    if callable(hash_with) and cache is not None:
+        raise ValueError("cache= is for bytes; give it to hash_with by functools.partial, if that takes one")
     groups = Groups.of(by)
     folder, glob = split_glob(os.fspath(place))
     files = files_in(folder, hidden=hidden, storage_options=storage_options)
