@@ -77,7 +77,9 @@ def test_push_says_what_waits_to_be_renamed(project: TempMetaxyProject, tmp_path
     film = TempMetaxyProject(tmp_path, code, project="vision")
     pushed = json.loads(film.run_cli(["push", "--format", "json"]).stdout)
     assert pushed["pending_renames"] == {"film/raw": "video/raw"}
-    assert "film/raw was renamed from video/raw" in film.run_cli(["push", "--dry-run"]).stderr
+    told = film.run_cli(["push", "--dry-run"]).stderr
+    assert "film/raw was renamed from video/raw" in told
+    assert "run `mx metadata rename --store dev`" in told
     film.run_cli(["metadata", "rename"])
     assert "renamed" not in film.run_cli(["push"]).stderr
 

@@ -74,6 +74,8 @@ def test_what_cannot_be_cleaned_is_refused(store: MetadataStore) -> None:
         store.delete_orphaned("clip", store.resolve_update("clip").orphaned)
     with pytest.raises(ValueError, match="share from 0 to 1"):
         store.delete_orphaned("clip", max_share=50)
+    with pytest.raises(ValueError, match=r"such as .* not '10%'"):
+        store.delete_orphaned("clip", max_share="10%")  # type: ignore[arg-type]
     with pytest.raises(UnknownFeatureError, match="Did you mean 'clip'"):
         store.delete_orphaned("clipp")
     with pytest.raises(TooManyOrphansError):

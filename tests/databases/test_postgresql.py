@@ -384,3 +384,10 @@ def test_psycopg_is_what_ibis_uses(database: Address) -> None:
     with store_in(database) as store:
         assert isinstance(store.conn.con, psycopg.Connection)
         assert store.conn.list_tables() == []
+
+
+def test_a_search_path_is_refused_with_the_way_to_name_a_schema() -> None:
+    url, parameters = "postgresql://h/db?search_path=x", {"search_path": "x"}
+    for store in (PostgreSQLMetadataStore(url), PostgreSQLMetadataStore(connection_params=parameters)):
+        with pytest.raises(StoreConnectionError, match="takes no search_path; name the schema behind"), store.open():
+            pass

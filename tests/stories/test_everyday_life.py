@@ -183,6 +183,13 @@ def test_only_what_changed_is_computed_for_months(name: str, tmp_path: Path) -> 
     world = replace(world, texts={doc: text for doc, text in texts.items() if doc not in gone})
     assert {key[1] for key in day(world)} == {f"d{n:03}" for n in (*range(0, 20, 2), *range(1, 11, 2))}
 
+    one = replace(world, texts={doc: t for doc, t in world.texts.items() if not world.paths[doc].startswith("c")})
+    with world.code(), prod.open("w"):  # less than half is what only an own limit refuses
+        listed = prod.resolve_update("text", samples=one.samples())
+        with pytest.raises(TooManyOrphansError, match=r"max_share=0\.1"):
+            prod.delete_orphaned("text", listed, max_share=0.1)
+    assert day(world) == set()
+
     mounted = replace(world, texts={d: t for d, t in world.texts.items() if not world.paths[d].startswith(("b", "c"))})
     with world.code(), prod.open("w"), pytest.raises(TooManyOrphansError, match="max_share"):
         pipeline(prod, mounted)

@@ -10,6 +10,7 @@ from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service.history import Push
 from metaxy.service.history import push as record
+from metaxy.wording import command
 
 
 def push(
@@ -34,7 +35,8 @@ def push(
         print_text(result.project_version)
         _tell(result)
         for new, old in result.pending_renames.items():
-            warn(f"{new} was renamed from {old}, and its rows are still under the old key: run `mx metadata rename`")
+            how = command("metadata", "rename", store=result.store or None)
+            warn(f"{new} was renamed from {old}, and its rows are still under the old key: run {how}")
 
 
 def _tell(result: Push) -> None:

@@ -77,6 +77,7 @@ class Push:
     dry_run: bool
     feature_versions: Mapping[str, str]
     pending_renames: Mapping[str, str]
+    store: str
 
 
 def push(
@@ -95,12 +96,14 @@ def push(
         raise RequestError("USAGE_ERROR", str(error), kind="request") from None
     graph = project.graph
     with project.store(store).open("r" if dry_run else "w") as opened:
+        place = opened.name or ""
         done = SystemTableStorage(opened).push_graph_snapshot(project=name, tags=given, dry_run=dry_run)
         with graph.use():
             waiting = pending_among(opened, graph.features_of(name)) if graph.has_renames else {}
     versions = {str(d.key): graph.get_feature_version(d.key) for d in graph.features_of(name)}
     renames = {str(new): str(old) for new, old in waiting.items()}
-    return Push(name, done.project_version, done.already_pushed, done.updated_features, dry_run, versions, renames)
+    found = done.project_version, done.already_pushed, done.updated_features
+    return Push(name, *found, dry_run, versions, renames, place)
 
 
 @dataclass(frozen=True)

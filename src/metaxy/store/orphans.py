@@ -1,6 +1,7 @@
 """Cleaning: samples whose parents are gone are deleted, unless so many are that it looks like a mistake."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import polars as pl
@@ -28,8 +29,8 @@ def delete_orphaned(
         DefinitionError: if nothing says which samples a root feature should have.
         TooManyOrphansError: if more than this share of all samples would go; none does.
     """
-    if not 0 <= max_share <= 1:
-        raise ValueError(f"max_share is a share from 0 to 1, not {max_share!r}")
+    if not isinstance(max_share, Real) or not 0 <= max_share <= 1:
+        raise ValueError(f"max_share is a share from 0 to 1, such as 0.1, not {max_share!r}")
     if increment is None:
         increment = _resolved(store, scope, scope.graph.get_feature_plan(definition.key))
     orphaned = _orphaned(increment, definition.spec.id_columns)

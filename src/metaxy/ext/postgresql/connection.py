@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import narwhals as nw
 import psycopg
@@ -21,6 +22,10 @@ from metaxy.ext.postgresql.tables import PostgreSQLTables
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 
 STOP_SECONDS = 5.0
+NO_SEARCH_PATH = (
+    "PostgreSQL's client takes no search_path; name the schema behind the database, as in "
+    "postgresql://host/features/staging, or as `schema` of connection_params"
+)
 SURROUNDINGS = """SELECT current_schemas(false), ARRAY(SELECT collname::text FROM pg_collation
 WHERE collname = ANY(%s) AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding())))"""
 TRAITS = Traits(
@@ -154,6 +159,8 @@ def parameters_of(address: Address) -> dict[str, Any]:
         InvalidConfigError: if the URL cannot be read; it is not shown, as it may hold a password.
     """
     given = dict(address.parameters)
+    if "search_path" in {*given, *parse_qs(urlsplit(address.url or "").query)}:
+        raise InvalidConfigError(NO_SEARCH_PATH)
     if address.url is not None:
         scheme, _, rest = address.url.partition("://")
         try:
