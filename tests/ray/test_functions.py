@@ -10,9 +10,13 @@ import pytest
 from tests.factory import define, rows, values
 from tests.stores import STORES
 
+from metaxy.config import MetaxyConfig
 from metaxy.errors import ProcessError
 from metaxy.ext.ray import process
+from metaxy.ext.ray.actors import Actors
+from metaxy.ext.ray.surroundings import Surroundings
 from metaxy.store.store import MetadataStore
+from metaxy.workers.function import Function
 
 pytestmark = pytest.mark.usefixtures("cluster")
 
@@ -113,3 +117,12 @@ def test_actors_get_what_they_need_and_wait_for_it_where_there_are_too_many(lake
         found = lake.read("crop").collect().to_polars()
     assert set(found["gpu"]) == {"0"}
     assert set(found["variable"]) == {"yes"}
+
+
+def test_what_no_node_has_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    surroundings = Surroundings.of(MetaxyConfig())
+    for needs in ({"num_cpus": 1, "num_gpus": 1}, {"num_cpus": 1, "num_gpus": 4, "resources": {"tape": 1}}):
+        Actors(surroundings, needs).starting(Function.of(wrong))
+    assert caplog.messages == [
+        "function wrong waits for a node with CPU: 1, GPU: 4, tape: 1, as none of the cluster has that"
+    ]

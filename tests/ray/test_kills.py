@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from tests.factory import everything, rows, values
 from tests.faults.children import asked, children, rest
 from tests.services.ray import variables
 from tests.stores import STORES
 
+import ray
 from metaxy import FeatureGraph
-from metaxy.ext.ray import process
+from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, process
 from metaxy.store.store import MetadataStore
 from metaxy.testing.conformance.factory import define
 
@@ -125,3 +127,38 @@ def noted(log: Path) -> Counter[str]:
 def written(store: MetadataStore) -> set[str]:
     with store:
         return set(values(store.read("clip"))) if store.has_feature("clip") else set()
+
+
+class ComputesBatches:
+    """Notes batches of a dataset, and kills its process as often as there are files for it."""
+
+    def __init__(self, folder: Path, kills: int) -> None:
+        self.log, self.lives = folder / "log", folder / "lives"
+        self.lives.mkdir(parents=True)
+        for number in range(kills):
+            (self.lives / str(number)).touch()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        with self.log.open("a") as log:
+            log.write("".join(f"{each}\n" for each in batch["id"].to_pylist()))
+        life = next(self.lives.iterdir(), None)
+        if life is not None and random.random() < 0.1:
+            life.unlink(missing_ok=True)
+            threading.Timer(0.01 * random.random(), kill, (os.getpid(),)).start()
+        return batch.select(["id", *(name for name in batch.column_names if name.startswith("metaxy_"))])
+
+
+def test_datasets_are_computed_again_as_often_as_tasks_died(tmp_path: Path) -> None:
+    """Ray itself runs a task again whose process died, as often as that is."""
+    with FeatureGraph().use():
+        store, kills = prepared("delta", tmp_path), 3
+        computes, sink = ComputesBatches(tmp_path / "job", kills), MetaxyDatasink("clip", store)
+        samples = ray.data.read_datasource(MetaxyDatasource("clip", store, incremental=True))
+        samples.map_batches(computes, batch_format="pyarrow", batch_size=100).write_datasink(sink)
+        begun = noted(computes.log)
+        assert written(store) == set(begun) == set(all_ids())
+        assert max(begun.values()) <= 1 + kills
+        with store:
+            assert len(values(store.read("clip"))) == sink.result.rows_written == SAMPLES
+        again = ray.data.read_datasource(MetaxyDatasource("clip", store, incremental=True))
+        assert again.count() == 0

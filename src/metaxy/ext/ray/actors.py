@@ -1,9 +1,10 @@
 """Actors of Ray that call a function; what they load is little, as each that dies is replaced."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
@@ -12,6 +13,9 @@ from metaxy.ext.ray.surroundings import Surroundings
 from metaxy.wording import first_line
 from metaxy.workers.calls import Outcome, StartError, attempt, packed, unpacked
 from metaxy.workers.function import Function
+
+logger = logging.getLogger(__name__)
+RESOURCES: Final = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}  # as options of actors, and of nodes
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,17 @@ class Actors:
                 f"({first_line(error.__cause__ or error)}); pass a class that makes such things when an actor "
                 "constructs it"
             ) from error
+        self._warn_if_no_node_has_what_it_needs(function.name)
         return lambda: ActorRemote(actor.remote(self.surroundings, [pickled]), function.name)
+
+    def _warn_if_no_node_has_what_it_needs(self, name: str) -> None:
+        """Say what Ray waits for: a cluster that grows may get such a node, and others never will."""
+        needs = {RESOURCES[key]: amount for key, amount in self.needs.items() if key in RESOURCES}
+        needs |= self.needs.get("resources") or {}
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        if not any(all(node.get(key, 0) >= amount for key, amount in needs.items()) for node in nodes):
+            asked = ", ".join(f"{key}: {amount:g}" for key, amount in needs.items() if amount)
+            logger.warning("function %s waits for a node with %s, as none of the cluster has that", name, asked)
 
 
 @dataclass
