@@ -64,6 +64,19 @@ STRAY_COLUMNS: Final = frozenset({"metaxy_deleted_at_right"})
 INTERNAL_PREFIX: Final = "__metaxy_"
 
 
+def name_problem(name: str) -> str | None:
+    """Say what is wrong with the name of a column, if not every store and library reads it as it is.
+
+    >>> name_problem("a b"), name_problem("*")
+    (None, 'has a name that Polars reads as a pattern')
+    """
+    if not name:
+        return "has no name"
+    if "\0" in name:
+        return "has a NUL character in its name"
+    return "has a name that Polars reads as a pattern" if name == "*" or (name[0], name[-1]) == ("^", "$") else None
+
+
 def is_system_column(name: str) -> bool:
     """Return whether a column belongs to Metaxy.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -206,7 +207,13 @@ BAD: list[tuple[Any, str]] = [
     (lambda _: {"id": "z"}, "ResultError: returned a row for id = 'z', which it was not given"),
     (lambda _: {"metaxy_provenance": "x"}, "ResultError: returned 'metaxy_provenance', a column that Metaxy fills"),
     (lambda _: {"size": "x"}, "ResultError: returned 'size' as String, not Int64"),
-    (lambda _: {"size": 1, "o": object()}, "ResultError: returned 'o' as a object, which cannot be stored"),
+    (lambda _: {"size": object()}, "ResultError: returned 'size' as a object, which cannot be stored"),
+    (lambda _: {"size": "\ud800"}, "ResultError: returned 'size' as a str, which cannot be stored"),
+    (lambda _: {"size": 1, "more": 2}, "ResultError: returned a column 'more', which other results do not have"),
+    (lambda _: {"SIZE": 1, "size": 1}, "ResultError: returned columns that differ only by case: 'SIZE', 'size'"),
+    (lambda _: {"size": 1, "": 2}, "ResultError: returned a column '', which has no name"),
+    (lambda _: {"size": 1, 3: 2}, "ResultError: returned a column 3, which has a name that is no text"),
+    (lambda _: {"id": np.zeros(2)}, "ValueError: The truth value of an array with more than one element is ambiguous."),
     (lambda _: 1 / 0, "ZeroDivisionError: division by zero"),
     (lambda _: exit(3), "SystemExit: 3"),
 ]

@@ -90,4 +90,11 @@ def test_a_feature_that_fails_does_not_stop_the_others(store: MetadataStore) -> 
     assert [(each.feature, each.done) for each in report.reports] == [("sound", 2)]
     assert list(report.failures) == ["crop", "face"]
     assert "function crop, sample id = 'a': ValueError: no picture" in report.failures["crop"]
+
+    def unmounted() -> Any:
+        raise OSError("no such folder")
+
+    report = run(store, {"video": Computed(face, samples=unmounted), "sound": sound}, progress=False)
+    assert report.failures == {"video": "feature video: OSError: no such folder"}
+    assert [each.feature for each in report.reports] == ["sound"]
     assert not report.in_sync

@@ -89,6 +89,17 @@ def test_a_call_that_hangs_is_given_up_and_the_others_go_on(fn: Any, what: str) 
     assert len(numbers) >= 6  # another call may have been in the loop that was blocked
 
 
+def test_columns_are_those_of_most_results() -> None:
+    """One that is strange, although it comes first, does not make all others fail."""
+
+    def odd(row: dict[str, int]) -> dict[str, int]:
+        return {"once": 1} if row["n"] == 0 else {"twice": 2 * row["n"]}
+
+    found = done(odd, batches=6, size=1)
+    failures = [(each.ids["n"], each.message) for one in found for each in one.failures]
+    assert failures == [(1, "returned no column 'once', which other results have. It returned: twice, n")]
+
+
 def test_processes_that_hang_or_die_are_replaced() -> None:
     [one] = done(die, executor="process")
     assert one.results["twice"].to_list() == [0, 2]

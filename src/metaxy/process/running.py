@@ -89,8 +89,9 @@ def run(
             if _are_none(arguments.get("samples")):
                 nothing[str(key)] = function.name
             reports.append(store.process(key, function.fn, **arguments))
-        except MetaxyError as error:
-            failures[str(key)] = first_line(error)
+        except Exception as error:  # whatever samples and functions of users raise
+            kind = "" if isinstance(error, MetaxyError) else f"feature {key}: {type(error).__name__}: "
+            failures[str(key)] = kind + first_line(error)
     return RunReport(tuple(reports), without, failures, nothing)
 
 

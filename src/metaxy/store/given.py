@@ -15,7 +15,7 @@ from uuid import UUID
 import narwhals as nw
 import polars as pl
 
-from metaxy.columns import INCREMENT_COLUMNS, INTERNAL_PREFIX, is_system_column
+from metaxy.columns import INCREMENT_COLUMNS, INTERNAL_PREFIX, is_system_column, name_problem
 from metaxy.definitions.names import differing_by_case
 from metaxy.errors import MetadataSchemaError
 from metaxy.storage.nested_types import parts_of
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 TEXTS: Final = frozenset({"uuid", "json"})  # types of databases and Arrow that are text for everybody else
 MISSING: Final = frozenset({"NoneType", "NAType", "NaTType"})  # what libraries have for NULL
 OFFSET: Final = re.compile(r"(UTC)?[+-]\d|Z$")  # zones without a name, of which Polars knows only those of whole hours
-NUL: Final = "\0"
 FAMILIES: Final = (datetime, date, str, bytes)  # a datetime is a date, too
 SETS: Final = frozenset({"set", "frozenset"})
 
@@ -327,7 +326,7 @@ def refuse_names(schema: Mapping[str, nw.dtypes.DType], what: str) -> None:
     for column, dtype in schema.items():
         if column.lower().startswith(INTERNAL_PREFIX):
             raise _misnamed(what, f"column {column!r}", f"begins with {INTERNAL_PREFIX!r}, as only ours may")
-        if reason := _problem(column):
+        if reason := name_problem(column):
             raise _misnamed(what, f"column {column!r}", reason)
         for part in parts_of(dtype):
             if isinstance(part, nw.Struct):
@@ -336,18 +335,10 @@ def refuse_names(schema: Mapping[str, nw.dtypes.DType], what: str) -> None:
 
 def _refuse_members(names: list[str], what: str, column: str) -> None:
     for name in names:
-        if reason := _problem(name):
+        if reason := name_problem(name):
             raise _misnamed(what, f"member {name!r} {column}", reason)
     if alike := differing_by_case(names):
         raise _misnamed(what, f"members {' and '.join(map(repr, alike))} {column}", "differ only by case")
-
-
-def _problem(name: str) -> str | None:
-    if not name:
-        return "has no name"
-    if NUL in name:
-        return "has a NUL character in its name"
-    return "has a name that Polars reads as a pattern" if name == "*" or (name[0], name[-1]) == ("^", "$") else None
 
 
 def _misnamed(what: str, name: str, reason: str) -> MetadataSchemaError:

@@ -380,6 +380,8 @@ class Work:
                 f"{of.where}: {of.store!r} cannot be written: {first_line(cause)}; what was computed since is computed "
                 "again when you process again"
             ) from cause
+        except MetaxyError as error:  # such as rows that no table of the store can hold
+            raise ProcessError(f"{of.where}: {first_line(error)}") from error
         finally:
             outbox.leave()
         self.rows, self.lost = outbox.rows, outbox.lost

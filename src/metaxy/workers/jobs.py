@@ -158,7 +158,7 @@ class _Ones(_Attempts):
         if not outcome.failed:
             try:
                 answers[number] = self.how.contract.of_one(rows[number], outcome.value)
-            except ResultError as error:
+            except Exception as error:  # whatever values of users raise
                 outcome = Outcome.of(error)
         if outcome.failed:
             self.failed[number] = outcome
@@ -201,7 +201,7 @@ class _Split(_Attempts):
             return outcome
         try:
             return Outcome(self._checked(given, outcome.value))
-        except ResultError as error:
+        except Exception as error:  # whatever values of users raise
             return Outcome.of(error)
 
     def _given(self, part: pl.DataFrame) -> Any:

@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, is_system_column
+from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, is_system_column, name_problem
+from metaxy.definitions.names import differing_by_case
 from metaxy.errors import MetadataSchemaError
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.wording import did_you_mean
@@ -160,16 +161,20 @@ class Contract:
 
     # -- both ----------------------------------------------------------------------------------------------------------
 
-    def _refuse_columns(self, columns: Iterable[str], needed: Sequence[str] = ()) -> None:
-        """Refuse results that lack a column, or have one that is not theirs to say."""
+    def _refuse_columns(self, columns: Iterable[Any], needed: Sequence[str] = ()) -> None:
+        """Refuse results that lack a column, or have one that is not theirs to say, or that no table can have."""
         present = set(columns)
+        for name in present:
+            if problem := name_problem(name) if isinstance(name, str) else "has a name that is no text":
+                raise ResultError(f"returned a column {name!r}, which {problem}")
+            if is_system_column(name) and name != METAXY_DATA_VERSION_BY_FIELD:
+                raise ResultError(f"returned {name!r}, a column that Metaxy fills; leave it out")
+        if twins := differing_by_case([*self.keys, *(name for name in present if name not in self.keys)]):
+            raise ResultError(f"returned columns that differ only by case: {', '.join(map(repr, sorted(twins)))}")
         for name in (*needed, *self.own, *self.required):
             if name not in present:
                 shown = ", ".join(columns) or "none"
                 raise ResultError(f"returned no column {name!r}.{did_you_mean(name, present)} It returned: {shown}")
-        for name in present:
-            if is_system_column(name) and name != METAXY_DATA_VERSION_BY_FIELD:
-                raise ResultError(f"returned {name!r}, a column that Metaxy fills; leave it out")
 
     def shown(self, row: Mapping[str, Any], names: Sequence[str] | None = None) -> str:
         """Name a sample by its IDs."""

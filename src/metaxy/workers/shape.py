@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -12,17 +12,19 @@ from metaxy.storage.evolution import is_lossless, may_fit
 from metaxy.wording import did_you_mean
 from metaxy.workers.results import ResultError, Row
 
+MOST_KINDS = 100  # sets of columns that are counted
 Answer = tuple[int, list[Row]]
 """The number of a sample in its batch, and its rows."""
 
 
 class Shape:
-    """Which columns results have, and of which types: as their table has them, then as results had them before."""
+    """Which columns results have, as most have them, and of which types: of their table, then of results before."""
 
     def __init__(self, types: Mapping[str, pl.DataType]) -> None:
         self._lock = threading.Lock()
         self._types = dict(types)
-        self._names: frozenset[str] = frozenset()
+        self._spelled = {name.lower(): name for name in types}
+        self._kinds: Counter[frozenset[str]] = Counter()
 
     def knows(self, name: str) -> bool:
         """Return whether the type of a column is known."""
@@ -44,17 +46,32 @@ class Shape:
         return frame, sorted(wrong.items(), key=lambda each: each[0])
 
     def _without_columns(self, answers: Sequence[Answer]) -> dict[int, ResultError]:
-        """Find the rows that lack a column that others have: those of before or, at first, most of these."""
+        """Find the rows whose columns are not those of most others."""
         kinds = Counter(frozenset(row) for _, rows in answers for row in rows)
-        if len(kinds) <= 1 and self._names <= next(iter(kinds), self._names):
-            return {}
-        needed = self._names or kinds.most_common(1)[0][0]
-        return {
-            number: _lacking(needed - row.keys(), row)
-            for number, rows in answers
-            for row in rows
-            if not needed <= row.keys()
-        }
+        usual = self._usual(kinds)
+        wrong = {kind: self._misfit(kind, usual) for kind in kinds}
+        found = ((number, wrong[frozenset(row)]) for number, rows in answers for row in rows)
+        return {number: error for number, error in found if error}
+
+    def _usual(self, kinds: Mapping[frozenset[str], int]) -> frozenset[str]:
+        """Count results by their columns; return those of most so far, of as many rather those that a table has."""
+        with self._lock:
+            for kind, count in kinds.items():
+                if kind in self._kinds or len(self._kinds) < MOST_KINDS:
+                    self._kinds[kind] += count
+            stored = set(self._spelled.values())
+            return max(self._kinds, key=lambda kind: (self._kinds[kind], kind <= stored), default=frozenset())
+
+    def _misfit(self, names: Collection[str], usual: frozenset[str]) -> ResultError | None:
+        """Say what is wrong with the columns of a result."""
+        if missing := usual - set(names):
+            return _lacking(missing, names)
+        for name in names:
+            if (spelled := self._spelled.get(name.lower(), name)) != name:
+                return ResultError(f"returned {name!r}, which differs only by case from {spelled!r}, as it is stored")
+        if extra := set(names) - usual:
+            return ResultError(f"returned a column {min(extra)!r}, which other results do not have")
+        return None
 
     def _columns(self, answers: Sequence[Answer]) -> tuple[list[pl.Series], dict[int, ResultError]]:
         """Make the columns of rows; where values do not fit, say which samples they are of."""
@@ -65,7 +82,7 @@ class Shape:
             values = [(number, row.get(name)) for number, rows in answers for row in rows]
             try:
                 series.append(self.fitted(_series(name, [value for _, value in values])))
-            except (ResultError, TypeError, OverflowError, pl.exceptions.PolarsError):
+            except Exception:  # whatever values of users raise
                 misfits |= self._misfits(name, values)
         return series, misfits
 
@@ -76,7 +93,7 @@ class Shape:
         for number, value in values:
             try:
                 found.append((number, _series(name, [value])))
-            except (TypeError, OverflowError, pl.exceptions.PolarsError):
+            except Exception:  # whatever values of users raise
                 wrong[number] = ResultError(f"returned {name!r} as a {type(value).__name__}, which cannot be stored")
         kinds = Counter(one.dtype for _, one in found if one.dtype != pl.Null)
         usual = self._types.get(name) or (kinds.most_common(1)[0][0] if kinds else pl.Null())
@@ -98,8 +115,8 @@ class Shape:
         Raises:
             ResultError: if a column is missing, or of a type that does not fit.
         """
-        if missing := self._names - set(frame.columns):
-            raise _lacking(missing, frame.columns)
+        if wrong := self._misfit(frame.columns, self._usual({frozenset(frame.columns): frame.height})):
+            raise wrong
         fitted = frame.with_columns(self.fitted(column) for column in frame.iter_columns())
         self._learn(fitted)
         return fitted
@@ -113,7 +130,6 @@ class Shape:
         if not frame.height:
             return
         with self._lock:
-            self._names |= set(frame.columns)
             for name, dtype in frame.schema.items():
                 if not dtype.is_nested() and dtype != pl.Null:
                     self._types.setdefault(name, dtype)
