@@ -11,7 +11,8 @@ import narwhals as nw
 import polars as pl
 import pytest
 from tests.factory import define, everything, rows, values
-from tests.stores import STORES, StoreFactory
+from tests.services import postgres
+from tests.stores import STORES, StoreFactory, postgresql_database
 
 from metaxy.config import MetaxyConfig
 from metaxy.definitions.dependency import FeatureDep
@@ -24,6 +25,7 @@ from metaxy.errors import (
     SystemDataNotFoundError,
 )
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.postgresql.claims import PostgreSQLClaims
 from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.storage.port import Claimant, Claims, Coordinates
 from metaxy.store import outbox
@@ -367,3 +369,25 @@ def test_a_store_names_who_keeps_its_claims(tmp_path: Path) -> None:
         assert caught.value.samples == [{"id": "a"}]
         with lake:
             assert not lake.has_feature("video")
+
+
+def test_processing_goes_on_after_a_connection_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is closed while the function runs, so that what it loses is the connection of a write."""
+    define("video")
+    define("clip", "video")
+    store = STORES["postgresql"](tmp_path)
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b", "c"]))
+    finish = PostgreSQLClaims.finish
+    lost: list[int] = []
+
+    def finish_late(claims: Any, claim: str, samples: Sequence[str], work: Callable[[], None]) -> Sequence[str]:
+        if not lost:
+            lost.append(claims.rows("SELECT pg_backend_pid()", [])[0][0])
+            with postgres.connect(postgresql_database()) as server:
+                server.execute("SELECT pg_terminate_backend(%s)", lost)
+        return finish(claims, claim, samples, work)
+
+    monkeypatch.setattr(PostgreSQLClaims, "finish", finish_late)
+    report = store.process("clip", lambda _: {}, rows="one", claim=True, progress=False)
+    assert (report.done, report.rows, report.lost, len(lost)) == (3, 3, 0, 1)

@@ -358,7 +358,11 @@ class BufferedMetadataWriter:
             self._cause = error
             self._broken = self._stopping or not self._flushers
             if self._broken:
-                logger.error("%s", self._error("the background flush failed"), exc_info=error)
+                logger.error(
+                    "%s",
+                    self._error("the background flush failed"),
+                    exc_info=error if logger.isEnabledFor(logging.DEBUG) else None,
+                )
             self._changed.notify_all()
             return self._broken
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -10,8 +10,8 @@ import polars as pl
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import BufferedWriterError, ClaimLostError
-from metaxy.store.batched_writer import BufferedMetadataWriter
+from metaxy.errors import BufferedWriterError, ClaimLostError, StoreConnectionError, StoreLockedError
+from metaxy.store.batched_writer import RETRY_SECONDS, BufferedMetadataWriter
 from metaxy.store.claim import Claim
 from metaxy.store.store import MetadataStore
 from metaxy.wording import first_line
@@ -233,9 +233,9 @@ class ClaimOutbox:
     def record(self) -> None:
         """Remember in the store which samples failed, so that no worker of this time tries them again."""
         for claim, parcel in self._parcels.items():
-            failed, parcel.failed = parcel.failed, []
-            if failed:
-                self._fenced(claim.record_errors, pl.concat(failed))
+            if parcel.failed:
+                self._fenced(claim.record_errors, pl.concat(parcel.failed))
+                parcel.failed = []
 
     def close(self) -> None:
         """Write all that is left."""
@@ -248,12 +248,23 @@ class ClaimOutbox:
         self._waits = self._waits and not (parcels and parcels[0][1].results)
         if self._waits:
             return
-        with self._to.store.open("w") if parcels else nullcontext():
+        for pause in (*RETRY_SECONDS, None) if parcels else ():
+            try:
+                self._ship(parcels)
+                break
+            except (BufferedWriterError, StoreConnectionError, StoreLockedError):
+                if pause is None:
+                    raise
+                time.sleep(pause)
+        self._parcels, self._since = {}, time.monotonic()
+
+    def _ship(self, parcels: Sequence[tuple[Claim, Parcel]]) -> None:
+        with self._to.store.open("w"):
             for claim, parcel in parcels:
                 if parcel.results or parcel.parents is not None:
                     self._write(claim, parcel)
+                    parcel.results, parcel.samples = [], []  # if the rest fails, they are not written once more
             self.record()
-        self._parcels, self._since = {}, time.monotonic()
 
     def _write(self, claim: Claim, parcel: Parcel) -> None:
         results, parents = parcel.result, parcel.parents
