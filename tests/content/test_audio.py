@@ -128,9 +128,11 @@ def test_bad_audio_is_rows(tmp_path: Path) -> None:
         *(b"", b"no audio", None, "gone.wav", playlist, TONE, (TONE, 0), (TONE, 8000.5), (TONE > 0, RATE)),
         *(data[: len(data) // 2] for data in whole.values()),
         *(data[:20] for data in whole.values()),
+        *(coded("matroska", "pcm_s16le")[:500], (np.ma.array(TONE, mask=TONE > 0), RATE)),
     ]
     found = content.hash_audio([*bad, empty.getvalue(), *whole.values()])
     assert found["version"].is_null().to_list() == [True] * len(bad) + [False] * 4
+    assert found["version"][len(bad)] == versions((np.zeros((0, 2), np.int16), RATE))[0]
     assert len(set(found["version"][len(bad) + 1 :])) == 1
     assert not found["error"].str.contains("Errno").any()
     with pytest.raises(ContentError, match=r"1 of 2 inputs have no version, the first is input 1: .*empty"):

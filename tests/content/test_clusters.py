@@ -62,6 +62,17 @@ def test_clusters_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch) -
         }
 
 
+def test_what_is_known_is_as_it_was_returned() -> None:
+    row = {"exact": "text:a", "version": "near:a", "fingerprint": "g/b8/qg==", "similarity": 1.0}
+    assert len(Known.of("near", pl.DataFrame([row, row])).members) == 1
+    for wrong in ({"exact": None}, {"fingerprint": None}, {"fingerprint": "junk"}, {"fingerprint": "g/v8/qg=="}):
+        with pytest.raises(ValueError, match="1 rows with a version, but no exact version or fingerprint"):
+            Known.of("near", pl.DataFrame([row | wrong]))
+    for name, value in (("similarity", "close"), ("exact", [1])):
+        with pytest.raises(ValueError, match="other types than this function returned"):
+            Known.of("near", pl.DataFrame([row | {name: value}]))
+
+
 def test_vectors_survive_as_text() -> None:
     bits = np.arange(13) % 3 == 0
     assert vectors_of([fingerprint_of_bits("g", bits), fingerprint_of_bits("g", ~bits)]).tolist() == [

@@ -47,6 +47,9 @@ def test_versions_of_several_fields() -> None:
     assert both.to_list() == [{"audio": "x", "frames": "y"}]
     with pytest.raises(ContentError, match=r"1 of 2 samples have no version of field 'audio', such as b: gone"):
         content.versions(audio=frame)
+    address = frame.with_columns(pl.lit("https://me:hunter2@host/b").alias("path"))
+    with pytest.raises(ContentError, match=r"such as https://\*\*\*@host/b: gone"):
+        content.versions(audio=address)
     with pytest.raises(ContentError, match=r"such as row 1"):
         content.versions(audio=["x", None])
     with pytest.raises(ValueError, match=r"audio has 2, frames has 1"):

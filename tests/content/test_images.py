@@ -98,9 +98,12 @@ def test_sixteen_bits_count() -> None:
     assert len(set(found)) == 3
     gray = deep[:, :, 0]
     assert len(set(versions(gray, saved(gray, "PNG"), saved(gray, "TIFF"), np.dstack([gray] * 3)))) == 1
-    errors = content.hash_images([png(deep[:, :, :2]), Image.open(io.BytesIO(png(deep)))])["error"]
+    swapped = Image.frombytes("I;16B", (7, 9), gray.astype(">u2").tobytes())
+    assert len(set(versions(gray, gray.astype(">u2"), swapped, saved(swapped, "TIFF")))) == 1
+    errors = content.hash_images([png(deep[:, :, :2]), Image.open(io.BytesIO(png(deep))), np.ma.array(gray)])["error"]
     assert "cannot be read exactly" in errors[0]
     assert "8 of the 16 bits" in errors[1]
+    assert "mask" in errors[2]
 
 
 def test_all_frames_and_how_long_they_are_shown_count() -> None:

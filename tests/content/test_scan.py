@@ -91,9 +91,12 @@ def test_patterns() -> None:
         ("{id}/[!a].?", "a/a.c", None),
         ("{id} (1)+.png", "a (1)+.png", (("a",), ())),
         ("{id}\n", "a\n", (("a",), ())),
+        ("{id}/[^a][[&][&&]", "x/b[&", None),
+        ("{id}/[^a][[&][&&]", "x/a[&", (("x",), ("a", "[", "&"))),
+        ("a[!-~]{id}", "a/b", None),
     ]
     assert [case for case in cases if Pattern(case[0]).match(case[1]) != case[2]] == []
-    for wrong in ("/{id}", "../{id}", "{id}/{id}", "", r"{id}\x"):
+    for wrong in ("/{id}", "../{id}", "{id}/{id}", "", r"{id}\x", "{id}[z-a]"):
         with pytest.raises(ValueError, match="pattern"):
             Pattern(wrong)
     for fields, message in (
@@ -102,6 +105,7 @@ def test_patterns() -> None:
         ({}, "the same IDs"),
         ({"id": "{id}.wav"}, "several columns"),
         ("{path}.wav", "several columns"),
+        ("{metaxy_error}.wav", "several columns"),
     ):
         with pytest.raises(ValueError, match=message):
             content.scan(".", fields)

@@ -12,9 +12,13 @@ from fractions import Fraction
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import narwhals as nw
 import numpy as np
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pydantic
 import pytest
 
@@ -129,14 +133,32 @@ def test_values_without_a_form() -> None:
     loop: list[Any] = []
     loop.append(loop)
     wrong = [object(), [1, {2: object}], loop, Fraction(1, 3), 1j, "\ud800", pl.Series([1, None]), np.array([object()])]
+    wrong += [pd.Timestamp("2020-01-01 00:00:00.000000001"), pd.Timedelta(1, "ns"), pd.NaT]
+    wrong += [time(1, tzinfo=ZoneInfo("Europe/Berlin")), pa.array([1, None])]
+    wrong += [nw.from_native(pl.Series([1, None]), series_only=True)]
     found = content.hash_values([*wrong, "fine"])
     assert found["version"].is_null().to_list() == [True] * len(wrong) + [False]
     parts = ["builtins.object", "builtins.type", "contains itself", "Fraction", "complex", "utf-8", "NULL", "object"]
+    parts += ["nanoseconds would be lost", "nanoseconds would be lost", "NaT", "is not certain", "NULL", "NULL"]
     assert [part for part, error in zip(parts, found["error"], strict=False) if part not in error] == []
-    with pytest.raises(ContentError, match=r"8 of 8 inputs have no version, the first is input 0"):
+    with pytest.raises(ContentError, match=r"14 of 14 inputs have no version, the first is input 0"):
         content.hash_values(wrong, on_error="raise")
     with pytest.raises(TypeError, match="not one str"):
         content.hash_values("text")
+
+
+def test_columns_are_their_values_and_tables_are_refused() -> None:
+    """Iterating over some tables would give the names of their columns, and over columns of PyArrow no plain values."""
+    column = pl.Series("text", ["a", None])
+    columns: list[Any] = [column, column.to_arrow(), column.to_list(), nw.from_native(column, series_only=True)]
+    assert len({tuple(versions(each)) for each in columns}) == 1
+    assert content.hash_texts(column.to_arrow()).equals(content.hash_texts(column))
+    table = column.to_frame()
+    hashes: list[Any] = [content.hash_values, content.hash_texts, content.hash_files, content.hash_arrays]
+    for wrong in (table, table.lazy(), table.to_arrow(), table.to_pandas(), nw.from_native(table)):
+        for function in (*hashes, content.hash_images, content.hash_audio):
+            with pytest.raises(TypeError, match=r"not a whole \w*Table|not a whole \w*Frame"):
+                function(wrong)
 
 
 class Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from metaxy.content.frames import OnError, Outcome, check_on_error, result_frame
+from metaxy.content.frames import OnError, Outcome, check_on_error, listed, result_frame
 from metaxy.content.rounding import check_decimals, recipe_name, rounded_array
 from metaxy.content.running import in_threads
 from metaxy.errors import ContentError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 STEP: Final = 1 << 18  # values that are brought into their form at once
+_TABULAR: Final = frozenset({"polars", "pandas", "pyarrow", "narwhals"})
 _KINDS: Final = frozenset("biufcMmUS")  # whose values are themselves, and no addresses or fields
 
 
@@ -63,7 +64,7 @@ def hash_arrays(
         except Exception as error:
             return Outcome.of_error(error)
 
-    return result_frame({}, in_threads(outcome, list(arrays), workers=workers), on_error=on_error)
+    return result_frame({}, in_threads(outcome, listed(arrays, "arrays"), workers=workers), on_error=on_error)
 
 
 def is_array(value: Any) -> bool:
@@ -99,7 +100,7 @@ def _array_of(value: Any) -> "Array":
         raise ImportError('arrays need the package numpy: pip install "metaxy[images]", or numpy itself') from None
     if isinstance(value, np.ma.MaskedArray):
         raise ContentError("the mask of a masked array would be lost; fill it: array.filled(…)")
-    if type(value).__module__.partition(".")[0] in ("polars", "pandas"):
+    if type(value).__module__.partition(".")[0] in _TABULAR:
         raise ContentError("columns may have NULLs, which arrays have not; use hash_values(column.to_list())")
     if isinstance(value, np.ndarray):
         return np.asarray(value)

@@ -26,7 +26,7 @@ from metaxy.content.media import (
     split,
     versions_of_media,
 )
-from metaxy.content.pixels import little_endian
+from metaxy.content.pixels import little_endian, plain_array
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
 from metaxy.content.sound import RATE, fingerprint_of_sound, sound_of_file, sound_of_samples
@@ -136,7 +136,8 @@ class _Track:
     def add_samples(self, values: "Values") -> None:
         """Take samples: one row per moment, one column per channel."""
         kind, canonical = _canonical(values)
-        self._begin(kind)
+        if len(canonical):  # of none, no kind is known in a file
+            self._begin(kind)
         if canonical.shape[1] != self.channels:
             raise ContentError("the number of channels changes in the middle")
         self._hash.update(little_endian(canonical))
@@ -187,11 +188,9 @@ def _sound_of_value(value: Any) -> str:
 
 def _samples(value: Any) -> "tuple[Values, int]":
     """Return samples by channels, and their rate."""
-    import numpy as np
-
     if not (isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "__array__")):
         raise ContentError(f"{type(value).__name__} is no audio: neither a path, bytes nor a pair of samples and rate")
-    samples, rate = np.asarray(value[0]), value[1]
+    samples, rate = plain_array(value[0]), value[1]
     if samples.ndim not in (1, 2) or isinstance(rate, bool) or int(rate) != rate or rate <= 0:
         raise ContentError("samples have one axis, or two with the channels last, and a sample rate of whole Hertz")
     return samples[:, None] if samples.ndim == 1 else samples, int(rate)
@@ -283,7 +282,9 @@ class _Reader:
         self.track.add_samples(values.T if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)))
 
     def refuse_truncated(self, container: str) -> None:
-        """Refuse a file that has fewer samples than it says."""
+        """Refuse a file that has fewer samples than it says, or none, where it may have had some before it was cut."""
+        if not self.track.kind and container not in {"wav", *_COUNTED}:
+            raise ContentError("there is no sound in it that could be read")
         duration, base = self.stream.duration, self.stream.time_base
         if container in _COUNTED and duration and base and self.track.count < round(duration * base * self.track.rate):
             raise ContentError("the file is truncated")

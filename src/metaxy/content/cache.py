@@ -6,8 +6,8 @@ SQLite keeps it whole through crashes and between processes. It only ever saves 
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -95,8 +95,8 @@ class Cache:
         rows = [(_key(each.name), recipe, _times_of(each), sign_of(each.stamp, "etag"), each.version) for each in read]
         rows = [row for row in rows if row[2] is not None or row[3] is not None]
         if rows:
-            with closing(self._open()) as database, database:
-                self._write(database, rows)
+            with closing(self._open()) as database, self._transaction(database):
+                database.executemany(_TELL, rows)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -114,7 +114,7 @@ class Cache:
         """Make the table in an empty file; refuse the file of another program."""
         if self._is_ours(database):
             return
-        with database:
+        with self._transaction(database):
             self._do(database, "BEGIN IMMEDIATE")
             if self._is_ours(database):  # another process was quicker
                 return
@@ -134,9 +134,12 @@ class Cache:
         except sqlite3.Error as error:
             raise self._refused(error) from error
 
-    def _write(self, database: sqlite3.Connection, rows: "list[tuple[str, str, str | None, str | None, str]]") -> None:
+    @contextmanager
+    def _transaction(self, database: sqlite3.Connection) -> Iterator[None]:
+        """Commit what is done, which may fail as well, such as on a full disk."""
         try:
-            database.executemany(_TELL, rows)
+            with database:
+                yield
         except sqlite3.Error as error:
             raise self._refused(error) from error
 

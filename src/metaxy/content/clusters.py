@@ -18,6 +18,7 @@ import polars as pl
 
 from metaxy.content.frames import ERROR, VERSION
 from metaxy.errors import ContentError
+from metaxy.wording import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,7 @@ BLOCK: Final = 512  # inputs that are compared at once
 CHUNK: Final = 16_384  # founders that they are compared with at once: 32 MB
 _FOUNDERS: Final = {EXACT: pl.String, VERSION: pl.String, FINGERPRINT: pl.String}
 _MEMBER: Final = (EXACT, VERSION, SIMILARITY)
+_FINGERPRINT: Final = r"/([bv])(\d+)/([A-Za-z0-9_-]+=*)$"
 _EXACT_SUMS: Final = 2**24  # whole numbers up to here are exact in 32-bit floats
 
 
@@ -141,7 +143,27 @@ def _rows(frame: Any) -> pl.DataFrame:
     if missing:
         raise ValueError(f"known= has no column {missing[0]!r}; pass frames that this function returned earlier")
     rows: pl.DataFrame = given.lazy().select(*_FOUNDERS, SIMILARITY).collect("polars").to_native()
-    return rows.filter(pl.col(VERSION).is_not_null())
+    try:
+        rows = rows.cast({name: pl.Float64 if name == SIMILARITY else pl.String for name in rows.columns}).filter(
+            pl.col(VERSION).is_not_null()
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"known= has other types than this function returned: {first_line(error)}") from None
+    strange = rows.filter(pl.col(EXACT).is_null() | ~_is_fingerprint(pl.col(FINGERPRINT)).fill_null(value=False))
+    if len(strange):
+        raise ValueError(
+            f"known= has {len(strange)} rows with a version, but no exact version or fingerprint, such as "
+            f"{strange[VERSION][0]!r}; pass frames that this function returned earlier"
+        )
+    return rows
+
+
+def _is_fingerprint(text: pl.Expr) -> pl.Expr:
+    """Return whether texts are fingerprints, with as many bits or numbers as they say."""
+    parts = text.str.extract_groups(_FINGERPRINT).struct
+    size, length = parts.field("2").cast(pl.Int64), parts.field("3").str.len_bytes().cast(pl.Int64)
+    count = pl.when(parts.field("1") == "v").then(size).otherwise((size + 7) // 8)
+    return (count + 2) // 3 * 4 == length
 
 
 def _founders(rows: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from metaxy.columns import BY_FIELD_COLUMNS, METAXY_PROVENANCE_BY_FIELD
-from metaxy.content.frames import ERROR, VERSION
+from metaxy.content.frames import ERROR, VERSION, shown
 from metaxy.errors import ContentError
 
 
@@ -63,7 +63,7 @@ def _missing(field: str, frame: Any, missing: pl.Series) -> str:
     example = f"row {place}"
     if isinstance(frame, pl.DataFrame):
         row = frame.row(place, named=True)
-        example = f"{next(iter(row.values()))}: {row[ERROR]}" if row.get(ERROR) else example
+        example = f"{shown(next(iter(row.values())))}: {row[ERROR]}" if row.get(ERROR) else example
     return (
         f"{missing.sum()} of {len(missing)} samples have no version of field {field!r}, such as {example}; "
         "mend them, or leave them out"

@@ -4,7 +4,8 @@ Its columns are what names the input, then facts about it, then ``version``, and
 version. Exactly one of the last two is NULL.
 """
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -57,6 +58,27 @@ def storable(name: str) -> str:
     caf\udce9.png
     """
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def listed(inputs: Iterable[Any], what: str) -> list[Any]:
+    """Return inputs as a list, those of a column as Python values.
+
+    Raises:
+        TypeError: if it is a single one, or a table, of which some kinds would give the names of their columns.
+
+    >>> listed(iter(["a.png"]), "images")
+    ['a.png']
+    """
+    if hasattr(type(inputs), "columns"):
+        raise TypeError(f"{what} are a list or a column, such as frame['path'], not a whole {type(inputs).__name__}")
+    is_one = isinstance(inputs, (str, bytes, bytearray, os.PathLike, Mapping))
+    if is_one or not isinstance(inputs, Iterable):
+        raise TypeError(f"{what} are several, such as a list of them, not one {type(inputs).__name__}")
+    for name in ("to_pylist", "to_list"):  # columns of PyArrow, and those of Polars, Pandas and Narwhals
+        if hasattr(inputs, name):
+            values: list[Any] = getattr(inputs, name)()
+            return values
+    return list(inputs)
 
 
 def check_on_error(on_error: str) -> None:
@@ -114,7 +136,7 @@ def refuse_errors(frame: pl.DataFrame) -> None:
     if failed.is_empty():
         return
     names = failed[frame.columns[0]] if frame.columns[0] != VERSION else "input " + failed["row"].cast(pl.String)
-    reasons = {_shown(str(name)): why for name, why in zip(names, failed[ERROR], strict=True)}
+    reasons = {shown(name): why for name, why in zip(names, failed[ERROR], strict=True)}
     first, why = next(iter(reasons.items()))
     error = ContentError(
         f"{failed.height} of {frame.height} inputs have no version, the first is {first}: {why}; mend them, or pass "
@@ -124,5 +146,11 @@ def refuse_errors(frame: pl.DataFrame) -> None:
     raise error
 
 
-def _shown(name: str) -> str:
-    return printable(mask_address(name) if "://" in name else name)
+def shown(name: Any) -> str:
+    r"""Return what names an input as messages have it: without passwords, and without control characters.
+
+    >>> shown("https://me:hunter2@host/a\x1b.png")
+    'https://***@host/a\\u001b.png'
+    """
+    text = str(name)
+    return printable(mask_address(text) if "://" in text else text)

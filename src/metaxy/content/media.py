@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from metaxy.content.cache import Trust
 from metaxy.content.clusters import EXACT, FINGERPRINT
-from metaxy.content.frames import ERROR, VERSION, Outcome, refuse_errors, result_frame
+from metaxy.content.frames import ERROR, VERSION, Outcome, listed, refuse_errors, result_frame
 from metaxy.content.places import Opened, Stamp
 from metaxy.content.reading import FACTS, Recipe, versions_of_files
 from metaxy.content.running import in_threads
@@ -93,20 +93,6 @@ def split(frame: pl.DataFrame, recipe: str) -> pl.DataFrame:
     parts = frame[VERSION].str.split(":").list.get(1, null_on_oob=True).str.split_exact(" ", 1).struct
     columns = [(f"{recipe}:" + parts.field("field_0")).alias(EXACT), parts.field("field_1").alias(FINGERPRINT)]
     return frame.drop(VERSION, ERROR).with_columns(*columns, frame[ERROR])
-
-
-def listed(inputs: Iterable[Any], what: str) -> list[Any]:
-    """Return inputs as a list.
-
-    Raises:
-        TypeError: if it is a single one, or none at all.
-
-    >>> listed(iter(["a.png"]), "images")
-    ['a.png']
-    """
-    if isinstance(inputs, (str, bytes, bytearray, os.PathLike)) or not isinstance(inputs, Iterable):
-        raise TypeError(f"{what} are several, such as a list of them, not {type(inputs).__name__}")
-    return list(inputs)
 
 
 def check_method(method: str, methods: Sequence[str]) -> None:

@@ -16,6 +16,18 @@ def has_wildcards(text: str) -> bool:
     return bool(_WILDCARDS.search(text))
 
 
+def _letters(choice: str) -> str:
+    r"""Return a choice of letters as a regular expression; only ``!`` and ``-`` mean something in it.
+
+    >>> _letters("[!a-f]"), _letters("[^x]")
+    ('(?!/)[^a-f]', '(?!/)[\\^x]')
+    """
+    inside = choice[1:-1]
+    others = "^" if inside.startswith("!") else ""
+    letters = "-".join(map(re.escape, inside[bool(others) :].split("-")))
+    return f"(?!/)[{others}{letters}]"
+
+
 @dataclass(frozen=True)
 class Pattern:
     """A pattern of paths: which IDs a file has, and which of the files of its sample it is.
@@ -37,6 +49,10 @@ class Pattern:
         """
         if self.text.startswith("/") or "\\" in self.text or ".." in self.text.split("/") or not self.text:
             raise ValueError(f"pattern {self.text!r} is no path from the folder that is scanned, by slashes")
+        try:
+            self._regex  # noqa: B018  # a choice of letters may be none
+        except re.error as error:
+            raise ValueError(f"pattern {self.text!r} cannot be read: {error.msg}") from None
         if len(set(self.ids)) < len(self.ids):
             raise ValueError(f"pattern {self.text!r} names an ID twice")
 
@@ -63,8 +79,7 @@ class Pattern:
             elif letters or letter:
                 yield "([^/]*)" if letters else "([^/])"
             elif choice:
-                inside = choice[1:-1].replace("\\", r"\\")
-                yield f"([^/{inside[1:]}])" if inside.startswith("!") else f"([{inside}])"
+                yield f"({_letters(choice)})"
             else:
                 yield re.escape(plain)
 

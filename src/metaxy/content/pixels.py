@@ -65,6 +65,20 @@ class Digest:
         return self._hash.hexdigest()
 
 
+def plain_array(value: Any) -> "Values":
+    """Return the array that a value is or hands over, in the byte order of this machine.
+
+    Raises:
+        ContentError: if it has a mask, which would be lost.
+    """
+    import numpy as np
+
+    if isinstance(value, np.ma.MaskedArray):
+        raise ContentError("the mask of a masked array would be lost; fill it: array.filled(…)")
+    array = np.asarray(value)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def little_endian(values: "Values") -> bytes:
     """Return values one after another, in the byte order that hashes are of."""
     return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
@@ -153,7 +167,6 @@ def frames_of_value(value: Any) -> Iterator[Frame]:
     Raises:
         ContentError: if it is neither, or its pixels are of a kind that is not known.
     """
-    import numpy as np
     from PIL import Image
 
     if isinstance(value, Image.Image):
@@ -163,7 +176,7 @@ def frames_of_value(value: Any) -> Iterator[Frame]:
             )
         yield from _frames(value)
     elif hasattr(value, "__array__"):
-        yield _frame_of_array(np.asarray(value))
+        yield _frame_of_array(plain_array(value))
     else:
         raise ContentError(
             f"{type(value).__name__} is no image: neither a path, bytes, an image of Pillow nor an array"
@@ -177,7 +190,7 @@ def _frame_of_image(image: "Image.Image") -> Frame:
     if image.mode in _EIGHT_BITS:
         return _turned(image, Frame("rgba8", np.asarray(image.convert("RGBA"))))
     if image.mode.startswith("I;16"):
-        return _turned(image, _frame_of_array(np.asarray(image)))
+        return _turned(image, _frame_of_array(plain_array(image)))
     if image.mode in _AS_THEY_ARE:
         return _turned(image, Frame(image.mode.lower(), np.asarray(image)))
     raise ContentError(f"pixels of mode {image.mode!r} are not known; convert the image, or hash the bytes of the file")

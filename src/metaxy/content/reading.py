@@ -10,7 +10,15 @@ from typing import Any, Final
 import polars as pl
 
 from metaxy.content.cache import Cache, Known, Trust, cache_of
-from metaxy.content.frames import OnError, Outcome, check_on_error, refuse_errors, result_frame, storable
+from metaxy.content.frames import (
+    OnError,
+    Outcome,
+    check_on_error,
+    listed,
+    refuse_errors,
+    result_frame,
+    storable,
+)
 from metaxy.content.places import ChangedError, Opened, Place, Stamp, place_of
 from metaxy.content.running import LateBar, in_threads, processors
 
@@ -168,7 +176,7 @@ def versions_of_files(
     """Return the frame of versions that a recipe gives for files, as `hash_files` does."""
     check_on_error(on_error)
     reading = Reading(recipe, workers, trust, cache_of(cache, trust), retries, storage_options)
-    given = _listed(paths)
+    given = listed(paths, "paths")
     frames = [result_frame({"path": []}, [], facts=FACTS)]
     with LateBar(f"hashing by {recipe.name}", len(given), unit="files", shown=progress) as bar:
         for start in range(0, len(given), SLICE):
@@ -178,17 +186,6 @@ def versions_of_files(
     if on_error == "raise":
         refuse_errors(result)
     return result
-
-
-def _listed(paths: Iterable[Any]) -> list[Any]:
-    """Return paths as a list, if they are several.
-
-    Raises:
-        TypeError: if it is one path, or none at all.
-    """
-    if isinstance(paths, (str, bytes, os.PathLike)) or not isinstance(paths, Iterable):
-        raise TypeError(f"paths are several, such as a list of them, not {type(paths).__name__}; write [{paths!r}]")
-    return list(paths)
 
 
 def shown_path(path: Any) -> str | None:

@@ -70,7 +70,7 @@ def scan(
     if callable(hash_with) and cache is not None:
         raise ValueError("cache= is for bytes; give it to hash_with by functools.partial, if that takes one")
     groups = Groups.of(by)
-    folder, glob = split_glob(os.fspath(place))
+    folder, glob = split_glob(os.fsdecode(place))
     files = files_in(folder, hidden=hidden, storage_options=storage_options)
     if glob is not None:
         wanted = Pattern(glob)
@@ -153,7 +153,7 @@ class Groups:
         ids = {name: sorted(pattern.ids) for name, pattern in groups.patterns.items()}
         if len({*map(tuple, ids.values())}) != 1 or not all(ids.values()):
             raise ValueError(f"patterns name the same IDs, at least one, such as '{{id}}.wav', not {by!r}")
-        columns = [*groups.ids, *groups.columns.values(), "size", "modified"]
+        columns = [*groups.ids, *groups.columns.values(), "size", "modified", METAXY_PROVENANCE_BY_FIELD, METAXY_ERROR]
         if twice := {name for name in columns if columns.count(name) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))} would be several columns; name IDs and fields otherwise")
         return groups

@@ -19,8 +19,8 @@ from metaxy.content.clusters import (
     fingerprint_of_vector,
 )
 from metaxy.content.embedding import Model, model_of
-from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, refuse_errors, result_frame
-from metaxy.content.media import check_method, listed
+from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, listed, refuse_errors, result_frame
+from metaxy.content.media import check_method
 from metaxy.errors import ContentError
 
 TextMethod: TypeAlias = Literal["exact", "semantic"]

@@ -26,7 +26,7 @@ from uuid import UUID
 import polars as pl
 
 from metaxy.content.arrays import array_digest, is_array
-from metaxy.content.frames import OnError, Outcome, check_on_error, result_frame
+from metaxy.content.frames import OnError, Outcome, check_on_error, listed, result_frame
 from metaxy.content.rounding import check_decimals, recipe_name, rounded
 from metaxy.errors import ContentError
 
@@ -61,10 +61,8 @@ def hash_values(values: Iterable[Any], *, decimals: int | None = None, on_error:
     """
     check_on_error(on_error)
     check_decimals(decimals)
-    if isinstance(values, (str, bytes, Mapping)):
-        raise TypeError(f"values are several, such as a list of them, not one {type(values).__name__}")
     name = recipe_name("value", decimals)
-    return result_frame({}, [_outcome(value, name, decimals) for value in values], on_error=on_error)
+    return result_frame({}, [_outcome(value, name, decimals) for value in listed(values, "values")], on_error=on_error)
 
 
 def _outcome(value: Any, name: str, decimals: int | None) -> Outcome:
@@ -135,9 +133,27 @@ def _decimal(value: Decimal, _: int | None) -> bytes:
 
 
 def _moment(value: datetime, _: int | None) -> bytes:
+    _refuse_lost(value)
     if value.tzinfo is None or value.utcoffset() is None:
         return _piece(b"W", _microseconds(value.replace(tzinfo=None) - _EPOCH))
     return _piece(b"M", _microseconds(value - _EPOCH_UTC))
+
+
+def _duration(value: timedelta, _: int | None) -> bytes:
+    _refuse_lost(value)
+    return _piece(b"d", _microseconds(value))
+
+
+def _refuse_lost(value: Any) -> None:
+    """Refuse what is no moment, or has a part that microseconds do not hold, as those of Pandas may.
+
+    Raises:
+        ContentError: if it is so.
+    """
+    if value != value:
+        raise ContentError("a moment or duration that is none (NaT) has no canonical form; pass None")
+    if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+        raise ContentError("nanoseconds would be lost; round it to microseconds, or hash it as a whole number")
 
 
 def _microseconds(duration: timedelta) -> bytes:
@@ -145,6 +161,8 @@ def _microseconds(duration: timedelta) -> bytes:
 
 
 def _time(value: time, _: int | None) -> bytes:
+    if value.tzinfo is not None and value.utcoffset() is None:
+        raise ContentError(f"the time {value} is not certain: how far {value.tzinfo} is from UTC depends on the date")
     return _piece(b"t", value.isoformat(timespec="microseconds").encode("ascii"))
 
 
@@ -173,7 +191,7 @@ _WRITERS: Final[tuple[tuple[Any, Callable[[Any, "int | None"], bytes]], ...]] = 
     (datetime, _moment),
     (date, lambda value, _: _piece(b"D", value.isoformat().encode("ascii"))),
     (time, _time),
-    (timedelta, lambda value, _: _piece(b"d", _microseconds(value))),
+    (timedelta, _duration),
     (UUID, lambda value, _: _piece(b"u", value.bytes)),
     (PurePath, lambda value, _: _piece(b"s", value.as_posix().encode("utf-8"))),
     ((list, tuple), _list),
