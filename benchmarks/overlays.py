@@ -1,16 +1,15 @@
 """What a store over another one costs: reads and updates of a branch, beside those of one table of the same rows.
 
 Writes ROWS samples to production and what is computed from them, lets a branch over it change SHARE of them, and
-measures DuckDB on both forms in turn; the medians of ROUNDS rounds after one that does not count.
+measures DuckDB on both forms in turn, the least of ROUNDS rounds; "ours" is the branch.
 
     python benchmarks/overlays.py [ROWS] [SHARE] [ROUNDS]
 """
 
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import polars as pl
 import metaxy as mx
 from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.store.store import MetadataStore
+from resolve import compare_phase
 
 
 class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video", id_columns=["id"], fields=["audio", "frames"])):
@@ -44,12 +44,6 @@ def rows(numbers: pl.Series, audio: str) -> pl.DataFrame:
     return frame.with_columns(metaxy_provenance_by_field=versions)
 
 
-def seconds(work: Callable[[MetadataStore], Any], store: MetadataStore) -> float:
-    start = time.perf_counter()
-    work(store)
-    return time.perf_counter() - start
-
-
 def stores(folder: Path, count: int, share: float) -> tuple[MetadataStore, MetadataStore]:
     """Make one table of all rows, and a branch over production that sees the same."""
     one, below = (DuckDBMetadataStore(folder / f"{n}.duckdb", auto_create_tables=True) for n in ("one", "below"))
@@ -71,9 +65,7 @@ def main(count: int = 1_000_000, share: float = 0.01, rounds: int = 7) -> None:
         one, branch = stores(Path(folder), count, share)
         with one, branch:
             for name, work in WORK.items():
-                times = [[seconds(work, store) for store in (one, branch)] for _ in range(rounds + 1)][1:]
-                table, union = (statistics.median(each) for each in zip(*times, strict=True))
-                print(f"{name:14} one table {table:.3f} s, branch {union:.3f} s: {union / table:.2f} times")
+                compare_phase(name, partial(work, branch), partial(work, one), rounds, "one table")
 
 
 if __name__ == "__main__":
