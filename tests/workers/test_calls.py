@@ -97,7 +97,7 @@ def test_columns_are_those_of_most_results() -> None:
 
     found = done(odd, batches=6, size=1)
     failures = [(each.ids["n"], each.message) for one in found for each in one.failures]
-    assert failures == [(1, "returned no column 'once', which other results have. It returned: twice, n")]
+    assert failures == [(1, "returned no column 'once', which other results have. It returned: n, twice")]
 
 
 def test_processes_that_hang_or_die_are_replaced() -> None:

@@ -65,7 +65,7 @@ class Shape:
     def _misfit(self, names: Collection[str], usual: frozenset[str]) -> ResultError | None:
         """Say what is wrong with the columns of a result."""
         if missing := usual - set(names):
-            return _lacking(missing, names)
+            return _lacking(missing, sorted(names))
         for name in names:
             if (spelled := self._spelled.get(name.lower(), name)) != name:
                 return ResultError(f"returned {name!r}, which differs only by case from {spelled!r}, as it is stored")
