@@ -67,6 +67,20 @@ def test_runs_share_samples(project: NewProject, monkeypatch: pytest.MonkeyPatch
     assert [each["done"] for each in features.values()] == [0, 1, 3, 3]
 
 
+def test_a_run_that_leaves_samples_or_has_no_features_is_not_in_sync(project: NewProject) -> None:
+    some = project.run_cli(["run", "video", "--limit", "2"], check=False)
+    assert (some.returncode, "All is in sync" in some.stderr) == (1, False)
+    assert "video: there are more samples to compute than the limit; run again to go on." in some.stderr
+    assert project.run_cli(["run", "video", "--limit", "1"]).returncode == 0
+    features = project.path / "features.py"
+    features.write_text(features.read_text().replace('__metaxy_project__ = "zoo"', ""))
+    for options in ([], ["--dry-run"]):
+        nothing = project.run_cli(["run", *options], check=False)
+        assert nothing.returncode != 0
+        assert "project zoo has no features; there are: 4 in project features" in nothing.stderr
+        assert "or __metaxy_project__ says" in nothing.stderr
+
+
 def test_a_run_that_watches_computes_again_and_again_until_ctrl_c(project: NewProject) -> None:
     command = [sys.executable, "-m", "metaxy.cli.app", "run", "video", "--watch", "0.01", "--format", "json"]
     with subprocess.Popen(

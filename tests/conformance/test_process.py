@@ -47,8 +47,10 @@ def test_what_is_new_and_stale_is_computed_and_nothing_else(videos: MetadataStor
 
     report = videos.process("clip", sizes, batch_size=2, limit=2, order_by="id", progress=False)
     assert (report.total, report.done, report.rows, report.new, seen) == (2, 2, 2, 2, ["a", "b"])
+    assert (report.limited, report.in_sync) == (True, False)
+    assert not videos.process("clip", sizes, limit=0, progress=False).in_sync
     videos.write("video", rows("2", id=["a"], n=[5]))
-    report = videos.process("clip", sizes, first="stale", progress=False)
+    report = videos.process("clip", sizes, first="stale", limit=2, progress=False)
     assert (report.total, report.done, report.new, report.stale, report.in_sync) == (2, 2, 1, 1, True)
     assert seen[2:] == ["a", "c"]
     assert clips(videos) == [("a", 50), ("b", 20), ("c", 30)]

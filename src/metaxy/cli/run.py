@@ -117,6 +117,8 @@ def _show_problems(report: running.RunReport) -> None:
             warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
         if each.elsewhere:
             say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
+        if each.limited:
+            say(f"{each.feature}: there are more samples to compute than the limit; run again to go on.")
         if each.unread:
             warn(f"{each.feature}: {each.unread:,} samples could not be read, so they stay as they are")
     for name, function in report.without_samples.items():

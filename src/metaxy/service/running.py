@@ -6,6 +6,7 @@ from typing import Any
 from metaxy.errors import RequestError
 from metaxy.process.registry import computed
 from metaxy.process.running import Plan, RunReport, plan, run
+from metaxy.service.features import count_by_project
 from metaxy.service.project import Project
 
 __all__ = ["Plan", "RunReport", "compute", "dry_run"]
@@ -23,7 +24,7 @@ def compute(
     """Compute what changed of features, by default of all that are meant.
 
     Raises:
-        RequestError: if a feature is unknown, or no code of the project names a function.
+        RequestError: if a feature is unknown, the project has none, or no code of it names a function.
     """
     with project.graph.use():
         keys = _keys(project, features)
@@ -44,8 +45,18 @@ def dry_run(
 
 def _keys(project: Project, features: Sequence[str] | None) -> list[Any]:
     keys = project.keys(features)
+    if not keys:
+        raise _no_features(project)
     if not computed():
         message = "no function computes a feature of this project"
         hint = "decorate one with @mx.computes(Feature), in a module that the entry points load"
         raise RequestError("NO_FUNCTIONS", message, hint=hint, kind="request")
     return keys
+
+
+def _no_features(project: Project) -> RequestError:
+    """Say that nothing can be computed: it must not look as if all were in sync."""
+    others = ", ".join(f"{count} in project {name}" for name, count in count_by_project(project).items())
+    message = f"project {project.name} has no features" + (f"; there are: {others}" if others else "")
+    hint = "a feature belongs to the project that its package is named after, or __metaxy_project__ says"
+    return RequestError("NO_FEATURES", message, hint=hint, kind="request")

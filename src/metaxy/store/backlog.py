@@ -47,6 +47,7 @@ class Backlog:
     _file: IO[bytes] = field(default_factory=lambda: tempfile.TemporaryFile(prefix="metaxy-"))  # noqa: SIM115
     _places: list[tuple[int, int]] = field(default_factory=list)
     _has_broken: bool = False
+    more: bool = False  # whether there are samples that may not be added
     claim: None = None  # samples are nobody's
     elsewhere: int = 0
     before_more: Callable[[], None] | None = None
@@ -62,7 +63,7 @@ class Backlog:
         backlog = cls(increment.sample_columns, math.inf if order.limit is None else order.limit)
         try:
             for kind in order.kinds:
-                if backlog.left:
+                if not backlog.more:
                     backlog._add(kind, backlog._sorted(getattr(increment, kind), order))
             if backlog._has_broken:
                 increment.collect()  # says which and why
@@ -101,7 +102,8 @@ class Backlog:
             raise ValueError("order_by needs samples of one row each, and here several rows may be one sample")
         columns = [*order.columns, *self.sample_columns]
         view = view.sort(columns) if columns else view
-        return view if self.left == math.inf or self.sample_columns else view.head(int(self.left))
+        unlimited = self.left == math.inf or self.sample_columns
+        return view if unlimited else view.head(int(self.left) + 1)  # one more says that there are more
 
     def _add(self, kind: Kind, view: nw.LazyFrame[Any]) -> None:
         rest: pl.DataFrame | None = None
@@ -110,10 +112,13 @@ class Backlog:
             whole = max(chunk.samples - 1, 0) if self.sample_columns else chunk.samples  # the last one may go on
             self._keep(kind, chunk.part(0, whole))
             rest = chunk.rows.slice(chunk.starts[whole])
+            if self.more:
+                return
         if rest is not None:
             self._keep(kind, Piece.of(rest, self.sample_columns))
 
     def _keep(self, kind: Kind, piece: Piece) -> None:
+        self.more = self.more or piece.samples > self.left
         piece = piece.part(0, int(min(self.left, piece.samples)))
         if not piece.samples:
             return

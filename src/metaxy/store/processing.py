@@ -352,6 +352,7 @@ class Work:
             "done": tallies.computed - self.lost,
             "lost": self.lost,
             "elsewhere": self.backlog.elsewhere,
+            "limited": self.backlog.more,
             "failed": tallies.failed,
             "rows": self.rows,
             "function_seconds": tallies.seconds,

@@ -46,8 +46,8 @@ class SharedBacklog:
     """Samples that are claimed when they are needed; what is claimed is released with it, unless it was written.
 
     ``take`` claims as many as are asked for, ``left`` is how many may still be claimed, and ``claim`` is that of the
-    piece that was handed out last. ``elsewhere`` is how many others held when nothing else was left. ``before_more`` is
-    done before each further claim.
+    piece that was handed out last. ``elsewhere`` is how many others held when nothing else was left, ``more`` says
+    whether there was something, but no more may be claimed. ``before_more`` is done before each further claim.
     """
 
     take: Callable[[int], Claim]
@@ -56,6 +56,7 @@ class SharedBacklog:
     left: float = math.inf
     counts: dict[Kind, int] = field(default_factory=lambda: {"new": 0, "stale": 0})
     elsewhere: int = 0
+    more: bool = False
     claim: Claim | None = None
     before_more: Callable[[], None] | None = None
     _unclaimed: int = 0
@@ -98,6 +99,7 @@ class SharedBacklog:
         if self.before_more:
             self.before_more()
         if not self.left:
+            self.more = self._unclaimed > 0
             return None
         claim = self.take(int(min(self.size(), self.left)))
         self._open = [each for each in self._open if each.held]

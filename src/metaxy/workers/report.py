@@ -46,6 +46,7 @@ class ProcessReport:
         interrupted: Whether it was stopped before all samples were tried.
         elsewhere: Of claims, how many samples other workers held when nothing else was left.
         lost: Of claims, how many samples were computed too late: their leases had expired, and others have them.
+        limited: Whether there were more samples to compute than ``limit``, which are left to a later run.
     """
 
     feature: str
@@ -65,6 +66,7 @@ class ProcessReport:
     interrupted: bool = False
     elsewhere: int = 0
     lost: int = 0
+    limited: bool = False
 
     @property
     def throughput(self) -> float:
@@ -74,7 +76,7 @@ class ProcessReport:
     @property
     def in_sync(self) -> bool:
         """Whether nothing is left to compute of what this run found, and all of it could be read."""
-        return self.done == self.total and not self.elsewhere and not self.unread
+        return self.done == self.total and not self.elsewhere and not self.unread and not self.limited
 
     def __repr__(self) -> str:
         failed = f", {self.failed:,} failed" if self.failed else ""
@@ -82,6 +84,7 @@ class ProcessReport:
         others = f", {self.unread:,} could not be read" if self.unread else ""
         others += f", {self.lost:,} lost to other workers" if self.lost else ""
         others += f", {self.elsewhere:,} held by other workers" if self.elsewhere else ""
+        others += ", more are left" if self.limited else ""
         return (
             f"ProcessReport({self.feature}: {self.done:,} of {self.total:,} samples done{failed}{others}{orphaned}, "
             f"{self.seconds:.1f} s, {self.throughput:,.0f} per second)"
