@@ -72,6 +72,12 @@ def test_a_run_that_leaves_samples_or_has_no_features_is_not_in_sync(project: Ne
     assert (some.returncode, "All is in sync" in some.stderr) == (1, False)
     assert "video: there are more samples to compute than the limit; run again to go on." in some.stderr
     assert project.run_cli(["run", "video", "--limit", "1"]).returncode == 0
+    for name in ("cat", "dog", "owl", "yak"):
+        (project.path / "videos" / name).mkdir(exist_ok=True)
+        (project.path / "videos" / name / "audio.txt").write_bytes(b"\xff")
+    failed = project.run_cli(["run"], check=False)
+    assert failed.stderr.count("video/transcript: id = ") == 3
+    assert "video/transcript: 1 more failed: `mx metadata errors` shows them" in failed.stderr
     features = project.path / "features.py"
     features.write_text(features.read_text().replace('__metaxy_project__ = "zoo"', ""))
     for options in ([], ["--dry-run"]):

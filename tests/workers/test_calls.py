@@ -15,7 +15,7 @@ from metaxy.workers.executors import callers
 from metaxy.workers.function import Function
 from metaxy.workers.jobs import Computation, Done, Job
 from metaxy.workers.pool import Pool
-from metaxy.workers.results import Contract
+from metaxy.workers.results import Contract, ResultError
 from metaxy.workers.shape import Shape
 
 
@@ -220,3 +220,12 @@ def test_once_it_must_stop_only_what_was_begun_is_done() -> None:
         found = [*Pool(how, make, 1).run(jobs, stop.is_set)]
     assert [each.job.rows["n"].to_list() for each in found] == [[0]]
     assert began == [0]
+
+
+def test_children_say_whose_they_are() -> None:
+    contract, given = Contract(("id",), ("n",)), [{"id": "a"}, {"id": "b"}]
+    for rows in ([{"n": 1}, {"n": 2}], [{"n": 1}, {"id": "b", "n": 1}, {"id": "b", "n": 2}]):
+        with pytest.raises(ResultError, match=f"returned {len(rows)} rows for 2 without 'id', so that nothing says"):
+            contract.of_many(given, rows)
+    by_place = contract.of_many(given, [[{"n": 1}], []])
+    assert by_place == [(0, [{"n": 1, "id": "a"}]), (1, [])]

@@ -17,6 +17,7 @@ from metaxy.cli.workspace import workspace
 from metaxy.service import running
 
 Positive = Annotated[int | None, Parameter(validator=Number(gte=1))]
+SHOWN_ERRORS = 3  # of each feature
 Levels = Annotated[int, Parameter(validator=Number(gte=0))]
 
 
@@ -111,22 +112,29 @@ def _show(report: running.RunReport, format: OutputFormat) -> int:
 def _show_problems(report: running.RunReport) -> None:
     """Say of which samples and features something is left, and why."""
     for each in report.reports:
-        for error in each.errors[:3]:
-            warn(f"{each.feature}: {error}")
-        if each.lost:
-            warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
-        if each.elsewhere:
-            say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
-        if each.limited:
-            say(f"{each.feature}: there are more samples to compute than the limit; run again to go on.")
-        if each.unread:
-            warn(f"{each.feature}: {each.unread:,} samples could not be read, so they stay as they are")
+        _show_samples(each)
     for name, function in report.without_samples.items():
         warn(f"{name}: {function} found no samples")
     for name, count in report.without_function.items():
         warn(f"{name}: no function computes it" + (f", and {count:,} samples are new or stale" if count else ""))
     for name, message in report.failures.items():
         warn(message if name in message else f"{name}: {message}")
+
+
+def _show_samples(each: Any) -> None:
+    """Say which samples of a feature are left, and why."""
+    for error in each.errors[:SHOWN_ERRORS]:
+        warn(f"{each.feature}: {error}")
+    if each.failed > SHOWN_ERRORS:
+        warn(f"{each.feature}: {each.failed - SHOWN_ERRORS:,} more failed: `mx metadata errors` shows them")
+    if each.lost:
+        warn(f"{each.feature}: {each.lost:,} samples were lost to other workers, as their leases had expired")
+    if each.elsewhere:
+        say(f"{each.feature}: {each.elsewhere:,} samples are held by other workers.")
+    if each.limited:
+        say(f"{each.feature}: there are more samples to compute than the limit; run again to go on.")
+    if each.unread:
+        warn(f"{each.feature}: {each.unread:,} samples could not be read, so they stay as they are")
 
 
 def _row(each: Any) -> list[str]:

@@ -76,8 +76,8 @@ class Contract:
         return list(found.items())
 
     def _by_place(self, given: Sequence[Row], rows: Sequence[Any]) -> list[tuple[int, list[Row]]]:
-        if len(rows) != len(given):
-            lacking = next((key for row in rows if isinstance(row, Mapping) for key in self.keys if key not in row), "")
+        lacking = next((key for row in rows if isinstance(row, Mapping) for key in self.keys if key not in row), "")
+        if len(rows) != len(given) or (self.own and lacking):
             without = f" without {lacking!r}, so that nothing says which belongs to which" if lacking else ""
             raise ResultError(f"returned {len(rows)} rows for {len(given)}{without}")
         return [(place, self.of_one(row, result)) for place, (row, result) in enumerate(zip(given, rows, strict=True))]
