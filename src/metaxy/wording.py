@@ -19,13 +19,26 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f" Did you mean {spelled[close[0]]!r}?" if close else ""
 
 
+def text_of(error: BaseException) -> str:
+    r"""Return what an error says, whatever code of others raised it, as text that can be stored and shown.
+
+    >>> text_of(ValueError("no file a\udcff"))
+    'no file a\\udcff'
+    """
+    try:
+        text = str(error)
+    except Exception as failed:
+        return f"its message cannot be told: {type(failed).__name__}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def first_line(error: BaseException) -> str:
     r"""Return the first line of what an error says, the name of its kind if it says nothing.
 
     >>> first_line(ValueError("no such table\n\n  at line 1")), first_line(KeyError())
     ('no such table', 'KeyError')
     """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in text_of(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
 

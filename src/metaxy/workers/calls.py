@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol
 
+from metaxy.wording import text_of
 from metaxy.workers.function import Function
 
 GRACE: Final = 1.0  # seconds in which an event loop must answer, or it is blocked
@@ -31,8 +32,7 @@ class Outcome:
     @classmethod
     def of(cls, error: BaseException) -> "Outcome":
         """Describe an error, with all of its lines in one."""
-        text = " ".join(str(error).split())
-        return cls(error_type=type(error).__name__, message=text, cause=error)
+        return cls(error_type=type(error).__name__, message=" ".join(text_of(error).split()), cause=error)
 
     @property
     def failed(self) -> bool:
@@ -289,9 +289,19 @@ class Loop:
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
-        loop.run_forever()
+        while not _ran(loop):
+            pass
     finally:
         loop.close()
+
+
+def _ran(loop: asyncio.AbstractEventLoop) -> bool:
+    """Run a loop; return whether it was told to stop, rather than left by a task whose awaiter must learn of that."""
+    try:
+        loop.run_forever()
+    except (KeyboardInterrupt, SystemExit):
+        return False
+    return True
 
 
 @dataclass
@@ -320,10 +330,8 @@ class InLoop:
 
 
 async def _awaited(function: Function, given: Any) -> Outcome:
-    """Await a function; whatever it raises is what came out, but that it was cancelled from here."""
+    """Await a function; whatever it raises is what came out, also that something in it was cancelled."""
     try:
         return Outcome(await function.awaited(given))
-    except asyncio.CancelledError:
-        raise
     except BaseException as error:
         return Outcome.of(error)

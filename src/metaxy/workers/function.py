@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, TypeAlias, get_args, get_origin, is_type
 import narwhals as nw
 import polars as pl
 
+from metaxy.workers.snapshots import snapshot, snapshot_of_frame
+
 RowsOf: TypeAlias = Literal["one", "many", "frame"]
 """What a function takes: one row as a dict, a list of such rows, or a frame."""
 
@@ -69,14 +71,17 @@ class Function:
         if self.is_async:
             return asyncio.run(self.awaited(given))
         result = self.call(self._taken(given))
-        return list(result) if inspect.isgenerator(result) else result
+        return [self._kept(each) for each in result] if inspect.isgenerator(result) else self._kept(result)
 
     async def awaited(self, given: Any) -> Any:
         """Await it."""
         result = self.call(self._taken(given))
         if inspect.isasyncgen(result):
-            return [row async for row in result]
-        return await result
+            return [self._kept(each) async for each in result]
+        return self._kept(await result)
+
+    def _kept(self, result: Any) -> Any:
+        return snapshot_of_frame(result) if self.rows == "frame" else snapshot(result)
 
     def _taken(self, given: Any) -> Any:
         return FRAMES[self.frame](given) if self.rows == "frame" else given

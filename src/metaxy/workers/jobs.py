@@ -118,7 +118,10 @@ class Computation:
 
 @dataclass
 class _Attempts:
-    """The calls for one job; ``failed`` are the last outcomes of samples, by their number."""
+    """The calls for one job; ``failed`` are the last outcomes of samples, by their number.
+
+    Functions may change what they are given: each call gets rows of its own, and results are held against the job.
+    """
 
     how: Computation
     caller: Caller
@@ -127,6 +130,9 @@ class _Attempts:
 
     def results(self) -> pl.DataFrame:
         raise NotImplementedError
+
+    def _ids(self, rows: pl.DataFrame) -> list[Row]:
+        return rows.select(self.how.contract.keys).rows(named=True)
 
     def _framed(self, answers: Sequence[Answer]) -> pl.DataFrame:
         frame, wrong = self.how.shape.frame_of(answers)
@@ -139,25 +145,25 @@ class _Ones(_Attempts):
     """Calls for one row each; those that fail are tried again, all after one pause."""
 
     def results(self) -> pl.DataFrame:
-        rows = self.job.rows.rows(named=True)
+        ids = self._ids(self.job.rows)
         answers: dict[int, list[Row]] = {}
-        pending = list(range(len(rows)))
+        pending = list(range(len(ids)))
         for pause in (0.0, *_pauses(self.how.retries)):
             time.sleep(pause)
-            outcomes = self.caller.run([rows[number] for number in pending])
+            outcomes = self.caller.run(self.job.rows[pending].rows(named=True))
             failed = [
-                n for n, outcome in zip(pending, outcomes, strict=True) if not self._take(n, rows, outcome, answers)
+                n for n, outcome in zip(pending, outcomes, strict=True) if not self._take(n, ids, outcome, answers)
             ]
             pending = [number for number in failed if not isinstance(self.failed[number].cause, ResultError)]
             if not pending:
                 break
         return self._framed(sorted(answers.items()))
 
-    def _take(self, number: int, rows: Sequence[Row], outcome: Outcome, answers: dict[int, list[Row]]) -> bool:
+    def _take(self, number: int, ids: Sequence[Row], outcome: Outcome, answers: dict[int, list[Row]]) -> bool:
         """Keep what a call gave; return whether it was right."""
         if not outcome.failed:
             try:
-                answers[number] = self.how.contract.of_one(rows[number], outcome.value)
+                answers[number] = self.how.contract.of_one(ids[number], outcome.value)
             except Exception as error:  # whatever values of users raise
                 outcome = Outcome.of(error)
         if outcome.failed:
@@ -186,28 +192,28 @@ class _Split(_Attempts):
                 pending += [(middle, stop), (start, middle)]
 
     def _tried(self, start: int, stop: int, retries: int) -> Outcome:
-        given = self._given(self.job.part(start, stop).rows)
-        outcome = self._called(given)
+        part = self.job.part(start, stop).rows
+        outcome = self._called(part)
         for pause in _pauses(retries):
             if not outcome.failed or isinstance(outcome.cause, ResultError):
                 break
             time.sleep(pause)
-            outcome = self._called(given)
+            outcome = self._called(part)
         return outcome
 
-    def _called(self, given: Any) -> Outcome:
-        (outcome,) = self.caller.run([given])
+    def _called(self, part: pl.DataFrame) -> Outcome:
+        (outcome,) = self.caller.run([self._given(part)])
         if outcome.failed:
             return outcome
         try:
-            return Outcome(self._checked(given, outcome.value))
+            return Outcome(self._checked(part, outcome.value))
         except Exception as error:  # whatever values of users raise
             return Outcome.of(error)
 
     def _given(self, part: pl.DataFrame) -> Any:
-        return part
+        return part.clone()
 
-    def _checked(self, given: Any, result: Any) -> Any:
+    def _checked(self, part: pl.DataFrame, result: Any) -> Any:
         raise NotImplementedError
 
 
@@ -221,8 +227,8 @@ class _Lists(_Split):
     def _given(self, part: pl.DataFrame) -> list[Row]:
         return part.rows(named=True)
 
-    def _checked(self, given: Any, result: Any) -> list[Answer]:
-        return self.how.contract.of_many(given, result)
+    def _checked(self, part: pl.DataFrame, result: Any) -> list[Answer]:
+        return self.how.contract.of_many(self._ids(part), result)
 
 
 class _Frames(_Split):
@@ -230,8 +236,8 @@ class _Frames(_Split):
         frames = [frame for _, frame in self._parts()]
         return pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
 
-    def _checked(self, given: Any, result: Any) -> pl.DataFrame:
-        return self.how.shape.accept(self.how.contract.of_frame(given, result))
+    def _checked(self, part: pl.DataFrame, result: Any) -> pl.DataFrame:
+        return self.how.shape.accept(self.how.contract.of_frame(part, result))
 
 
 def _pauses(retries: int) -> Iterator[float]:
