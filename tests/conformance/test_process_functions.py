@@ -1,7 +1,9 @@
 """Functions that change what they are given or gave before, and that raise what is hard to store."""
 
 import asyncio
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from tests.factory import define, rows, values
 
 from metaxy.dag.graph import FeatureGraph
 from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.sqlite import SQLiteMetadataStore
 from metaxy.store.store import MetadataStore
 
 
@@ -120,3 +123,25 @@ def test_functions_may_change_what_they_are_given_and_what_they_gave() -> None:
             store.process("clip", fn, retries=1, batch_size=batch, progress=False)
             found = values(store.read("clip"), "size")
             assert found == sizes or found == [(each,) for each in sizes], fn
+
+
+@pytest.mark.parametrize("kind", [DuckDBMetadataStore, SQLiteMetadataStore])
+def test_a_function_that_changes_the_working_directory_writes_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    def moves(row: dict[str, Any]) -> dict[str, Any]:
+        os.chdir(tmp_path / "elsewhere")
+        return size(row)
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    define("video")
+    define("clip", "video")
+    store = kind("here.db", auto_create_tables=True)
+    with store.open("w"):
+        store.write("video", rows(id=["a"], n=[1]))
+    assert store.process("clip", moves, progress=False).in_sync
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert "database=here.db" in repr(store)
+    with kind(tmp_path / "here.db") as same:
+        assert values(same.read("clip"), "id", "size") == [("a", 10)]

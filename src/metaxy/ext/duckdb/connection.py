@@ -30,6 +30,7 @@ from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
 from metaxy.ext.duckdb.turns import Turns, holder_of
 from metaxy.ext.duckdb.types import shielded, with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
+from metaxy.storage.files import anchored
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import HUGE, AccessMode
@@ -67,7 +68,9 @@ class DuckDBConnection:
         extensions: Sequence[ExtensionSpec],
         lock_timeout: float,
     ) -> None:
-        self.database = database
+        self._given = database
+        # Functions of users may change the working directory; DuckDB itself finds the home directory.
+        self.database: str = database if database.startswith("~") else anchored(database)
         self.config = dict(config)
         self.extensions = list(extensions)
         self.lock_timeout = lock_timeout
@@ -86,7 +89,7 @@ class DuckDBConnection:
     @property
     def place(self) -> str:
         """Where the tables are, for messages."""
-        return mask_address(self.database)
+        return mask_address(self._given)
 
     def message(self, error: Exception) -> str:
         """Say what an error says, in one line; neither this nor the error shows secrets any more."""

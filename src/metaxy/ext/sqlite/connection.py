@@ -47,10 +47,11 @@ class SQLiteSession(Session):
     """One SQLite file."""
 
     def __init__(self, address: Address, lock_timeout: float) -> None:
-        self.file = _file_of(address)
+        file = _file_of(address)  # absolute, as functions of users may change the working directory
+        self.file = file if file == ":memory:" else str(Path(file).absolute())
         self.lock_timeout = lock_timeout
         self._stopped = False
-        super().__init__(address, mask_address(self.file))
+        super().__init__(address, mask_address(file))
 
     def connect(self, mode: AccessMode) -> Any:
         """Open the file; one that does not exist is created, also for reading."""
