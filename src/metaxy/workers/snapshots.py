@@ -27,7 +27,7 @@ def snapshot(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: each if type(each) in UNCHANGING else snapshot(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        copied = [each if type(each) in UNCHANGING else snapshot(each) for each in value]
+        copied = list(value) if UNCHANGING.issuperset(map(type, value)) else [snapshot(each) for each in value]
         return tuple(copied) if isinstance(value, tuple) else copied
     if type(value).__module__.partition(".")[0] == "numpy" or isinstance(value, bytearray):
         return value.copy() if hasattr(value, "copy") else value
