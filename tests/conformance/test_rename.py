@@ -254,6 +254,10 @@ def test_a_first_write_does_not_hide_the_rows_under_the_old_key(store: MetadataS
         store.write("source", rows("2", id=["b"]))
     assert values(store.read("source")) == ["a", "b"]
     current_graph().remove_feature("source")
+    define("source", fields=["x"])  # its code changes after that, of which no warning tells to take it back
+    renamed_from("source", "raw")
+    assert ids(store.resolve_update("source", samples=rows({"x": "1"}, id=["c"]))) == (["c"], [], [])
+    current_graph().remove_feature("source")
     define("other", fields=["x"])
     renamed_from("other", "raw")
     with pytest.warns(RenameWarning, match="more than the key has changed"):  # so nothing is taken over, and it goes on

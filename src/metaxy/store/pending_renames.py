@@ -10,7 +10,7 @@ from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
-from metaxy.store.renaming import Renaming, find_seen, former_tables, has_version, rename
+from metaxy.store.renaming import Renaming, find_seen, former_tables, has_version, rename, taken_over
 from metaxy.store.session import Scope
 from metaxy.wording import command
 
@@ -30,7 +30,8 @@ def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
     try:
         renaming = Renaming.of(store, scope, former)
     except RenameError as error:
-        warn_user(str(error), RenameWarning)
+        if not all(taken_over(store, new, old) for new, old in former.items()):
+            warn_user(str(error), RenameWarning)
         return {}
     return former if any(map(renaming.waits, lacking)) else {}
 

@@ -106,10 +106,7 @@ class Renaming:
         return not versions or self.version_before(key) in versions
 
     def _versions(self, key: FeatureKey) -> list[str]:
-        if (found := self.source(key)) is None:
-            return []
-        versions = collect_to_polars(found.scan.frame.select(c.METAXY_FEATURE_VERSION).unique())
-        return sorted(versions[c.METAXY_FEATURE_VERSION].drop_nulls().to_list())
+        return _versions_in(found) if (found := self.source(key)) else []
 
     def waits(self, key: FeatureKey) -> bool:
         """Return whether there are rows of the version before, which is another one than that of today."""
@@ -326,6 +323,17 @@ def _find_in_fallbacks(store: StoreParts, key: FeatureKey) -> StoredTable | None
         if found := _find(fallback, key):
             return found
     return None
+
+
+def taken_over(store: StoreParts, new: FeatureKey, old: FeatureKey) -> bool:
+    """Return whether the rows of an old key were taken over: all its versions are under the new one, and one more."""
+    before, after = find_seen(store, old), find_seen(store, new)
+    return bool(before and after and set(_versions_in(before)) < set(_versions_in(after)))
+
+
+def _versions_in(found: StoredTable) -> list[str]:
+    versions = collect_to_polars(found.scan.frame.select(c.METAXY_FEATURE_VERSION).unique())
+    return sorted(versions[c.METAXY_FEATURE_VERSION].drop_nulls().to_list())
 
 
 def has_version(found: StoredTable, version: str) -> bool:
