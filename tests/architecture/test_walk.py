@@ -35,5 +35,5 @@ def test_an_update_passes_few_files_and_calls() -> None:
         finally:
             sys.setprofile(before)
     assert len(increment.new) == 1
-    assert len(calls) <= FILES, sorted(calls)
+    assert len(calls) <= FILES, "\n".join(sorted(calls))
     assert sum(calls.values()) <= CALLS, calls.most_common()

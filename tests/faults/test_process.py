@@ -156,7 +156,7 @@ say("done", report.done, report.failed, report.lost)
 def test_processes_that_claim_share_a_feature_and_may_be_killed(tmp_path: Path, name: str) -> None:
     with FeatureGraph().use():
         store = prepared(name, tmp_path, samples=120)
-        with children(3, SHARING, name, tmp_path, 2.0) as started:
+        with children(3, SHARING, name, tmp_path, 60.0) as started:  # nobody's lease ends, however busy the machine
             for child in started:
                 tell(child)
             killed, *others = started

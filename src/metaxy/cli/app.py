@@ -183,7 +183,8 @@ def guarded(call: Any, *, load_environment: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt as error:  # it may say how far it came
-        complain(f"interrupted: {error}" if str(error) else "interrupted")
+        if str(error):
+            complain(f"interrupted: {error}")
         return INTERRUPTED
     except Exception as error:  # whatever it is: a user must not see a traceback without --debug
         return report(error)

@@ -30,9 +30,9 @@ def looks_at_copies(plan: FeaturePlan) -> bool:
     return not any(dep.aggregates for dep in plan.feature_deps)
 
 
-def warn_of_aggregation(plan: FeaturePlan, payload: str | None) -> None:
+def warn_of_aggregation(plan: FeaturePlan, payload: str) -> None:
     """Warn of a question about copies that has no answer."""
-    if payload in (None, "ignore") or looks_at_copies(plan) or not any(dep.select for dep in plan.feature_deps):
+    if payload == "ignore" or looks_at_copies(plan) or not any(dep.select for dep in plan.feature_deps):
         return
     warn_user(
         f"feature {plan.feature.key}: payload={payload!r} finds no samples that are behind, as an aggregation makes "

@@ -184,7 +184,7 @@ class UpdateRequest:
         """
         if payload not in (None, *get_args(PayloadCheck)):
             raise ValueError(f"payload={payload!r} is none of 'ignore', 'warn' and 'stale'")
-        if samples is None:
+        if samples is None and payload is not None:
             warn_of_aggregation(plan, payload)
         key = plan.feature.key
         known = {key, *plan.parent_features_by_key}

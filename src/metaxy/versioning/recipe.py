@@ -13,6 +13,7 @@ that engines with short, case-insensitive or reserved identifiers cannot stumble
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 from metaxy.columns import METAXY_DATA_VERSION_BY_FIELD, METAXY_FEATURE_VERSION
@@ -208,7 +209,7 @@ class Recipe:
         compared = {pair.stored for pair in self.pairs}
         return [column for column in (self.current.columns if self.current else ()) if column.short in compared]
 
-    @property
+    @cached_property
     def match_names(self) -> tuple[str, ...]:
         """The columns of ``match``, as users see them."""
         names = {column.short: column.name for column in self.output}
