@@ -1,6 +1,7 @@
 """Functions that change what they are given or gave before, and that raise what is hard to store."""
 
 import asyncio
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,23 @@ def test_a_function_that_changes_the_working_directory_writes_where_it_was(
     assert "database=here.db" in repr(store)
     with kind(tmp_path / "here.db") as same:
         assert values(same.read("clip"), "id", "size") == [("a", 10)]
+
+
+@pytest.mark.parametrize("ids", [[math.nan], [1.0, math.nan, 2.0]])
+def test_samples_whose_id_is_nan_are_computed_and_fail_like_others(ids: list[float]) -> None:
+    """Frames of one row are joined in another way than others."""
+    feature = define("clip", ids=["n"])
+
+    def fail(row: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError(row["n"])
+
+    with DuckDBMetadataStore(":memory:", auto_create_tables=True).open("w") as store:
+        samples = rows({"default": "1"}, n=ids)
+        kwargs: dict[str, Any] = {"samples": samples, "batch_size": 1, "progress": False}
+        assert store.process(feature, fail, rows="one", **kwargs).failed == len(ids)
+        assert store.read_errors(feature)["n"].is_nan().sum() == 1
+        for kind in ("one", "many", "frame"):
+            samples = samples.with_columns(pl.struct(default=pl.lit(kind)).alias("metaxy_provenance_by_field"))
+            kwargs["samples"] = samples
+            report = store.process(feature, lambda given: given, rows=kind, **kwargs)
+            assert (report.done, report.failed) == (len(ids), 0)

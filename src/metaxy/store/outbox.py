@@ -34,7 +34,13 @@ def with_versions(results: pl.DataFrame, versions: pl.DataFrame, keys: Sequence[
     """
     if c.METAXY_DATA_VERSION_BY_FIELD in results.columns:
         versions = versions.drop(c.METAXY_DATA_VERSION, c.METAXY_DATA_VERSION_BY_FIELD, strict=False)
-    return results.join(versions, on=list(keys), how="left", maintain_order="left")
+    return _beside(results, versions, keys)
+
+
+def _beside(rows: pl.DataFrame, samples: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Put beside each row what samples have, in the order of the rows."""
+    # Frames of one row count as sorted, and eager joins of sorted frames find no NaN.
+    return rows.lazy().join(samples.lazy(), on=list(keys), how="left", maintain_order="left").collect()
 
 
 @dataclass(frozen=True)
@@ -311,7 +317,7 @@ def failed_samples(
     texts = {"error_type": pl.String(), "error_message": pl.String()}
     frame = pl.DataFrame(rows, {**_types(versions, keys), **texts})
     provenance = versions.select(*keys, c.METAXY_PROVENANCE)
-    return frame.join(provenance, on=list(keys), how="left").with_columns(pl.lit(run_id, pl.String).alias("run_id"))
+    return _beside(frame, provenance, keys).with_columns(pl.lit(run_id, pl.String).alias("run_id"))
 
 
 def _types(frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Any]:

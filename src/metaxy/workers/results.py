@@ -85,7 +85,7 @@ class Contract:
     def _named(self, given: Row, row: Mapping[str, Any]) -> Row:
         """Return a row with the IDs of the sample that it is of."""
         for key in self.keys:
-            if key in row and row[key] != given[key]:
+            if key in row and _comparable(row[key]) != _comparable(given[key]):
                 raise ResultError(f"returned a row for {self.shown({**given, **row})}, which it was not given")
         self._refuse_columns(row)
         for name in self.own:
@@ -94,14 +94,14 @@ class Contract:
         return {**row, **{key: given[key] for key in self.keys}}
 
     def _key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[key] for key in self.keys)
+        return tuple(_comparable(row[key]) for key in self.keys)
 
     def _refuse_count(self, given: Row, count: int) -> None:
         if not self.own and count != 1:
             raise ResultError(f"returned {count or 'no'} row{'s' * (count > 1)} for {self.shown(given)}")
 
     def _refuse_repeats(self, rows: Sequence[Row]) -> None:
-        ids = Counter(tuple(row[name] for name in self.own) for row in rows) if self.own else Counter()
+        ids = Counter(tuple(_comparable(row[name]) for name in self.own) for row in rows) if self.own else Counter()
         for values, count in ids.items():
             if count > 1:
                 names = ", ".join(f"{name} = {value!r}" for name, value in zip(self.own, values, strict=True))
@@ -179,6 +179,11 @@ class Contract:
     def shown(self, row: Mapping[str, Any], names: Sequence[str] | None = None) -> str:
         """Name a sample by its IDs."""
         return ", ".join(f"{name} = {repr(row.get(name))[:SHOWN]}" for name in names or self.keys)
+
+
+def _comparable(value: Any) -> Any:
+    """Return a value that is equal to itself, as NaN is not."""
+    return "NaN" if isinstance(value, float) and value != value else value
 
 
 def _listed(result: Any, expected: str) -> Sequence[Any]:
