@@ -144,6 +144,18 @@ def test_links_and_what_is_no_file(tmp_path: Path) -> None:
     assert groups.select("id", "metaxy_error").rows() == [("linked", None), ("sub", None)]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_folders_that_link_to_each_other(tmp_path: Path) -> None:
+    """Twelve folders that link to each other have billions of paths without a loop."""
+    folders = [put(tmp_path / "all" / str(n), {"file": "x"}) for n in range(12)]
+    for folder in folders:
+        for other in folders:
+            if other != folder:
+                (folder / f"to{other.name}").symlink_to(other)
+    with pytest.raises(ContentError, match="is behind 9 links, one in another"):
+        content.scan(tmp_path / "all")
+
+
 def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
     put(tmp_path, {"file": "x"})
     for place in (tmp_path / "gone", tmp_path / "file", tmp_path / "gone" / "*.png", "memory://gone", "nosuch://a"):

@@ -15,6 +15,7 @@ from metaxy.masking import mask_address
 from metaxy.printable import printable
 
 Identity = tuple[int, int]
+MOST_LINKS: Final = 8  # to folders, one in another
 _ADVICE: Final = "its samples would look deleted, so nothing was scanned"
 
 
@@ -61,7 +62,7 @@ def files_in(folder: str, *, hidden: bool, storage_options: Mapping[str, Any] | 
     """
     try:
         place = place_of(folder, storage_options)
-        found = list(_remote(place) if isinstance(place, Remote) else _local(place.name, (), ()))
+        found = list(_remote(place) if isinstance(place, Remote) else _local(place.name))
     except ContentError:
         raise
     except Exception as error:
@@ -80,27 +81,62 @@ def _is_hidden(name: str) -> bool:
 # -- this machine ------------------------------------------------------------------------------------------------------
 
 
-def _local(folder: str, parts: "tuple[str, ...]", around: "tuple[Identity, ...]") -> Iterator[Found]:
-    """Yield the files below a folder; links are followed, unless they lead back to a folder around them.
+@dataclass(frozen=True)
+class _Folder:
+    """A folder that is to be listed.
 
-    ``parts`` lead from the first folder to this one, ``around`` are this folder and those around it.
+    ``parts`` lead to it from the first one, ``around`` are the folders that it is in, ``links`` of which are links.
     """
-    itself = os.stat(folder)  # noqa: PTH116
-    identity = (itself.st_dev, itself.st_ino)
-    if identity in around and identity != (0, 0):
-        return
+
+    path: str
+    parts: tuple[str, ...] = ()
+    around: tuple[Identity, ...] = ()
+    links: int = 0
+
+    def inner(self, entry: "os.DirEntry[str]", identity: Identity) -> "_Folder":
+        """Return a folder in this one.
+
+        Raises:
+            ContentError: if it is behind too many links, as folders that link to each other have no end of paths.
+        """
+        links = self.links + entry.is_symlink()
+        if links > MOST_LINKS:
+            raise ContentError(
+                f"{printable(entry.path)} is behind {links} links, one in another, so that its files have more paths "
+                "than anyone can list; remove links, or scan the folders that they lead to"
+            )
+        return _Folder(entry.path, (*self.parts, entry.name), (*self.around, identity), links)
+
+
+def _local(folder: str) -> Iterator[Found]:
+    """Yield the files below a folder; links are followed, unless they lead back to a folder around them."""
+    waiting = [_Folder(folder)]
+    while waiting:
+        current = waiting.pop()
+        itself = os.stat(current.path)  # noqa: PTH116
+        identity = (itself.st_dev, itself.st_ino)
+        if identity in current.around and identity != (0, 0):
+            continue
+        for entry in _entries(current):
+            if _is_folder(entry):
+                waiting.append(current.inner(entry, identity))
+            else:
+                yield Found(name_of((*current.parts, entry.name)), entry.path)
+
+
+def _entries(folder: _Folder) -> "list[os.DirEntry[str]]":
+    """List a folder; one that was deleted meanwhile is empty.
+
+    Raises:
+        ContentError: if it cannot be listed.
+    """
     try:
-        entries = list(os.scandir(folder))
+        with os.scandir(folder.path) as entries:
+            return list(entries)
     except OSError as error:
-        if parts and isinstance(error, FileNotFoundError):  # deleted meanwhile
-            return
-        raise ContentError(f"{printable(folder)} cannot be listed: {reason(error)}; {_ADVICE}") from error
-    for entry in entries:
-        inner = (*parts, entry.name)
-        if _is_folder(entry):
-            yield from _local(entry.path, inner, (*around, identity))
-        else:
-            yield Found(name_of(inner), entry.path)
+        if folder.parts and isinstance(error, FileNotFoundError):
+            return []
+        raise ContentError(f"{printable(folder.path)} cannot be listed: {reason(error)}; {_ADVICE}") from error
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
