@@ -39,6 +39,7 @@ IN_THE_WAY = (  # what catalogs say about a writer that will soon be done
     "could not serialize access",
     "deadlock detected",
     "already exists",  # two created the catalog
+    "Failed to probe DuckLake metadata: Current transaction is aborted",  # the catalog was locked meanwhile
 )
 _PREAMBLE = re.compile(r'.*?Failed to attach DuckLake MetaData "[^"]*" at path \+ "[^"]*"')
 
