@@ -1,6 +1,7 @@
 """Versions of audio: its samples, whatever file they are in."""
 
 import io
+import struct
 import sys
 import wave
 from pathlib import Path
@@ -186,3 +187,17 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImportError, match=r'audio need the package av: pip install "metaxy\[audio\]"'):
         content.hash_audio([])
+
+
+def test_tags_in_any_encoding_change_nothing() -> None:
+    wav = io.BytesIO()
+    with wave.open(wav, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(range(200)))
+    plain, tag = wav.getvalue(), b"INFOINAM\x04\x00\x00\x00caf\xe9"
+    body = plain[8:] + b"LIST" + struct.pack("<I", len(tag)) + tag
+    tagged = b"RIFF" + struct.pack("<I", len(body)) + body
+    one, other = content.hash_audio([plain, tagged])["version"]
+    assert one == other is not None

@@ -29,7 +29,7 @@ from metaxy.content.media import (
 from metaxy.content.pixels import little_endian, plain_array
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
-from metaxy.content.sound import RATE, fingerprint_of_sound, sound_of_file, sound_of_samples
+from metaxy.content.sound import RATE, fingerprint_of_sound, opened_audio, sound_of_file, sound_of_samples
 from metaxy.errors import ContentError
 
 if TYPE_CHECKING:
@@ -204,15 +204,11 @@ def _joined(tracks: Iterable[_Track]) -> str:
 
 
 def _digest_of_file(opened: Opened) -> str:
-    import av
-
     if opened.stamp.size == 0:
         raise ContentError("the file is empty")
     with decoding():
         _refuse_truncated_wav(opened.stream)
-        # Tags may be in any encoding. Nothing but this file is opened: a play list is no audio.
-        options = {"protocol_whitelist": "none"}
-        with av.open(opened.stream, "r", metadata_errors="ignore", options=options) as container:
+        with opened_audio(opened.stream) as container:
             streams = list(container.streams.audio)
             if not streams:
                 raise ContentError("there is no sound in it")

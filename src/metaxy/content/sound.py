@@ -11,6 +11,7 @@ from metaxy.content.clusters import fingerprint_of_bits, fingerprint_of_vector
 
 if TYPE_CHECKING:
     import numpy as np
+    from av.container import InputContainer
 
     Values = np.ndarray[Any, Any]
 
@@ -55,12 +56,22 @@ def _pieces(parts: Iterable["Values"], rate: int) -> "Values":
     return np.array([word & 0xFFFFFFFF for word in words], np.uint32)
 
 
+def opened_audio(stream: BinaryIO) -> "InputContainer":
+    """Open a file for FFmpeg, which opens no other one: a play list is no audio."""
+    import av
+
+    # Tags may be in any encoding, which releases before 19 have to be told.
+    more: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+    container: InputContainer = av.open(stream, "r", options={"protocol_whitelist": "none"}, **more)
+    return container
+
+
 def sound_of_file(stream: BinaryIO) -> Iterator["Values"]:
     """Yield the first track of a file as one channel of 16 bits, at `RATE`."""
     import av
 
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
-    with av.open(stream, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"}) as container:
+    with opened_audio(stream) as container:
         for frame in container.decode(audio=0):
             for part in resampler.resample(frame):
                 yield part.to_ndarray().ravel()
