@@ -63,7 +63,7 @@ def test_what_is_wrong_with_a_function_is_said_by_sample_and_stops_no_other(lake
         1: "ResultError: returned None instead of a dict",
         2: "ResultError: returned a row for id = 99, which it was not given",
         3: "ResultError: returned 2 rows for one",
-        4: "AttributeError: Can't pickle local object 'wrong.<locals>.<lambda>'",
+        4: "AttributeError: what it returned cannot be pickled: Can't pickle local object 'wrong.<locals>.<lambda>'",
         5: "ValueError: cannot read 5",
         6: "Unsendable: over two lines",
         7: "SystemExit: 3",

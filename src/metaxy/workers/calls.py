@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol
 
@@ -237,6 +237,7 @@ def packed(outcome: Outcome) -> bytes:
             return pickle.dumps(outcome)
         except Exception as error:  # whatever the result raises
             outcome = Outcome.of(error)
+            outcome = replace(outcome, message=f"what it returned cannot be pickled: {outcome.message}")
     return pickle.dumps(Outcome(error_type=outcome.error_type, message=outcome.message))
 
 
