@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, get_
 import polars as pl
 from typing_extensions import Unpack
 
-from metaxy.content.clusters import Known, check_threshold, clustered
+from metaxy.content.clusters import check_threshold
 from metaxy.content.frames import OnError, check_on_error
 from metaxy.content.media import (
+    Likeness,
     Medium,
     ReadingOptions,
     check_method,
     decoding,
+    hash_media,
     need,
-    refuse_media,
-    split,
-    versions_of_media,
 )
 from metaxy.content.pixels import little_endian, plain_array
 from metaxy.content.places import Opened
@@ -94,15 +93,12 @@ def hash_audio(
     check_threshold(threshold)
     need("av", "numpy", extra=AUDIO)
     if method == "samples":
-        frame = versions_of_media(audio, Medium(AUDIO, Recipe(AUDIO, _digest_of_file), _digest_of_value), **reading)
-    else:
-        _need_chromaprint()
-        medium = Medium(AUDIO, Recipe(_SOUND, _sound_of_file), _sound_of_value)
-        frame = split(versions_of_media(audio, medium, **reading), AUDIO)
-        frame = clustered(frame, ACOUSTIC, threshold, Known.of(ACOUSTIC, known))
-    if on_error == "raise":
-        refuse_media(frame)
-    return frame
+        return hash_media(
+            audio, Medium(AUDIO, Recipe(AUDIO, _digest_of_file), _digest_of_value), None, on_error, **reading
+        )
+    _need_chromaprint()
+    medium = Medium(AUDIO, Recipe(_SOUND, _sound_of_file), _sound_of_value)
+    return hash_media(audio, medium, Likeness(AUDIO, ACOUSTIC, threshold, known), on_error, **reading)
 
 
 def _need_chromaprint() -> None:

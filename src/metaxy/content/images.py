@@ -6,19 +6,10 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import polars as pl
 from typing_extensions import Unpack
 
-from metaxy.content.clusters import Known, check_threshold, clustered
+from metaxy.content.clusters import check_threshold
 from metaxy.content.frames import OnError, check_on_error
 from metaxy.content.looks import bits_of_frame, fingerprint_of_looks
-from metaxy.content.media import (
-    Medium,
-    ReadingOptions,
-    check_method,
-    decoding,
-    need,
-    refuse_media,
-    split,
-    versions_of_media,
-)
+from metaxy.content.media import Likeness, Medium, ReadingOptions, check_method, decoding, hash_media, need
 from metaxy.content.pixels import Digest, Frame, frames_of_bytes, frames_of_value
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
@@ -70,12 +61,10 @@ def hash_images(
     check_threshold(threshold)
     is_exact = method == PIXELS
     need("PIL.Image", "numpy", *(() if is_exact else ("imagehash",)), extra="images")
-    frame = versions_of_media(images, _medium(PIXELS, _digest) if is_exact else _medium(_LOOKS, _looks), **reading)
-    if not is_exact:
-        frame = clustered(split(frame, PIXELS), PERCEPTUAL, threshold, Known.of(PERCEPTUAL, known))
-    if on_error == "raise":
-        refuse_media(frame)
-    return frame
+    if is_exact:
+        return hash_media(images, _medium(PIXELS, _digest), None, on_error, **reading)
+    likeness = Likeness(PIXELS, PERCEPTUAL, threshold, known)
+    return hash_media(images, _medium(_LOOKS, _looks), likeness, on_error, **reading)
 
 
 def _medium(name: str, digest: Callable[[Iterable[Frame]], str]) -> Medium:

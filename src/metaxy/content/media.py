@@ -12,8 +12,8 @@ import polars as pl
 from typing_extensions import Unpack
 
 from metaxy.content.cache import Trust
-from metaxy.content.clusters import EXACT, FINGERPRINT
-from metaxy.content.frames import ERROR, VERSION, Outcome, listed, refuse_errors, result_frame
+from metaxy.content.clusters import EXACT, FINGERPRINT, Known, clustered
+from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, listed, refuse_errors, result_frame
 from metaxy.content.places import Opened, Stamp
 from metaxy.content.reading import FACTS, Recipe, versions_of_files
 from metaxy.content.running import in_threads
@@ -67,7 +67,41 @@ def _opened(data: bytes) -> Opened:
     return Opened(BytesIO(data), "", stamp, lambda: stamp)
 
 
-def versions_of_media(inputs: Iterable[Any], medium: Medium, **reading: Unpack[ReadingOptions]) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Likeness:
+    """When inputs are alike.
+
+    Args:
+        exact: The recipe of the exact digest, which a medium for this gives before each fingerprint.
+        recipe: That of versions which are equal for inputs that are alike.
+        threshold: How similar these are, at least.
+        known: What earlier calls returned.
+    """
+
+    exact: str
+    recipe: str
+    threshold: float
+    known: Any
+
+
+def hash_media(
+    inputs: Iterable[Any],
+    medium: Medium,
+    likeness: Likeness | None,
+    on_error: OnError,
+    **reading: Unpack[ReadingOptions],
+) -> pl.DataFrame:
+    """Return the versions of inputs: exact ones, or those of what is alike."""
+    known = None if likeness is None else Known.of(likeness.recipe, likeness.known)  # refused before all is read
+    frame = _versions(inputs, medium, **reading)
+    if likeness is not None and known is not None:
+        frame = clustered(_split(frame, likeness.exact), likeness.recipe, likeness.threshold, known)
+    if on_error == "raise":
+        _refuse_errors(frame)
+    return frame
+
+
+def _versions(inputs: Iterable[Any], medium: Medium, **reading: Unpack[ReadingOptions]) -> pl.DataFrame:
     """Return the versions of inputs in their order, with the columns of `hash_files`; text and `Path` are paths."""
     given = listed(inputs, medium.what)
     is_file = [isinstance(each, (str, os.PathLike)) for each in given]
@@ -82,13 +116,13 @@ def versions_of_media(inputs: Iterable[Any], medium: Medium, **reading: Unpack[R
     return pl.concat(frames).with_columns(order).sort("place").drop("place")
 
 
-def refuse_media(frame: pl.DataFrame) -> None:
+def _refuse_errors(frame: pl.DataFrame) -> None:
     """Raise an error if an input has no version; what has no path is called by its place."""
     names = pl.col("path").fill_null(pl.format("input {}", pl.int_range(pl.len())))
     refuse_errors(frame.with_columns(names))
 
 
-def split(frame: pl.DataFrame, recipe: str) -> pl.DataFrame:
+def _split(frame: pl.DataFrame, recipe: str) -> pl.DataFrame:
     """Return exact versions, of a recipe, and fingerprints in columns of their own, where both are in one text."""
     parts = frame[VERSION].str.split(":").list.get(1, null_on_oob=True).str.split_exact(" ", 1).struct
     columns = [(f"{recipe}:" + parts.field("field_0")).alias(EXACT), parts.field("field_1").alias(FINGERPRINT)]

@@ -66,7 +66,8 @@ class Threads(Generic[Item, Result]):
             raise self.error
 
     def _take(self) -> list[int]:
-        finished, self._finished = self._finished, []
+        finished = self._finished[:]
+        del self._finished[: len(finished)]  # threads append to the same list meanwhile
         return finished
 
     def _work(self) -> None:
