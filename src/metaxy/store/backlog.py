@@ -85,11 +85,8 @@ class Backlog:
         for place, length in self._places:
             self._file.seek(place)
             chunk = Piece.of(pl.read_ipc(io.BytesIO(self._file.read(length))), self.sample_columns)
-            start = 0
-            while start < chunk.samples:
-                stop = min(start + size(left), chunk.samples)
-                yield chunk.part(start, stop)
-                left, start = left - (stop - start), stop
+            left -= chunk.samples
+            yield from chunk.parts(size, left)
 
     def close(self) -> None:
         """Remove the file."""

@@ -59,12 +59,13 @@ class SharedBacklog:
     more: bool = False
     claim: Claim | None = None
     before_more: Callable[[], None] | None = None
+    _piece: Piece | None = None
     _unclaimed: int = 0
     _open: list[Claim] = field(default_factory=list)
 
     def begin(self) -> "SharedBacklog":
         """Take the first claim."""
-        self.claim = self._next()
+        self._claim_more()
         return self
 
     @property
@@ -79,14 +80,9 @@ class SharedBacklog:
 
     def pieces(self, size: Callable[[int], int]) -> Iterator[Piece]:
         """Yield samples, as many at a time as ``size`` says for so many that are left, until others hold all."""
-        while self.claim is not None:
-            piece = self._piece(self.claim)
-            start = 0
-            while start < piece.samples:
-                stop = min(start + size(piece.samples - start + self._unclaimed), piece.samples)
-                yield piece.part(start, stop)
-                start = stop
-            self.claim = self._next()
+        while self._piece is not None:
+            yield from self._piece.parts(size, self._unclaimed)
+            self._claim_more()
 
     def close(self) -> None:
         """Let others have what was not written; where that fails, they have it when the leases expire."""
@@ -94,26 +90,24 @@ class SharedBacklog:
             with suppress(MetaxyError):
                 claim.release()
 
-    def _next(self) -> Claim | None:
-        """Claim samples and count them; None if there are none, or there shall be no more."""
+    def _claim_more(self) -> None:
+        """Claim samples and count them; there is no piece if there are none, or there shall be no more."""
+        self.claim = self._piece = None
         if self.before_more:
             self.before_more()
         if not self.left:
             self.more = self._unclaimed > 0
-            return None
+            return
         claim = self.take(int(min(self.size(), self.left)))
         self._open = [each for each in self._open if each.held]
         if not claim:
             self._unclaimed, own = 0, sum(each.held for each in self._open)
             self.elsewhere = max(0, claim.elsewhere - own)
-            return None
+            return
         self._open.append(claim)
         self._unclaimed = claim.unclaimed
         self.left -= claim.held
-        statuses = collect_to_polars(claim.samples.select(METAXY_STATUS)).to_series()
-        for status in statuses.gather(list(self._piece(claim).starts[:-1])):
+        samples = collect_to_polars(claim.samples)
+        self.claim, self._piece = claim, Piece.of(samples.drop(METAXY_STATUS), self.sample_columns)
+        for status in samples[METAXY_STATUS].gather(list(self._piece.starts[:-1])):
             self.counts[status] += 1
-        return claim
-
-    def _piece(self, claim: Claim) -> Piece:
-        return Piece.of(collect_to_polars(claim.samples.drop(METAXY_STATUS)), self.sample_columns)

@@ -40,6 +40,14 @@ class Piece:
         first, last = self.starts[start], self.starts[stop]
         return Piece(self.rows.slice(first, last - first), [row - first for row in self.starts[start : stop + 1]])
 
+    def parts(self, size: Callable[[int], int], behind: int = 0) -> Iterator["Piece"]:
+        """Yield all samples, as many at a time as ``size`` says for so many that are left; others are ``behind``."""
+        start = 0
+        while start < self.samples:
+            stop = min(start + size(self.samples - start + behind), self.samples)
+            yield self.part(start, stop)
+            start = stop
+
 
 @dataclass(frozen=True)
 class Job(Piece):
