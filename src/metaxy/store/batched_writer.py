@@ -4,11 +4,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import narwhals as nw
 import polars as pl
@@ -33,6 +33,7 @@ from metaxy.versioning.frames import collect_to_polars
 from metaxy.wording import first_line
 
 RETRY_SECONDS = (0.1, 0.4, 1.6)
+UNREACHABLE: Final = (StoreLockedError, StoreConnectionError)
 logger = logging.getLogger(__name__)
 
 
@@ -321,19 +322,15 @@ class BufferedMetadataWriter:
     ) -> Counter[FeatureKey]:
         """Write frames; wait and try again while the store cannot be reached."""
         plain = {key: frame for key, frame in frames.items() if key not in parents}
-        for pause in (*RETRY_SECONDS, None):
-            try:
-                with self._store.open("w"):
-                    self._store.write_multi(plain, self._materialization_id)
-                    for key, replaced in parents.items():
-                        children = frames.get(key, pl.DataFrame())
-                        self._store.write(key, children, self._materialization_id, replaces=replaced)
-                break
-            except (StoreLockedError, StoreConnectionError) as error:
-                if pause is None:
-                    raise
-                logger.warning("trying again in %g s: %s", pause, error)
-                time.sleep(pause)
+
+        def write() -> None:
+            with self._store.open("w"):
+                self._store.write_multi(plain, self._materialization_id)
+                for key, replaced in parents.items():
+                    children = frames.get(key, pl.DataFrame())
+                    self._store.write(key, children, self._materialization_id, replaces=replaced)
+
+        patiently(write)
         return Counter({key: frame.height for key, frame in frames.items()})
 
     def _succeeded(self, puts: Sequence[Put], written: Counter[FeatureKey]) -> None:
@@ -394,6 +391,17 @@ class BufferedMetadataWriter:
             else:
                 frames[key] = rows
         return frames
+
+
+def patiently(write: Callable[[], None], errors: tuple[type[Exception], ...] = UNREACHABLE) -> None:
+    """Write something; wait and try again after some errors, such as that the store cannot be reached."""
+    for pause in RETRY_SECONDS:
+        try:
+            return write()
+        except errors as error:
+            logger.warning("trying again in %g s: %s", pause, error)
+            time.sleep(pause)
+    return write()
 
 
 def _merged_parents(puts: Sequence[Put]) -> dict[FeatureKey, pl.DataFrame]:

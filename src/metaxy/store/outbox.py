@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Protocol
 
 import polars as pl
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import BufferedWriterError, ClaimLostError, StoreConnectionError, StoreLockedError
-from metaxy.store.batched_writer import RETRY_SECONDS, BufferedMetadataWriter
+from metaxy.errors import BufferedWriterError, ClaimLostError
+from metaxy.store.batched_writer import UNREACHABLE, BufferedMetadataWriter, patiently
 from metaxy.store.claim import Claim
 from metaxy.store.store import MetadataStore
 from metaxy.wording import first_line
@@ -193,9 +194,10 @@ class BufferedOutbox:
             return
         parcel, self._parcel, self._since = self._parcel, Parcel(self._to), time.monotonic()
         self._failed += parcel.failed
-        if parcel.results or parcel.parents is not None:
-            parents = None if parcel.parents is None else {self._to.feature: parcel.parents}
-            self._writer.put({self._to.feature: parcel.result}, replaces=parents)
+        parents = parcel.parents
+        if parcel.results or parents is not None:
+            replaces = None if parents is None else {self._to.feature: parents}
+            self._writer.put({self._to.feature: parcel.result}, replaces=replaces)
 
     def record(self) -> None:
         """Remember in the store which samples failed."""
@@ -254,33 +256,26 @@ class ClaimOutbox:
         self._waits = self._waits and not (parcels and parcels[0][1].results)
         if self._waits:
             return
-        for pause in (*RETRY_SECONDS, None) if parcels else ():
-            try:
-                self._ship(parcels)
-                break
-            except (BufferedWriterError, StoreConnectionError, StoreLockedError):
-                if pause is None:
-                    raise
-                time.sleep(pause)
+        if parcels:
+            patiently(partial(self._ship, parcels), (BufferedWriterError, *UNREACHABLE))
         self._parcels, self._since = {}, time.monotonic()
 
     def _ship(self, parcels: Sequence[tuple[Claim, Parcel]]) -> None:
         with self._to.store.open("w"):
             for claim, parcel in parcels:
-                if parcel.results or parcel.parents is not None:
-                    self._write(claim, parcel)
-                    parcel.results, parcel.samples = [], []  # if the rest fails, they are not written once more
+                self._write(claim, parcel)
+                parcel.results, parcel.samples = [], []  # if the rest fails, they are not written once more
             self.record()
 
     def _write(self, claim: Claim, parcel: Parcel) -> None:
         results, parents = parcel.result, parcel.parents
+        given = results if parents is None else parents
 
         def write(frame: pl.DataFrame) -> None:
             rows = frame if parents is None else self._of(results, frame)
             claim.write(rows, replaces=None if parents is None else frame, materialization_id=self._to.run_id)
             self.rows += rows.height
 
-        given = results if parents is None else parents
         self.lost += given.height - self._fenced(write, given).height
 
     def _of(self, results: pl.DataFrame, samples: pl.DataFrame) -> pl.DataFrame:
@@ -288,7 +283,7 @@ class ClaimOutbox:
         return results.join(samples, on=list(self._to.keys), how="semi") if results.height else samples.clear()
 
     def _fenced(self, work: Callable[[pl.DataFrame], None], frame: pl.DataFrame) -> pl.DataFrame:
-        """Do something with the rows of samples that their claim still has; return them."""
+        """Do something with the rows of samples that their claim still has, if there are any; return them."""
         while frame.height:
             try:
                 work(frame)
