@@ -20,12 +20,11 @@ from metaxy.errors import (
     FeatureNotFoundError,
     MetaxyError,
     ProcessError,
-    StoreConnectionError,
-    StoreLockedError,
     StoreNotOpenError,
 )
 from metaxy.progress import Progress, progress
 from metaxy.store.backlog import Backlog, Kind, Order
+from metaxy.store.batched_writer import UNREACHABLE
 from metaxy.store.claims import LEASE
 from metaxy.store.data_versions import DataVersion, with_data_versions
 from metaxy.store.outbox import Address, BufferedOutbox, ClaimOutbox, Origin, Outbox
@@ -375,8 +374,8 @@ class Work:
                 outbox.close()
         except StartError as error:
             raise ProcessError(f"{of.where}: {error}") from error
-        except (BufferedWriterError, StoreConnectionError, StoreLockedError) as error:
-            cause = error.__cause__ or error
+        except (BufferedWriterError, *UNREACHABLE) as error:
+            cause = error.__cause__ if isinstance(error, BufferedWriterError) and error.__cause__ else error
             raise ProcessError(
                 f"{of.where}: {of.store!r} cannot be written: {first_line(cause)}; what was computed since is computed "
                 "again when you process again"
