@@ -230,9 +230,9 @@ class Processing:
             with self.store.open("w"):
                 update = self._asked(update)
                 increment = self.store.resolve_update(self.definition.key, lazy=True, **update)
-                backlog = stack.enter_context(closing(self._backlog(increment, update)))
-                self._refuse_groups_of_rows(backlog)
+                self._refuse_groups_of_rows(increment)
                 orphaned = self._orphaned(increment)
+                backlog = stack.enter_context(closing(self._backlog(increment, update)))
                 shape = Shape(self._known_types())
             resolved = time.perf_counter() - began
             work = Work(self, backlog, shape)
@@ -277,8 +277,8 @@ class Processing:
         columns, left = increment.sample_columns, math.inf if order.limit is None else order.limit
         return SharedBacklog(lambda limit: claim(limit=limit, **update), self.claim_size, columns, left).begin()
 
-    def _refuse_groups_of_rows(self, backlog: Backlog | SharedBacklog) -> None:
-        if self.function.rows == "one" and backlog.sample_columns and not self.groups:
+    def _refuse_groups_of_rows(self, increment: LazyIncrement) -> None:
+        if self.function.rows == "one" and increment.sample_columns and not self.groups:
             raise TypeError(
                 f"{self.where}: several rows may be one sample, so the function must take a list of rows or a frame"
             )
