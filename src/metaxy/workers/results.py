@@ -1,8 +1,9 @@
 """What a function gave, held against what it was given: each sample must be answered, and by its own IDs."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import polars as pl
@@ -15,6 +16,7 @@ from metaxy.wording import did_you_mean
 
 Row: TypeAlias = dict[str, Any]
 SHOWN = 60  # letters of a value in a message
+KINDS = 256  # sets of columns that are remembered
 
 
 class ResultError(Exception):
@@ -87,7 +89,7 @@ class Contract:
         for key in self.keys:
             if key in row and _comparable(row[key]) != _comparable(given[key]):
                 raise ResultError(f"returned a row for {self.shown({**given, **row})}, which it was not given")
-        self._refuse_columns(row)
+        _refuse_columns(self, tuple(row))
         for name in self.own:
             if row[name] is None:
                 raise ResultError(f"returned a row whose ID {name!r} is None")
@@ -124,7 +126,7 @@ class Contract:
         if not frames:  # children that are none need no columns
             return pl.DataFrame()
         frame = pl.concat(frames, how="vertical_relaxed")
-        self._refuse_columns(frame.columns, self.keys)
+        _refuse_columns(self, tuple(frame.columns), self.keys)
         frame = self._with_types_of(given, frame)
         self._refuse_others(given.select(self.keys).unique(), frame)
         return frame
@@ -161,24 +163,26 @@ class Contract:
 
     # -- both ----------------------------------------------------------------------------------------------------------
 
-    def _refuse_columns(self, columns: Iterable[Any], needed: Sequence[str] = ()) -> None:
-        """Refuse results that lack a column, or have one that is not theirs to say, or that no table can have."""
-        present = set(columns)
-        for name in present:
-            if problem := name_problem(name) if isinstance(name, str) else "has a name that is no text":
-                raise ResultError(f"returned a column {name!r}, which {problem}")
-            if is_system_column(name) and name != METAXY_DATA_VERSION_BY_FIELD:
-                raise ResultError(f"returned {name!r}, a column that Metaxy fills; leave it out")
-        if twins := differing_by_case([*self.keys, *(name for name in present if name not in self.keys)]):
-            raise ResultError(f"returned columns that differ only by case: {', '.join(map(repr, sorted(twins)))}")
-        for name in (*needed, *self.own, *self.required):
-            if name not in present:
-                shown = ", ".join(columns) or "none"
-                raise ResultError(f"returned no column {name!r}.{did_you_mean(name, present)} It returned: {shown}")
-
     def shown(self, row: Mapping[str, Any], names: Sequence[str] | None = None) -> str:
         """Name a sample by its IDs."""
         return ", ".join(f"{name} = {repr(row.get(name))[:SHOWN]}" for name in names or self.keys)
+
+
+@lru_cache(KINDS)  # of what is right: most rows have the columns of the one before
+def _refuse_columns(contract: Contract, columns: tuple[Any, ...], needed: tuple[str, ...] = ()) -> None:
+    """Refuse results that lack a column, or have one that is not theirs to say, or that no table can have."""
+    present = set(columns)
+    for name in present:
+        if problem := name_problem(name) if isinstance(name, str) else "has a name that is no text":
+            raise ResultError(f"returned a column {name!r}, which {problem}")
+        if is_system_column(name) and name != METAXY_DATA_VERSION_BY_FIELD:
+            raise ResultError(f"returned {name!r}, a column that Metaxy fills; leave it out")
+    if twins := differing_by_case([*contract.keys, *(name for name in present if name not in contract.keys)]):
+        raise ResultError(f"returned columns that differ only by case: {', '.join(map(repr, sorted(twins)))}")
+    for name in (*needed, *contract.own, *contract.required):
+        if name not in present:
+            shown = ", ".join(columns) or "none"
+            raise ResultError(f"returned no column {name!r}.{did_you_mean(name, present)} It returned: {shown}")
 
 
 def _comparable(value: Any) -> Any:

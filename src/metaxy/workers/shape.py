@@ -49,8 +49,10 @@ class Shape:
         """Find the rows whose columns are not those of most others."""
         kinds = Counter(frozenset(row) for _, rows in answers for row in rows)
         usual = self._usual(kinds)
-        wrong = {kind: self._misfit(kind, usual) for kind in kinds}
-        found = ((number, wrong[frozenset(row)]) for number, rows in answers for row in rows)
+        wrong = {kind: error for kind in kinds if (error := self._misfit(kind, usual))}
+        if not wrong:
+            return {}
+        found = ((number, wrong.get(frozenset(row))) for number, rows in answers for row in rows)
         return {number: error for number, error in found if error}
 
     def _usual(self, kinds: Mapping[frozenset[str], int]) -> frozenset[str]:
