@@ -229,6 +229,20 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_in_the_home_directory_has_nothing_left_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    store = DuckDBMetadataStore("~/store.duckdb", auto_create_tables=True)
+    for name in ("a", "b"):
+        with store.open("w"):
+            store.write("video", rows(id=[name]))
+    assert [each.name for each in tmp_path.iterdir()] == ["store.duckdb"]
+    with duckdb_store(tmp_path) as same:
+        assert values(same.read("video")) == ["a", "b"]
+
+
 # -- DuckDB: who else has the file open --------------------------------------------------------------------------------
 
 HOLDER = """

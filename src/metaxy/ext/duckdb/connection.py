@@ -69,8 +69,7 @@ class DuckDBConnection:
         lock_timeout: float,
     ) -> None:
         self._given = database
-        # Functions of users may change the working directory; DuckDB itself finds the home directory.
-        self.database: str = database if database.startswith("~") else anchored(database)
+        self.database: str = anchored(database)  # functions of users may change the working directory
         self.config = dict(config)
         self.extensions = list(extensions)
         self.lock_timeout = lock_timeout
@@ -211,7 +210,7 @@ class DuckDBConnection:
         file = other._own_file()
         if file is None or not _is_there(str(file)):
             return None
-        if (own := self._own_file()) and file.absolute() == own.absolute():
+        if (own := self._own_file()) and file == own:
             return ""
         if file not in self._guests:
             turns = Turns(file)

@@ -72,7 +72,7 @@ class SQLiteSession(Session):
             return self._session(self.file, uri=False)
         path = Path(self.file)
         refuse_short_sqlite(path)
-        address = path.absolute().as_uri()
+        address = path.as_uri()
         if mode == "r" and path.exists():
             try:
                 return self._session(f"{address}?mode=ro", uri=True)
