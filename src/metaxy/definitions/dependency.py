@@ -91,7 +91,7 @@ class FeatureDep(BaseModel):
     @property
     def aggregates(self) -> bool:
         """Whether many rows of the parent make one of the feature."""
-        return self.lineage.relationship.type == LineageRelationshipType.AGGREGATION
+        return self.lineage.relationship.type is LineageRelationshipType.AGGREGATION
 
     @property
     def expands(self) -> bool:

@@ -14,7 +14,6 @@ import polars as pl
 from metaxy import columns as c
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.errors import (
     BufferedWriterError,
     FeatureNotFoundError,
@@ -190,8 +189,7 @@ class Processing:
     @property
     def groups(self) -> bool:
         """Whether a sample is made of several rows of a parent."""
-        kinds = {dep.lineage.relationship.type for dep in self.plan.feature_deps}
-        return LineageRelationshipType.AGGREGATION in kinds
+        return any(dep.aggregates for dep in self.plan.feature_deps)
 
     @cached_property
     def batch_size(self) -> BatchSize:
