@@ -6,6 +6,7 @@ on what the test is about. Where the system cannot fork, they import for themsel
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -89,6 +90,12 @@ def hear(child: Child) -> str:
 def tell(child: Child, line: str = "") -> None:
     """Send a line to a child."""
     child.line.send(line)
+
+
+def interrupt(child: Child) -> None:
+    """Press Ctrl-C in a child."""
+    assert child.process.pid is not None
+    os.kill(child.process.pid, signal.SIGINT)
 
 
 def rest(child: Child) -> list[str]:

@@ -1,11 +1,9 @@
 """Ctrl-C in the middle of a statement: it ends, nothing is half written, and the store goes on."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
-from tests.faults.children import Child, children, finish, hear
+from tests.faults.children import children, finish, hear, interrupt
 
 # Hashes slowly, so that a statement would run for long, and says when it has begun to.
 SLOW_HASHES = """
@@ -73,11 +71,6 @@ with make().open("w") as store:
 """
 
 pytestmark = pytest.mark.slow
-
-
-def interrupt(child: Child) -> None:
-    assert child.process.pid
-    os.kill(child.process.pid, signal.SIGINT)
 
 
 @pytest.mark.parametrize("verb", ["resolve", "write"])

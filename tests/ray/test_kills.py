@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from tests.factory import everything, rows, values
+from tests.factory import define, everything, rows, values
 from tests.faults.children import asked, children, rest
 from tests.services.ray import variables
 from tests.stores import STORES
@@ -20,7 +20,6 @@ import ray
 from metaxy import FeatureGraph
 from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, process
 from metaxy.store.store import MetadataStore
-from metaxy.testing.conformance.factory import define
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow]
 SAMPLES = asked("METAXY_RAY_SAMPLES", 10_000)
