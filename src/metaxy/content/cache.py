@@ -6,12 +6,12 @@ SQLite keeps it whole through crashes and between processes. It only ever saves 
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 from metaxy.content.places import Stamp
 from metaxy.errors import ContentError
@@ -86,8 +86,8 @@ class Cache:
         names = {_key(name): name for name in stamps}
         signs = {key: sign for key, name in names.items() if (sign := sign_of(stamps[name], trust)) is not None}
         question = _ASK.format(what="etag" if trust == "etag" else "times")
-        with closing(self._open()) as database:
-            rows = self._do(database, question, (json.dumps(list(signs)), recipe))
+        with self._opened() as database:
+            rows = database.execute(question, (json.dumps(list(signs)), recipe)).fetchall()
         return {names[key]: version for key, sign, version in rows if sign == signs[key]}
 
     def remember(self, recipe: str, read: Iterable[Known]) -> None:
@@ -95,58 +95,40 @@ class Cache:
         rows = [(_key(each.name), recipe, _times_of(each), sign_of(each.stamp, "etag"), each.version) for each in read]
         rows = [row for row in rows if row[2] is not None or row[3] is not None]
         if rows:
-            with closing(self._open()) as database, self._transaction(database):
+            with self._opened() as database, database:
                 database.executemany(_TELL, rows)
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """Open the file; what SQLite refuses, commits on a full disk among it, is an error that says what to do."""
         try:
-            database = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level="IMMEDIATE")
+            with closing(sqlite3.connect(self.path, timeout=PATIENCE, isolation_level="IMMEDIATE")) as database:
+                self._prepare(database)
+                yield database
         except sqlite3.Error as error:
-            raise self._refused(error) from error
-        try:
-            self._prepare(database)
-        except BaseException:
-            database.close()
-            raise
-        return database
+            raise ContentError(
+                f"the cache {short_path(self.path)} cannot be used: {first_line(error)}; "
+                "delete it, or name another file"
+            ) from error
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         """Make the table in an empty file; refuse the file of another program."""
-        if self._is_ours(database):
+        if _is_ours(database):
             return
-        with self._transaction(database):
-            self._do(database, "BEGIN IMMEDIATE")
-            if self._is_ours(database):  # another process was quicker
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            if _is_ours(database):  # another process was quicker
                 return
-            if self._do(database, "SELECT 1 FROM sqlite_master"):
+            if database.execute("SELECT 1 FROM sqlite_master").fetchone():
                 raise ContentError(f"{short_path(self.path)} is no cache of this version of Metaxy; name another file")
-            self._do(database, _CREATE)
-            self._do(database, f"PRAGMA application_id = {_APPLICATION}")
-            self._do(database, f"PRAGMA user_version = {_LAYOUT}")
+            database.execute(_CREATE)
+            database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            database.execute(f"PRAGMA user_version = {_LAYOUT}")
 
-    def _is_ours(self, database: sqlite3.Connection) -> bool:
-        found = [self._do(database, f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
-        return found == [_APPLICATION, _LAYOUT]
 
-    def _do(self, database: sqlite3.Connection, statement: str, values: Sequence[object] = ()) -> "list[Any]":
-        try:
-            return database.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
-            raise self._refused(error) from error
-
-    @contextmanager
-    def _transaction(self, database: sqlite3.Connection) -> Iterator[None]:
-        """Commit what is done, which may fail as well, such as on a full disk."""
-        try:
-            with database:
-                yield
-        except sqlite3.Error as error:
-            raise self._refused(error) from error
-
-    def _refused(self, error: sqlite3.Error) -> ContentError:
-        return ContentError(
-            f"the cache {short_path(self.path)} cannot be used: {first_line(error)}; delete it, or name another file"
-        )
+def _is_ours(database: sqlite3.Connection) -> bool:
+    found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    return found == [_APPLICATION, _LAYOUT]
 
 
 def cache_of(path: "str | os.PathLike[str] | None", trust: Trust) -> Cache | None:
