@@ -29,6 +29,15 @@ def text_of(error: BaseException) -> str:
         text = str(error)
     except Exception as failed:
         return f"its message cannot be told: {type(failed).__name__}"
+    return storable(text)
+
+
+def storable(text: str) -> str:
+    r"""Return a text that can be stored: what no encoding gave stands there as an escape.
+
+    >>> print(storable("caf\udce9.png"))
+    caf\udce9.png
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -15,16 +15,8 @@ import polars as pl
 from typing_extensions import Unpack
 
 from metaxy.content.clusters import check_threshold
-from metaxy.content.frames import OnError, check_on_error
-from metaxy.content.media import (
-    Likeness,
-    Medium,
-    ReadingOptions,
-    check_method,
-    decoding,
-    hash_media,
-    need,
-)
+from metaxy.content.frames import OnError, check_on_error, check_option
+from metaxy.content.media import Likeness, Medium, ReadingOptions, decoding, hash_media, need
 from metaxy.content.pixels import little_endian, plain_array
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
@@ -89,7 +81,7 @@ def hash_audio(
     [None, 'ContentError: the file is empty']
     """
     check_on_error(on_error)
-    check_method(method, get_args(AudioMethod))
+    check_option("method", method, get_args(AudioMethod))
     check_threshold(threshold)
     need("av", "numpy", extra=AUDIO)
     if method == "samples":

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
+from metaxy.content.frames import check_option
 from metaxy.content.places import Stamp
 from metaxy.errors import ContentError
 from metaxy.masking import mask_address
@@ -137,8 +138,7 @@ def cache_of(path: "str | os.PathLike[str] | None", trust: Trust) -> Cache | Non
     Raises:
         ValueError: if what is trusted is unknown, or needs a cache.
     """
-    if trust not in get_args(Trust):
-        raise ValueError(f"trust={trust!r} is none of {', '.join(map(repr, get_args(Trust)))}")
+    check_option("trust", trust, get_args(Trust))
     if path is None and trust != "content":
         raise ValueError(f"trust={trust!r} needs cache=, the path of a small file that remembers versions")
     return None if path is None else Cache(path)

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from metaxy.columns import BY_FIELD_COLUMNS, METAXY_PROVENANCE_BY_FIELD
-from metaxy.content.frames import ERROR, VERSION, shown
+from metaxy.content.frames import ERROR, VERSION, check_option, shown
 from metaxy.errors import ContentError
 
 
@@ -26,8 +26,7 @@ def versions(*, name: str = METAXY_PROVENANCE_BY_FIELD, **fields: Any) -> pl.Ser
     >>> content.versions(audio=["sha256:1f", "sha256:2e"], frames=["v1", "v1"]).to_list()
     [{'audio': 'sha256:1f', 'frames': 'v1'}, {'audio': 'sha256:2e', 'frames': 'v1'}]
     """
-    if name not in BY_FIELD_COLUMNS:
-        raise ValueError(f"name={name!r} is none of {', '.join(map(repr, BY_FIELD_COLUMNS))}")
+    check_option("name", name, BY_FIELD_COLUMNS)
     if not fields:
         raise ValueError("no field was given; pass the versions of each, such as versions(audio=…, frames=…)")
     columns = {field: _versions_of(field, given) for field, given in fields.items()}

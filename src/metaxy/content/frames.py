@@ -15,7 +15,7 @@ import polars as pl
 from metaxy.errors import ContentError
 from metaxy.masking import mask_address, mask_text
 from metaxy.printable import printable
-from metaxy.wording import first_line
+from metaxy.wording import first_line, storable
 
 OnError: TypeAlias = Literal["record", "raise"]
 """What happens where an input cannot be hashed: its row says why, or a `metaxy.errors.ContentError` is raised."""
@@ -51,15 +51,6 @@ def reason(error: BaseException) -> str:
     return storable(printable(mask_text(kind if said == kind else f"{kind}: {said}")))[:LONGEST_REASON]
 
 
-def storable(name: str) -> str:
-    r"""Return a text that can be stored: what no encoding gave stands there as an escape.
-
-    >>> print(storable("caf\udce9.png"))
-    caf\udce9.png
-    """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def listed(inputs: Iterable[Any], what: str) -> list[Any]:
     """Return inputs as a list, those of a column as Python values.
 
@@ -87,8 +78,17 @@ def check_on_error(on_error: str) -> None:
     Raises:
         ValueError: if it is none.
     """
-    if on_error not in get_args(OnError):
-        raise ValueError(f"on_error={on_error!r} is none of {', '.join(map(repr, get_args(OnError)))}")
+    check_option("on_error", on_error, get_args(OnError))
+
+
+def check_option(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse anything but one of some words.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is none of {', '.join(map(repr, choices))}")
 
 
 def result_frame(

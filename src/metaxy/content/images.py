@@ -7,9 +7,9 @@ import polars as pl
 from typing_extensions import Unpack
 
 from metaxy.content.clusters import check_threshold
-from metaxy.content.frames import OnError, check_on_error
+from metaxy.content.frames import OnError, check_on_error, check_option
 from metaxy.content.looks import bits_of_frame, fingerprint_of_looks
-from metaxy.content.media import Likeness, Medium, ReadingOptions, check_method, decoding, hash_media, need
+from metaxy.content.media import Likeness, Medium, ReadingOptions, decoding, hash_media, need
 from metaxy.content.pixels import Digest, Frame, frames_of_bytes, frames_of_value
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
@@ -57,7 +57,7 @@ def hash_images(
     ['ContentError: no image that Pillow knows']
     """
     check_on_error(on_error)
-    check_method(method, get_args(ImageMethod))
+    check_option("method", method, get_args(ImageMethod))
     check_threshold(threshold)
     is_exact = method == PIXELS
     need("PIL.Image", "numpy", *(() if is_exact else ("imagehash",)), extra="images")

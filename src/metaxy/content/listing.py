@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from metaxy.content.frames import reason
+from metaxy.content.frames import reason, shown
 from metaxy.content.patterns import has_wildcards
 from metaxy.content.places import Remote, Stamp, place_of, remote_stamp
 from metaxy.errors import ContentError
-from metaxy.masking import mask_address
 from metaxy.printable import printable
 
 Identity = tuple[int, int]
@@ -66,12 +65,8 @@ def files_in(folder: str, *, hidden: bool, storage_options: Mapping[str, Any] | 
     except ContentError:
         raise
     except Exception as error:
-        raise ContentError(f"{_shown(folder)} cannot be listed: {reason(error)}; {_ADVICE}") from error
+        raise ContentError(f"{shown(folder)} cannot be listed: {reason(error)}; {_ADVICE}") from error
     return sorted(each for each in found if hidden or not _is_hidden(each.name))
-
-
-def _shown(folder: str) -> str:
-    return printable(mask_address(folder) if "://" in folder else folder)
 
 
 def _is_hidden(name: str) -> bool:

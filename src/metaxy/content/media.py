@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -127,16 +127,6 @@ def _split(frame: pl.DataFrame, recipe: str) -> pl.DataFrame:
     parts = frame[VERSION].str.split(":").list.get(1, null_on_oob=True).str.split_exact(" ", 1).struct
     columns = [(f"{recipe}:" + parts.field("field_0")).alias(EXACT), parts.field("field_1").alias(FINGERPRINT)]
     return frame.drop(VERSION, ERROR).with_columns(*columns, frame[ERROR])
-
-
-def check_method(method: str, methods: Sequence[str]) -> None:
-    """Refuse what is no method.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if method not in methods:
-        raise ValueError(f"method={method!r} is none of {', '.join(map(repr, methods))}")
 
 
 def need(*packages: str, extra: str) -> None:

@@ -10,17 +10,10 @@ from typing import Any, Final
 import polars as pl
 
 from metaxy.content.cache import Cache, Known, Trust, cache_of
-from metaxy.content.frames import (
-    OnError,
-    Outcome,
-    check_on_error,
-    listed,
-    refuse_errors,
-    result_frame,
-    storable,
-)
+from metaxy.content.frames import OnError, Outcome, check_on_error, listed, refuse_errors, result_frame
 from metaxy.content.places import ChangedError, Opened, Place, Stamp, place_of
 from metaxy.content.running import LateBar, in_threads, processors
+from metaxy.wording import storable
 
 FACTS: Final[Mapping[str, Any]] = {"size": pl.Int64, "modified": pl.Datetime("us", "UTC"), "etag": pl.String}
 SLICE: Final = 50_000  # files that are in memory as objects at once

@@ -12,11 +12,12 @@ import polars as pl
 from metaxy.columns import METAXY_ERROR, METAXY_PROVENANCE_BY_FIELD
 from metaxy.content.cache import Trust, cache_of
 from metaxy.content.files import Algorithm, byte_recipe, hasher
-from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, refuse_errors, storable
+from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, refuse_errors
 from metaxy.content.listing import Found, files_in, split_glob
 from metaxy.content.patterns import Pattern
 from metaxy.content.reading import FACTS, SLICE, Reading
 from metaxy.content.running import LateBar
+from metaxy.wording import storable
 
 HashFunction: TypeAlias = Callable[[Sequence[str]], Any]
 PATH: Final = "path"

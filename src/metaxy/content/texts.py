@@ -19,8 +19,17 @@ from metaxy.content.clusters import (
     fingerprint_of_vector,
 )
 from metaxy.content.embedding import Model, model_of
-from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, listed, refuse_errors, result_frame
-from metaxy.content.media import check_method
+from metaxy.content.frames import (
+    ERROR,
+    VERSION,
+    OnError,
+    Outcome,
+    check_on_error,
+    check_option,
+    listed,
+    refuse_errors,
+    result_frame,
+)
 from metaxy.errors import ContentError
 
 TextMethod: TypeAlias = Literal["exact", "semantic"]
@@ -115,7 +124,7 @@ def hash_texts(
     (True, 'ContentError: there is no text')
     """
     check_on_error(on_error)
-    check_method(method, get_args(TextMethod))
+    check_option("method", method, get_args(TextMethod))
     rules = Normalization(unicode, whitespace, case)
     given = [_read(text, rules) for text in listed(texts, "texts")]
     if method == "exact":
