@@ -5,7 +5,6 @@ row by row, the lowest byte first. Every NaN is the same, and so are the two zer
 colon, and themselves in UTF-8.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -98,17 +97,39 @@ def _array_of(value: Any) -> "Array":
         import numpy as np
     except ImportError:
         raise ImportError('arrays need the package numpy: pip install "metaxy[images]", or numpy itself') from None
-    if isinstance(value, np.ma.MaskedArray):
-        raise ContentError("the mask of a masked array would be lost; fill it: array.filled(…)")
+    _refuse_mask(value)
     if type(value).__module__.partition(".")[0] in _TABULAR:
         raise ContentError("columns may have NULLs, which arrays have not; use hash_values(column.to_list())")
-    if isinstance(value, np.ndarray):
-        return np.asarray(value)
     if hasattr(value, "__array__"):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
     raise ContentError(f"a {type(value).__qualname__} is no array; use hash_values, or numpy.asarray(…, dtype=…)")
+
+
+def plain_array(value: Any) -> "Array":
+    """Return the array that a value is or hands over, in the byte order of this machine.
+
+    Raises:
+        ContentError: if it has a mask, which would be lost.
+    """
+    import numpy as np
+
+    _refuse_mask(value)
+    array = np.asarray(value)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _refuse_mask(value: Any) -> None:
+    import numpy as np
+
+    if isinstance(value, np.ma.MaskedArray):
+        raise ContentError("the mask of a masked array would be lost; fill it: array.filled(…)")
+
+
+def little_endian(values: "Array") -> bytes:
+    """Return values one after another, in the byte order that hashes are of."""
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _type_of(array: "Array") -> str:
@@ -140,10 +161,7 @@ def _bytes_of(part: "Array", decimals: int | None) -> bytes:
         return b"".join(b"%d:%s" % (len(text), text) for text in texts)
     if kind in "fc":
         part = _plain_floats(part, decimals)
-    swapped = part.dtype.itemsize > 1 and (
-        part.dtype.byteorder == ">" or (sys.byteorder == "big" and part.dtype.isnative)
-    )
-    return (part.byteswap() if swapped else part).tobytes()
+    return little_endian(part)
 
 
 def _plain_floats(part: "Array", decimals: int | None) -> "Array":

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, TypeAlias, get_
 import polars as pl
 from typing_extensions import Unpack
 
+from metaxy.content.arrays import little_endian, plain_array
 from metaxy.content.clusters import check_threshold
 from metaxy.content.frames import OnError, check_on_error, check_option
 from metaxy.content.media import Likeness, Medium, ReadingOptions, decoding, hash_media, need
-from metaxy.content.pixels import little_endian, plain_array
 from metaxy.content.places import Opened
 from metaxy.content.reading import Recipe
 from metaxy.content.sound import RATE, fingerprint_of_sound, opened_audio, sound_of_file, sound_of_samples

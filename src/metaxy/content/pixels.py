@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+from metaxy.content.arrays import little_endian, plain_array
 from metaxy.errors import ContentError
 
 if TYPE_CHECKING:
@@ -63,25 +64,6 @@ class Digest:
     def text(self) -> str:
         """The hash of all frames so far."""
         return self._hash.hexdigest()
-
-
-def plain_array(value: Any) -> "Values":
-    """Return the array that a value is or hands over, in the byte order of this machine.
-
-    Raises:
-        ContentError: if it has a mask, which would be lost.
-    """
-    import numpy as np
-
-    if isinstance(value, np.ma.MaskedArray):
-        raise ContentError("the mask of a masked array would be lost; fill it: array.filled(…)")
-    array = np.asarray(value)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-def little_endian(values: "Values") -> bytes:
-    """Return values one after another, in the byte order that hashes are of."""
-    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 # -- from files --------------------------------------------------------------------------------------------------------
