@@ -107,11 +107,9 @@ def _versions(inputs: Iterable[Any], medium: Medium, **reading: Unpack[ReadingOp
     is_file = [isinstance(each, (str, os.PathLike)) for each in given]
     paths = [each for each, here in zip(given, is_file, strict=True) if here]
     values = [each for each, here in zip(given, is_file, strict=True) if not here]
+    of_files = versions_of_files(paths, medium.recipe, **reading)  # which refuses wrong options before it reads
     outcomes = in_threads(medium.outcome, values, workers=reading.get("workers"))
-    frames = [
-        versions_of_files(paths, medium.recipe, **reading),
-        result_frame({"path": [None] * len(values)}, outcomes, facts=FACTS),
-    ]
+    frames = [of_files, result_frame({"path": [None] * len(values)}, outcomes, facts=FACTS)]
     order = pl.Series("place", sorted(range(len(given)), key=lambda place: not is_file[place]), dtype=pl.Int64)
     return pl.concat(frames).with_columns(order).sort("place").drop("place")
 

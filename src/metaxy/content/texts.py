@@ -126,9 +126,9 @@ def hash_texts(
     check_on_error(on_error)
     check_option("method", method, get_args(TextMethod))
     rules = Normalization(unicode, whitespace, case)
-    given = [_read(text, rules) for text in listed(texts, "texts")]
+    given = listed(texts, "texts")
     if method == "exact":
-        frame = result_frame({}, [_outcome(text, rules.recipe) for text in given], facts=FACTS)
+        frame = _exact([_read(text, rules) for text in given], rules)
     else:
         check_threshold(threshold)
         frame = _by_meaning(given, rules, model_of(model), threshold, known)
@@ -154,6 +154,10 @@ def _read(given: Any, rules: Normalization) -> str | ContentError:
     return rules.apply(text)
 
 
+def _exact(texts: Sequence[str | ContentError], rules: Normalization) -> pl.DataFrame:
+    return result_frame({}, [_outcome(text, rules.recipe) for text in texts], facts=FACTS)
+
+
 def _outcome(text: str | ContentError, recipe: str) -> Outcome:
     if isinstance(text, ContentError):
         return Outcome.of_error(text)
@@ -168,11 +172,12 @@ def _digest(text: str) -> str:
 
 
 def _by_meaning(
-    texts: Sequence[str | ContentError], rules: Normalization, model: Model, threshold: float, earlier: Any
+    given: Sequence[Any], rules: Normalization, model: Model, threshold: float, earlier: Any
 ) -> pl.DataFrame:
-    exact = result_frame({}, [_outcome(text, rules.recipe) for text in texts], facts=FACTS).rename({VERSION: EXACT})
     recipe = "-".join([SEMANTIC, model.name, *rules.names])
-    known = Known.of(recipe, earlier)
+    known = Known.of(recipe, earlier)  # refused before texts are read
+    texts = [_read(text, rules) for text in given]
+    exact = _exact(texts, rules).rename({VERSION: EXACT})
     prints = dict(known.fingerprints)
     new = {e: t for e, t in zip(exact[EXACT], texts, strict=True) if isinstance(t, str) and e not in prints}
     prints.update(zip(new, _fingerprints(list(new.values()), model), strict=True))
