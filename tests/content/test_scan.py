@@ -168,6 +168,17 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> N
             content.scan("/proc/1/task/999999999")
 
 
+def test_wrong_options_are_refused_before_a_folder_is_listed(tmp_path: Path) -> None:
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("gone", {"algorithm": "md5"}, "'md5' is none of"),
+        ("gone", {"trust": "mtime"}, "needs cache="),
+        ("gone/[z-a]", {}, "cannot be read"),
+    ]
+    for place, options_, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            content.scan(tmp_path / place, **options_)
+
+
 def test_an_error_names_the_file(tmp_path: Path) -> None:
     put(tmp_path, FILES)
     for name in ("1.png", "2.png"):

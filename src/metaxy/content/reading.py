@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import polars as pl
@@ -53,11 +54,19 @@ class Reading:
     retries: int = 3
     storage_options: Mapping[str, Any] | None = None
 
-    def outcomes(self, names: Sequence[Any], bar: LateBar, stamps: Mapping[Any, Stamp] | None = None) -> list[Outcome]:
-        """Return what became of each file; stamps that a listing gave need not be asked for."""
+    def slices(
+        self, names: Sequence[Any], progress: bool | None, stamps: Mapping[Any, Stamp] = MappingProxyType({})
+    ) -> "Iterator[tuple[Sequence[Any], list[Outcome]]]":
+        """Yield what became of files, some at once; stamps that a listing gave need not be asked for."""
+        with LateBar(f"hashing by {self.recipe.name}", len(names), unit="files", shown=progress) as bar:
+            for start in range(0, len(names), SLICE):
+                part = names[start : start + SLICE]
+                yield part, self._outcomes(part, bar, stamps)
+
+    def _outcomes(self, names: Sequence[Any], bar: LateBar, stamps: Mapping[Any, Stamp]) -> list[Outcome]:
         found = [self._place(name) for name in names]
         places = {name: place for name, place in zip(names, found, strict=True) if not isinstance(place, Outcome)}
-        known = self._known(places, stamps or {})
+        known = self._known(places, stamps)
         unknown = [place for name, place in places.items() if name not in known]
         bar.advance(len(names) - len(unknown), 0)
         read = self._read_all(unknown, bar)
@@ -171,10 +180,8 @@ def versions_of_files(
     reading = Reading(recipe, workers, trust, cache_of(cache, trust), retries, storage_options)
     given = listed(paths, "paths")
     frames = [result_frame({"path": []}, [], facts=FACTS)]
-    with LateBar(f"hashing by {recipe.name}", len(given), unit="files", shown=progress) as bar:
-        for start in range(0, len(given), SLICE):
-            part = given[start : start + SLICE]
-            frames.append(result_frame({"path": list(map(shown_path, part))}, reading.outcomes(part, bar), facts=FACTS))
+    for part, outcomes in reading.slices(given, progress):
+        frames.append(result_frame({"path": list(map(shown_path, part))}, outcomes, facts=FACTS))
     result = pl.concat(frames)
     if on_error == "raise":
         refuse_errors(result)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, Final, TypeAlias
 
 import polars as pl
@@ -15,8 +16,7 @@ from metaxy.content.files import Algorithm, byte_recipe, hasher
 from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, refuse_errors
 from metaxy.content.listing import Found, files_in, split_glob
 from metaxy.content.patterns import Pattern
-from metaxy.content.reading import FACTS, SLICE, Reading
-from metaxy.content.running import LateBar
+from metaxy.content.reading import FACTS, Reading
 from metaxy.wording import storable
 
 HashFunction: TypeAlias = Callable[[Sequence[str]], Any]
@@ -71,13 +71,11 @@ def scan(
     if callable(hash_with) and cache is not None:
         raise ValueError("cache= is for bytes; give it to hash_with by functools.partial, if that takes one")
     groups = Groups.of(by)
-    folder, glob = split_glob(os.fsdecode(place))
-    files = files_in(folder, hidden=hidden, storage_options=storage_options)
-    if glob is not None:
-        wanted = Pattern(glob)
-        files = [each for each in files if wanted.match(each.name)]
-    samples = groups.samples(files)
     reading = Reading(byte_recipe(algorithm), workers, trust, cache_of(cache, trust), retries, storage_options)
+    folder, glob = split_glob(os.fsdecode(place))
+    wanted = None if glob is None else Pattern(glob)
+    files = files_in(folder, hidden=hidden, storage_options=storage_options)
+    samples = groups.samples(each for each in files if wanted is None or wanted.match(each.name))
     found = {
         name: _outcomes(used, _function(hash_with, name), reading, progress)
         for name, used in groups.used(samples).items()
@@ -98,13 +96,9 @@ def _outcomes(
     """Hash files, by a function of the user or by their bytes."""
     if function is not None:
         return dict(zip(files, _told(function([each.location for each in files]), len(files)), strict=True))
-    found: dict[Found, Outcome] = {}
-    with LateBar(f"hashing by {reading.recipe.name}", len(files), unit="files", shown=progress) as bar:
-        for start in range(0, len(files), SLICE):
-            part = files[start : start + SLICE]
-            stamps = {each.location: each.stamp for each in part if each.stamp is not None}
-            found |= zip(part, reading.outcomes([each.location for each in part], bar, stamps), strict=True)
-    return found
+    stamps = {each.location: each.stamp for each in files if each.stamp is not None}
+    slices = reading.slices([each.location for each in files], progress, stamps)
+    return dict(zip(files, chain.from_iterable(outcomes for _, outcomes in slices), strict=True))
 
 
 def _told(frame: Any, count: int) -> Iterator[Outcome]:
