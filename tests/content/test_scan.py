@@ -154,6 +154,10 @@ def test_folders_that_link_to_each_other(tmp_path: Path) -> None:
                 (folder / f"to{other.name}").symlink_to(other)
     with pytest.raises(ContentError, match="is behind 9 links, one in another"):
         content.scan(tmp_path / "all")
+    (put(tmp_path / "other", {"file": "x"}) / ".all").symlink_to(tmp_path / "all")
+    assert content.scan(tmp_path / "other")["path"].to_list() == ["file"]  # what is hidden is not entered
+    with pytest.raises(ContentError, match="is behind 9 links, one in another"):
+        content.scan(tmp_path / "other", hidden=True)
 
 
 def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
@@ -168,15 +172,15 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> N
             content.scan("/proc/1/task/999999999")
 
 
-def test_wrong_options_are_refused_before_a_folder_is_listed(tmp_path: Path) -> None:
+def test_wrong_givenare_refused_before_a_folder_is_listed(tmp_path: Path) -> None:
     wrong: list[tuple[str, dict[str, Any], str]] = [
         ("gone", {"algorithm": "md5"}, "'md5' is none of"),
         ("gone", {"trust": "mtime"}, "needs cache="),
         ("gone/[z-a]", {}, "cannot be read"),
     ]
-    for place, options_, message in wrong:
+    for place, given, message in wrong:
         with pytest.raises(ValueError, match=message):
-            content.scan(tmp_path / place, **options_)
+            content.scan(tmp_path / place, **given)
 
 
 def test_an_error_names_the_file(tmp_path: Path) -> None:

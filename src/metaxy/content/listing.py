@@ -54,23 +54,19 @@ def split_glob(place: str) -> tuple[str, str | None]:
 
 
 def files_in(folder: str, *, hidden: bool, storage_options: Mapping[str, Any] | None) -> list[Found]:
-    """List all files in a folder, sorted by their names.
+    """List all files in a folder, sorted by their names; what is hidden only if it is asked for, and else not entered.
 
     Raises:
         ContentError: if the folder, or one in it, cannot be listed.
     """
     try:
         place = place_of(folder, storage_options)
-        found = list(_remote(place) if isinstance(place, Remote) else _local(place.name))
+        found = list(_remote(place, hidden) if isinstance(place, Remote) else _local(place.name, hidden))
     except ContentError:
         raise
     except Exception as error:
         raise ContentError(f"{shown(folder)} cannot be listed: {reason(error)}; {_ADVICE}") from error
-    return sorted(each for each in found if hidden or not _is_hidden(each.name))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or "/." in name
+    return sorted(found)
 
 
 # -- this machine ------------------------------------------------------------------------------------------------------
@@ -103,7 +99,7 @@ class _Folder:
         return _Folder(entry.path, (*self.parts, entry.name), (*self.around, identity), links)
 
 
-def _local(folder: str) -> Iterator[Found]:
+def _local(folder: str, hidden: bool) -> Iterator[Found]:
     """Yield the files below a folder; links are followed, unless they lead back to a folder around them."""
     waiting = [_Folder(folder)]
     while waiting:
@@ -113,6 +109,8 @@ def _local(folder: str) -> Iterator[Found]:
         if identity in current.around and identity != (0, 0):
             continue
         for entry in _entries(current):
+            if entry.name.startswith(".") and not hidden:
+                continue
             if _is_folder(entry):
                 waiting.append(current.inner(entry, identity))
             else:
@@ -144,7 +142,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 # -- elsewhere ---------------------------------------------------------------------------------------------------------
 
 
-def _remote(place: Remote) -> Iterator[Found]:
+def _remote(place: Remote, hidden: bool) -> Iterator[Found]:
     """Yield the files below a folder of fsspec.
 
     Raises:
@@ -158,5 +156,9 @@ def _remote(place: Remote) -> Iterator[Found]:
     for path, info in listed.items():
         if info.get("type") != "directory" and not path.endswith("/"):
             name = path[len(root) :].lstrip("/")
-            if name:
+            if name and (hidden or not _is_hidden(name)):
                 yield Found(name, f"{place.name.rstrip('/')}/{name}", remote_stamp(info))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or "/." in name
