@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.content.test_remote_files import options
 from tests.services import s3
 
 import metaxy.content as content
+from metaxy.content import listing
 from metaxy.content.listing import name_of
 from metaxy.content.patterns import Pattern
 from metaxy.errors import ContentError
@@ -172,15 +174,28 @@ def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> N
             content.scan("/proc/1/task/999999999")
 
 
-def test_wrong_givenare_refused_before_a_folder_is_listed(tmp_path: Path) -> None:
+def test_a_folder_that_is_deleted_meanwhile_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_folder = listing._is_folder
+
+    def deleting(entry: "os.DirEntry[str]") -> bool:
+        found = is_folder(entry)
+        if found:
+            shutil.rmtree(entry.path)
+        return found
+
+    monkeypatch.setattr(listing, "_is_folder", deleting)
+    assert content.scan(put(tmp_path, {"a/file": "x", "file": "x"}))["path"].to_list() == ["file"]
+
+
+def test_wrong_options_are_refused_before_a_folder_is_listed(tmp_path: Path) -> None:
     wrong: list[tuple[str, dict[str, Any], str]] = [
         ("gone", {"algorithm": "md5"}, "'md5' is none of"),
         ("gone", {"trust": "mtime"}, "needs cache="),
         ("gone/[z-a]", {}, "cannot be read"),
     ]
-    for place, given, message in wrong:
+    for place, wrongly, message in wrong:
         with pytest.raises(ValueError, match=message):
-            content.scan(tmp_path / place, **given)
+            content.scan(tmp_path / place, **wrongly)
 
 
 def test_an_error_names_the_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from metaxy.errors import ContentError
 from metaxy.printable import printable
 
 Identity = tuple[int, int]
+_NOWHERE: Final[Identity] = (0, 0)  # what folders have where no number tells them from others
 MOST_LINKS: Final = 8  # to folders, one in another
 _ADVICE: Final = "its samples would look deleted, so nothing was scanned"
 
@@ -104,11 +105,8 @@ def _local(folder: str, hidden: bool) -> Iterator[Found]:
     waiting = [_Folder(folder)]
     while waiting:
         current = waiting.pop()
-        itself = os.stat(current.path)  # noqa: PTH116
-        identity = (itself.st_dev, itself.st_ino)
-        if identity in current.around and identity != (0, 0):
-            continue
-        for entry in _entries(current):
+        identity, entries = _entries(current)
+        for entry in entries:
             if entry.name.startswith(".") and not hidden:
                 continue
             if _is_folder(entry):
@@ -117,18 +115,25 @@ def _local(folder: str, hidden: bool) -> Iterator[Found]:
                 yield Found(name_of((*current.parts, entry.name)), entry.path)
 
 
-def _entries(folder: _Folder) -> "list[os.DirEntry[str]]":
-    """List a folder; one that was deleted meanwhile is empty.
+def _entries(folder: _Folder) -> "tuple[Identity, list[os.DirEntry[str]]]":
+    """Say which folder it is, and list it; one that is around itself, or was deleted meanwhile, is empty.
 
     Raises:
         ContentError: if it cannot be listed.
+        OSError: if it is the first one, and cannot be.
     """
     try:
+        itself = os.stat(folder.path)  # noqa: PTH116
+        identity = (itself.st_dev, itself.st_ino)
+        if identity in folder.around and identity != _NOWHERE:
+            return identity, []
         with os.scandir(folder.path) as entries:
-            return list(entries)
+            return identity, list(entries)
     except OSError as error:
-        if folder.parts and isinstance(error, FileNotFoundError):
-            return []
+        if not folder.parts:  # messages name it as it was given
+            raise
+        if isinstance(error, FileNotFoundError):
+            return _NOWHERE, []
         raise ContentError(f"{printable(folder.path)} cannot be listed: {reason(error)}; {_ADVICE}") from error
 
 
