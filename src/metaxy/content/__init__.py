@@ -32,19 +32,18 @@ __all__ = [
     "versions",
 ]
 
-# Module → its public names.
-_NAMES: Final = {
-    "metaxy.content.arrays": "hash_arrays",
-    "metaxy.content.audio": "hash_audio",
-    "metaxy.content.combining": "versions",
-    "metaxy.content.files": "hash_files",
-    "metaxy.content.frames": "OnError",
-    "metaxy.content.images": "hash_images",
-    "metaxy.content.scanning": "scan",
-    "metaxy.content.texts": "hash_texts",
-    "metaxy.content.values": "hash_values",
+# Public name → its module.
+_HOMES: Final = {
+    "OnError": "metaxy.content.frames",
+    "hash_arrays": "metaxy.content.arrays",
+    "hash_audio": "metaxy.content.audio",
+    "hash_files": "metaxy.content.files",
+    "hash_images": "metaxy.content.images",
+    "hash_texts": "metaxy.content.texts",
+    "hash_values": "metaxy.content.values",
+    "scan": "metaxy.content.scanning",
+    "versions": "metaxy.content.combining",
 }
-_HOMES: Final = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # type checkers would take any name for a public one
 

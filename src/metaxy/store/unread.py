@@ -11,7 +11,7 @@ import polars as pl
 
 from metaxy.columns import METAXY_ERROR
 from metaxy.store.given import given_frame
-from metaxy.versioning.frames import collect_to_polars, wrapped_frame
+from metaxy.versioning.frames import Frame, collect_to_polars, wrapped_frame
 from metaxy.versioning.recipe import Recipe
 
 WHAT = "the samples that could not be read"
@@ -22,23 +22,29 @@ def unread_samples(samples: Any, ids: Sequence[str]) -> pl.DataFrame | None:
 
     Columns in: ``metaxy_error``, if there is any, and the IDs. Columns out: the IDs.
     """
-    frame = wrapped_frame(samples, WHAT)
-    names = frame.collect_schema().names()
-    if METAXY_ERROR not in names or not set(ids) <= set(names):
+    unread = _unread(samples, ids)
+    if unread is None:
         return None
-    unread = frame.filter(~nw.col(METAXY_ERROR).is_null()).select(*ids)
-    found = collect_to_polars(given_frame(unread, WHAT))
+    found = collect_to_polars(given_frame(unread.select(*ids), WHAT))
     return found if found.height else None
 
 
 def reasons(samples: Any, ids: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
     """Return the IDs of samples that could not be read, each with why."""
+    unread = _unread(samples, ids)
+    if unread is None:
+        return []
+    rows = collect_to_polars(unread.select(*ids, METAXY_ERROR))
+    return [({name: row[name] for name in ids}, str(row[METAXY_ERROR])) for row in rows.iter_rows(named=True)]
+
+
+def _unread(samples: Any, ids: Sequence[str]) -> Frame | None:
+    """Return the rows of samples that could not be read, None where no column says so, or IDs are missing."""
     frame = wrapped_frame(samples, WHAT)
     names = frame.collect_schema().names()
-    if METAXY_ERROR not in names:
-        return []
-    rows = collect_to_polars(frame.filter(~nw.col(METAXY_ERROR).is_null()).select(*ids, METAXY_ERROR))
-    return [({name: row[name] for name in ids}, str(row[METAXY_ERROR])) for row in rows.iter_rows(named=True)]
+    if METAXY_ERROR not in names or not set(ids) <= set(names):
+        return None
+    return frame.filter(~nw.col(METAXY_ERROR).is_null())
 
 
 def without_unread(broken: pl.DataFrame, recipe: Recipe, unread: pl.DataFrame | None) -> pl.DataFrame:
