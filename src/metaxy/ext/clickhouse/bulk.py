@@ -39,17 +39,17 @@ class ClickHouseBulk(Bulk):
         """Run a query and yield Arrow tables of so many rows or, where the server sends smaller blocks, less."""
         import pyarrow as pa
 
-        wanted, is_first = types(), True
+        wanted, is_empty = types(), True
         with self.session.use() as driver:
             stream = driver.query_arrow_stream(_outgoing(driver, query, wanted), use_strings=True)
             with stream:
                 for block in stream:
-                    is_first = is_first and not block.num_rows
+                    is_empty = is_empty and not block.num_rows
                     table = pa.Table.from_batches([block]) if isinstance(block, pa.RecordBatch) else block
                     table = fetched(table.rename_columns(list(wanted)), wanted)
                     yield from (table.slice(start, rows) for start in range(0, table.num_rows, rows))
-        if is_first:
-            yield self.fetch(query, types)
+        if is_empty:  # of which the server sends no block, so that nothing says the columns
+            yield self.fetch(f"SELECT * FROM ({query}) AS mx_none LIMIT 0", lambda: wanted)
 
     def refuse_values(self, name: str, rows: pl.DataFrame, *, new: bool) -> None:
         """Refuse dates and times that ClickHouse would change, and NULL for columns that cannot hold it."""
