@@ -79,14 +79,23 @@ def kind_of(fingerprint: str) -> str:
     return fingerprint.rpartition("/")[0]
 
 
+def _form(kind: str) -> tuple[str, int]:
+    """Return what fingerprints of a kind hold, ``b`` for bits and ``v`` for numbers, and how many.
+
+    >>> _form("frames-1/b8")
+    ('b', 8)
+    """
+    form = kind.rpartition("/")[2]
+    return form[0], int(form[1:])
+
+
 def vectors_of(fingerprints: Sequence[str]) -> "Vectors":
     """Return the vectors of fingerprints of one kind as rows; bits are minus one and one."""
     import numpy as np
 
-    shape = kind_of(fingerprints[0]).rpartition("/")[2]
-    size = int(shape[1:])
+    letter, size = _form(kind_of(fingerprints[0]))
     data = b"".join(base64.urlsafe_b64decode(each.rpartition("/")[2]) for each in fingerprints)
-    if shape[0] == "v":
+    if letter == "v":
         return np.frombuffer(data, np.int8).reshape(-1, size)
     packed = np.frombuffer(data, np.uint8).reshape(len(fingerprints), -1)
     return np.unpackbits(packed, axis=1, count=size).astype(np.int8) * 2 - 1
@@ -245,8 +254,8 @@ class _Founders:
     def __init__(self, kind: str, known: Mapping[str, str], room: int) -> None:
         import numpy as np
 
-        shape = kind.rpartition("/")[2]
-        size, largest = int(shape[1:]), 1 if shape[0] == "b" else 127
+        letter, size = _form(kind)
+        largest = 1 if letter == "b" else 127
         self._type = np.float32 if size * largest**2 < _EXACT_SUMS else np.float64
         self._versions: list[str] = []
         self._rows = np.zeros((len(known) + room, size), self._type)

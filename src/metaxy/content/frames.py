@@ -92,7 +92,7 @@ def check_option(name: str, value: str, choices: Sequence[str]) -> None:
 
 
 def result_frame(
-    inputs: Mapping[str, Sequence[Any] | pl.Series],
+    inputs: Mapping[str, Sequence[str | None]],
     outcomes: Sequence[Outcome],
     *,
     facts: Mapping[str, Any] = _NOTHING,
@@ -101,7 +101,7 @@ def result_frame(
     """Build the frame from outcomes, one per input.
 
     Args:
-        inputs: Columns that say which input a row is of; the first one names inputs in messages. May be empty.
+        inputs: Columns of text that say which input a row is of; the first one names inputs in messages. May be empty.
         outcomes: In the order of the inputs.
         facts: Names and Polars types of the facts that outcomes have.
         on_error: Whether errors are in the frame, or raised.
@@ -111,15 +111,14 @@ def result_frame(
     """
     frame = pl.DataFrame(
         {
-            **{name: values if isinstance(values, pl.Series) else list(values) for name, values in inputs.items()},
+            **{name: pl.Series(values, dtype=pl.String) for name, values in inputs.items()},
             **{
                 name: pl.Series([outcome.facts.get(name) for outcome in outcomes], dtype=kind, strict=True)
                 for name, kind in facts.items()
             },
             VERSION: pl.Series([outcome.version for outcome in outcomes], dtype=pl.String),
             ERROR: pl.Series([outcome.error for outcome in outcomes], dtype=pl.String),
-        },
-        schema_overrides={name: pl.String for name, values in inputs.items() if not isinstance(values, pl.Series)},
+        }
     )
     if on_error == "raise":
         refuse_errors(frame)

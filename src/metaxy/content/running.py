@@ -85,7 +85,7 @@ def in_threads(
     items: Sequence[Item],
     *,
     workers: int | None = None,
-    bar: Progress | None = None,
+    bar: "LateBar | None" = None,
     finished: Callable[[Sequence[tuple[Item, Result]]], None] | None = None,
 ) -> list[Result]:
     """Return what a function gives for each item, in their order; it is called in threads.
@@ -135,12 +135,6 @@ class LateBar:
         elif self._shown and time.monotonic() - self._began > PATIENCE:
             self._bar = self._stack.enter_context(self._begin())
             self._bar.advance(self._done, 0)
-
-    def expect(self, total: int) -> None:
-        """Count to another number."""
-        self._begin = partial(self._begin.func, self._begin.args[0], total, **self._begin.keywords)
-        if self._bar is not None:
-            self._bar.expect(total)
 
     def note(self, text: str) -> None:
         """Say something, if there is a bar."""
