@@ -57,8 +57,7 @@ def _advice(recipe: Recipe) -> str:
 
 
 def _example(recipe: Recipe, pair: Pair, rows: pl.DataFrame) -> str:
-    names = zip(recipe.match_names, recipe.match, strict=True)
-    sample = ", ".join(f"{name}={_shown(rows[short][0])}" for name, short in names)
+    sample = ", ".join(f"{name}={_shown(rows[short][0])}" for name, short in recipe.match_by_name.items())
     return f"{sample}, whose {pair.name} is {_shown(rows[pair.expected][0])} and not {_shown(rows[pair.stored][0])}"
 
 

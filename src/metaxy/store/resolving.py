@@ -183,7 +183,7 @@ class Resolution:
     def sample_types(self) -> dict[str, nw.dtypes.DType]:
         """The columns on which expected and stored rows meet, as the user sees them, with their types."""
         types = flat_types(self.recipe.without_comparison(), [rows.types for rows in self.inputs], None)
-        return {name: types[short] for name, short in zip(self.recipe.match_names, self.recipe.match, strict=True)}
+        return {name: types[short] for name, short in self.recipe.match_by_name.items()}
 
     def _minding_errors(self, tables: Tables) -> "Resolution":
         """Return the same for samples that failed, or without them; the same itself, if none did that matters."""
@@ -266,21 +266,22 @@ class Resolution:
         kept = [column.name for column in stored if payload and column.short in payload.kept]
         expected = self._expected_columns
         if self.recipe.inputs:  # a child takes from its parents only what it has a copy of
-            taken = {*self.recipe.match_names, *c.VERSION_COLUMNS, *(pair.name for pair in self.recipe.pairs)}
+            taken = {*self.recipe.match_by_name, *c.VERSION_COLUMNS, *(pair.name for pair in self.recipe.pairs)}
             expected = {name: item for name, item in expected.items() if name in taken}
         return {**expected, **{name: self._orphaned_columns[name] for name in kept}}
 
     @property
     def parent_columns(self) -> tuple[str, ...]:
         """The columns that tell the parents of an expansion apart, none elsewhere."""
-        ids = self.tables.plan.feature.id_columns if self.tables else self.recipe.match_names
-        return self.recipe.match_names if set(ids) != set(self.recipe.match_names) else ()
+        names = tuple(self.recipe.match_by_name)
+        ids = self.tables.plan.feature.id_columns if self.tables else names
+        return names if set(ids) != set(names) else ()
 
     def _sample_columns(self) -> list[str]:
         """Name the columns by which samples are counted, none where every row is one."""
         if not self.recipe.inputs or not self.recipe.repeats:
             return []
-        return list(self.recipe.match_names)
+        return list(self.recipe.match_by_name)
 
     # -- frames --------------------------------------------------------------------------------------------------------
 
@@ -300,7 +301,7 @@ class Resolution:
         fields = self._flags if self.recipe.earlier else None
         only = self.failed is not None and self.failed.only  # which says nothing of the others
         increment = increment.with_expected(None if only else changes.expected, self._sample_columns(), fields)
-        increment = increment.with_parents(self.parent_columns) if self.parent_columns else increment
+        increment = increment.with_parents(self.parent_columns)
         if self._shows_drift:
             increment = increment.with_payload(**{self._drift_name: self._drifted(table)})
         if unread is not None:
@@ -384,7 +385,7 @@ class Resolution:
         return None if unread is None else broken.height
 
     def _explain(self, broken: pl.DataFrame) -> str:
-        for name, short in zip(self.recipe.match_names, self.recipe.match, strict=True):
+        for name, short in self.recipe.match_by_name.items():
             count = broken[short].null_count()
             if count:
                 return f"ID column {name!r} is NULL in {count} expected samples; filter these rows out, or delete them"

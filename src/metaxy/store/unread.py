@@ -49,7 +49,7 @@ def _unread(samples: Any, ids: Sequence[str]) -> Frame | None:
 
 def without_unread(broken: pl.DataFrame, recipe: Recipe, unread: pl.DataFrame | None) -> pl.DataFrame:
     """Leave out of flat rows without versions those of samples that say why."""
-    named = dict(zip(recipe.match_names, recipe.match, strict=True))
+    named = recipe.match_by_name
     if unread is None or not set(unread.columns) <= named.keys():
         return broken
     keys = unread.select(pl.col(name).cast(broken.schema[named[name]]).alias(named[name]) for name in unread.columns)

@@ -210,10 +210,10 @@ class Recipe:
         return [column for column in (self.current.columns if self.current else ()) if column.short in compared]
 
     @cached_property
-    def match_names(self) -> tuple[str, ...]:
-        """The columns of ``match``, as users see them."""
+    def match_by_name(self) -> dict[str, str]:
+        """The columns of ``match``, by the names that users see."""
         names = {column.short: column.name for column in self.output}
-        return tuple(names.get(short, short) for short in self.match)
+        return {names.get(short, short): short for short in self.match}
 
     @property
     def drifts(self) -> bool:
