@@ -311,9 +311,10 @@ class _Builder:
             return None
         selected = [output[name] for dep in deps for name in dep.select or () if name in output]
         payload = _payload(selected, self.names, stored, self.basis)
-        copied = [output[pair.name] for pair in payload.pairs] if payload else []
-        # What cannot be compared stays as it is stored.
-        return _payload(copied, self.names, stored, self.basis) if copied else None
+        if payload is None or not payload.pairs:
+            return None
+        copied = [output[pair.name] for pair in payload.pairs]
+        return replace(payload, kept=frozenset(_kept(copied, stored)))  # what cannot be compared stays as it is stored
 
     # -- some samples only ---------------------------------------------------------------------------------------------
 

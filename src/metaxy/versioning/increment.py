@@ -142,9 +142,7 @@ class Increment(_Frames):
     @property
     def _beside_their_parents(self) -> int:
         """How many more children are behind than parents have such children."""
-        if self.behind is None or not self.parent_columns:
-            return 0
-        return len(self.behind) - self.behind.select(*self.parent_columns).to_polars().n_unique()
+        return 0 if self.behind is None else len(self.behind) - _count(self.behind, self.parent_columns)
 
     def _payload_frames(self) -> Iterator[tuple[str, nw.DataFrame[Any]]]:
         for kind, frame in (("drifted", self.drifted), ("behind", self.behind)):
@@ -170,8 +168,7 @@ class Increment(_Frames):
         return 100 * (self.expected - self._samples(self.new)) / self.expected
 
     def _samples(self, frame: nw.DataFrame[Any]) -> int:
-        # Arrow tells the two zeros apart, and engines do not.
-        return frame.select(*self.sample_columns).to_polars().n_unique() if self.sample_columns else len(frame)
+        return _count(frame, self.sample_columns)
 
     def batches(self, size: int) -> Iterator[nw.DataFrame[Any]]:
         """Yield the samples to compute, new ones first, at most ``size`` at a time; rows of one sample stay together.
@@ -244,6 +241,12 @@ class Increment(_Frames):
             if len(frame)
         )
         return f"<table><tr>{head}</tr>{rows}</table>{tables}"
+
+
+def _count(frame: nw.DataFrame[Any], columns: Sequence[str]) -> int:
+    """Count what columns tell apart, or rows if there are none."""
+    # Arrow tells the two zeros apart, and engines do not.
+    return frame.select(*columns).to_polars().n_unique() if columns else len(frame)
 
 
 def _slices(frame: nw.DataFrame[Any], size: int) -> Iterator[nw.DataFrame[Any]]:
