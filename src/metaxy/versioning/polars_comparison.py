@@ -65,7 +65,7 @@ def with_older(recipe: Recipe, stored: pl.LazyFrame, expected: pl.LazyFrame) -> 
     left_on, right_on = alike(stored.collect_schema(), expected.collect_schema(), pairs)
     copied = expected.select(*dict.fromkeys([*recipe.match, *(pair.expected for pair in recipe.pairs)]))
     rows = stored.join(copied, left_on=left_on, right_on=right_on, how="left", coalesce=False, maintain_order="left")
-    older = pl.col("live") & _payload_differs(recipe, rows.collect_schema())
+    older = pl.col("live") & _drifts(recipe, rows.collect_schema())
     return rows.with_columns(older=older).drop(copied.collect_schema().names())
 
 
@@ -80,7 +80,7 @@ def parents_of(recipe: Recipe, stored: pl.LazyFrame) -> pl.LazyFrame:
         return stored
     live, mark, own = pl.col("live"), pl.col("mark"), pl.col("own")
     begun, event, none = (mark == BEGUN).any(), pl.col("event"), ~mark.is_in([BEGUN, WRITTEN])
-    parents = stored.group_by([f"c{n}" for n in range(len(current.keys))], maintain_order=True).agg(
+    parents = stored.group_by(current.short_keys, maintain_order=True).agg(
         low=pl.coalesce(own.filter(live).min(), mark.max()),
         high=pl.coalesce(own.filter(live).max(), mark.max()),
         stale=(live & (pl.col("stale") | own.is_null())).any() | begun,
@@ -100,7 +100,7 @@ def with_children(recipe: Recipe, compared: pl.LazyFrame, stored: pl.LazyFrame) 
     current = recipe.current
     if current is None or not current.collapse:
         return compared
-    keys, status, p = [f"c{n}" for n in range(len(current.keys))], pl.col("status"), pl.col("p")
+    keys, status, p = current.short_keys, pl.col("status"), pl.col("p")
     parents = compared.filter((status == ORPHANED) | (status == STALE) & (pl.col("low") != pl.col("high")))
     parents = parents.group_by(keys).agg(status=status.first(), p=p.first(), several=p.n_unique() > 1)
     children = stored.filter("live").join(parents.filter(~pl.col("several")), on=keys, nulls_equal=True)
@@ -138,13 +138,14 @@ def compare(recipe: Recipe, expected: pl.LazyFrame, stored: pl.LazyFrame | None)
         .then(STALE)
     )
     if recipe.payload and recipe.pairs:
-        schema = rows.collect_schema()
-        behind = pl.col("behind") if "behind" in schema else _payload_differs(recipe, schema)
-        status = status.when(behind).then(recipe.payload.status)
+        status = status.when(_drifts(recipe, rows.collect_schema())).then(recipe.payload.status)
     return rows.with_columns(status=status).filter(pl.col("status").is_not_null())
 
 
-def _payload_differs(recipe: Recipe, schema: pl.Schema) -> pl.Expr:
+def _drifts(recipe: Recipe, schema: pl.Schema) -> pl.Expr:
+    """Write whether a compared column differs, or does so in a child of a parent."""
+    if "behind" in schema:
+        return pl.col("behind")
     return pl.any_horizontal([differs_polars(pair, schema) for pair in recipe.pairs])
 
 
@@ -197,10 +198,7 @@ def _without_same(
     agree = [pl.col(key) == pl.col(name) for key, name in zip(keys, names, strict=True)]
     agree += [pl.col("p") == pl.col("low"), pl.col("p") == pl.col("high"), ~pl.col("stale")]
     beside = pl.concat([near(expected, height), near(stored, height)], how="horizontal")
-    if "behind" in beside.columns:
-        agree.append(~pl.col("behind"))
-    else:
-        agree += [~differs_polars(pair, beside.schema) for pair in recipe.pairs]
+    agree += [~_drifts(recipe, beside.schema)] if recipe.pairs else []
     differ = beside.select(~pl.all_horizontal(agree).fill_null(value=False)).to_series()
 
     def left(frame: pl.DataFrame) -> pl.DataFrame:
@@ -209,7 +207,7 @@ def _without_same(
     return left(expected), left(stored)
 
 
-def add_stored(recipe: Recipe, current: Current, changed: pl.DataFrame, source: PolarsSource) -> pl.DataFrame:
+def add_stored(recipe: Recipe, changed: pl.DataFrame, current: Current, source: PolarsSource) -> pl.DataFrame:
     """Read the stored columns of orphaned and drifted rows, of which there are few.
 
     Columns in: ``status`` and ``c…``. Columns out: ``o…``, too.
@@ -217,10 +215,9 @@ def add_stored(recipe: Recipe, current: Current, changed: pl.DataFrame, source: 
     lost = pl.col("status").is_in([ORPHANED, DRIFTED])
     if current.collapse:
         lost |= (pl.col("status") == STALE) & (pl.col("low") != pl.col("high"))
-    keys, samples = [f"c{n}" for n in range(len(current.keys))], changed.filter(lost)
-    payload = recipe.payload
-    few = payload is not None and not current.collapse and (samples["status"] == DRIFTED).all()
-    columns = payload.columns(current) if payload and few else current.columns
+    keys, samples = current.short_keys, changed.filter(lost)
+    few = not current.collapse and (samples["status"] == DRIFTED).all()
+    columns = recipe.payload.columns(current) if recipe.payload and few else current.columns
     if samples.is_empty():
         schema = source.frame.collect_schema()
         return changed.with_columns(pl.lit(None, schema[c.stored]).alias(c.short) for c in current.columns)

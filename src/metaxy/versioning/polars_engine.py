@@ -19,7 +19,7 @@ from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.polars_earlier import add_earlier, count_changed_fields
 from metaxy.versioning.portable import computable
 from metaxy.versioning.predicates import add_predicates, among_polars
-from metaxy.versioning.recipe import COUNTS, STORED, Column, Latest, Recipe
+from metaxy.versioning.recipe import COUNTS, STORED, Column, Current, Latest, Recipe
 from metaxy.versioning.row_checks import Checks, check_polars
 from metaxy.versioning.sources import Asked, Failed, Rows
 from metaxy.versioning.system_columns import SystemColumns, system_columns_polars
@@ -53,23 +53,19 @@ class PolarsEngine:
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, failed: Failed | None = None
     ) -> Changes:
         """Run a recipe in steps: all tables at once, then the join of the parents, the hashes and the comparison."""
-        parents, source = self._sources(recipe, inputs, current)
-        here = (
-            [comparison.stored_rows(recipe.current, source, recipe.compared_columns)]
-            if source and recipe.current
-            else []
-        )
+        parents, compared = self._sources(recipe, inputs, current)
+        here = [comparison.stored_rows(*compared, recipe.compared_columns)] if compared else []
         frames = pl.collect_all([*parents, *here])
         joined = plan.join_at_once(recipe, frames[: len(parents)])
         rows = plan.expected_rows(recipe, joined.lazy()).collect()
         if not recipe.inputs and plan.rows_that_may_repeat(rows.select(recipe.match)) is None:
             recipe = replace(recipe, repeats=False)
-        if not (source and recipe.current):
-            changed = comparison.changed_rows(recipe, rows, None)
-        else:
+        if compared:
             stored = comparison.with_older(recipe, frames[-1].lazy(), rows.lazy())
             changed = comparison.changed_rows(recipe, rows, comparison.parents_of(recipe, stored).collect())
-            changed = comparison.add_stored(recipe, recipe.current, changed, source)
+            changed = comparison.add_stored(recipe, changed, *compared)
+        else:
+            changed = comparison.changed_rows(recipe, rows, None)
         shown = comparison.with_failed(recipe, changed.lazy(), failed)
         changed = add_earlier(recipe, shown, self._earlier(recipe, current)).collect()
         samples = int(comparison.count_samples(recipe, rows.lazy()).collect().item())
@@ -104,22 +100,24 @@ class PolarsEngine:
 
     def _sources(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None
-    ) -> tuple[list[pl.LazyFrame], plan.PolarsSource | None]:
-        """Return the rows of each parent, and those that are there, where they are compared."""
+    ) -> tuple[list[pl.LazyFrame], tuple[Current, plan.PolarsSource] | None]:
+        """Return the rows of each parent, and those that are there with what they are, where they are compared."""
         parents = plan.parent_rows(recipe, [self.source(rows) for rows in inputs])
-        return parents, self.source(current) if current and recipe.compare else None
+        if current and recipe.current and recipe.compare:
+            return parents, (recipe.current, self.source(current))
+        return parents, None
 
     def _plan(
         self, recipe: Recipe, inputs: Sequence[Rows], current: Rows | None, columns: Sequence[Column]
     ) -> tuple[pl.LazyFrame, pl.LazyFrame | None, pl.LazyFrame]:
         """Return the plans of the expected rows, of those that are stored, and of those that changed."""
-        parents, source = self._sources(recipe, inputs, current)
+        parents, compared = self._sources(recipe, inputs, current)
         expected = plan.expected_rows(recipe, plan.join_lazily(recipe, parents))
-        if source is None or recipe.current is None:
+        if compared is None:
             return expected, None, comparison.compare(recipe, expected, None)
-        stored = comparison.with_older(recipe, comparison.stored_rows(recipe.current, source, columns), expected)
-        compared = comparison.compare(recipe, expected, comparison.parents_of(recipe, stored))
-        return expected, stored, comparison.with_children(recipe, compared, stored)
+        stored = comparison.with_older(recipe, comparison.stored_rows(*compared, columns), expected)
+        changed = comparison.compare(recipe, expected, comparison.parents_of(recipe, stored))
+        return expected, stored, comparison.with_children(recipe, changed, stored)
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, as a Polars lazy frame."""

@@ -126,6 +126,11 @@ class Current:
     collapse: bool = False
     own: tuple[str, ...] = ()
 
+    @property
+    def short_keys(self) -> list[str]:
+        """The short names of the keys."""
+        return [f"c{n}" for n in range(len(self.keys))]
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -144,12 +144,14 @@ class _Statement(ExpectedStatement):
 
     def _drift(self, current: Current) -> str:
         """Write the case of samples whose versions are equal, if their payload is compared."""
-        differ = [differs_sql(pair, ("mx_e", "mx_c"), self.dialect) for pair in self.recipe.pairs]
-        if not self.recipe.payload or not differ:
+        if not self.recipe.payload or not self.recipe.pairs:
             return ""
-        return (
-            f" WHEN {'mx_c.behind = 1' if current.collapse else ' OR '.join(differ)} THEN {self.recipe.payload.status}"
-        )
+        differs = "mx_c.behind = 1" if current.collapse else " OR ".join(self._differ("mx_c"))
+        return f" WHEN {differs} THEN {self.recipe.payload.status}"
+
+    def _differ(self, stored: str) -> list[str]:
+        """Write whether an expected row differs from a stored one, for each column that is compared."""
+        return [differs_sql(pair, ("mx_e", stored), self.dialect) for pair in self.recipe.pairs]
 
     @property
     def _numbers_changed(self) -> bool:
@@ -182,7 +184,7 @@ class _Statement(ExpectedStatement):
         d = self.dialect
         ctes, picked = pick(replace(source, keep=None), replace(current.latest, include_deleted=True), d, "c")
         self.ctes += ctes
-        columns, keys = child_columns(current, source, d), [f"c{n}" for n in range(len(current.keys))]
+        columns, keys = child_columns(current, source, d), current.short_keys
         copies = bool(self.recipe.pairs)
         if source.row_id:
             early = [*self._stored_payload(self.recipe.compared_columns), f"mx_t.{source.row_id} AS rc"]
@@ -198,10 +200,9 @@ class _Statement(ExpectedStatement):
 
     def _add_children(self, name: str, rows: str, *, materialized: bool = False) -> None:
         """Add the step with all children, and which have older copies of columns of their parents, if that is asked."""
-        differ = [differs_sql(pair, ("mx_e", "mx_s"), self.dialect) for pair in self.recipe.pairs]
-        if differ:
+        if self.recipe.pairs:
             same = [(f"mx_e.{key}", f"mx_s.c{n}") for n, key in enumerate(self.recipe.match)]
-            rows = with_older(self._add("copies", rows), equal(same), differ)
+            rows = with_older(self._add("copies", rows), equal(same), self._differ("mx_s"))
         self._add(name, rows, materialized=materialized)
 
     def _stored_payload(self, columns: Sequence[Column]) -> list[str]:
@@ -211,10 +212,10 @@ class _Statement(ExpectedStatement):
 
     def _final(self, changed: str) -> str:
         """Write the rows that are returned: changed samples with their payload, orphaned rows, and the count."""
-        collapse = self._compared is not None and self._compared[0].collapse
         current, source = self._compared or (None, None)
         stored = list(current.columns) if current else []
-        shown = self._parted(changed) if collapse and not (source and source.row_id) else changed
+        by_id = source is not None and source.row_id is not None
+        shown = self._parted(changed, current) if current and current.collapse and not by_id else changed
         traced = trace(self.recipe, self.earlier, (changed, shown), self.dialect, payload=not self.only_counts)
         self.ctes += traced.ctes
         if current and source and source.row_id:
@@ -236,27 +237,27 @@ class _Statement(ExpectedStatement):
         samples, none = self._sample_values(output), ["NULL"] * len(traced.columns)
         nothing = [f"NULL AS {c.short}" for c in current.columns]
         kept = [f"mx_tc.{self.dialect.quote(c.stored)} AS {c.short}" for c in current.columns]
-        found = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} = mx_ch.rc"
+        found = f"JOIN {source.sql} AS mx_tc ON mx_tc.{source.row_id} ="
         lost = [str(ORPHANED), *(["NULL"] * (len(samples) - 1)), *kept, *none]
-        gone = self._lost(changed) if current.collapse else changed  # the former has none but lost children
+        gone = self._lost(changed, current) if current.collapse else changed
         drifts = self.recipe.drifts and not self._only_failed
         others = [f"mx_ch.status NOT IN ({ORPHANED}, {DRIFTED})" if drifts else f"mx_ch.status <> {ORPHANED}"]
         changes = [*joins, *traced.joins, *self._failed_join]
         where = " AND ".join([*others, *self._only_failed])
-        lacking = "FALSE" if self._only_failed else f"mx_ch.status = {ORPHANED}" if drifts and gone == changed else ""
+        # Where nothing drifts, no other row has a row id; and of an expansion, no other row is among the lost ones.
+        orphaned = f"mx_ch.status = {ORPHANED}" if drifts and not current.collapse else ""
         branches = [
             _select([*samples, *nothing, *traced.columns], traced.name, changes, where),
-            _select(lost, gone, [found], lacking),
+            _select(lost, gone, [f"{found} mx_ch.rc"], "FALSE" if self._only_failed else orphaned),
         ]
         if drifts and self.recipe.payload:
             shown = self.recipe.payload.columns(current)
             both = [k if c in shown else n for c, k, n in zip(current.columns, kept, nothing, strict=True)]
             rows = ["mx_ch.status", *samples[1:], *both, *none]
-            if current.collapse:
-                same = equal([(f"mx_o.c{n}", f"mx_ch.c{n}") for n in range(len(current.keys))])
-                joins = [*joins, f"JOIN stored_rows AS mx_o ON {same} AND mx_o.older = 1"]
-                found = found.replace("mx_ch.rc", "mx_o.rc")
-            branches.append(_select(rows, changed, [*joins, found], f"mx_ch.status = {DRIFTED}"))
+            same = equal([(f"mx_o.{key}", f"mx_ch.{key}") for key in current.short_keys])
+            older = [f"JOIN stored_rows AS mx_o ON {same} AND mx_o.older = 1", f"{found} mx_o.rc"]
+            joins = [*joins, *(older if current.collapse else [f"{found} mx_ch.rc"])]
+            branches.append(_select(rows, changed, joins, f"mx_ch.status = {DRIFTED}"))
         return branches
 
     @property
@@ -281,17 +282,15 @@ class _Statement(ExpectedStatement):
         is_failed = f"(mx_ch.status = {BROKEN} OR (mx_ch.status IN ({NEW}, {STALE}) AND mx_f.here = 1))"
         return [is_failed] if self.failed and self.failed.only else []
 
-    def _lost(self, changed: str) -> str:
+    def _lost(self, changed: str, current: Current) -> str:
         """Find the children that are lost, by their parents; returns the name of the step."""
-        keys = [f"c{n}" for n in range(len(self._stored_columns) - 2)]
-        self._add("lost_parents", lost_parents(changed, keys))
-        self._add("lost_children", children_of_lost(keys, self.dialect))
+        self._add("lost_parents", lost_parents(changed, current.short_keys))
+        self._add("lost_children", children_of_lost(current.short_keys, self.dialect))
         return self._add("lost", f"SELECT rc FROM lost_children WHERE {IS_LOST}")
 
-    def _parted(self, changed: str) -> str:
+    def _parted(self, changed: str, current: Current) -> str:
         """Show each sample once, and each child that is lost; returns the name of the step."""
-        keys = [f"c{n}" for n in range(self._stored_columns.index("own"))]
-        self._add("judged", judged(changed, keys, repeats=self.recipe.repeats))
+        self._add("judged", judged(changed, current.short_keys, repeats=self.recipe.repeats))
         columns = [*self._expected_columns, *self._stored_columns, *([NUMBER] if self._numbers_changed else [])]
         return self._add("shown", parted("judged", columns, drifts=self.recipe.drifts))
 

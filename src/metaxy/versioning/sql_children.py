@@ -117,13 +117,14 @@ def judged(changed: str, keys: Sequence[str], *, repeats: bool) -> str:
 def parted(rows: str, columns: Sequence[str], *, drifts: bool) -> str:
     """Write each sample once, and once more each child that is lost; where a parent drifts, its children instead."""
     shown = ", ".join(f"mx_j.{column} AS {column}" for column in dict.fromkeys(columns))
-    sample = f"mx_parts.mx_part = 1 AND mx_j.status <> {ORPHANED} AND coalesce(mx_j.mx_n, 1) = 1"
+    first = "mx_parts.mx_part = 1"
+    kinds = [f"{first} AND mx_j.status <> {ORPHANED} AND coalesce(mx_j.mx_n, 1) = 1"]
     if drifts:
-        older = f"mx_parts.mx_part = 1 AND mx_j.status = {DRIFTED} AND mx_j.older = 1"
-        sample = f"{sample} AND mx_j.status <> {DRIFTED}) OR ({older}"
+        kinds = [f"{kinds[0]} AND mx_j.status <> {DRIFTED}", f"{first} AND mx_j.status = {DRIFTED} AND mx_j.older = 1"]
     lost = f"mx_j.status = {ORPHANED} OR (mx_j.status = {STALE} AND mx_j.kept AND mx_j.own <> mx_j.p)"
+    kinds.append(f"mx_parts.mx_part = 2 AND mx_j.live = 1 AND mx_j.mx_m = 1 AND ({lost})")
     return (
         f"SELECT CASE WHEN mx_parts.mx_part = 1 THEN mx_j.status ELSE {ORPHANED} END AS status, {shown}"
         f" FROM {rows} AS mx_j CROSS JOIN (SELECT 1 AS mx_part UNION ALL SELECT 2 AS mx_part) AS mx_parts"
-        f" WHERE ({sample}) OR (mx_parts.mx_part = 2 AND mx_j.live = 1 AND mx_j.mx_m = 1 AND ({lost}))"
+        f" WHERE {' OR '.join(f'({kind})' for kind in kinds)}"
     )
