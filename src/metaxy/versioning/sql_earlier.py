@@ -72,14 +72,11 @@ class _Trace:
         return (NUMBER,) if self.dialect.keeps_steps else self.earlier.keys
 
     def traced(self) -> Traced:
-        d, several = self.dialect, self.earlier.several
-        row_id = ROW if self._late else None
-        candidates, ctes, picked = self._picked(row_id)
+        d, (ctes, picked, number) = self.dialect, self._picked()
         sample = [f"mx_t.{d.quote(name)} AS e{n}" for n, name in enumerate(self._sample)]
-        number = [f"{self._place(candidates)} AS mx_n"] if several else []
         live = picked.select([*sample, *([f"mx_t.{ROW} AS rb"] if self._late else self._values("mx_t")), *number])
         steps = [
-            as_cte("b_rows", self._candidates(), d, materialized=True),
+            as_cte("b_rows", self._candidates(self.changed), d, materialized=True),
             *ctes,
             as_cte("b_live", live, d, materialized=not d.hash_joins),
             as_cte("traced", self._met(), d),
@@ -90,14 +87,15 @@ class _Trace:
         payload = (d.nothing.format(f"mx_ch.{column.short}") for column in self.earlier.columns)
         return Traced("traced", steps, columns, joins, [*["NULL"] * (len(self.earlier.flags) + 1), *payload])
 
-    def _picked(self, row_id: str | None) -> tuple[Source, list[str], LatestRows]:
-        """Write the steps that pick the latest of the candidates."""
-        names = (*self._sample, *self.source.columns)
-        candidates = Source("b_rows", names, row_id=row_id, types=self.source.types)
-        ids = dict.fromkeys([*self._sample, *(self.earlier.latest.ids if self.earlier.several else ())])
-        return candidates, *pick(candidates, replace(self.earlier.latest, ids=tuple(ids)), self.dialect, "b")
+    def _picked(self) -> tuple[list[str], LatestRows, list[str]]:
+        """Write the steps that pick the latest of the candidates, and their place if several are of one sample."""
+        several, names = self.earlier.several, (*self._sample, *self.source.columns)
+        candidates = Source("b_rows", names, row_id=ROW if self._late else None, types=self.source.types)
+        ids = dict.fromkeys([*self._sample, *(self.earlier.latest.ids if several else ())])
+        ctes, picked = pick(candidates, replace(self.earlier.latest, ids=tuple(ids)), self.dialect, "b")
+        return ctes, picked, [f"{self._place(candidates)} AS mx_n"] if several else []
 
-    def _candidates(self) -> str:
+    def _candidates(self, changed: str) -> str:
         """Write the rows that changed samples have, with the columns that are needed."""
         d = self.dialect
         order = [c for c in (METAXY_DELETED_AT, *TIME_ORDER, *TEXT_ORDER) if c in self.source.columns]
@@ -110,7 +108,7 @@ class _Trace:
         if not d.keeps_steps:  # then to look samples up would compute them once more
             return f"SELECT {', '.join(columns)}\n  FROM {self.source.sql} AS mx_s"
         columns = [f"mx_ch.{NUMBER} AS {NUMBER}", *columns]
-        sides = f"{self.changed} AS mx_ch JOIN {self.source.sql} AS mx_s"
+        sides = f"{changed} AS mx_ch JOIN {self.source.sql} AS mx_s"
         return f"SELECT {', '.join(columns)}\n  FROM {sides} ON {self._same('mx_s')}"
 
     def _same(self, table: str) -> str:
@@ -170,8 +168,7 @@ class _Met(_Trace):
 
     def traced(self) -> Traced:
         d, several = self.dialect, self.earlier.several
-        candidates, ctes, picked = self._picked(ROW)
-        number = [f"{self._place(candidates)} AS mx_n"] if several else []
+        ctes, picked, number = self._picked()
         newest = " AND mx_b.mx_n = 1" if several else ""
         hidden = f"SELECT mx_t.{ROW} AS rh FROM b_rows AS mx_t ANTI JOIN b_live AS mx_b ON mx_b.rb = mx_t.{ROW}{newest}"
         keys = ", ".join(self.recipe.match)
@@ -180,7 +177,7 @@ class _Met(_Trace):
         steps = [
             *([] if several else [as_cte("b_many", self._many(), d, materialized=True)]),
             as_cte("b_numbered", numbered, d, materialized=True),
-            as_cte("b_rows", replace(self, changed="b_numbered")._candidates(), d, materialized=True),
+            as_cte("b_rows", self._candidates("b_numbered"), d, materialized=True),
             *ctes,
             as_cte("b_live", picked.select([f"mx_t.{ROW} AS rb", *number]), d),
             as_cte("b_hidden", hidden, d, materialized=True),
