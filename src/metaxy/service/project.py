@@ -49,6 +49,22 @@ class Project:
     locked: bool = False
     wait: float | None = None
 
+    @classmethod
+    def loaded(cls) -> "Project":
+        """Return what this process has loaded: the active graph, and the active or the nearest configuration.
+
+        For faces inside a process of the user, whose code has imported its features, such as definitions of Dagster.
+        """
+        project = cls()
+        vars(project).update(config=MetaxyConfig.get(load=True), graph=FeatureGraph.get_active())
+        return project
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make configuration and graph the active ones of this thread until the block ends."""
+        with self.config.use(), self.graph.use():
+            yield
+
     @cached_property
     def config(self) -> MetaxyConfig:
         """The configuration, now the active one."""

@@ -1,0 +1,35 @@
+"""Dagster: features as assets, with partitions, observations, checks, and what is known of each write.
+
+Each name is loaded when it is first used: importing this module costs little beside Dagster itself.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from metaxy import _lazy
+from metaxy.ext.dagster.constants import (
+    DAGSTER_METAXY_FEATURE_METADATA_KEY,
+    DAGSTER_METAXY_INFO_METADATA_KEY,
+    DAGSTER_METAXY_KIND,
+    DAGSTER_METAXY_PARTITION_KEY,
+    DAGSTER_METAXY_PROJECT_TAG_KEY,
+    METAXY_DAGSTER_METADATA_KEY,
+)
+
+__all__ = [
+    "DAGSTER_METAXY_FEATURE_METADATA_KEY",
+    "DAGSTER_METAXY_INFO_METADATA_KEY",
+    "DAGSTER_METAXY_KIND",
+    "DAGSTER_METAXY_PARTITION_KEY",
+    "DAGSTER_METAXY_PROJECT_TAG_KEY",
+    "METAXY_DAGSTER_METADATA_KEY",
+]
+_HOMES: Final[dict[str, str]] = {}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = _lazy.resolve(f"{_HOMES[name]}:{name}")
+        return value
