@@ -1,0 +1,91 @@
+"""What an asset of Dagster is in Metaxy: its feature, the definition of that, and the key that such assets have."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import dagster as dg
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
+from metaxy.errors import DefinitionError
+from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY, METAXY_DAGSTER_METADATA_KEY
+from metaxy.service.project import Project
+
+Metadata: TypeAlias = Mapping[str, Any]
+
+
+def feature_of(spec: dg.AssetSpec) -> FeatureKey | None:
+    """Return the feature that an asset is, None if it is none.
+
+    Raises:
+        DefinitionError: if its metadata says something that is no key.
+    """
+    return feature_in(spec.metadata, f"asset {spec.key.to_user_string()!r}")
+
+
+def feature_in(metadata: Metadata, where: str = "the asset") -> FeatureKey | None:
+    """Return the feature that metadata of an asset name, None if they name none; ``where`` is for the error.
+
+    Raises:
+        DefinitionError: if they say something that is no key.
+    """
+    value = metadata.get(DAGSTER_METAXY_FEATURE_METADATA_KEY)
+    if value is None:
+        return None
+    try:
+        return coerce_to_feature_key(value.value if isinstance(value, dg.MetadataValue) else value)
+    except (TypeError, ValueError):
+        message = f'{where} has the metadata "{DAGSTER_METAXY_FEATURE_METADATA_KEY}": {value!r}, which is no feature'
+        raise DefinitionError(f'{message}: write its key, such as "video/raw"') from None
+
+
+def definition_of(project: Project, spec: dg.AssetSpec) -> FeatureDefinition | None:
+    """Return the definition of the feature that an asset is, None if it is none.
+
+    Raises:
+        UnknownFeatureError: if the project has no such feature (a KeyError); its message has the near name.
+    """
+    key = feature_of(spec)
+    return None if key is None else project.graph.get_feature_definition(key)
+
+
+def features_of(specs: Iterable[dg.AssetSpec]) -> Iterator[tuple[dg.AssetSpec, FeatureKey]]:
+    """Give those of some assets that are features, each with its feature."""
+    for spec in specs:
+        if (key := feature_of(spec)) is not None:
+            yield spec, key
+
+
+def asset_key_of(
+    project: Project, feature: CoercibleToFeatureKey, key_prefix: str | Sequence[str] | None = None
+) -> dg.AssetKey:
+    """Return the key that the asset of a feature has: the one that its spec names, else that of the feature.
+
+    A feature that the project does not have, such as one of another project, has its own key.
+
+    Args:
+        key_prefix: What comes before it.
+    """
+    key = coerce_to_feature_key(feature)
+    definition = project.graph.feature_definitions_by_key.get(key)
+    own = attributes_of(definition).get("asset_key") if definition else None
+    return with_prefix(dg.AssetKey(list(key.parts)) if own is None else dg.AssetKey.from_coercible(own), key_prefix)
+
+
+def with_prefix(key: dg.AssetKey, key_prefix: str | Sequence[str] | None) -> dg.AssetKey:
+    """Return the key of an asset with what comes before it."""
+    return key if key_prefix is None else key.with_prefix(key_prefix)
+
+
+def attributes_of(definition: FeatureDefinition) -> dict[str, Any]:
+    """Return the attributes that the spec of a feature gives its assets.
+
+    Raises:
+        DefinitionError: if they are no mapping (a ValueError).
+    """
+    found = definition.spec.metadata.get(METAXY_DAGSTER_METADATA_KEY, {})
+    if not isinstance(found, dict):
+        raise DefinitionError(
+            f"feature '{definition.key}' has the metadata \"{METAXY_DAGSTER_METADATA_KEY}\": {found!r}, which is no "
+            'mapping: write attributes of its asset, such as {"group_name": "videos"}'
+        )
+    return found
