@@ -171,6 +171,19 @@ def write(store: Any) -> None:
     store.write("video/raw", rows(2, audio="new"))
     store.write("video/raw", rows(5))
     store.delete("video/raw", nw.col("id") == "v4", soft=True)
+    if hasattr(store, "rename_feature"):
+        rename(store)
+
+
+def rename(store: Any) -> None:
+    """Let a feature get another key, which leaves a system table that metaxy 0.1 does not know."""
+    for key in ("former", "renamed"):
+        with mx.FeatureGraph().use():
+            type("Named", (mx.BaseFeature,), {"__module__": __name__}, spec=mx.FeatureSpec(key=key, id_columns=["id"]))
+            if key == "former":
+                store.write(key, rows(1).with_columns(metaxy_provenance_by_field=pl.struct(default=pl.lit("1"))))
+            else:
+                store.rename_feature("former", key)
 
 
 def frames(videos: pl.DataFrame) -> pl.DataFrame:

@@ -23,6 +23,7 @@ from metaxy.errors import (
 )
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
+from metaxy.store.system.tables import RENAMES
 from metaxy.versioning.frames import collect_to_polars
 
 FIELDS = ["audio", "frames"]
@@ -85,6 +86,7 @@ def test_nothing_is_computed_again(store: MetadataStore) -> None:
     define_all("media/source")
     done = store.rename_feature("media/raw", "media/source", dry_run=True)
     assert not store.has_feature("media/source")
+    assert not store.has_feature(RENAMES.key)
     assert store.rename_feature("media/raw", "media/source") == done
     assert [(str(each.feature), each.copied) for each in done if each.former] == [("media/source", old.height)]
     assert {str(each.feature) for each in done} == {"media/source", *DERIVED}
@@ -96,6 +98,8 @@ def test_nothing_is_computed_again(store: MetadataStore) -> None:
     tables = {key: everything(store, key) for key in ("media/source", *DERIVED)}
     again = store.rename_feature("media/raw", "media/source", drop_old=True)
     assert [(each.copied, each.rebased) for each in again] == [(0, 0)]
+    recorded = values(store.read(RENAMES.key), "feature_key", "former_key")
+    assert sorted(recorded) == sorted([("media/source", "media/raw"), *((key, None) for key in DERIVED)])
     assert {key: everything(store, key).height for key in tables} == {k: each.height for k, each in tables.items()}
     assert old.height < tables["media/source"].height
     assert not store.has_feature("media/raw")
@@ -262,3 +266,37 @@ def test_a_first_write_does_not_hide_the_rows_under_the_old_key(store: MetadataS
     renamed_from("other", "raw")
     with pytest.warns(RenameWarning, match="more than the key has changed"):  # so nothing is taken over, and it goes on
         assert ids(store.resolve_update("other", samples=rows({"x": "1"}, id=["c"]))) == (["c"], [], [])
+
+
+@pytest.mark.three_stores
+def test_rows_that_were_removed_for_good_stay_away(make: StoreFactory) -> None:
+    """Whoever asks for the rename again gets them back, and so does what has other rows under the old key."""
+    define("raw")
+    define("crop", "raw")
+    with make().open("w") as store:
+        store.write("raw", rows(id=["a", "b"]))
+        store.write("crop", store.resolve_update("crop").new)
+    current_graph().remove_feature("raw")
+    define("source")
+    define("crop", "source")
+    renamed_from("source", "raw")
+    with make().open("w") as store:
+        with pytest.warns(RenameWarning, match="2 samples were taken over|4 samples were taken over"):
+            assert not store.resolve_update("crop")
+        store.delete("crop", everything=True, soft=False)
+        with pytest.warns(RenameWarning, match="its old table raw"):
+            store.delete("source", everything=True, soft=False)
+    with make("dev", fallback_stores=[make()], fallback="rows").open("w") as dev:
+        assert ids(dev.resolve_update("crop")) == ([], [], [])
+    with make() as store:
+        assert ids(store.resolve_update("crop")) == ([], [], [])
+        assert get_feature_metadata_status("crop", store).status.renamed_from == ()
+    with make().open("w") as store:
+        assert ids(store.resolve_update("source", samples=rows(id=["a"]))) == (["a"], [], [])
+        store.drop_feature_metadata("source")
+        store.write("source", rows(id=["c"]))
+        assert values(store.read("source")) == ["c"]
+        assert ids(store.resolve_update("crop")) == (["c"], [], [])
+        store.rename_features()
+        assert values(store.read("source")) == ["a", "b", "c"]
+        assert values(store.read("crop")) == ["a", "b"]

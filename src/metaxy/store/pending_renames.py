@@ -12,13 +12,14 @@ from metaxy.errors import RenameError, RenameWarning, warn_user
 from metaxy.store.parts import StoreParts
 from metaxy.store.renaming import Renaming, find_seen, former_tables, has_version, rename, taken_over
 from metaxy.store.session import Scope
+from metaxy.store.system.renames import recorded_renames
 from metaxy.wording import command
 
 
 def pending(store: StoreParts, scope: Scope, key: FeatureKey) -> Former:
     """Return the features, among one and those that it depends on, whose rows here are still right under old keys.
 
-    What this store has rows of the current version of is not looked at again.
+    What this store has rows of the current version of, or had when its rows were taken over, is not looked at again.
     """
     if not scope.graph.has_renames or key not in scope.graph.feature_definitions_by_key:
         return {}
@@ -51,15 +52,19 @@ def _renamed_above(graph: FeatureGraph, key: FeatureKey) -> list[FeatureKey]:
 
 
 def _is_there(store: StoreParts, scope: Scope, key: FeatureKey) -> bool:
-    """Return whether this store has rows of the current version, and remember it if so."""
+    """Return whether this store has rows of the current version, or took them over, and remember it if so."""
     seen = (key, scope.version(key))
     if seen in store.seen_versions:
         return True
-    found = find_seen(store, key)
-    if found is None or c.METAXY_FEATURE_VERSION not in found.scan.schema or not has_version(found, seen[1]):
+    if not _has_rows(store, *seen) and not recorded_renames(store, dict([seen])):
         return False
     store.seen_versions.add(seen)
     return True
+
+
+def _has_rows(store: StoreParts, key: FeatureKey, version: str) -> bool:
+    found = find_seen(store, key)
+    return found is not None and c.METAXY_FEATURE_VERSION in found.scan.schema and has_version(found, version)
 
 
 def settle(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
@@ -74,7 +79,7 @@ def settle(store: StoreParts, scope: Scope, key: FeatureKey) -> None:
     if store.session.mode != "w":
         waiting = f"{_named(former)}, {_still_there(store)}, and would be computed again"
         raise RenameError(f"feature {key}: {waiting}; {_advice(store)}")
-    rebased = sum(each.rebased for each in rename(store, scope, former))
+    rebased = sum(each.rebased for each in rename(store, scope, former, only_once=True))
     warn_user(
         f"feature {key}: {_named(former)}, so {rebased} samples were taken over in {store!r}; the old tables stay "
         f"until {command('metadata', 'tables', 'drop', store=store.name)}",

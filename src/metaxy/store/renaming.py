@@ -25,6 +25,7 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, event_time, find_or_none, read_rows, readable
 from metaxy.store.rebasing import DATA_VERSIONS, PROVENANCE, VERSIONS, expected_provenance
 from metaxy.store.session import Scope
+from metaxy.store.system.renames import record_renames, recorded_renames
 from metaxy.store.system.tables import refuse_system_key
 from metaxy.store.tables import ExpectedRows
 from metaxy.store.verbatim import as_they_are, rewritten_at
@@ -124,16 +125,36 @@ class Renaming:
 
     # -- what is done --------------------------------------------------------------------------------------------------
 
-    def run(self, *, dry_run: bool) -> list[Renamed]:
-        """Copy and rebase, dependencies first; features without rows to rebase are left out."""
+    def run(self, *, dry_run: bool, only_once: bool = False) -> list[Renamed]:
+        """Copy and rebase, dependencies first; features without rows to rebase are left out.
+
+        What was done is recorded at the end; with ``only_once``, features of which that tells are left alone.
+        """
+        features = self._features()
+        recorded = recorded_renames(self.store, {key: self.scope.version(key) for key in features})
+        done = self._done([key for key in features if not (only_once and key in recorded)], dry_run=dry_run)
+        if not dry_run:
+            self._record([key for key in features if key not in recorded])
+        return done
+
+    def _done(self, features: Sequence[FeatureKey], *, dry_run: bool) -> list[Renamed]:
         done = []
-        for key in self._features():
+        for key in features:
             copied = self._copy(key, dry_run=dry_run) if key in self.asked else 0
             rebased = self._rebased_rows(key, dry_run=dry_run)
             if copied or rebased or key in self.asked:
                 logger.info("feature %s: %d rows copied, %d samples rebased", key, copied, rebased)
                 done.append(Renamed(key, self.asked.get(key), copied, rebased))
         return done
+
+    def _record(self, features: Sequence[FeatureKey]) -> None:
+        """Remember which features have their rows now, so that those that are removed later stay away."""
+        carried = {key: self.scope.version(key) for key in features if self._carried(key)}
+        record_renames(self.store, carried, self.asked)
+
+    def _carried(self, key: FeatureKey) -> bool:
+        found = find_seen(self.store, key)
+        return found is not None and self.waits(key) and has_version(found, self.scope.version(key))
 
     def _rebased_rows(self, key: FeatureKey, *, dry_run: bool) -> int:
         """Rebase a feature unless it depends on renamed ones and lacks another parent: then nothing can be said yet."""
@@ -250,9 +271,17 @@ def _in_one_library(store: StoreParts, *frames: nw.LazyFrame[Any]) -> tuple[Engi
 
 
 def rename(
-    store: StoreParts, scope: Scope, former: Former, *, drop_old: bool = False, dry_run: bool = False
+    store: StoreParts,
+    scope: Scope,
+    former: Former,
+    *,
+    drop_old: bool = False,
+    dry_run: bool = False,
+    only_once: bool = False,
 ) -> list[Renamed]:
     """Take rows over from old keys to new ones; the old tables stay unless they are to be dropped.
+
+    With ``only_once``, features stay as they are whose rows were taken over before.
 
     Raises:
         RenameError: if more than a key has changed, or the rows are in another store.
@@ -264,7 +293,7 @@ def rename(
         refuse_system_key(new, "rename")
         _refuse_still_defined(scope, new, old)
         _refuse_elsewhere(store, scope, new, old)
-    done = Renaming.of(store, scope, former).run(dry_run=dry_run)
+    done = Renaming.of(store, scope, former).run(dry_run=dry_run, only_once=only_once)
     if drop_old and not dry_run:
         _drop_old(store, scope, former)
     return done

@@ -4,8 +4,7 @@ A record belongs to a sample as it should be: feature version, IDs and expected 
 changed: it counts until a row of the sample is written later, or its inputs or its definition change.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,18 +14,16 @@ import polars as pl
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_PROVENANCE, METAXY_UPDATED_AT
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import MetadataSchemaError, TableNotFoundError
+from metaxy.errors import MetadataSchemaError
 from metaxy.masking import Secrets
-from metaxy.storage.port import Scan
 from metaxy.store.given import given_frame
-from metaxy.store.layers import layers_of
 from metaxy.store.named import narrowed
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find_or_none
 from metaxy.store.session import Scope
 from metaxy.store.system import tables as t
 from metaxy.store.system.id_texts import ids_of_texts, texts_of_ids
-from metaxy.store.system.rows import append_rows
+from metaxy.store.system.rows import append_rows, scans_seen
 from metaxy.store.writing import Fence
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.frames import collect_to_polars
@@ -148,7 +145,9 @@ def forget(store: StoreParts, key: FeatureKey) -> None:
 
 def features_with_errors(store: StoreParts) -> list[str]:
     """Return the keys of features of which errors were recorded, whether or not they count."""
-    tables = [collect_to_polars(scan.frame.select(t.COL_FEATURE_KEY).unique()) for scan in _scans(store)]
+    tables = [
+        collect_to_polars(scan.frame.select(t.COL_FEATURE_KEY).unique()) for scan in scans_seen(store, t.ROW_ERRORS.key)
+    ]
     return sorted({key for table in tables for key in table.to_series()})
 
 
@@ -242,18 +241,12 @@ def _recorded(
         wanted &= (nw.col(METAXY_FEATURE_VERSION) == version) | nw.col(t.COL_IDS).is_null()
     if texts is not None:
         wanted &= nw.col(t.COL_IDS).is_in(texts) | nw.col(t.COL_IDS).is_null()
-    found = [collect_to_polars(scan.frame.filter(wanted).select(*t.ROW_ERRORS_SCHEMA)) for scan in _scans(store)]
+    found = [
+        collect_to_polars(scan.frame.filter(wanted).select(*t.ROW_ERRORS_SCHEMA))
+        for scan in scans_seen(store, t.ROW_ERRORS.key)
+    ]
     rows = pl.concat([t.ROW_ERRORS.empty(), *(frame.cast(t.ROW_ERRORS_SCHEMA) for frame in found)])
     if moment is not None:
         rows = rows.filter(pl.col(t.COL_RECORDED_AT) <= moment.replace(tzinfo=None))
     forgotten = rows.filter(pl.col(t.COL_IDS).is_null())[t.COL_RECORDED_AT].max()
     return rows if forgotten is None else rows.filter(pl.col(t.COL_RECORDED_AT) > forgotten)
-
-
-def _scans(store: StoreParts) -> Iterator[Scan]:
-    """Yield the table of errors of a store, and of those whose rows it sees under its own."""
-    if store.overlays:
-        yield from (layer.scan for layer in layers_of(store, t.ROW_ERRORS.key))
-        return
-    with suppress(TableNotFoundError):
-        yield store.storage.scan(t.ROW_ERRORS.key)

@@ -1,13 +1,15 @@
 """Reading and writing rows of system tables: no versions, no samples, no fallback stores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import SystemDataNotFoundError, TableNotFoundError
-from metaxy.storage.port import Append, Storage
+from metaxy.storage.port import Append, Scan, Storage
+from metaxy.store.layers import layers_of
 from metaxy.store.parts import StoreParts
 from metaxy.store.system.tables import SYSTEM_TABLES, SystemTable
 from metaxy.store.writing import Fence, WriteOptions, append, existing_table
@@ -40,6 +42,15 @@ def scan_rows(storage: Storage, table: SystemTable) -> nw.LazyFrame[Any]:
         return storage.scan(table.key).frame
     except TableNotFoundError:
         return nw.from_native(table.empty().lazy())
+
+
+def scans_seen(store: StoreParts, key: FeatureKey) -> Iterator[Scan]:
+    """Yield a system table of a store, and those of stores whose rows it sees under its own."""
+    if store.overlays:
+        yield from (layer.scan for layer in layers_of(store, key))
+        return
+    with suppress(TableNotFoundError):
+        yield store.storage.scan(key)
 
 
 def append_rows(store: StoreParts, key: FeatureKey, frame: Any, fence: Fence | None = None) -> None:

@@ -31,6 +31,7 @@ COL_ATTEMPT: Final = "attempt"
 COL_ERROR_TYPE: Final = "error_type"
 COL_ERROR_MESSAGE: Final = "error_message"
 COL_RUN_ID: Final = "run_id"
+COL_FORMER_KEY: Final = "former_key"
 
 FEATURE_VERSIONS_SCHEMA: Final = pl.Schema(
     {
@@ -69,6 +70,15 @@ ROW_ERRORS_SCHEMA: Final = pl.Schema(
         COL_ERROR_MESSAGE: pl.String(),
         COL_RECORDED_AT: TIMESTAMP,
         COL_RUN_ID: pl.String(),
+    }
+)
+# Features that depend on a renamed one have no former key.
+RENAMES_SCHEMA: Final = pl.Schema(
+    {
+        COL_FEATURE_KEY: pl.String(),
+        COL_FORMER_KEY: pl.String(),
+        METAXY_FEATURE_VERSION: pl.String(),
+        COL_RECORDED_AT: TIMESTAMP,
     }
 )
 KINDS: Final = {"VARCHAR": pl.String(), "BIGINT": pl.Int64(), "TIMESTAMP": TIMESTAMP}
@@ -117,7 +127,10 @@ ROW_ERRORS: Final = SystemTable(
     FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "row_errors"]), ROW_ERRORS_SCHEMA, "store.record_errors(feature, frame)"
 )
 CLAIMS: Final = SystemTable(FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "claims"]), CLAIMS_SCHEMA, "store.claim(feature)")
-SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS, ROW_ERRORS, CLAIMS)}
+RENAMES: Final = SystemTable(
+    FeatureKey([METAXY_SYSTEM_KEY_PREFIX, "renames"]), RENAMES_SCHEMA, "store.rename_feature(old, new)"
+)
+SYSTEM_TABLES: Final = {table.key: table for table in (FEATURE_VERSIONS, EVENTS, ROW_ERRORS, CLAIMS, RENAMES)}
 
 
 def is_system_key(key: FeatureKey) -> bool:
