@@ -15,6 +15,10 @@ from metaxy.ext.dagster.constants import (
     METAXY_DAGSTER_METADATA_KEY,
 )
 
+if TYPE_CHECKING:
+    from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
+    from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
+
 __all__ = [
     "DAGSTER_METAXY_FEATURE_METADATA_KEY",
     "DAGSTER_METAXY_INFO_METADATA_KEY",
@@ -22,8 +26,13 @@ __all__ = [
     "DAGSTER_METAXY_PARTITION_KEY",
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
+    "build_partition_filter",
+    "get_partition_filter",
 ]
-_HOMES: Final[dict[str, str]] = {}
+_HOMES: Final[dict[str, str]] = {
+    "build_partition_filter": "metaxy.ext.dagster.partitions",
+    "get_partition_filter": "metaxy.ext.dagster.partitions",
+}
 
 if not TYPE_CHECKING:
 
