@@ -142,6 +142,27 @@ def test_processing_claims_each_sample_once_in_a_run(sharing: Make) -> None:
         run(first, skip_comparison=True)
 
 
+def test_claimed_results_are_written_by_size_and_what_is_refused_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "FLUSH_BYTES", 10_000)
+    monkeypatch.setattr(outbox, "FLUSH_SECONDS", 3_600.0)
+    define("video")
+    define("clip", "video")
+    keeper = SQLiteMetadataStore(tmp_path / "claims.sqlite", auto_create_tables=True)
+    store = DuckDBMetadataStore(tmp_path / "features.duckdb", auto_create_tables=True)
+    with store.open("w"):
+        store.write("video", rows(id=list("abcdef")))
+    options: dict[str, Any] = {"claim": True, "batch_size": 1, "progress": False}
+    closed = DuckDBMetadataStore(tmp_path / "features.duckdb", auto_create_tables=False, claims_store=keeper)
+    with pytest.raises(ProcessError, match="may not create it"):
+        closed.process("clip", lambda row: {"text": row["id"]}, rows="one", **options)
+    assert "trying again" not in caplog.text
+    store.process("clip", lambda row: {"text": row["id"] * 6_000}, rows="one", **options)
+    with store:
+        assert store.read("clip").collect()["metaxy_updated_at"].n_unique() == 3
+
+
 @pytest.mark.three_stores
 def test_processing_claims_parents_and_groups(sharing: Make) -> None:
     define("video")

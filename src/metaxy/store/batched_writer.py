@@ -393,12 +393,12 @@ class BufferedMetadataWriter:
         return frames
 
 
-def patiently(write: Callable[[], None], errors: tuple[type[Exception], ...] = UNREACHABLE) -> None:
-    """Write something; wait and try again after some errors, such as that the store cannot be reached."""
+def patiently(write: Callable[[], None]) -> None:
+    """Write something; wait and try again while the store cannot be reached, and after no other errors."""
     for pause in RETRY_SECONDS:
         try:
             return write()
-        except errors as error:
+        except UNREACHABLE as error:
             logger.warning("trying again in %g s: %s", pause, error)
             time.sleep(pause)
     return write()

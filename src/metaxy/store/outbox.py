@@ -22,6 +22,7 @@ PUT_ROWS: Final = 5_000  # are handed to the writer at once,
 PUT_BYTES: Final = 16_000_000  # or as many as have so many bytes,
 PUT_SECONDS: Final = 0.5  # or what came in this time
 FLUSH_ROWS: Final = 20_000
+FLUSH_BYTES: Final = 64_000_000  # which is as many as the writer lets wait
 FLUSH_SECONDS: Final = 2.0
 WAITING_PUTS: Final = 4
 STOP_SECONDS: Final = 3_600.0
@@ -234,8 +235,9 @@ class ClaimOutbox:
     def take(self, done: Done) -> None:
         """Take what a job gave; it is written soon."""
         self._parcels.setdefault(done.job.tag.claim, Parcel(self._to)).add(done)
-        rows = sum(parcel.rows for parcel in self._parcels.values())
-        if rows >= FLUSH_ROWS or time.monotonic() - self._since >= FLUSH_SECONDS:
+        parcels = self._parcels.values()
+        rows, size = sum(parcel.rows for parcel in parcels), sum(parcel.size for parcel in parcels)
+        if rows >= FLUSH_ROWS or size >= FLUSH_BYTES or time.monotonic() - self._since >= FLUSH_SECONDS:
             self._write_all()
 
     def record(self) -> None:
@@ -257,7 +259,7 @@ class ClaimOutbox:
         if self._waits:
             return
         if parcels:
-            patiently(partial(self._ship, parcels), (BufferedWriterError, *UNREACHABLE))
+            patiently(partial(self._ship, parcels))
         self._parcels, self._since = {}, time.monotonic()
 
     def _ship(self, parcels: Sequence[tuple[Claim, Parcel]]) -> None:
@@ -283,7 +285,12 @@ class ClaimOutbox:
         return results.join(samples, on=list(self._to.keys), how="semi") if results.height else samples.clear()
 
     def _fenced(self, work: Callable[[pl.DataFrame], None], frame: pl.DataFrame) -> pl.DataFrame:
-        """Do something with the rows of samples that their claim still has, if there are any; return them."""
+        """Do something with the rows of samples that their claim still has, if there are any; return them.
+
+        Raises:
+            StoreLockedError, StoreConnectionError: if that may go well later.
+            BufferedWriterError: if it cannot be done.
+        """
         while frame.height:
             try:
                 work(frame)
@@ -292,7 +299,9 @@ class ClaimOutbox:
                 names = list(error.samples[0])
                 lost = pl.DataFrame(error.samples, _types(frame, names)).unique()
                 frame = frame.join(lost, on=names, how="anti")
-            except Exception as error:  # whatever the store raises
+            except UNREACHABLE:
+                raise
+            except Exception as error:  # whatever else the store raises, now and whenever it is tried again
                 raise BufferedWriterError(first_line(error)) from error
         return frame
 
