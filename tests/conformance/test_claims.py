@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,26 @@ def test_claimed_results_are_written_by_size_and_what_is_refused_is_not_tried_ag
     store.process("clip", lambda row: {"text": row["id"] * 6_000}, rows="one", **options)
     with store:
         assert store.read("clip").collect()["metaxy_updated_at"].n_unique() == 3
+
+
+@pytest.mark.three_stores
+def test_nothing_is_resolved_for_a_claim_of_nothing(sharing: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the columns of others without being asked; only what is to do is listed."""
+    define("video")
+    define("clip", "video")
+    store = sharing()
+    with store.open("w"):
+        store.write("video", rows(id=["a"], n=[1], at=[datetime(2026, 1, 2, tzinfo=timezone.utc)]))
+    with store.claim("clip") as claim:
+        schema = claim.samples.collect_schema()
+        claim.write(claim.samples)
+    asked: list[Any] = []
+    resolve = store.resolve_update
+    monkeypatch.setattr(store, "resolve_update", lambda *given, **how: asked.append(how) or resolve(*given, **how))
+    nothing = store.claim("clip")
+    assert not nothing
+    assert nothing.samples.collect_schema() == schema
+    assert [how.get("lazy") for how in asked] == [True]
 
 
 @pytest.mark.three_stores

@@ -111,12 +111,12 @@ class Claiming:
             listed = lists.find(key, self.options, KEPT)
             if listed and (claim := self._next(keeper, claims, listed)):
                 return claim
-            listed = self._listed(claims.prepare())
+            listed, view = self._listed(claims.prepare())
             lists.remember(key, self.options, listed)
             if claim := self._next(keeper, claims, listed):
                 return claim
             held = self._held(keeper, claims, self._claimant(), listed.ids.columns)
-            return Claim(held, self._samples(listed.ids.head(0)), elsewhere=listed.elsewhere)
+            return Claim(held, self._none(view, listed.ids), elsewhere=listed.elsewhere)
 
     @property
     def _version(self) -> str:
@@ -138,8 +138,8 @@ class Claiming:
             )
         return ids
 
-    def _listed(self, now: datetime) -> WorkList:
-        """List what is to do: the IDs of all samples that are new or stale."""
+    def _listed(self, now: datetime) -> tuple[WorkList, nw.LazyFrame[Any]]:
+        """List what is to do: the IDs of all samples that are new or stale; and a view of such samples."""
         increment = self.resolve(self.plan.feature.key, lazy=True, **self.options)
         views = [getattr(increment, status) for status in (self.first, LATER[self.first])]
         refuse_unknown_order(self.order_by, views[0].columns)
@@ -148,7 +148,7 @@ class Claiming:
         frames = [collect_to_polars(view.select(*columns)) for view in views]
         frames = [frame.sort(self.order_by, maintain_order=True) for frame in frames] if self.order_by else frames
         listed = pl.concat(frame.select(ids) for frame in frames).unique(maintain_order=True)
-        return WorkList(listed, now)
+        return WorkList(listed, now), views[0]
 
     def _next(self, keeper: StoreParts, claims: Claims, listed: WorkList) -> Claim | None:
         """Take the next samples of a list that are free, and still to do; None if there are none."""
@@ -192,6 +192,13 @@ class Claiming:
         places = {text: place for place, text in enumerate(texts)}
         in_order = sorted(range(len(found)), key=lambda row: places[found[row]])
         return Claim(held, samples[in_order], taken)
+
+    def _none(self, view: nw.LazyFrame[Any], ids: pl.DataFrame) -> nw.DataFrame[Any]:
+        """Return no samples, with the columns of a view; only where it does not tell all types, the store is asked."""
+        schema = view.collect_schema()
+        if nw.Unknown in schema.dtypes():
+            return self._samples(ids.head(0))
+        return nw.from_native(pl.DataFrame(schema={**schema.to_polars(), METAXY_STATUS: pl.String()}))
 
     def _samples(self, ids: pl.DataFrame) -> nw.DataFrame[Any]:
         increment = self.resolve(self.plan.feature.key, **{**self.options, "ids": ids})
