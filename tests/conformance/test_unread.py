@@ -63,7 +63,16 @@ def test_process_says_which_samples_could_not_be_read(store: MetadataStore) -> N
     first = store.process("video", keep, samples=scanned(a=same, b=same, c=same), progress=False)
     assert (first.done, first.unread, first.in_sync) == (3, 0, True)
     samples = scanned(a={"audio": "2", "frames": "1"}, b="OSError: broken", new="no rights")
-    report = store.process("video", keep, samples=samples, orphaned="delete", progress=False)
+    runs: list[int] = []
+
+    def run(frame: pl.DataFrame) -> pl.DataFrame:
+        runs.append(frame.height)
+        return frame
+
+    lazy = samples.lazy().map_batches(run)
+    assert store.resolve_update("video", samples=lazy).unread == 2
+    report = store.process("video", keep, samples=lazy, orphaned="delete", progress=False)
+    assert runs == [3, 3]
     assert (report.done, report.stale, report.orphaned, report.unread, report.in_sync) == (1, 1, 1, 2, False)
     assert [str(error) for error in report.errors] == ["id = 'b': OSError: broken", "id = 'new': unread: no rights"]
     assert "2 could not be read" in repr(report)

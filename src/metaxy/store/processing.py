@@ -32,7 +32,7 @@ from metaxy.store.request import ProcessArguments
 from metaxy.store.session import Scope
 from metaxy.store.shared_backlog import ClaimSize, SharedBacklog
 from metaxy.store.store import MetadataStore
-from metaxy.store.unread import reasons
+from metaxy.store.unread import reasons, run_once
 from metaxy.versioning.frames import collect_to_polars
 from metaxy.versioning.increment import LazyIncrement, PolarsIncrement
 from metaxy.wording import did_you_mean, first_line
@@ -261,7 +261,8 @@ class Processing:
 
     def _asked(self, update: dict[str, Any]) -> dict[str, Any]:
         """Return what is asked of an update, with what goes without saying here."""
-        update = {"payload": "ignore", **update}  # what is stored is what the function returned, not its samples
+        samples = run_once(update.get("samples"))
+        update = {"payload": "ignore", **update, "samples": samples}  # what is stored is what the function returned
         return {"one_row_per_group": True, **update} if self.groups and self.function.rows == "one" else update
 
     def _backlog(self, increment: LazyIncrement, update: dict[str, Any]) -> Backlog | SharedBacklog:

@@ -19,7 +19,7 @@ from metaxy.store.config import VersioningEngineOptions
 from metaxy.store.drift import warn_of_aggregation
 from metaxy.store.given import given_frame
 from metaxy.store.named import given_ids
-from metaxy.store.unread import unread_samples
+from metaxy.store.unread import run_once, unread_samples
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.recipe import DRIFTED, STALE
 from metaxy.wording import did_you_mean
@@ -200,6 +200,7 @@ class UpdateRequest:
                 f"feature {key} is a root: pass `samples=`, a frame with {', '.join(plan.feature.id_columns)} and "
                 f"{METAXY_PROVENANCE_BY_FIELD}"
             )
+        samples = run_once(samples)
         return cls(
             samples=None if samples is None else given_frame(samples, f"the samples for feature {key}"),
             unread=None if samples is None else unread_samples(samples, plan.feature.id_columns),

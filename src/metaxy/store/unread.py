@@ -17,6 +17,14 @@ from metaxy.versioning.recipe import Recipe
 WHAT = "the samples that could not be read"
 
 
+def run_once(samples: Any) -> Any:
+    """Run a plan of Polars whose rows say which samples could not be read: they are asked for more than once."""
+    native = nw.to_native(samples, pass_through=True)
+    if not isinstance(native, pl.LazyFrame) or METAXY_ERROR not in native.collect_schema():
+        return samples
+    return native.collect()
+
+
 def unread_samples(samples: Any, ids: Sequence[str]) -> pl.DataFrame | None:
     """Return the IDs of samples that could not be read, None if all could.
 
