@@ -59,6 +59,7 @@ class Dialect:
     first_of_each: str | None = None  # what keeps the first row of each group in an order, without a window
     row_of_max: str = "arg_max({0}, {1})"  # the row id that goes with the greatest value
     number_of_text: str = "{0}"  # equal for equal texts, and rarely for others, where it is cheaper to compare
+    row_hash: str | None = None  # of several values, to a number of 64 bits that mixes them; None: Polars hashes rows
     wide_time: str | None = None  # a time from 1970 on as the upper half of a number that has room for a row id
     row_of_wide: str = ""  # the row id in the lower half
     # What stands for a column that a table lacks, by how its type begins; the longest beginning counts.

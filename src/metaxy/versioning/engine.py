@@ -14,6 +14,7 @@ import narwhals as nw
 from metaxy.hashing import HashAlgorithm
 from metaxy.versioning.codec import ByField, OutputColumns
 from metaxy.versioning.column_types import Types
+from metaxy.versioning.digests import Digest
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.recipe import Latest, Recipe
 from metaxy.versioning.row_checks import Checks
@@ -99,6 +100,9 @@ class Engine(Protocol):
 
     def latest(self, rows: Rows, latest: Latest, columns: Sequence[str], view: View) -> nw.LazyFrame[Any]:
         """Return the rows that count, with these columns."""
+
+    def digests(self, rows: nw.LazyFrame[Any], columns: Sequence[str], flags: Sequence[str]) -> Sequence[Digest]:
+        """Count and hash rows by some columns, which have no NULLs: all, and for each flag those where it is true."""
 
     def among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Keep the rows that are equal to one of the others in all columns of these; NULL is equal to nothing."""

@@ -14,6 +14,7 @@ from metaxy.versioning import polars_comparison as comparison
 from metaxy.versioning.codec import OutputColumns, member_polars, output_polars, pack_polars
 from metaxy.versioning.column_types import Types
 from metaxy.versioning.computing import with_wide_integers
+from metaxy.versioning.digests import Digest, digests_polars
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame, collect_to_polars, to_polars_lazy
 from metaxy.versioning.polars_earlier import add_earlier, count_changed_fields
@@ -128,6 +129,10 @@ class PolarsEngine:
             members = {m: member_polars(schema[column], column, m) for m in view.members}
             values[column] = pack_polars(form, members).alias(column)
         return nw.from_native(plan.latest_rows(source, latest, columns).select(*values.values()))
+
+    def digests(self, rows: nw.LazyFrame[Any], columns: Sequence[str], flags: Sequence[str]) -> Sequence[Digest]:
+        """Hash with Polars."""
+        return digests_polars(rows, columns, flags)
 
     def among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Look each row up with Polars."""

@@ -15,6 +15,7 @@ from metaxy.versioning.codec import OutputColumns, output_sql, output_types, pac
 from metaxy.versioning.column_types import Types, flat_types
 from metaxy.versioning.database import Database, TypesOf
 from metaxy.versioning.dialect import Dialect
+from metaxy.versioning.digests import Digest, digest_types, digests_in_row, digests_polars, digests_sql
 from metaxy.versioning.engine import Changes, Counts, Engine, Target, View
 from metaxy.versioning.frames import Frame
 from metaxy.versioning.latest import pick
@@ -106,6 +107,14 @@ class SqlEngine:
         return self.database.relation(
             query, lambda: {c: type_of(view.forms[c]) if c in view.forms else rows.types[c] for c in columns}
         )
+
+    def digests(self, rows: nw.LazyFrame[Any], columns: Sequence[str], flags: Sequence[str]) -> Sequence[Digest]:
+        """Hash in the database, if the dialect says how."""
+        dialect = self.database.dialect
+        if dialect.row_hash is None:
+            return digests_polars(rows, columns, flags)
+        query = digests_sql(f"({self.database.query_of(rows)})", columns, flags, dialect)
+        return digests_in_row(self.database.fetch(query, lambda: digest_types(flags)).to_pylist()[0])
 
     def among(self, rows: nw.LazyFrame[Any], others: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
         """Let the database look each row up."""

@@ -31,6 +31,7 @@ CLICKHOUSE = Dialect(
     nul="char(0)",
     materialized="AS",
     floats_differ="({0} IS DISTINCT FROM {1} AND NOT ifNull(isNaN({0}) AND isNaN({1}), 0))",
+    row_hash="sipHash64({0})",
     nothing="any({0})",
     absent={
         "": "CAST(NULL AS Nullable({0}))",

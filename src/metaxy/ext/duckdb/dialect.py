@@ -19,6 +19,7 @@ DUCKDB = Dialect(
     inlined="AS NOT MATERIALIZED",
     in_microseconds="CAST({0} AS TIMESTAMP)",
     number_of_text="hash(CAST({0} AS VARCHAR))",
+    row_hash="hash(hash({0}))",  # of several values alone, it is linear in the bits of their hashes
     wide_time=f"(greatest({SINCE_1970}, 0)::HUGEINT << 64)",
     row_of_wide=f"CAST({{0}} & {2**64 - 1} AS BIGINT)",
 )

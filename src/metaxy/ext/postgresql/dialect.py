@@ -17,6 +17,7 @@ POSTGRESQL = Dialect(
     json_member="(CAST({0} AS jsonb) ->> {1})",
     json_path="{0}",
     pack_json="jsonb_object(CAST(ARRAY[{1}] AS text[]), CAST(ARRAY[{2}] AS text[]))",
+    row_hash="hashtextextended(CAST(ROW({0}) AS text), 0)",
     nul=None,  # no text of PostgreSQL holds it
     repeats_expressions=True,
 )
