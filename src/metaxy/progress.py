@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
 LINE_SECONDS: Final = 10.0
 
@@ -36,12 +36,17 @@ class Silent:
 
 
 class Lines:
-    """Writes a line at most every few seconds, and one at the end."""
+    """Says a line at most every few seconds, and one at the end."""
 
     def __init__(
-        self, what: str, total: int, stream: IO[str], clock: Callable[[], float] = time.monotonic, unit: str = "samples"
+        self,
+        what: str,
+        total: int,
+        say: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+        unit: str = "samples",
     ) -> None:
-        self._what, self._total, self._stream, self._clock, self._unit = what, total, stream, clock, unit
+        self._what, self._total, self._say, self._clock, self._unit = what, total, say, clock, unit
         self._done = self._failed = 0
         self._began = self._said = clock()
 
@@ -52,16 +57,15 @@ class Lines:
         now = self._clock()
         if now - self._said >= LINE_SECONDS or self._done + self._failed >= self._total:
             self._said = now
-            self.note(self._line(now - self._began))
+            self._say(self._line(now - self._began))
 
     def expect(self, total: int) -> None:
         """Count to another number."""
         self._total = total
 
     def note(self, text: str) -> None:
-        """Write a line."""
-        self._stream.write(f"{text}\n")
-        self._stream.flush()
+        """Say a line."""
+        self._say(text)
 
     def _line(self, seconds: float) -> str:
         tried = self._done + self._failed
@@ -115,13 +119,29 @@ class Bar:
         self._bars.stop()
 
 
+class Told(Lines):
+    """Gives lines to a function, such as that of a logger, but no notes: they come in the middle of anything."""
+
+    def note(self, text: str) -> None:
+        """Do nothing: Ctrl-C may come while the function is called."""
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 @contextmanager
-def progress(what: str, total: int, *, shown: bool, unit: str = "samples") -> Iterator[Progress]:
-    """Yield what shows the progress of a run, if there is any and it shall be shown."""
+def progress(
+    what: str, total: int, *, shown: "bool | Callable[[str], object]", unit: str = "samples"
+) -> Iterator[Progress]:
+    """Yield what shows the progress of a run, if there is any and it shall be shown, or told to a function."""
     if not shown or not total:
         yield Silent()
+    elif callable(shown):
+        yield Told(what, total, shown, unit=unit)
     elif not sys.stderr.isatty() and "ipykernel" not in sys.modules:
-        yield Lines(what, total, sys.stderr, unit=unit)
+        yield Lines(what, total, _to_stderr, unit=unit)
     else:
         bar = Bar(what, total)
         try:

@@ -42,7 +42,8 @@ class StoreComputing(StoreFacts):
             on_error: ``record`` errors, as `record_errors` does, and go on; or ``raise``, which ends the run at the
                 first sample that fails, after what was begun is written.
             limit: at most so many samples.
-            progress: whether to show it: a bar on a terminal, lines elsewhere.
+            progress: whether to show it: a bar on a terminal, lines elsewhere. Or a function that is told
+                such a line now and then, such as that of a logger.
             rows: what the function takes: ``one``, ``many`` or ``frame``.
             first: whether ``new`` or ``stale`` samples are computed first.
             order_by: columns of the samples by which each kind is ordered.

@@ -62,7 +62,7 @@ class ProcessOptions:
     timeout: float | None = None
     on_error: Literal["record", "raise"] = "record"
     limit: int | None = None
-    progress: bool = True
+    progress: bool | Callable[[str], object] = True
     rows: RowsOf | None = None
     first: Kind = "new"
     order_by: str | Sequence[str] = ()

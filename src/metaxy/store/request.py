@@ -1,6 +1,6 @@
 """The request for an update, normalised and checked once; and the filters that all verbs take."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
@@ -101,7 +101,7 @@ class ProcessArguments(SampleOptions, total=False):
     timeout: float | None
     on_error: Literal["record", "raise"]
     limit: int | None
-    progress: bool
+    progress: bool | Callable[[str], object]
     rows: "RowsOf | None"
     first: Literal["new", "stale"]
     order_by: str | Sequence[str]

@@ -16,6 +16,8 @@ from metaxy.ext.dagster.constants import (
 )
 
 if TYPE_CHECKING:
+    from metaxy.ext.dagster.computing import assets_from_functions as assets_from_functions
+    from metaxy.ext.dagster.computing import computes as computes
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
     from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
 
@@ -26,11 +28,15 @@ __all__ = [
     "DAGSTER_METAXY_PARTITION_KEY",
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
+    "assets_from_functions",
     "build_partition_filter",
+    "computes",
     "get_partition_filter",
 ]
 _HOMES: Final[dict[str, str]] = {
+    "assets_from_functions": "metaxy.ext.dagster.computing",
     "build_partition_filter": "metaxy.ext.dagster.partitions",
+    "computes": "metaxy.ext.dagster.computing",
     "get_partition_filter": "metaxy.ext.dagster.partitions",
 }
 

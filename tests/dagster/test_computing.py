@@ -1,0 +1,163 @@
+"""Whole assets made of functions."""
+
+import os
+import signal
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.factory import define, rows, values
+
+import dagster as dg
+import metaxy as mx
+from metaxy.errors import UnknownFeatureError
+from metaxy.ext import dagster as mxd
+from metaxy.process import computed, run
+from metaxy.service.project import Project
+
+
+def resources(project: Project, key: str = "store") -> dict[str, Any]:
+    @dg.resource
+    def store(context: dg.InitResourceContext) -> Any:
+        return project.store()
+
+    return {key: store}
+
+
+def materialize(project: Project, *assets: dg.AssetsDefinition, **options: Any) -> dg.ExecuteInProcessResult:
+    return dg.materialize(assets, resources=resources(project), **options)
+
+
+def metadata(result: dg.ExecuteInProcessResult, key: str) -> dict[str, Any]:
+    [event] = result.asset_materializations_for_node(key)
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def counts(result: dg.ExecuteInProcessResult, key: str) -> list[Any]:
+    found = metadata(result, key)
+    return [found[f"metaxy/{name}"] for name in ("new", "stale", "orphaned", "computed", "failed")]
+
+
+def test_a_run_computes_what_changed(project_on_each: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    define("clip", "video")
+    found = rows(id=["a", "b", "c"], n=[1, 2, 3])
+
+    @mxd.computes("video", samples=lambda: found, group_name="roots")
+    def video(row: dict[str, Any]) -> dict[str, Any]:
+        """Says what it does."""
+        return {"n": row["n"]}
+
+    @mxd.computes("clip", batch_size=2, retry_policy=dg.RetryPolicy(max_retries=0))
+    def clip(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.select("id", m=pl.col("n") * 10)
+
+    assert video.group_names_by_key == {dg.AssetKey("video"): "roots"}
+    assert video.descriptions_by_key == {dg.AssetKey("video"): "Says what it does."}
+    assert clip.asset_deps == {dg.AssetKey("clip"): {dg.AssetKey("video")}}
+    first = materialize(project_on_each, video, clip, instance=instance)
+    assert (counts(first, "video"), counts(first, "clip")) == ([3, 0, 0, 3, 0], [3, 0, 0, 3, 0])
+    found = rows(["2", "1", "1"], id=["a", "c", "d"], n=[9, 3, 4])
+    again = materialize(project_on_each, video, clip, instance=instance)
+    assert (counts(again, "video"), counts(again, "clip")) == ([1, 1, 1, 2, 0], [1, 1, 0, 2, 0])
+    with project_on_each.store() as store:
+        kept = store.read("clip").collect()
+        assert values(kept, "id", "m") == [("a", 90), ("b", 20), ("c", 30), ("d", 40)]
+        assert set(kept["metaxy_materialization_id"]) == {first.run_id, again.run_id}
+    assert [str(key) for key in computed()] == ["video", "clip"]
+    assert run(project_on_each.store()).in_sync  # the functions are those of `mx run` as well
+
+
+@pytest.mark.parametrize(("share", "succeeds"), [(0.5, True), (0.0, False), (0.3, False)])
+def test_failed_samples(project: Project, instance: dg.DagsterInstance, share: float, *, succeeds: bool) -> None:
+    define("video")
+    found = rows(id=["a", "b", "c"])
+
+    @mxd.computes("video", samples=found, max_failed_share=share, workers=2)
+    def video(row: dict[str, Any]) -> dict[str, Any]:
+        if row["id"] == "b":
+            raise ValueError("no sound")
+        return {"n": 1}
+
+    result = materialize(project, video, instance=instance, raise_on_error=False)
+    assert result.success is succeeds
+    if succeeds:
+        assert metadata(result, "video")["metaxy/errors"] == "- id = 'b': ValueError: no sound"
+    else:
+        [event] = result.get_step_failure_events()
+        failure = event.step_failure_data.user_failure_data
+        assert failure is not None
+        assert "1 of 3 samples failed" in str(failure.description)
+        assert failure.metadata["metaxy/failed"].value == 1
+    logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert any(line.startswith("video: 2 of 3 samples, 1 failed") for line in logged)
+    assert "sample id = 'b': ValueError: no sound" in logged
+    with project.store() as store:
+        assert values(store.read("video")) == ["a", "c"]
+        assert store.read_errors("video")["run_id"].to_list() == [result.run_id]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_ended_writes_what_was_begun(
+    project: Project, instance: dg.DagsterInstance, number: signal.Signals
+) -> None:
+    define("video")
+
+    @mxd.computes("video", samples=rows(id=["a", "b", "c"]), batch_size=1)
+    def video(row: dict[str, Any]) -> dict[str, Any]:
+        if row["id"] == "a":
+            os.kill(os.getpid(), number)
+        return {"n": 1}
+
+    before = signal.getsignal(number)
+    result = materialize(project, video, instance=instance, raise_on_error=False)
+    assert not result.success
+    assert signal.getsignal(number) is before
+    with project.store() as store:
+        assert "a" in values(store.read("video"))
+        assert "c" not in values(store.read("video"))
+
+
+def test_assets_of_all_functions(project: Project) -> None:
+    define("clip", define("video").key)
+    define("cut", "clip")
+    calls: list[str] = []
+
+    @mx.computes("clip", workers=3)
+    def clip(row: dict[str, Any]) -> dict[str, Any]:
+        calls.append(row["id"])
+        return {}
+
+    @mx.computes("video")
+    def video() -> pl.DataFrame:
+        """Lists videos."""
+        return rows(id=["a"])
+
+    assets = mxd.assets_from_functions(group_name="all", key_prefix="media")
+    assert [asset.key.path for asset in assets] == [["media", "video"], ["media", "clip"]]
+    assert assets[1].asset_deps[assets[1].key] == {assets[0].key}
+    assert assets[0].descriptions_by_key[assets[0].key] == "Lists videos."
+    assert materialize(project, *assets).success
+    assert calls == ["a"]
+    [only] = mxd.assets_from_functions({"cut": clip}, features=["cut"])
+    assert only.key.path == ["cut"]
+    kept = mxd.computes("clip", group_name="x")(clip)  # the options of the other decorator stay
+    assert (computed()[mx.FeatureKey("clip")].options, kept.key.path) == ({"workers": 3}, ["clip"])
+    with pytest.raises(ValueError, match=r"no function computes cut: decorate one with @mx.computes"):
+        mxd.assets_from_functions(features=["cut"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"worker": 2}, TypeError, r"computes has no option 'worker'\. Did you mean 'workers'"),
+        ({"max_failed_share": 2}, ValueError, "a share, from 0 to 1"),
+        ({"key": "a", "key_prefix": "b"}, ValueError, "has a key, so leave out key_prefix"),
+    ],
+)
+def test_wrong_options(project: Project, wrong: dict[str, Any], error: type[Exception], message: str) -> None:
+    define("video")
+    with pytest.raises(error, match=message):
+        mxd.computes("video", **wrong)(lambda: None)
+    with pytest.raises(UnknownFeatureError, match="Did you mean 'video'"):
+        mxd.computes("vidoe")(lambda: None)
