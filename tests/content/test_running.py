@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,21 @@ def test_results_are_in_the_order_of_the_jobs() -> None:
     assert in_threads(job, range(100), workers=3, finished=told.extend) == [-number for number in range(100)]
     assert sorted(told) == [(number, -number) for number in range(100)]
     assert in_threads(job, [], workers=3) == []
+
+
+def test_wrong_numbers_are_refused_before_an_input_is_made() -> None:
+    hashes: list[Callable[..., object]] = [content.hash_files, content.hash_images, content.hash_audio]
+    wrong: list[dict[str, object]] = [{"workers": 0}, {"workers": True}, {"workers": "2"}, {"retries": -1}]
+    for hash_them, options in product(hashes, wrong):
+        with pytest.raises(ValueError, match=r"(workers|retries) is a number from"):
+            hash_them(never(), **options)
+    with pytest.raises(ValueError, match="workers is a number"):
+        content.hash_arrays(never(), workers=0)
+
+
+def never() -> Iterator[object]:
+    raise AssertionError
+    yield
 
 
 def test_long_work_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: object) -> None:

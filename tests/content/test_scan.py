@@ -192,6 +192,9 @@ def test_wrong_options_are_refused_before_a_folder_is_listed(tmp_path: Path) -> 
         ("gone", {"algorithm": "md5"}, "'md5' is none of"),
         ("gone", {"trust": "mtime"}, "needs cache="),
         ("gone/[z-a]", {}, "cannot be read"),
+        ("gone", {"workers": 0}, "workers is a number from 1 on, or None, not 0"),
+        ("gone", {"retries": -1}, "retries is a number from 0 on, not -1"),
+        ("gone", {"hash_with": {"defalt": content.hash_images}}, "'defalt'. Did you mean 'default'"),
     ]
     for place, wrongly, message in wrong:
         with pytest.raises(ValueError, match=message):

@@ -13,7 +13,7 @@ import polars as pl
 
 from metaxy.content.frames import OnError, Outcome, check_on_error, listed, result_frame
 from metaxy.content.rounding import check_decimals, recipe_name, rounded_array
-from metaxy.content.running import in_threads
+from metaxy.content.running import check_workers, in_threads
 from metaxy.errors import ContentError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def hash_arrays(
     """
     check_on_error(on_error)
     check_decimals(decimals)
+    check_workers(workers)
     name = recipe_name("array", decimals)
 
     def outcome(array: Any) -> Outcome:

@@ -15,7 +15,7 @@ from metaxy.content.cache import Trust
 from metaxy.content.clusters import EXACT, FINGERPRINT, Known, clustered
 from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, listed, refuse_errors, result_frame
 from metaxy.content.places import Opened, Stamp
-from metaxy.content.reading import FACTS, Recipe, versions_of_files
+from metaxy.content.reading import FACTS, Reading, Recipe, versions_by
 from metaxy.content.running import in_threads
 from metaxy.errors import ContentError
 from metaxy.wording import first_line
@@ -103,11 +103,13 @@ def hash_media(
 
 def _versions(inputs: Iterable[Any], medium: Medium, **reading: Unpack[ReadingOptions]) -> pl.DataFrame:
     """Return the versions of inputs in their order, with the columns of `hash_files`; text and `Path` are paths."""
+    options: Any = {name: value for name, value in reading.items() if name != "progress"}
+    how = Reading.of(medium.recipe, **options)  # which refuses wrong options before inputs are made
     given = listed(inputs, medium.what)
     is_file = [isinstance(each, (str, os.PathLike)) for each in given]
     paths = [each for each, here in zip(given, is_file, strict=True) if here]
     values = [each for each, here in zip(given, is_file, strict=True) if not here]
-    of_files = versions_of_files(paths, medium.recipe, **reading)  # which refuses wrong options before it reads
+    of_files = versions_by(how, paths, progress=reading.get("progress"))
     outcomes = in_threads(medium.outcome, values, workers=reading.get("workers"))
     frames = [of_files, result_frame({"path": [None] * len(values)}, outcomes, facts=FACTS)]
     order = pl.Series("place", sorted(range(len(given)), key=lambda place: not is_file[place]), dtype=pl.Int64)

@@ -13,7 +13,7 @@ import polars as pl
 from metaxy.content.cache import Cache, Known, Trust, cache_of
 from metaxy.content.frames import OnError, Outcome, check_on_error, listed, refuse_errors, result_frame
 from metaxy.content.places import ChangedError, Opened, Place, Stamp, place_of
-from metaxy.content.running import LateBar, in_threads, processors
+from metaxy.content.running import LateBar, check_number, check_workers, in_threads, processors
 from metaxy.wording import storable
 
 FACTS: Final[Mapping[str, Any]] = {"size": pl.Int64, "modified": pl.Datetime("us", "UTC"), "etag": pl.String}
@@ -53,6 +53,26 @@ class Reading:
     cache: Cache | None = None
     retries: int = 3
     storage_options: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        *,
+        workers: int | None = None,
+        trust: Trust = "content",
+        cache: "str | os.PathLike[str] | None" = None,
+        retries: int = 3,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> "Reading":
+        """Check options, before anything is listed or read.
+
+        Raises:
+            ValueError: if one is wrong.
+        """
+        check_workers(workers)
+        check_number("retries", retries, 0)
+        return cls(recipe, workers, trust, cache_of(cache, trust), retries, storage_options)
 
     def slices(
         self, names: Sequence[Any], progress: bool | None, stamps: Mapping[Any, Stamp] = MappingProxyType({})
@@ -177,15 +197,21 @@ def versions_of_files(
 ) -> pl.DataFrame:
     """Return the frame of versions that a recipe gives for files, as `hash_files` does."""
     check_on_error(on_error)
-    reading = Reading(recipe, workers, trust, cache_of(cache, trust), retries, storage_options)
-    given = listed(paths, "paths")
-    frames = [result_frame({"path": []}, [], facts=FACTS)]
-    for part, outcomes in reading.slices(given, progress):
-        frames.append(result_frame({"path": list(map(shown_path, part))}, outcomes, facts=FACTS))
-    result = pl.concat(frames)
+    reading = Reading.of(
+        recipe, workers=workers, trust=trust, cache=cache, retries=retries, storage_options=storage_options
+    )
+    result = versions_by(reading, listed(paths, "paths"), progress)
     if on_error == "raise":
         refuse_errors(result)
     return result
+
+
+def versions_by(reading: Reading, paths: Sequence[Any], progress: bool | None) -> pl.DataFrame:
+    """Return the frame of versions of files, with the errors of those that have none."""
+    frames = [result_frame({"path": []}, [], facts=FACTS)]
+    for part, outcomes in reading.slices(paths, progress):
+        frames.append(result_frame({"path": list(map(shown_path, part))}, outcomes, facts=FACTS))
+    return pl.concat(frames)
 
 
 def shown_path(path: Any) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 from typing_extensions import Self
 
@@ -24,6 +24,26 @@ PATIENCE: Final = 0.5  # seconds that work may take without a bar
 def processors() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_workers(workers: int | None) -> None:
+    """Refuse anything but a number of threads, or None.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if workers is not None:
+        check_number("workers", workers, 1, " on, or None")
+
+
+def check_number(name: str, value: Any, least: int, others: str = " on") -> None:
+    """Refuse anything but a whole number from some one on.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is a number from {least}{others}, not {value!r}")
 
 
 @dataclass
@@ -100,8 +120,7 @@ def in_threads(
     >>> in_threads(lambda number: number * 2, [1, 2, 3], workers=2)
     [2, 4, 6]
     """
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers is a number from 1 on, or None, not {workers!r}")
+    check_workers(workers)
     threads = Threads(function, items, workers or processors())
     for places in threads.run():
         if bar is not None:

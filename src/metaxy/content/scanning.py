@@ -11,13 +11,13 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from metaxy.columns import METAXY_ERROR, METAXY_PROVENANCE_BY_FIELD
-from metaxy.content.cache import Trust, cache_of
+from metaxy.content.cache import Trust
 from metaxy.content.files import Algorithm, byte_recipe, hasher
 from metaxy.content.frames import ERROR, VERSION, OnError, Outcome, check_on_error, refuse_errors
 from metaxy.content.listing import Found, files_in, split_glob
 from metaxy.content.patterns import Pattern
 from metaxy.content.reading import FACTS, Reading
-from metaxy.wording import storable
+from metaxy.wording import did_you_mean, storable
 
 HashFunction: TypeAlias = Callable[[Sequence[str]], Any]
 PATH: Final = "path"
@@ -65,13 +65,22 @@ def scan(
 
     Raises:
         ContentError: if the folder, or one in it, cannot be listed, since its samples would look deleted.
-        ValueError: if a pattern is none, patterns of fields do not have the same IDs, or a cache would not be used.
+        ValueError: if a pattern is none, patterns of fields do not have the same IDs, an option is wrong, or a cache
+            would not be used.
     """
     check_on_error(on_error)
     if callable(hash_with) and cache is not None:
         raise ValueError("cache= is for bytes; give it to hash_with by functools.partial, if that takes one")
     groups = Groups.of(by)
-    reading = Reading(byte_recipe(algorithm), workers, trust, cache_of(cache, trust), retries, storage_options)
+    _refuse_unknown_fields(hash_with, groups)
+    reading = Reading.of(
+        byte_recipe(algorithm),
+        workers=workers,
+        trust=trust,
+        cache=cache,
+        retries=retries,
+        storage_options=storage_options,
+    )
     folder, glob = split_glob(os.fsdecode(place))
     wanted = None if glob is None else Pattern(glob)
     files = files_in(folder, hidden=hidden, storage_options=storage_options)
@@ -84,6 +93,14 @@ def scan(
     if on_error == "raise":
         refuse_errors(frame.rename({METAXY_ERROR: ERROR}))
     return frame
+
+
+def _refuse_unknown_fields(given: HashFunction | Mapping[str, HashFunction] | None, groups: "Groups") -> None:
+    """Refuse functions for fields that there are not: the files would be hashed in another way, and nothing say so."""
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in groups.fields:
+            known = ", ".join(groups.fields)
+            raise ValueError(f"hash_with= names {name!r}.{did_you_mean(name, groups.fields)} The fields are: {known}")
 
 
 def _function(given: HashFunction | Mapping[str, HashFunction] | None, field: str) -> HashFunction | None:
