@@ -388,6 +388,10 @@ class UntypedColumnWarning(MetaxyWarning):
     """A column holds only empty lists or the like, which do not say their type; it is not stored."""
 
 
+class ContentCacheWarning(MetaxyWarning):
+    """A cache of content versions could not be written, so the same files are read again."""
+
+
 class InvalidStoredFeatureWarning(MetaxyWarning):
     """A stored definition cannot be decoded and was skipped."""
 

@@ -13,6 +13,8 @@ from tests.architecture.test_warnings import CLASSES
 
 import metaxy as mx
 from metaxy import errors
+from metaxy.content.places import Opened
+from metaxy.content.reading import Recipe, versions_of_files
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.duckdb import DuckDBMetadataStore
@@ -260,6 +262,20 @@ def _a_hard_delete_over_others(store: MetadataStore) -> None:
     above = _with_a_fallback(fallback="rows")
     with above.open("w"):
         above.delete("up", everything=True, soft=False)  # here
+
+
+@gives("ContentCacheWarning")
+def _a_cache_that_is_gone(_: MetadataStore) -> None:
+    Path("file").write_text("x")
+
+    def digest(opened: Opened) -> str:
+        Path("cache").unlink()
+        Path("cache").mkdir()
+        return opened.name
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("metaxy.content.cache.RACY", -(10**18))  # what is just written is remembered, too
+        versions_of_files(["file"], Recipe("test", digest), cache="cache")  # here
 
 
 @gives("RenameWarning")

@@ -16,7 +16,7 @@ import metaxy.content as content
 from metaxy.content.cache import RACY, Cache, Known
 from metaxy.content.places import Local, Opened
 from metaxy.content.reading import Recipe, versions_of_files
-from metaxy.errors import ContentError
+from metaxy.errors import ContentCacheWarning, ContentError
 
 LONG_AGO = 1_600_000_000_000_000_001
 
@@ -95,10 +95,31 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
         before = (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None
         with pytest.raises(ContentError, match=message):
             content.hash_files([tmp_path / "text"], trust="mtime", cache=tmp_path / name)
+        with pytest.raises(ContentError, match=message):  # before anything is read
+            content.hash_files([tmp_path / "text"], cache=tmp_path / name)
         assert before is None or (tmp_path / name).read_bytes() == before
     if Path("/dev/null").is_char_device():  # which takes everything and gives nothing back, so that commits fail
         with pytest.raises(ContentError, match="cannot be used: disk I/O error"):
             content.hash_files([tmp_path / "text"], trust="mtime", cache="/dev/null")
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("trust", ["mtime", "content"])
+def test_what_was_read_is_not_lost_with_the_cache(tmp_path: Path, trust: str) -> None:
+    """As where a disk is full, or files can only be read: here the file of the cache is gone when all is read."""
+    paths, cache = [old(tmp_path / name, name.encode()) for name in "abc"], tmp_path / "cache"
+
+    def digest(opened: Opened) -> str:
+        if not cache.is_dir():
+            cache.unlink()
+            cache.mkdir()
+        return opened.stream.read().decode()
+
+    options: dict[str, Any] = {"trust": trust, "cache": cache, "workers": 1}
+    with pytest.warns(ContentCacheWarning, match="cannot be used: unable to open.*versions are right") as warned:
+        found = versions_of_files(paths, Recipe("test", digest), **options)
+    assert found["version"].to_list() == ["test:a", "test:b", "test:c"]
+    assert [Path(each.filename).name for each in warned] == ["test_cache.py"]
 
 
 def test_passwords_in_urls_are_not_kept(tmp_path: Path) -> None:

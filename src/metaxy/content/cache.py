@@ -78,6 +78,15 @@ class Cache:
     def __init__(self, path: "str | os.PathLike[str]") -> None:
         self.path = Path(path)
 
+    def check(self) -> None:
+        """Make the file, if there is none.
+
+        Raises:
+            ContentError: if it cannot be made, is not ours, or damaged.
+        """
+        with self._opened():
+            pass
+
     def known(self, recipe: str, stamps: Mapping[str, Stamp], trust: Trust) -> dict[str, str]:
         """Return the versions of files that are as they were.
 
@@ -92,7 +101,11 @@ class Cache:
         return {names[key]: version for key, sign, version in rows if sign == signs[key]}
 
     def remember(self, recipe: str, read: Iterable[Known]) -> None:
-        """Remember versions that were read."""
+        """Remember versions that were read.
+
+        Raises:
+            ContentError: if they cannot be written.
+        """
         rows = [(_key(each.name), recipe, _times_of(each), sign_of(each.stamp, "etag"), each.version) for each in read]
         rows = [row for row in rows if row[2] is not None or row[3] is not None]
         if rows:

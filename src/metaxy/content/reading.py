@@ -14,6 +14,7 @@ from metaxy.content.cache import Cache, Known, Trust, cache_of
 from metaxy.content.frames import OnError, Outcome, check_on_error, listed, refuse_errors, result_frame
 from metaxy.content.places import ChangedError, Opened, Place, Stamp, place_of
 from metaxy.content.running import LateBar, check_number, check_workers, in_threads, processors
+from metaxy.errors import ContentCacheWarning, ContentError, warn_user
 from metaxy.wording import storable
 
 FACTS: Final[Mapping[str, Any]] = {"size": pl.Int64, "modified": pl.Datetime("us", "UTC"), "etag": pl.String}
@@ -103,7 +104,10 @@ class Reading:
 
     def _known(self, places: Mapping[Any, Place], stamps: Mapping[Any, Stamp]) -> dict[Any, Outcome]:
         """Return the outcomes of files that are as they were; reading says why one cannot be looked at."""
-        if self.cache is None or self.trust == "content":
+        if self.cache is None:
+            return {}
+        if self.trust == "content":
+            self.cache.check()
             return {}
         unseen = [place for name, place in places.items() if name not in stamps]
         seen = dict(zip(unseen, in_threads(_stamp_of, unseen, workers=self._threads(unseen)), strict=True))
@@ -177,9 +181,13 @@ class Memory:
             self.close()
 
     def close(self) -> None:
-        """Write what waits, also after Ctrl-C."""
+        """Write what waits, also after Ctrl-C; a cache that cannot be written any more costs no version."""
         if self._cache is not None and self._waiting:
-            self._cache.remember(self._recipe, self._waiting)
+            try:
+                self._cache.remember(self._recipe, self._waiting)
+            except ContentError as error:
+                self._cache = None
+                warn_user(f"{error}; the versions are right, but what was just read is read again", ContentCacheWarning)
         self._waiting, self._written = [], time.monotonic()
 
 
