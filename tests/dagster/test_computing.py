@@ -2,6 +2,7 @@
 
 import os
 import signal
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,7 @@ from tests.factory import define, rows, values
 
 import dagster as dg
 import metaxy as mx
-from metaxy.errors import UnknownFeatureError
+from metaxy.errors import MetadataSchemaError, UnknownFeatureError
 from metaxy.ext import dagster as mxd
 from metaxy.process import computed, run
 from metaxy.service.project import Project
@@ -161,3 +162,81 @@ def test_wrong_options(project: Project, wrong: dict[str, Any], error: type[Exce
         mxd.computes("video", **wrong)(lambda: None)
     with pytest.raises(UnknownFeatureError, match="Did you mean 'video'"):
         mxd.computes("vidoe")(lambda: None)
+
+
+@pytest.mark.filterwarnings("ignore:Parameter `backfill_policy`")
+def test_a_run_computes_its_partitions_only(project_on_each: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    define("other")
+    dep = mx.FeatureDep(feature="video", rename={"day": "date"})
+    define("clip", dep, "other")
+    days = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-01-04")
+    found = rows(id=["a", "b", "c"], day=[date(2026, 1, 1), date(2026, 1, 1), date(2026, 1, 3)])
+    seen: list[str] = []
+
+    @mxd.computes("video", samples=lambda: found, partitions_def=days, metadata={"partition_by": "day"})
+    def video(row: dict[str, Any]) -> dict[str, Any]:
+        return {"day": row["day"]}
+
+    one_run = dg.BackfillPolicy.single_run()
+
+    @mxd.computes("clip", partitions_def=days, metadata={"partition_by": "date"}, backfill_policy=one_run)
+    def clip(row: dict[str, Any]) -> dict[str, Any]:
+        seen.append(row["id"])
+        return {"date": row["date"]}
+
+    first = materialize(project_on_each, video, instance=instance, partition_key="2026-01-01")
+    assert counts(first, "video") == [2, 0, 0, 2, 0]
+    third = materialize(project_on_each, video, instance=instance, partition_key="2026-01-03")
+    assert counts(third, "video") == [1, 0, 0, 1, 0]
+    with project_on_each.store().open("w") as store:
+        store.write("other", rows(id=["a", "b", "c"]))
+    assert counts(materialize(project_on_each, clip, instance=instance, partition_key="2026-01-03"), "clip")[0] == 1
+    assert seen == ["c"]
+    found = rows(["1", "2"], id=["b", "c"], day=[date(2026, 1, 1), date(2026, 1, 3)])
+    again = materialize(project_on_each, video, instance=instance, partition_key="2026-01-01")
+    assert counts(again, "video") == [0, 0, 1, 0, 0]  # neither does another day change, nor is it orphaned
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-02"}
+    ranged = materialize(project_on_each, clip, instance=instance, tags=tags)
+    assert (ranged.success, sorted(seen)) == (True, ["a", "b", "c"])
+
+
+def test_assets_of_one_feature_compute_their_parts(project: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    define("clip", "video")
+    found = rows(id=["a", "b", "c"], source=["x", "y", "z"])
+
+    def compute(row: dict[str, Any]) -> dict[str, Any]:
+        return {"source": row["source"]}
+
+    parts = {"x": "x", "rest": ["y", "z"]}
+    assets = [
+        mxd.computes("video", samples=found, name=name, metadata={"metaxy/partition": {"source": value}})(compute)
+        for name, value in parts.items()
+    ]
+    assert counts(materialize(project, assets[1], instance=instance), "rest") == [2, 0, 0, 2, 0]
+    assert counts(materialize(project, assets[0], instance=instance), "x") == [1, 0, 0, 1, 0]
+    with project.store() as store:
+        assert values(store.read("video")) == ["a", "b", "c"]
+
+
+def test_partitions_that_parents_do_not_know_are_refused(project: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    optional = mx.FeatureDep(feature="video", optional=True)
+    grouped = mx.FeatureDep(feature="video", lineage=mx.LineageRelationship.aggregation(on=["id"]), select=["id"])
+    define("a", define("base").key, optional)
+    define("b", grouped)
+    with project.store().open("w") as store:
+        store.write("video", rows(id=["a"], day=["1"]))
+        store.write("base", rows(id=["a"]))
+    days = dg.StaticPartitionsDefinition(["1"])
+    for feature in ("a", "b"):
+
+        @mxd.computes(feature, partitions_def=days, metadata={"partition_by": "day"})
+        def compute(row: dict[str, Any]) -> dict[str, Any]:
+            return {}
+
+        with pytest.raises(
+            MetadataSchemaError, match=rf"feature {feature}: no parent that every sample needs has 'day'"
+        ):
+            materialize(project, compute, instance=instance, partition_key="1")

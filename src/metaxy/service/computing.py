@@ -4,15 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metaxy.definitions.keys import FeatureKey
+import narwhals as nw
+
+from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
+from metaxy.errors import FeatureNotFoundError
 from metaxy.process.registry import Computed
+from metaxy.service.parts import WHOLE, Part, options_of
 from metaxy.service.project import Project
-from metaxy.store.request import ProcessArguments, UpdateOptions
+from metaxy.store.request import Filters, ProcessArguments, UpdateOptions, UpdateRequest, as_filters
+from metaxy.store.resolving import Resolution
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import count_lazy_rows
 from metaxy.workers.report import ProcessReport, SampleError
 
-__all__ = ["Computation", "ProcessArguments", "ProcessReport", "SampleError", "compute", "is_option"]
+__all__ = ["Computation", "Needs", "Part", "ProcessArguments", "ProcessReport", "SampleError", "Target", "is_option"]
 
 
 @dataclass(frozen=True)
@@ -32,26 +37,104 @@ class Computation:
         return self.report.failed / tried if tried else 0.0
 
 
+@dataclass(frozen=True)
+class Needs:
+    """How many samples of a feature are new, stale and orphaned; of the first two, ``failed`` ones are left out.
+
+    Where ``no_input`` is, a parent has no table, and nothing can be said.
+    """
+
+    new: int = 0
+    stale: int = 0
+    orphaned: int = 0
+    failed: int = 0
+    no_input: str | None = None
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the feature has what it should have."""
+        return self.no_input is None and not (self.new or self.stale or self.orphaned)
+
+
 def is_option(name: str) -> bool:
     """Whether `MetadataStore.process` has such an option."""
     return name in ProcessArguments.__annotations__
 
 
-def compute(
-    project: Project, store: MetadataStore, feature: FeatureKey, function: Computed, options: Mapping[str, Any]
-) -> Computation:
-    """Compute what is new and stale of a feature in a store, which may be closed; options go before the function's.
+@dataclass(frozen=True)
+class Target:
+    """A feature in a store, which may be closed, or a part of it; and what computes it, if that is known."""
 
-    Raises:
-        ProcessError: as `MetadataStore.process`.
-        KeyboardInterrupt: after Ctrl-C, when what was begun is written.
-    """
-    with project.active():
-        arguments = {**function.arguments(), **options}
-        report = store.process(feature, function.fn, **arguments)
-        if report.orphaned is not None:
-            return Computation(report, report.orphaned)
-        asked = {name: value for name, value in arguments.items() if name in UpdateOptions.__annotations__}
-        with store:
-            increment = store.resolve_update(feature, lazy=True, **{"payload": "ignore", **asked})
-            return Computation(report, count_lazy_rows(increment.orphaned))
+    project: Project
+    store: MetadataStore
+    feature: FeatureKey
+    function: Computed | None = None
+    part: Part = WHOLE
+
+    def compute(self, **options: Any) -> Computation:
+        """Compute what is new and stale by the function; options go before its own.
+
+        Raises:
+            ProcessError: as `MetadataStore.process`.
+            KeyboardInterrupt: after Ctrl-C, when what was begun is written.
+        """
+        if self.function is None:
+            raise ValueError(f"no function computes feature {self.feature}")
+        with self.project.active():
+            arguments = self._arguments(options)
+            report = self.store.process(self.feature, self.function.fn, **arguments)
+            if report.orphaned is not None:
+                return Computation(report, report.orphaned)
+            with self.store:
+                increment = self.store.resolve_update(self.feature, lazy=True, **_of_update(arguments))
+                return Computation(report, count_lazy_rows(increment.orphaned))
+
+    def needs(self, **options: Any) -> Needs | None:
+        """Count what is left to do, by one statement; None for a root of which nothing says what it should have.
+
+        Args:
+            options: of `MetadataStore.resolve_update`, such as ``max_attempts``.
+        """
+        with self.project.active(), self.store:
+            try:
+                return self._needs(_of_update(self._arguments(options)))
+            except FeatureNotFoundError as error:
+                return Needs(no_input=str(error))
+
+    def _needs(self, asked: Mapping[str, Any]) -> Needs | None:
+        if asked.get("samples") is not None:
+            counts = self.store.resolve_update(self.feature, **asked).counts
+            return Needs(counts["new"], counts["stale"], counts["orphaned"], counts.get("failed", 0))
+        scope = self.store.session.scope("r")
+        plan = scope.graph.get_feature_plan(self.feature)
+        if not plan.feature_deps:
+            return None
+        options = {"versioning_engine": self.store.versioning_engine, **asked}
+        tally = Resolution.of(self.store, scope, plan, UpdateRequest.build(plan, **options)).tally()
+        return Needs(tally.new, tally.stale, tally.orphaned, tally.failed)
+
+    def _arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the function with those that are given, for the part that is meant."""
+        arguments = {**(self.function.arguments() if self.function else {}), **options}
+        if self.part:
+            with self.store:
+                of_part = options_of(self.store, self.feature, self.part, arguments.get("samples"))
+            target = [*as_filters(arguments.get("target_filters")), *of_part.get("target_filters", ())]
+            arguments |= {"filters": _both(arguments.get("filters"), of_part.get("filters")), "target_filters": target}
+        return arguments
+
+
+def _of_update(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those arguments of `MetadataStore.process` that are for `MetadataStore.resolve_update`."""
+    asked = {name: value for name, value in arguments.items() if name in UpdateOptions.__annotations__}
+    return {"payload": "ignore", **asked}
+
+
+def _both(
+    one: Mapping[Any, Filters] | None, other: Mapping[FeatureKey, Filters] | None
+) -> dict[FeatureKey, list[nw.Expr]]:
+    """Return the conditions of both on each feature."""
+    joint: dict[FeatureKey, list[nw.Expr]] = {}
+    for feature, filters in [*(one or {}).items(), *(other or {}).items()]:
+        joint.setdefault(coerce_to_feature_key(feature), []).extend(as_filters(filters))
+    return joint

@@ -103,6 +103,12 @@ class Project:
         vars(other).update(config=self.config, graph=graph)
         return other
 
+    def with_store(self, store: "MetadataStore") -> "Project":
+        """Return this project with a store that is given in place of the default one."""
+        other = self.with_graph(self.graph)
+        vars(other)["_given"] = store
+        return other
+
     # -- which project -------------------------------------------------------------------------------------------------
 
     @property
@@ -150,6 +156,9 @@ class Project:
 
     def store(self, name: str | None = None) -> "MetadataStore":
         """Build a configured store, the default one without a name; it is not opened yet."""
+        given: MetadataStore | None = vars(self).get("_given")
+        if name is None and given is not None:
+            return given
         self.refuse_no_config()
         store: MetadataStore = self.config.get_store(name)
         return store

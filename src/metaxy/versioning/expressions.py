@@ -56,6 +56,23 @@ def _with_mapped(step: Any, change: Callable[[Any], Any]) -> Any:
     return with_arguments(step, arguments, step.kwargs) if arguments else step
 
 
+def renamed(expression: nw.Expr, names: Mapping[str, str]) -> nw.Expr:
+    """Return an expression of columns that have other names.
+
+    >>> columns_of(renamed((nw.col("a") == 1) & nw.col("b").is_null(), {"a": "c"}))
+    ['c', 'b']
+    """
+
+    def rename(step: Any) -> Any:
+        if step.name != "col":
+            return step
+        return with_arguments(
+            step, step.exprs, {**step.kwargs, "names": [names.get(n, n) for n in step.kwargs["names"]]}
+        )
+
+    return mapped(expression, rename)
+
+
 def column_of(expression: nw.Expr) -> str | None:
     """Return the name of a column that stands alone, None for anything else.
 

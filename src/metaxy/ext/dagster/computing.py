@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -15,10 +16,11 @@ import dagster as dg
 from dagster import AssetExecutionContext
 from metaxy.definitions.keys import FeatureKey
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY
+from metaxy.ext.dagster.partitions import Partitions, columns_of, conditions
 from metaxy.ext.dagster.specs import asset_key_of, with_prefix
 from metaxy.process.registry import Computed, computed
 from metaxy.process.registry import computes as register
-from metaxy.service.computing import Computation, ProcessArguments, compute, is_option
+from metaxy.service.computing import Computation, Part, ProcessArguments, Target, is_option
 from metaxy.service.project import Project
 from metaxy.wording import did_you_mean
 
@@ -147,8 +149,8 @@ def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _registered(key: FeatureKey, fn: Function, options: Mapping[str, Any]) -> Computed:
     """Name a function for a feature, with the options that it has already."""
     known = computed().get(key)
-    if known is not None and fn in (known.fn, known.samples):
-        given = {} if known.samples in (None, fn) else {"samples": known.samples}
+    if known is not None and (known.fn is fn or known.samples is fn):
+        given = {} if known.samples is None or known.samples is fn else {"samples": known.samples}
         options = {**known.options, **given, **options}
     register(key, **options)(fn)
     return computed()[key]
@@ -206,10 +208,13 @@ class Asset:
         return None
 
     def _run(self, context: AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        [spec] = context.assets_def.specs
         store = getattr(context.resources, self.store_resource_key)
-        options = {"materialization_id": context.run.run_id, "progress": context.log.info}
+        target = Target(
+            self.project, store, self.feature, self.function, part_of(spec.metadata, Partitions.of(context, spec))
+        )
         with _interruptible():
-            done = compute(self.project, store, self.feature, self.function, options)
+            done = target.compute(materialization_id=context.run.run_id, progress=context.log.info)
         metadata = metadata_of(done)
         self._log(context, done)
         if done.failed_share > self.max_failed_share:
@@ -230,6 +235,11 @@ class Asset:
             f"feature {self.feature}, function {report.function}: {report.failed:,} of {report.failed + report.done:,} "
             f"samples failed, more than max_failed_share={self.max_failed_share:g} allows{first}"
         )
+
+
+def part_of(metadata: Mapping[str, Any], partitions: Partitions) -> Part:
+    """Return which rows some partitions of an asset have."""
+    return Part(columns_of(metadata, partitions), partial(conditions, metadata, partitions))
 
 
 def metadata_of(done: Computation) -> dict[str, Any]:

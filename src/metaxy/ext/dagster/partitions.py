@@ -73,6 +73,12 @@ def conditions(
     return [*by_key, *(_column(name, types, where).among(values) for name, values in fixed)]
 
 
+def columns_of(metadata: Mapping[str, Any], partitions: Partitions = EVERYTHING) -> list[str]:
+    """Return the columns that `conditions` look at."""
+    by_key = () if partitions.keys is None else partition_columns(metadata, partitions.definition).values()
+    return list(dict.fromkeys([*by_key, *_fixed_values(metadata)]))
+
+
 def partition_columns(metadata: Mapping[str, Any], definition: Definition | None = None) -> dict[str | None, str]:
     """Return the column of each dimension, as ``partition_by`` says; a dimension that is the only one has no name.
 
