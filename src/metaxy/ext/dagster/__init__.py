@@ -16,10 +16,16 @@ from metaxy.ext.dagster.constants import (
 )
 
 if TYPE_CHECKING:
+    from metaxy.ext.dagster.assets import metaxify as metaxify
+    from metaxy.ext.dagster.columns import build_column_lineage as build_column_lineage
+    from metaxy.ext.dagster.columns import build_column_schema as build_column_schema
     from metaxy.ext.dagster.computing import assets_from_functions as assets_from_functions
     from metaxy.ext.dagster.computing import computes as computes
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
     from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
+    from metaxy.ext.dagster.selecting import select_metaxy_assets as select_metaxy_assets
+    from metaxy.ext.dagster.types import feature_to_dagster_type as feature_to_dagster_type
+    from metaxy.ext.dagster.validating import validate_definitions as validate_definitions
 
 __all__ = [
     "DAGSTER_METAXY_FEATURE_METADATA_KEY",
@@ -29,15 +35,27 @@ __all__ = [
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
     "assets_from_functions",
+    "build_column_lineage",
+    "build_column_schema",
     "build_partition_filter",
     "computes",
+    "feature_to_dagster_type",
     "get_partition_filter",
+    "metaxify",
+    "select_metaxy_assets",
+    "validate_definitions",
 ]
 _HOMES: Final[dict[str, str]] = {
     "assets_from_functions": "metaxy.ext.dagster.computing",
+    "build_column_lineage": "metaxy.ext.dagster.columns",
+    "build_column_schema": "metaxy.ext.dagster.columns",
     "build_partition_filter": "metaxy.ext.dagster.partitions",
     "computes": "metaxy.ext.dagster.computing",
+    "feature_to_dagster_type": "metaxy.ext.dagster.types",
     "get_partition_filter": "metaxy.ext.dagster.partitions",
+    "metaxify": "metaxy.ext.dagster.assets",
+    "select_metaxy_assets": "metaxy.ext.dagster.selecting",
+    "validate_definitions": "metaxy.ext.dagster.validating",
 }
 
 if not TYPE_CHECKING:

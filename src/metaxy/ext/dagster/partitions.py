@@ -69,14 +69,14 @@ def conditions(
     """
     columns, where = partition_columns(metadata, partitions.definition), _where(metadata)
     by_key = [] if partitions.keys is None or not columns else [_of_keys(partitions, columns, types, where)]
-    fixed = _fixed_values(metadata).items()
+    fixed = fixed_values(metadata).items()
     return [*by_key, *(_column(name, types, where).among(values) for name, values in fixed)]
 
 
 def columns_of(metadata: Mapping[str, Any], partitions: Partitions = EVERYTHING) -> list[str]:
     """Return the columns that `conditions` look at."""
     by_key = () if partitions.keys is None else partition_columns(metadata, partitions.definition).values()
-    return list(dict.fromkeys([*by_key, *_fixed_values(metadata)]))
+    return list(dict.fromkeys([*by_key, *fixed_values(metadata)]))
 
 
 def partition_columns(metadata: Mapping[str, Any], definition: Definition | None = None) -> dict[str | None, str]:
@@ -112,7 +112,7 @@ def _columns_of_dimensions(given: Any, dimensions: Sequence[str], where: str) ->
     return dict(given)
 
 
-def _fixed_values(metadata: Mapping[str, Any]) -> dict[str, list[Any]]:
+def fixed_values(metadata: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what ``metaxy/partition`` says: the values that each of some columns may have."""
     given = _plain(metadata.get(DAGSTER_METAXY_PARTITION_METADATA_KEY))
     if given is None:

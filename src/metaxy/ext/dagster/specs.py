@@ -1,16 +1,22 @@
 """What an asset of Dagster is in Metaxy: its feature, the definition of that, and the key that such assets have."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from hashlib import sha256
+from typing import Any, Final, TypeAlias
 
 import dagster as dg
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import DefinitionError
-from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY, METAXY_DAGSTER_METADATA_KEY
+from metaxy.ext.dagster.constants import (
+    DAGSTER_METAXY_FEATURE_METADATA_KEY,
+    DAGSTER_METAXY_PROJECT_TAG_KEY,
+    METAXY_DAGSTER_METADATA_KEY,
+)
 from metaxy.service.project import Project
 
 Metadata: TypeAlias = Mapping[str, Any]
+TAG_LENGTH: Final = 63  # Dagster refuses longer ones
 
 
 def feature_of(spec: dg.AssetSpec) -> FeatureKey | None:
@@ -89,3 +95,26 @@ def attributes_of(definition: FeatureDefinition) -> dict[str, Any]:
             'mapping: write attributes of its asset, such as {"group_name": "videos"}'
         )
     return found
+
+
+def feature_tags(definition: FeatureDefinition) -> dict[str, str]:
+    """Return the tags by which the assets of a feature can be selected."""
+    return {
+        DAGSTER_METAXY_PROJECT_TAG_KEY: definition.project,
+        DAGSTER_METAXY_FEATURE_METADATA_KEY: feature_tag(definition.key),
+    }
+
+
+def feature_tag(feature: FeatureKey) -> str:
+    """Return a feature as the value of a tag: its parts, joined by two underscores.
+
+    The end of one that is longer than Dagster allows is replaced by a hash, so that each feature still has its own.
+
+    >>> feature_tag(FeatureKey("video/raw"))
+    'video__raw'
+    """
+    name = feature.table_name
+    if len(name) <= TAG_LENGTH:
+        return name
+    digest = sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: TAG_LENGTH - len(digest) - 1]}.{digest}"

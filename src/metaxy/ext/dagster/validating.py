@@ -1,0 +1,104 @@
+"""Assets that cannot be what they say: refused where they are defined, not when they run."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from metaxy.definitions.definition import FeatureDefinition
+from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import DefinitionError
+from metaxy.ext.dagster.constants import DAGSTER_METAXY_PARTITION_METADATA_KEY
+from metaxy.ext.dagster.partitions import fixed_values, partition_columns
+from metaxy.ext.dagster.specs import definition_of, features_of
+from metaxy.service.columns import undeclared
+from metaxy.service.project import Project
+
+
+def validate_definitions(defs: dg.Definitions) -> dg.Definitions:
+    """Refuse definitions whose features cannot all be what their assets say, and return them otherwise.
+
+    Each feature must be in the active graph, have one asset, or several that each say which rows they have, and depend
+    on the assets that its parents have here, so that runs wait for these.
+
+    Args:
+        defs: All definitions of a code location.
+
+    Raises:
+        DefinitionError: if they do not fit (a ValueError).
+        UnknownFeatureError: if there is no such feature (a KeyError).
+    """
+    project = Project.loaded()
+    specs = [spec for asset in defs.assets or () for spec in _specs(asset)]
+    refuse_shared_features(specs)
+    assets = _by_feature(specs)
+    for spec in specs:
+        if (definition := definition_of(project, spec)) is not None:
+            refuse_unknown_columns(project, spec, definition)
+            _refuse_strangers(spec, definition, assets)
+    return defs
+
+
+def refuse_shared_features(specs: Iterable[dg.AssetSpec]) -> None:
+    """Refuse several assets of one feature, unless each says which of its rows it has.
+
+    Raises:
+        DefinitionError: if one does not, or two have the same.
+    """
+    for feature, shared in _by_feature(specs).items():
+        parts = [_part(spec) for spec in shared]
+        if len(shared) > 1 and any(not part or parts.count(part) > 1 for part in parts):
+            raise DefinitionError(
+                f"assets {_names(shared)} are all feature '{feature}': give each the metadata "
+                f'"{DAGSTER_METAXY_PARTITION_METADATA_KEY}": {{"column": "value"}} with the rows that only it has'
+            )
+
+
+def refuse_unknown_columns(project: Project, spec: dg.AssetSpec, definition: FeatureDefinition) -> None:
+    """Refuse partitions that are told apart by a column which the feature cannot have.
+
+    Raises:
+        DefinitionError: if it declares other columns.
+    """
+    names = [*partition_columns(spec.metadata, spec.partitions_def).values(), *fixed_values(spec.metadata)]
+    for name, hint in undeclared(project, definition, names).items():
+        raise DefinitionError(
+            f"the rows of asset {spec.key.to_user_string()!r} are told apart by {name!r}, which feature "
+            f"'{definition.key}' does not declare.{hint} Add the column to its class, or name one that it has"
+        )
+
+
+def _refuse_strangers(
+    spec: dg.AssetSpec, definition: FeatureDefinition, assets: Mapping[FeatureKey, Sequence[dg.AssetSpec]]
+) -> None:
+    """Refuse an asset that depends on none of the assets that a parent has."""
+    deps = {dep.asset_key for dep in spec.deps}
+    for dep in definition.spec.deps:
+        parents = assets.get(dep.feature, ())
+        if parents and not deps & {parent.key for parent in parents}:
+            raise DefinitionError(
+                f"asset {spec.key.to_user_string()!r} does not depend on {_names(parents)}, of its parent feature "
+                f"'{dep.feature}': metaxify both with the same key_prefix, name the parent's asset_key in its "
+                '"dagster/attributes", or give deps=[…]'
+            )
+
+
+def _by_feature(specs: Iterable[dg.AssetSpec]) -> dict[FeatureKey, list[dg.AssetSpec]]:
+    found: dict[FeatureKey, list[dg.AssetSpec]] = {}
+    for spec, feature in features_of(specs):
+        found.setdefault(feature, []).append(spec)
+    return found
+
+
+def _part(spec: dg.AssetSpec) -> dict[str, list[Any]]:
+    return fixed_values(spec.metadata)
+
+
+def _specs(asset: Any) -> Iterator[dg.AssetSpec]:
+    if isinstance(asset, dg.AssetSpec):
+        yield asset
+    elif isinstance(asset, dg.AssetsDefinition):
+        yield from asset.specs
+
+
+def _names(specs: Iterable[dg.AssetSpec]) -> str:
+    return " and ".join(repr(spec.key.to_user_string()) for spec in specs)
