@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.assets import metaxify as metaxify
     from metaxy.ext.dagster.columns import build_column_lineage as build_column_lineage
     from metaxy.ext.dagster.columns import build_column_schema as build_column_schema
+    from metaxy.ext.dagster.component import MetaxyComponent as MetaxyComponent
     from metaxy.ext.dagster.computing import assets_from_functions as assets_from_functions
     from metaxy.ext.dagster.computing import computes as computes
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
@@ -34,6 +35,7 @@ __all__ = [
     "DAGSTER_METAXY_PARTITION_KEY",
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
+    "MetaxyComponent",
     "assets_from_functions",
     "build_column_lineage",
     "build_column_schema",
@@ -46,6 +48,7 @@ __all__ = [
     "validate_definitions",
 ]
 _HOMES: Final[dict[str, str]] = {
+    "MetaxyComponent": "metaxy.ext.dagster.component",
     "assets_from_functions": "metaxy.ext.dagster.computing",
     "build_column_lineage": "metaxy.ext.dagster.columns",
     "build_column_schema": "metaxy.ext.dagster.columns",
@@ -66,3 +69,7 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = _lazy.resolve(f"{_HOMES[name]}:{name}")
         return value
+
+    def __dir__() -> list[str]:
+        """Name all that is public: `dg` finds components so."""
+        return __all__
