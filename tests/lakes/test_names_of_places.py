@@ -1,6 +1,7 @@
 """Folders and buckets of any name: tables lie there and nowhere else, or the store refuses to be made."""
 
 import json
+import pickle
 import shutil
 import string
 import struct
@@ -8,12 +9,13 @@ from base64 import b85encode
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import polars as pl
 import pytest
 from deltalake import write_deltalake
-from tests.factory import everything, rows, values
+from tests.factory import define, everything, rows, values
 from tests.lakes.test_places import LAKES
 from tests.services import s3
 from tests.stores import STORES
@@ -21,8 +23,12 @@ from tests.stores import STORES
 from metaxy.errors import InvalidConfigError, StoreConnectionError
 from metaxy.ext.delta import DeltaMetadataStore
 from metaxy.ext.delta.scan import OpenTable, scan_table
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.ext.ibis import IbisMetadataStore
 from metaxy.ext.iceberg import IcebergMetadataStore
 from metaxy.ext.lancedb import LanceDBMetadataStore
+from metaxy.ext.sqlite import SQLiteMetadataStore
+from metaxy.store.batched_writer import BufferedMetadataWriter
 from metaxy.store.store import MetadataStore
 
 # What every store takes, many signs to a name; and what only some do.
@@ -72,6 +78,53 @@ def glance(make: Callable[[], MetadataStore]) -> None:
             store.write("video", rows(id=[sample]))
     with make() as store:
         assert values(store.read("video")) == ["a", "b"]
+
+
+def test_home_is_the_same_for_all_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(work)
+    define("video")
+    more = {"database": "~/more.duckdb"}
+    catalog = {"type": "sql", "uri": f"sqlite:///{home}/iceberg.sqlite"}
+
+    def lake(kind: str, **options: Any) -> MetadataStore:
+        catalog = {"type": kind, "uri": f"~/lake.{kind}"}
+        parts = {"catalog": catalog, "storage": {"type": "local", "path": f"~/lake-of-{kind}"}}
+        return DuckDBMetadataStore(":memory:", ducklake=parts, **options)
+
+    makers: dict[str, Callable[..., MetadataStore]] = {
+        "features.duckdb": partial(DuckDBMetadataStore, "~/features.duckdb"),
+        "features.sqlite": partial(SQLiteMetadataStore, "~/features.sqlite"),
+        "ibis.sqlite": partial(IbisMetadataStore, connection_string="sqlite:///~/ibis.sqlite"),
+        "lake.duckdb": partial(lake, "duckdb"),
+        "lake.sqlite": partial(lake, "sqlite"),
+        "delta": partial(DeltaMetadataStore, "~/delta"),
+        "lance": partial(LanceDBMetadataStore, "~/lance"),
+        "iceberg": partial(IcebergMetadataStore, "~/iceberg"),
+        "warehouse": partial(IcebergMetadataStore, "~/warehouse", catalog_properties=catalog),
+    }
+    for name, make in makers.items():
+        with make(auto_create_tables=True).open("w") as store:
+            store.write("video", rows(id=["a"]))
+        with pickle.loads(pickle.dumps(make())) as store:
+            assert values(store.read("video")) == ["a"], name
+        assert (home / name).exists(), name
+    of_ibis = {"connection_string": "duckdb://~/ibis.duckdb"}, {"backend": "duckdb", "connection_params": more}
+    for options in of_ibis:
+        with IbisMetadataStore(**options).open("w"):
+            pass
+    assert {each.name for each in home.glob("*.duckdb")} >= {"ibis.duckdb", "more.duckdb"}
+    with BufferedMetadataWriter(DuckDBMetadataStore("~/features.duckdb"), spill="~/spill") as writer:
+        writer.put({"video": rows(id=["b"])})
+        assert (home / "spill").is_dir()
+    for kind in (DuckDBMetadataStore, SQLiteMetadataStore, DeltaMetadataStore, LanceDBMetadataStore):
+        with pytest.raises(InvalidConfigError, match=r"'~nobody-here/x': there is no such home directory"):
+            kind("~nobody-here/x")
+    assert not [*work.iterdir()]
 
 
 @pytest.mark.parametrize("name", REFUSED)

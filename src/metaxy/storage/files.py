@@ -1,5 +1,6 @@
 """Shared by storages that are made of files: places, partitions and errors."""
 
+import os
 import re
 import shutil
 import uuid
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROVENANCE_BY_FIELD
-from metaxy.errors import MetaxyError, StoreConnectionError
-from metaxy.masking import hide_in
+from metaxy.errors import InvalidConfigError, MetaxyError, StoreConnectionError
+from metaxy.masking import hide_in, mask_path
 
 LONGEST_COMMIT = timedelta(hours=1)
 ADVICE = "check the path, and who may read and write there"
@@ -47,7 +48,7 @@ def absolute(path: str) -> str:
     """
     for scheme in ("file://", "local://"):
         path = path.removeprefix(scheme)
-    return path.rstrip("/") if "://" in path else str(Path(path).expanduser().resolve())
+    return path.rstrip("/") if "://" in path else str(Path(at_home(path)).resolve())
 
 
 def anchored(place: Any) -> Any:
@@ -58,7 +59,25 @@ def anchored(place: Any) -> Any:
     """
     if not isinstance(place, (str, Path)) or re.match(r":|$|\w\w+:", str(place)):
         return place
-    return str(Path(place).expanduser().absolute())
+    return str(Path(at_home(str(place))).absolute())
+
+
+def at_home(path: str) -> str:
+    """Return a path with the home directory in place of a ``~`` at its beginning, whoever opens it.
+
+    Raises:
+        InvalidConfigError: if it names a user that this machine does not have; else a folder would get that name.
+
+    >>> at_home("features~"), at_home("~/features.duckdb").startswith("~")
+    ('features~', False)
+    """
+    found = os.path.expanduser(path)  # noqa: PTH111 - it may be the rest of an address
+    if found.startswith("~"):
+        raise InvalidConfigError(
+            f"{mask_path(path)!r}: there is no such home directory; give the whole path, or ./{mask_path(path)} for a "
+            "folder of that name"
+        )
+    return found
 
 
 def kept_for(keep: timedelta) -> timedelta:

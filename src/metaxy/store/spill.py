@@ -15,6 +15,7 @@ import polars as pl
 
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
+from metaxy.storage.files import at_home
 from metaxy.storage.leases import Lease
 from metaxy.store.session import Scope
 
@@ -31,7 +32,7 @@ class Spill:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(at_home(os.fspath(folder)))
         self._own = self.folder / f"{_host()}-{os.getpid()}-{uuid.uuid4().hex}{WRITER}"
         self._lease: Lease | None = None
         self._names = (f"{time.time_ns():020d}-{number:08d}" for number in itertools.count())

@@ -18,6 +18,7 @@ from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import DuckLakeConfig, PostgresCatalogConfig, anchored_lake, database_path
 from metaxy.masking import mask_address
+from metaxy.storage.files import at_home
 from metaxy.store.config import FileDatabaseStoreConfig
 from metaxy.store.parts import StoreParts, creates_tables
 from metaxy.store.store import MetadataStore
@@ -67,7 +68,7 @@ class DuckDBMetadataStore(MetadataStore):
         ducklake: DuckLakeConfig | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.database = database_path(str(database))
+        self.database = database_path(at_home(str(database)))
         self._lake = _lake(ducklake, options.get("name"))
         prefix, create = table_prefix or "", creates_tables(options.get("auto_create_tables"))
         given = (self.database, config or {}, [extension(e) for e in extensions or ()], lock_timeout)

@@ -11,6 +11,7 @@ from metaxy.ext.ducklake.config import (
     MotherDuckCatalogConfig,
     PostgresCatalogConfig,
     SQLiteCatalogConfig,
+    lake_at_home,
 )
 from metaxy.ext.ducklake.sql import format_attach_options, literal, quoted
 from metaxy.masking import Secrets, mask_address
@@ -29,7 +30,7 @@ class DuckLakeAttachmentManager:
     """  # noqa: E501 - statements are one line each
 
     def __init__(self, config: DuckLakeConfig, store_name: str | None = None) -> None:
-        self.config = config
+        self.config = lake_at_home(config)
         self.store_name = store_name
 
     def for_reading(self) -> "DuckLakeAttachmentManager":

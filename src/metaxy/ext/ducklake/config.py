@@ -1,7 +1,7 @@
 """Configuration of a DuckLake: where its catalog and its files are."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from typing_extensions import Self
 from metaxy._old_names import with_old_names
 from metaxy.errors import InvalidConfigError
 from metaxy.ext.ducklake.sql import NAME, build_secret_sql
-from metaxy.storage.files import anchored
+from metaxy.storage.files import anchored, at_home
 
 DEFAULT_ALIAS = "ducklake"
 OVERRIDE = "override_data_path"
@@ -269,6 +269,12 @@ class DuckLakeConfig(_Part):
         return (*self.catalog.secrets(), *(self.storage.secrets() if self.storage else ()))
 
 
+def lake_at_home(config: DuckLakeConfig) -> DuckLakeConfig:
+    """Put the home directory in place of a ``~`` in paths: DuckDB and SQLite do not take it alike."""
+    moved: DuckLakeConfig = _moved_lake(config, at_home)
+    return moved
+
+
 def anchored_lake(given: Any) -> Any:
     """Make relative paths of a configuration, or of the mapping that stands for one, absolute.
 
@@ -278,8 +284,13 @@ def anchored_lake(given: Any) -> Any:
     >>> anchored_lake(lake)["attach_options"]
     {'override_data_path': True}
     """
+    return _moved_lake(given, anchored)
+
+
+def _moved_lake(given: Any, move: Callable[[Any], Any]) -> Any:
     parts = given if isinstance(given, Mapping) else {name: getattr(given, name) for name in given.model_fields_set}
-    catalog, storage = (_anchored_part(parts.get(name), key) for name, key in (("catalog", "uri"), ("storage", "path")))
+    places = (("catalog", "uri"), ("storage", "path"))
+    catalog, storage = (_moved_part(parts.get(name), key, move) for name, key in places)
     found = {name: part for name, part in (("catalog", catalog), ("storage", storage)) if name in parts}
     options = parts.get("attach_options", {})
     if storage != parts.get("storage") and isinstance(options, Mapping):
@@ -287,7 +298,7 @@ def anchored_lake(given: Any) -> Any:
     return {**given, **found} if isinstance(given, Mapping) else given.model_copy(update=found)
 
 
-def _anchored_part(part: Any, key: str) -> Any:
+def _moved_part(part: Any, key: str, move: Callable[[Any], Any]) -> Any:
     if isinstance(part, Mapping):
-        return {name: anchored(value) if name == key else value for name, value in part.items()}
-    return part.model_copy(update={key: anchored(getattr(part, key))}) if hasattr(part, key) else part
+        return {name: move(value) if name == key else value for name, value in part.items()}
+    return part.model_copy(update={key: move(getattr(part, key))}) if hasattr(part, key) else part

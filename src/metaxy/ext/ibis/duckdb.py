@@ -1,8 +1,10 @@
 """DuckDB through Ibis, as metaxy 0.1 spoke to it; `metaxy.ext.duckdb` is faster, and should be used instead."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -17,6 +19,7 @@ from metaxy.ext.ibis.connection import IbisConnection, Traits
 from metaxy.ext.ibis.generic import GenericSession
 from metaxy.ext.ibis.tables import Tables
 from metaxy.hashing import HashAlgorithm
+from metaxy.storage.files import at_home
 from metaxy.storage.port import AccessMode, Capabilities
 
 NATIVE = {HashAlgorithm.MD5, HashAlgorithm.SHA256}
@@ -25,8 +28,18 @@ DIALECT = replace(DUCKDB, hashes={name: sql for name, sql in DUCKDB.hashes.items
 
 def connection_to(address: Address) -> IbisConnection:
     """Return a connection: structs and maps are native, versions are computed by DuckDB."""
-    bulk = Bulk(DuckDBTables(DuckDBSession(address), DIALECT))
+    bulk = Bulk(DuckDBTables(DuckDBSession(_at_home(address)), DIALECT))
     return IbisConnection(DIALECT, bulk, Traits(Capabilities(transactions=True), computes=True))
+
+
+def _at_home(address: Address) -> Address:
+    """Return the address with the home directory for a ``~``, as Ibis makes a folder of that name."""
+    if address.url is not None:
+        scheme, mark, rest = address.url.partition("://")
+        return replace(address, url=f"{scheme}{mark}{at_home(rest)}")
+    database = address.parameters.get("database")
+    path = at_home(os.fspath(database)) if isinstance(database, (str, Path)) else database
+    return replace(address, parameters={**address.parameters, "database": path}) if path else address
 
 
 class DuckDBSession(GenericSession):

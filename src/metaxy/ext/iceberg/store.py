@@ -11,6 +11,7 @@ from metaxy.errors import InvalidConfigError
 from metaxy.ext.iceberg.storage import IcebergStorage
 from metaxy.ext.table_root import checked_root
 from metaxy.masking import mask_path
+from metaxy.storage.files import absolute, at_home
 from metaxy.store.config import MetadataStoreConfig
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.polars_engine import PolarsEngine
@@ -92,5 +93,5 @@ def _absolute(warehouse: str, properties: Mapping[str, str]) -> str:
     """Make a local folder absolute; leave addresses, and names that a catalog has for warehouses, as they are."""
     warehouse = warehouse.removeprefix("file://")
     if "://" in warehouse or "type" in properties or "uri" in properties:
-        return warehouse.rstrip("/")
-    return str(Path(warehouse).expanduser().resolve())
+        return at_home(warehouse.rstrip("/"))
+    return absolute(warehouse)

@@ -20,6 +20,7 @@ from metaxy.ext.sqlite.functions import add_functions
 from metaxy.ext.sqlite.tables import SQLiteTables
 from metaxy.masking import mask_address
 from metaxy.storage.damage import refuse_short_sqlite
+from metaxy.storage.files import at_home
 from metaxy.storage.interrupting import interruptible
 from metaxy.storage.port import HUGE, AccessMode, Capabilities
 from metaxy.storage.retrying import retried
@@ -147,5 +148,5 @@ class SQLiteSession(Session):
 def _file_of(address: Address) -> str:
     if address.url is not None:
         rest = address.url.partition("://")[2]
-        return rest.removeprefix("/") or ":memory:"
-    return str(address.parameters.get("database") or ":memory:")
+        return at_home(rest.removeprefix("/")) or ":memory:"
+    return at_home(str(address.parameters.get("database") or ":memory:"))

@@ -10,6 +10,7 @@ from metaxy.ext.ibis.connection import IbisConnection
 from metaxy.ext.ibis.store import IbisMetadataStore
 from metaxy.ext.sqlite.connection import connection_to
 from metaxy.masking import mask_address
+from metaxy.storage.files import at_home
 from metaxy.store.config import FileDatabaseStoreConfig, MetadataStoreConfig
 
 
@@ -34,7 +35,7 @@ class SQLiteMetadataStore(IbisMetadataStore):
     _place = "database"
 
     def __init__(self, database: str | Path, *, lock_timeout: float = 10.0, **options: Any) -> None:
-        self.database = str(database)
+        self.database = at_home(str(database))
         self.lock_timeout = lock_timeout
         super().__init__(backend="sqlite", connection_params={"database": self.database}, **options)
 
