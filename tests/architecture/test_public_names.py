@@ -22,6 +22,7 @@ OLD_NAMES = {
     "metaxy._version": ("__version__", "metaxy"),
     "metaxy._warnings": ("MovedMetadataStoreWarning", "metaxy.errors"),
     "metaxy.entrypoints": ("load_env_entrypoints", "metaxy.project.entrypoints"),
+    "metaxy.ext.dagster.utils": ("build_metaxy_partition_filter", "metaxy.ext.dagster.partitions"),
     "metaxy.ext.ibis.metadata_store": ("IbisMetadataStoreConfig", "metaxy.ext.ibis"),
     "metaxy.metadata_store.ibis": ("IbisMetadataStore", "metaxy.ext.ibis"),
     "metaxy.ext.metadata_stores.delta": ("DeltaMetadataStore", "metaxy.ext.delta"),
