@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.component import MetaxyComponent as MetaxyComponent
     from metaxy.ext.dagster.computing import assets_from_functions as assets_from_functions
     from metaxy.ext.dagster.computing import computes as computes
+    from metaxy.ext.dagster.io_manager import MetaxyIOManager as MetaxyIOManager
+    from metaxy.ext.dagster.io_manager import MetaxyOutput as MetaxyOutput
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
     from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
+    from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource as MetaxyStoreFromConfigResource
     from metaxy.ext.dagster.selecting import select_metaxy_assets as select_metaxy_assets
     from metaxy.ext.dagster.types import feature_to_dagster_type as feature_to_dagster_type
     from metaxy.ext.dagster.validating import validate_definitions as validate_definitions
@@ -36,6 +39,9 @@ __all__ = [
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
     "MetaxyComponent",
+    "MetaxyIOManager",
+    "MetaxyOutput",
+    "MetaxyStoreFromConfigResource",
     "assets_from_functions",
     "build_column_lineage",
     "build_column_schema",
@@ -49,6 +55,9 @@ __all__ = [
 ]
 _HOMES: Final[dict[str, str]] = {
     "MetaxyComponent": "metaxy.ext.dagster.component",
+    "MetaxyIOManager": "metaxy.ext.dagster.io_manager",
+    "MetaxyOutput": "metaxy.ext.dagster.io_manager",
+    "MetaxyStoreFromConfigResource": "metaxy.ext.dagster.resources",
     "assets_from_functions": "metaxy.ext.dagster.computing",
     "build_column_lineage": "metaxy.ext.dagster.columns",
     "build_column_schema": "metaxy.ext.dagster.columns",
