@@ -30,7 +30,7 @@ MOVED: Final[dict[str, tuple[str, ...]]] = {
     "metaxy._version": ("metaxy",),
     "metaxy._warnings": ("metaxy.errors",),
     "metaxy.entrypoints": ("metaxy.errors", "metaxy.project.entrypoints"),
-    "metaxy.ext.dagster.utils": ("metaxy.ext.dagster.partitions",),
+    "metaxy.ext.dagster.utils": ("metaxy.ext.dagster.partitions", "metaxy.compat.dagster"),
     "metaxy.ext.ibis.metadata_store": ("metaxy.ext.ibis",),
     "metaxy.ext.metadata_stores": (),
     "metaxy.ext.metadata_stores.clickhouse": ("metaxy.ext.clickhouse",),

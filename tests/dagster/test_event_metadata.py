@@ -1,9 +1,16 @@
 """What events say of features, on a database, a lake and a server."""
 
+import importlib
+from typing import Any
+
 import narwhals as nw
+import pytest
 from tests.factory import define, rows
 
+import dagster as dg
 from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import FeatureNotFoundError
+from metaxy.ext import dagster as mxd
 from metaxy.ext.dagster.event_metadata import event_tags, feature_info, runtime_metadata
 from metaxy.service.project import Project
 
@@ -51,3 +58,30 @@ def test_events_name_definition_versions_and_place(project_on_each: Project) -> 
     assert tags["metaxy/feature"] == "video__raw_clips"
     assert tags["metaxy/feature_version"] == version
     assert len(tags["metaxy/feature_code_version"]) <= 63
+
+
+def test_functions_of_metaxy_0_1_are_where_they_were(project: Project) -> None:
+    utils = importlib.import_module("metaxy.ext.dagster.utils")
+    key = define("video").key
+    with project.store().open("w") as store:
+        store.write("video", rows(id=["a", "b", "c"], day=["mon", "mon", "tue"], lang=["en", "de", "en"]))
+        count = utils.compute_row_count(store.read("video"))
+    assert utils.build_feature_info_metadata("video") == feature_info(project, key)
+    assert utils.build_feature_event_tags("video") == event_tags(project, key)
+    spec = project.graph.get_feature_definition(key).spec
+    assert (count, utils.get_asset_key_for_metaxy_feature_spec(spec)) == (3, dg.AssetKey("video"))
+    context = dg.build_asset_context(partition_key="mon")
+
+    def build(**more: object) -> tuple[dict[str, Any], mxd.FeatureStats]:
+        found: tuple[dict[str, Any], mxd.FeatureStats] = utils.build_runtime_feature_metadata(
+            "video", store, context, partition_col="day", **more
+        )
+        return found
+
+    metadata, stats = build(metaxy_partition={"lang": ["en"]})
+    assert (metadata["dagster/row_count"], metadata["dagster/partition_row_count"], stats.row_count) == (2, 1, 1)
+    assert build(metaxy_partition={"language": "en"}) == ({}, mxd.FeatureStats(0, "empty"))
+    assert mxd.compute_feature_stats(store, "video").row_count == 3
+    define("other")
+    with pytest.raises(FeatureNotFoundError):
+        mxd.compute_feature_stats(store, "other")

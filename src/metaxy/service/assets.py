@@ -165,6 +165,21 @@ def newest(store: MetadataStore, key: FeatureKey, *, among: Part = everything, l
     filters = among(find(store, key, allow_fallback=True).scan.schema)
     ids = store.session.scope("r").definition(key).id_columns
     order = [*ids, METAXY_CREATED_AT]  # first the IDs alone: other columns may be large
-    chosen = store.read(key, filters=filters, columns=order).sort(METAXY_CREATED_AT, descending=True).head(limit)
-    rows = collect_to_polars(store.read(key, filters=filters, ids=collect_to_polars(chosen).select(ids)))
-    return nw.from_native(rows.sort(METAXY_CREATED_AT, nulls_last=False), eager_only=True)
+    chosen = last_rows(store.read(key, filters=filters, columns=order), limit)
+    return last_rows(store.read(key, filters=filters, ids=chosen.select(*ids)), limit)
+
+
+def last_rows(frame: Any, limit: int) -> nw.DataFrame[Any]:
+    """Return a few rows of a frame: those that were first written last or, if that is unknown, at its end.
+
+    Libraries without an order have no end; any rows are taken there.
+
+    Raises:
+        MetadataSchemaError: if it is no dataframe.
+    """
+    rows = as_lazy(wrapped_frame(frame))
+    if METAXY_CREATED_AT in rows.collect_schema():
+        latest_first = rows.sort(METAXY_CREATED_AT, descending=True, nulls_last=True).head(limit)
+        return nw.from_native(collect_to_polars(latest_first).reverse(), eager_only=True)
+    few = rows.to_native().tail(limit) if rows.implementation.is_polars() else rows.head(limit)
+    return nw.from_native(collect_to_polars(few), eager_only=True)

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.component import MetaxyComponent as MetaxyComponent
     from metaxy.ext.dagster.computing import assets_from_functions as assets_from_functions
     from metaxy.ext.dagster.computing import computes as computes
-    from metaxy.ext.dagster.io_manager import MetaxyIOManager as MetaxyIOManager
-    from metaxy.ext.dagster.io_manager import MetaxyOutput as MetaxyOutput
+    from metaxy.ext.dagster.event_metadata import FeatureStats as FeatureStats
+    from metaxy.ext.dagster.event_metadata import compute_feature_stats as compute_feature_stats
+    from metaxy.ext.dagster.event_metadata import compute_stats_from_lazy_frame as compute_stats_from_lazy_frame
+    from metaxy.ext.dagster.events import generate_materialize_results as generate_materialize_results
+    from metaxy.ext.dagster.events import generate_observe_results as generate_observe_results
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
     from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
-    from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource as MetaxyStoreFromConfigResource
+    from metaxy.ext.dagster.previews import build_table_preview_metadata as build_table_preview_metadata
     from metaxy.ext.dagster.selecting import select_metaxy_assets as select_metaxy_assets
     from metaxy.ext.dagster.types import feature_to_dagster_type as feature_to_dagster_type
     from metaxy.ext.dagster.validating import validate_definitions as validate_definitions
@@ -38,32 +41,38 @@ __all__ = [
     "DAGSTER_METAXY_PARTITION_KEY",
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
+    "FeatureStats",
     "MetaxyComponent",
-    "MetaxyIOManager",
-    "MetaxyOutput",
-    "MetaxyStoreFromConfigResource",
     "assets_from_functions",
     "build_column_lineage",
     "build_column_schema",
     "build_partition_filter",
+    "build_table_preview_metadata",
+    "compute_feature_stats",
+    "compute_stats_from_lazy_frame",
     "computes",
     "feature_to_dagster_type",
+    "generate_materialize_results",
+    "generate_observe_results",
     "get_partition_filter",
     "metaxify",
     "select_metaxy_assets",
     "validate_definitions",
 ]
 _HOMES: Final[dict[str, str]] = {
+    "FeatureStats": "metaxy.ext.dagster.event_metadata",
     "MetaxyComponent": "metaxy.ext.dagster.component",
-    "MetaxyIOManager": "metaxy.ext.dagster.io_manager",
-    "MetaxyOutput": "metaxy.ext.dagster.io_manager",
-    "MetaxyStoreFromConfigResource": "metaxy.ext.dagster.resources",
     "assets_from_functions": "metaxy.ext.dagster.computing",
     "build_column_lineage": "metaxy.ext.dagster.columns",
     "build_column_schema": "metaxy.ext.dagster.columns",
     "build_partition_filter": "metaxy.ext.dagster.partitions",
+    "build_table_preview_metadata": "metaxy.ext.dagster.previews",
+    "compute_feature_stats": "metaxy.ext.dagster.event_metadata",
+    "compute_stats_from_lazy_frame": "metaxy.ext.dagster.event_metadata",
     "computes": "metaxy.ext.dagster.computing",
     "feature_to_dagster_type": "metaxy.ext.dagster.types",
+    "generate_materialize_results": "metaxy.ext.dagster.events",
+    "generate_observe_results": "metaxy.ext.dagster.events",
     "get_partition_filter": "metaxy.ext.dagster.partitions",
     "metaxify": "metaxy.ext.dagster.assets",
     "select_metaxy_assets": "metaxy.ext.dagster.selecting",

@@ -1,28 +1,38 @@
 """What events of Dagster say of a feature: its definition and, of the rows that a store has, all that is known."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import dagster as dg
 from metaxy import MetadataStore, __version__
-from metaxy.definitions.keys import FeatureKey
+from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.ext.dagster.constants import (
     DAGSTER_METAXY_FEATURE_CODE_VERSION_TAG_KEY,
     DAGSTER_METAXY_FEATURE_METADATA_KEY,
     DAGSTER_METAXY_FEATURE_VERSION_TAG_KEY,
     DAGSTER_METAXY_INFO_METADATA_KEY,
+    DAGSTER_METAXY_PARTITION_METADATA_KEY,
 )
-from metaxy.service.assets import NO_ROWS, Part, contents, everything
+from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions, partition_columns
+from metaxy.ext.dagster.previews import build_table_preview_metadata
+from metaxy.ext.dagster.specs import TAG_LENGTH, feature_tag
+from metaxy.service.assets import NO_ROWS, Part, contents, everything, newest, state_of
+from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 
-TAG_LENGTH: Final = 63
 STORE: Final = "metaxy/store"
 ROW_COUNT: Final = "dagster/row_count"
 PARTITION_ROW_COUNT: Final = "dagster/partition_row_count"
+TABLE: Final = "dagster/table"
 TABLE_NAME: Final = "dagster/table_name"
 URI: Final = "dagster/uri"
 WRITTEN: Final = "metaxy/materialized_in_run"
+ERROR: Final = "metaxy/error"
+PREVIEW_ROWS: Final = 5
+COUNTED_PARTITIONS: Final = 100
+"""As many get counts of their own in one statement."""
 
 
 class FeatureStats(NamedTuple):
@@ -33,6 +43,35 @@ class FeatureStats(NamedTuple):
 
 
 NO_STATS: Final = FeatureStats(0, NO_ROWS)
+
+
+def compute_feature_stats(store: MetadataStore, feature: CoercibleToFeatureKey) -> FeatureStats:
+    """Count the latest rows of a feature, and say in which state they are; the store may be closed.
+
+    Raises:
+        FeatureNotFoundError: if no store has a table for the feature.
+    """
+    with store.open("r"):
+        found = contents(store, coerce_to_feature_key(feature)).whole
+    return FeatureStats(found.rows, found.data_version)
+
+
+def compute_stats_from_lazy_frame(lazy_df: Any, *, id_columns: Sequence[str] = ()) -> FeatureStats:
+    """Count the rows of any frame, and say in which state they are.
+
+    Rows are read from where they are, so this costs more than `compute_feature_stats`, whose data versions are others.
+
+    Args:
+        lazy_df: Rows with Metaxy's columns, in a frame of any library.
+        id_columns: The columns that tell samples apart. Without them all columns count that hold one value each, also
+            when rows were written.
+
+    >>> import polars as pl
+    >>> compute_stats_from_lazy_frame(pl.LazyFrame({"id": ["a"]}).clear())
+    FeatureStats(row_count=0, data_version='empty')
+    """
+    found = state_of(lazy_df, id_columns)
+    return FeatureStats(found.rows, found.data_version)
 
 
 def feature_info(project: Project, key: FeatureKey) -> dict[str, Any]:
@@ -48,11 +87,11 @@ def feature_info(project: Project, key: FeatureKey) -> dict[str, Any]:
 
 
 def event_tags(project: Project, key: FeatureKey) -> dict[str, str]:
-    """Return the tags of an event of a feature; Dagster cuts none, so they are as long as it allows."""
+    """Return the tags of an event of a feature, as long as Dagster allows."""
     version = project.graph.get_feature_version(key)
     code = project.graph.get_feature_definition(key).spec.code_version
     return {
-        DAGSTER_METAXY_FEATURE_METADATA_KEY: key.table_name[:TAG_LENGTH],
+        DAGSTER_METAXY_FEATURE_METADATA_KEY: feature_tag(key),
         DAGSTER_METAXY_FEATURE_VERSION_TAG_KEY: version[:TAG_LENGTH],
         DAGSTER_METAXY_FEATURE_CODE_VERSION_TAG_KEY: code[:TAG_LENGTH],
     }
@@ -62,12 +101,66 @@ def event_tags(project: Project, key: FeatureKey) -> dict[str, str]:
 class RuntimeMetadata:
     """What an event says of rows.
 
-    ``stats`` are of the partitions of the run, if it has any, else of the asset; ``partitions`` counts each one's rows.
+    ``stats`` are of the partitions of the run, if it has any, else of the asset; ``partitions`` has counts of each.
     """
 
     metadata: Mapping[str, Any]
-    stats: FeatureStats
-    partitions: Mapping[str, int]
+    stats: FeatureStats = NO_STATS
+    partitions: Mapping[str, int] = field(default_factory=dict)
+    is_known: bool = True
+
+    @property
+    def data_version(self) -> dg.DataVersion | None:
+        """The data version of the event; none where rows could not be read, for it is not that of no rows."""
+        return dg.DataVersion(self.stats.data_version) if self.is_known else None
+
+
+def asset_metadata(
+    project: Project,
+    store: MetadataStore,
+    key: FeatureKey,
+    metadata: Mapping[str, Any],
+    partitions: Partitions = EVERYTHING,
+    *,
+    run: str | None = None,
+    preview: int = PREVIEW_ROWS,
+) -> RuntimeMetadata:
+    """Ask a store, which must be open, what it has of an asset; otherwise as `runtime_metadata`.
+
+    Args:
+        project: What has the feature.
+        store: Where it is.
+        key: The feature.
+        metadata: That of the asset, with ``partition_by`` and ``metaxy/partition``.
+        partitions: Those of the run.
+        run: The materialization id whose rows are counted as written, if any are.
+        preview: How many rows are shown.
+
+    Raises:
+        FeatureNotFoundError: if no store has a table for the feature.
+    """
+    among, parts = partial(conditions, metadata, EVERYTHING), parts_of(metadata, partitions)
+    return runtime_metadata(project, store, key, among=among, partitions=parts, run=run, preview=preview)
+
+
+def parts_of(metadata: Mapping[str, Any], partitions: Partitions) -> dict[str, Part] | None:
+    """Return the rows of each partition; of very many, all together; None if nothing tells them apart."""
+    by_key = {**metadata, DAGSTER_METAXY_PARTITION_METADATA_KEY: None}
+    if partitions.keys is None or not partition_columns(by_key, partitions.definition):
+        return None
+    if len(partitions.keys) > COUNTED_PARTITIONS:
+        return {"": partial(conditions, by_key, partitions)}
+    return {name: partial(conditions, by_key, Partitions([name], partitions.definition)) for name in partitions.keys}
+
+
+def failure_metadata(project: Project, key: FeatureKey, failure: Failure) -> RuntimeMetadata:
+    """Say that nothing is known of rows, and why."""
+    return RuntimeMetadata({**_definition(project, key), ERROR: failure.message}, is_known=False)
+
+
+def _definition(project: Project, key: FeatureKey) -> dict[str, Any]:
+    info = feature_info(project, key)
+    return {DAGSTER_METAXY_FEATURE_METADATA_KEY: str(key), DAGSTER_METAXY_INFO_METADATA_KEY: info}
 
 
 def runtime_metadata(
@@ -78,8 +171,9 @@ def runtime_metadata(
     among: Part = everything,
     partitions: Mapping[str, Part] | None = None,
     run: str | None = None,
+    preview: int = 0,
 ) -> RuntimeMetadata:
-    """Ask a store, which must be open, what it has of a feature, by one statement.
+    """Ask a store, which must be open, what it has of a feature, by one statement; by two more, if rows are shown.
 
     Args:
         project: What has the feature.
@@ -88,29 +182,27 @@ def runtime_metadata(
         among: The rows of the asset.
         partitions: Those of them that each partition of the run has; None where the run has no partitions.
         run: The materialization id whose rows are counted as written, if any are.
+        preview: How many rows are shown, unless the feature is external.
 
     Raises:
         FeatureNotFoundError: if no store has a table for the feature.
     """
     with project.active():
         found = contents(store, key, among=among, parts=partitions or {}, run=run)
+        shown = preview and found.whole.rows and not project.graph.get_feature_definition(key).is_external
+        rows = newest(store, key, among=among, limit=preview) if shown else None
     metadata = {
-        DAGSTER_METAXY_FEATURE_METADATA_KEY: str(key),
-        DAGSTER_METAXY_INFO_METADATA_KEY: feature_info(project, key),
+        **_definition(project, key),
         STORE: found.store,
         ROW_COUNT: found.whole.rows,
+        **({} if partitions is None else {PARTITION_ROW_COUNT: found.in_parts.rows}),
+        **({} if run is None else {WRITTEN: found.written}),
+        **({} if rows is None else {TABLE: build_table_preview_metadata(rows, n_rows=preview)}),
         **_place(found.store["resolved_from"]),
     }
-    if partitions is not None:
-        metadata[PARTITION_ROW_COUNT] = found.in_parts.rows
-    if run is not None:
-        metadata[WRITTEN] = found.written
     state = found.whole if partitions is None else found.in_parts
-    return RuntimeMetadata(
-        metadata,
-        FeatureStats(state.rows, state.data_version),
-        {name: part.rows for name, part in found.parts.items()},
-    )
+    counts = {name: part.rows for name, part in found.parts.items()}
+    return RuntimeMetadata(metadata, FeatureStats(state.rows, state.data_version), counts)
 
 
 def _place(where: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Which rows of a feature a run, an input or an output has: those of its partitions, and those of its asset."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import reduce
 from operator import and_
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -45,8 +46,9 @@ class Partitions(NamedTuple):
         if not context.has_partition_key and not context.has_partition_key_range:
             return cls()
         definition = spec.partitions_def if spec is not None else None
-        if definition is None and context.has_assets_def:
-            definition = context.assets_def.partitions_def
+        if definition is None:
+            with suppress(dg.DagsterError):  # of an op, or of a function that is called outside of a run
+                definition = context.assets_def.partitions_def
         return cls([context.partition_key] if context.has_partition_key else context.partition_keys, definition)
 
 
