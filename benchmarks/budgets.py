@@ -84,9 +84,11 @@ with mx.MetaxyConfig(project="budgets").use():
         render(merge(old, new), name, RenderConfig())
 """
 )
+AFTER_DAGSTER = "import time, dagster; start = time.process_time(); import metaxy.ext.dagster"
 OF_LARGE = ("list features", "describe graph", "describe features --all-features", "graph render")
 BUDGETS = (
     Budget("import metaxy", 0.15, "start = 0; import metaxy"),
+    Budget("import metaxy.ext.dagster, after dagster", 0.1, AFTER_DAGSTER),
     Budget("mx --help", 0.3, "start = 0; from metaxy.cli.app import main; main(['--help'])"),
     Budget("mx list features, demo", 0.8, DEMO.format(command=["list", "features"])),
     *(Budget(f"mx {each}, 1,000", 2.0, LARGE.format(command=each.split())) for each in OF_LARGE),

@@ -22,6 +22,10 @@ def test_imports_are_light(code: str) -> None:
     assert loaded_by(code) & HEAVY == set()
 
 
+def test_dagster_is_all_that_its_integration_loads() -> None:
+    assert loaded_by("import dagster, metaxy.ext.dagster") - loaded_by("import dagster") == {"metaxy"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["demmo"]])
 def test_command_line_starts_without_user_code(arguments: list[str]) -> None:
     loaded = loaded_by(f"from metaxy.cli.app import main; main({arguments})")

@@ -2,7 +2,6 @@
 
 import inspect
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,21 +145,23 @@ class Features:
     key_prefix: str | Sequence[str] | None
 
     @cached_property
-    def count(self) -> Counter[FeatureKey]:
-        """How many of the assets each feature has."""
-        return Counter(key for _, key in features_of(self.specs))
+    def assets(self) -> dict[FeatureKey, list[dg.AssetKey]]:
+        """The assets of each feature."""
+        found: dict[FeatureKey, list[dg.AssetKey]] = {}
+        for spec, feature in features_of(self.specs):
+            found.setdefault(feature, []).append(spec.key)
+        return found
 
     def key_of(self, spec: dg.AssetSpec, wanted: dg.AssetKey | None) -> dg.AssetKey:
         """Return the key that an asset gets: several assets of one feature keep theirs."""
         feature = feature_of(spec)
-        if feature is None or self.count[feature] > 1:
+        if feature is None or len(self.assets[feature]) > 1:
             return with_prefix(spec.key, self.key_prefix)
         return wanted or asset_key_of(self.project, feature, self.key_prefix)
 
     def assets_of(self, feature: FeatureKey) -> list[dg.AssetKey]:
         """Return the assets that a feature has, if they are made together, else the one that it should have."""
-        own = [spec.key for spec, key in features_of(self.specs) if key == feature]
-        return own or [asset_key_of(self.project, feature, self.key_prefix)]
+        return self.assets.get(feature) or [asset_key_of(self.project, feature, self.key_prefix)]
 
 
 def _metaxified(asset: Any, key: dg.AssetKey | None, key_prefix: str | Sequence[str] | None, adds: Injected) -> Any:
@@ -214,16 +215,18 @@ def _waiting(asset: dg.AssetsDefinition, specs: Iterable[dg.AssetSpec]) -> dict[
     """
     if not asset.is_materializable:
         return {}
-    taken = dict(asset.node_keys_by_input_name)
+    taken = set(asset.node_keys_by_input_name)
+    known = set(asset.node_keys_by_input_name.values())
     outputs = {key: name for name, key in asset.node_keys_by_output_name.items()}
     found: dict[str, dg.AssetKey] = {}
     for key in dict.fromkeys(dep.asset_key for spec in specs for dep in spec.deps):
-        if key in taken.values() or (key in outputs and not asset.can_subset):
+        if key in known or (key in outputs and not asset.can_subset):
             continue
         name = SUBSET_INPUT + outputs[key] if key in outputs else key.to_python_identifier()
         while name in taken:
             name += "_"
-        taken[name] = found[name] = key
+        taken.add(name)
+        found[name] = key
     return found
 
 
