@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.event_metadata import compute_stats_from_lazy_frame as compute_stats_from_lazy_frame
     from metaxy.ext.dagster.events import generate_materialize_results as generate_materialize_results
     from metaxy.ext.dagster.events import generate_observe_results as generate_observe_results
+    from metaxy.ext.dagster.io_manager import MetaxyIOManager as MetaxyIOManager
+    from metaxy.ext.dagster.io_manager import MetaxyOutput as MetaxyOutput
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
     from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
     from metaxy.ext.dagster.previews import build_table_preview_metadata as build_table_preview_metadata
+    from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource as MetaxyStoreFromConfigResource
     from metaxy.ext.dagster.selecting import select_metaxy_assets as select_metaxy_assets
     from metaxy.ext.dagster.types import feature_to_dagster_type as feature_to_dagster_type
     from metaxy.ext.dagster.validating import validate_definitions as validate_definitions
@@ -43,6 +46,9 @@ __all__ = [
     "METAXY_DAGSTER_METADATA_KEY",
     "FeatureStats",
     "MetaxyComponent",
+    "MetaxyIOManager",
+    "MetaxyOutput",
+    "MetaxyStoreFromConfigResource",
     "assets_from_functions",
     "build_column_lineage",
     "build_column_schema",
@@ -62,6 +68,9 @@ __all__ = [
 _HOMES: Final[dict[str, str]] = {
     "FeatureStats": "metaxy.ext.dagster.event_metadata",
     "MetaxyComponent": "metaxy.ext.dagster.component",
+    "MetaxyIOManager": "metaxy.ext.dagster.io_manager",
+    "MetaxyOutput": "metaxy.ext.dagster.io_manager",
+    "MetaxyStoreFromConfigResource": "metaxy.ext.dagster.resources",
     "assets_from_functions": "metaxy.ext.dagster.computing",
     "build_column_lineage": "metaxy.ext.dagster.columns",
     "build_column_schema": "metaxy.ext.dagster.columns",
