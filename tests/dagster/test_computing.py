@@ -88,7 +88,7 @@ def test_failed_samples(project: Project, instance: dg.DagsterInstance, share: f
         [event] = result.get_step_failure_events()
         failure = event.step_failure_data.user_failure_data
         assert failure is not None
-        assert "1 of 3 samples failed" in str(failure.description)
+        assert "1 of 3 samples failed that had not failed before" in str(failure.description)
         assert failure.metadata["metaxy/failed"].value == 1
     logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert any(line.startswith("video: 2 of 3 samples, 1 failed") for line in logged)
@@ -153,7 +153,7 @@ def test_assets_of_all_functions(project: Project) -> None:
     [
         ({"worker": 2}, TypeError, r"computes has no option 'worker'\. Did you mean 'workers'"),
         ({"max_failed_share": 2}, ValueError, "a share, from 0 to 1"),
-        ({"key": "a", "key_prefix": "b"}, ValueError, "has a key, so leave out key_prefix"),
+        ({"key": "a", "name": "b"}, ValueError, "has key='a' and name='b': give one of them"),
     ],
 )
 def test_wrong_options(project: Project, wrong: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -1,6 +1,6 @@
 """Computing one feature by its function, for faces that run one at a time: what was done, and what is left."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,32 +9,36 @@ import narwhals as nw
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.process.registry import Computed
-from metaxy.service.parts import WHOLE, Part, options_of
+from metaxy.service.parts import WHOLE, Conditions, Part, options_of
 from metaxy.service.project import Project
+from metaxy.service.row_errors import SampleError, errors, failed_again
 from metaxy.store.request import Filters, ProcessArguments, UpdateOptions, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.frames import count_lazy_rows
-from metaxy.workers.report import ProcessReport, SampleError
+from metaxy.versioning.expressions import both
+from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
+from metaxy.workers.report import ProcessReport
 
-__all__ = ["Computation", "Needs", "Part", "ProcessArguments", "ProcessReport", "SampleError", "Target", "is_option"]
+__all__ = ["Computation", "Needs", "Part", "ProcessArguments", "ProcessReport", "Target", "is_option"]
 
 
 @dataclass(frozen=True)
 class Computation:
     """What became of a feature: the report of `MetadataStore.process`, and how many samples have lost their parents.
 
-    ``orphaned`` samples are gone if the report says so, else they are still there.
+    ``orphaned`` samples are gone if the report says so, else they are still there. ``failed_before`` are those that
+    failed in a run before this one as well.
     """
 
     report: ProcessReport
     orphaned: int
+    failed_before: int = 0
 
     @property
     def failed_share(self) -> float:
-        """Which part of the samples that were tried failed."""
-        tried = self.report.done + self.report.failed
-        return self.report.failed / tried if tried else 0.0
+        """Which part of the samples failed, without those that failed before: they say nothing about this run."""
+        failed = self.report.failed - self.failed_before
+        return failed / (self.report.done + failed) if failed else 0.0
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,13 @@ class Target:
         with self.project.active():
             arguments = self._arguments(options)
             report = self.store.process(self.feature, self.function.fn, **arguments)
-            if report.orphaned is not None:
-                return Computation(report, report.orphaned)
             with self.store:
+                run = arguments.get("materialization_id")
+                before = failed_again(self.store, self.feature, run) if report.failed else 0
+                if report.orphaned is not None:
+                    return Computation(report, report.orphaned, before)
                 increment = self.store.resolve_update(self.feature, lazy=True, **_of_update(arguments))
-                return Computation(report, count_lazy_rows(increment.orphaned))
+                return Computation(report, count_lazy_rows(increment.orphaned), before)
 
     def needs(self, **options: Any) -> Needs | None:
         """Count what is left to do, by one statement; None for a root of which nothing says what it should have.
@@ -100,6 +106,23 @@ class Target:
                 return self._needs(_of_update(self._arguments(options)))
             except FeatureNotFoundError as error:
                 return Needs(no_input=str(error))
+
+    def parts_in_need(self, parts: Mapping[str, Conditions], **options: Any) -> list[str]:
+        """Return the names of those parts that have new or stale samples, by one statement for each of the two kinds.
+
+        Raises:
+            MetadataSchemaError: if samples do not have the columns that conditions name.
+        """
+        with self.project.active(), self.store:
+            asked = _of_update(self._arguments(options))
+            increment = self.store.resolve_update(self.feature, lazy=True, **asked)
+            counts = [_count_parts(frame, list(parts.values())) for frame in (increment.new, increment.stale)]
+        return [name for name, *found in zip(parts, *counts, strict=True) if any(found)]
+
+    def errors(self) -> list[SampleError]:
+        """Return the errors of samples that count, each of the last attempt."""
+        with self.project.active():
+            return errors(self.project.with_store(self.store), [str(self.feature)])
 
     def _needs(self, asked: Mapping[str, Any]) -> Needs | None:
         if asked.get("samples") is not None:
@@ -128,6 +151,14 @@ def _of_update(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return those arguments of `MetadataStore.process` that are for `MetadataStore.resolve_update`."""
     asked = {name: value for name, value in arguments.items() if name in UpdateOptions.__annotations__}
     return {"payload": "ignore", **asked}
+
+
+def _count_parts(frame: nw.LazyFrame[Any], parts: Sequence[Conditions]) -> Sequence[int]:
+    """Count the rows of each part."""
+    types = frame.collect_schema()
+    conditions = [both(nw.lit(value=True), *part(types)) for part in parts]
+    counts = [nw.when(each).then(1).otherwise(0).sum().alias(f"part{n}") for n, each in enumerate(conditions)]
+    return [count or 0 for count in collect_to_polars(frame.select(*counts)).row(0)] if parts else []
 
 
 def _both(

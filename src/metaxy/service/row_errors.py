@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
+import polars as pl
+
+from metaxy.columns import METAXY_PROVENANCE
 from metaxy.definitions.keys import FeatureKey
 from metaxy.service.project import Project
 from metaxy.store.row_errors import SHOWN
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.row_errors import features_with_errors
+from metaxy.store.system.tables import COL_RUN_ID
 
 TOLD: Final = SHOWN[:-2]  # the last two are columns of the sample
 
@@ -56,6 +60,15 @@ def _errors_of(opened: MetadataStore, key: str, *, all_attempts: bool) -> list[S
         SampleError(key, sample, **{**error, "recorded_at": error["recorded_at"].replace(tzinfo=timezone.utc)})
         for sample, error in zip(ids.iter_rows(named=True), told.iter_rows(named=True), strict=True)
     ]
+
+
+def failed_again(opened: MetadataStore, key: FeatureKey, run: str | None) -> int:
+    """Count the samples that failed in a run, and in another one before."""
+    rows = opened.read_errors(key, all_attempts=True).to_polars()
+    ids, told = rows.columns[: -len(SHOWN)], rows.columns[-len(SHOWN) :]
+    run_id = told[SHOWN.index(COL_RUN_ID)]
+    runs = rows.group_by(*ids, told[SHOWN.index(METAXY_PROVENANCE)]).agg(pl.col(run_id))
+    return runs.filter(pl.col(run_id).list.contains(run), pl.col(run_id).list.n_unique() > 1).height
 
 
 def forget(project: Project, features: Sequence[str] | None = None, *, store: str | None = None) -> list[str]:

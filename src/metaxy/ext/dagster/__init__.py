@@ -17,6 +17,10 @@ from metaxy.ext.dagster.constants import (
 
 if TYPE_CHECKING:
     from metaxy.ext.dagster.assets import metaxify as metaxify
+    from metaxy.ext.dagster.automation import automation_sensor as automation_sensor
+    from metaxy.ext.dagster.automation import has_changes as has_changes
+    from metaxy.ext.dagster.checks import build_in_sync_checks as build_in_sync_checks
+    from metaxy.ext.dagster.checks import build_row_error_checks as build_row_error_checks
     from metaxy.ext.dagster.columns import build_column_lineage as build_column_lineage
     from metaxy.ext.dagster.columns import build_column_schema as build_column_schema
     from metaxy.ext.dagster.component import MetaxyComponent as MetaxyComponent
@@ -50,9 +54,12 @@ __all__ = [
     "MetaxyOutput",
     "MetaxyStoreFromConfigResource",
     "assets_from_functions",
+    "automation_sensor",
     "build_column_lineage",
     "build_column_schema",
+    "build_in_sync_checks",
     "build_partition_filter",
+    "build_row_error_checks",
     "build_table_preview_metadata",
     "compute_feature_stats",
     "compute_stats_from_lazy_frame",
@@ -61,6 +68,7 @@ __all__ = [
     "generate_materialize_results",
     "generate_observe_results",
     "get_partition_filter",
+    "has_changes",
     "metaxify",
     "select_metaxy_assets",
     "validate_definitions",
@@ -72,9 +80,12 @@ _HOMES: Final[dict[str, str]] = {
     "MetaxyOutput": "metaxy.ext.dagster.io_manager",
     "MetaxyStoreFromConfigResource": "metaxy.ext.dagster.resources",
     "assets_from_functions": "metaxy.ext.dagster.computing",
+    "automation_sensor": "metaxy.ext.dagster.automation",
     "build_column_lineage": "metaxy.ext.dagster.columns",
     "build_column_schema": "metaxy.ext.dagster.columns",
+    "build_in_sync_checks": "metaxy.ext.dagster.checks",
     "build_partition_filter": "metaxy.ext.dagster.partitions",
+    "build_row_error_checks": "metaxy.ext.dagster.checks",
     "build_table_preview_metadata": "metaxy.ext.dagster.previews",
     "compute_feature_stats": "metaxy.ext.dagster.event_metadata",
     "compute_stats_from_lazy_frame": "metaxy.ext.dagster.event_metadata",
@@ -83,6 +94,7 @@ _HOMES: Final[dict[str, str]] = {
     "generate_materialize_results": "metaxy.ext.dagster.events",
     "generate_observe_results": "metaxy.ext.dagster.events",
     "get_partition_filter": "metaxy.ext.dagster.partitions",
+    "has_changes": "metaxy.ext.dagster.automation",
     "metaxify": "metaxy.ext.dagster.assets",
     "select_metaxy_assets": "metaxy.ext.dagster.selecting",
     "validate_definitions": "metaxy.ext.dagster.validating",

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -15,12 +14,15 @@ from typing_extensions import TypedDict, Unpack
 import dagster as dg
 from dagster import AssetExecutionContext
 from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import DefinitionError
+from metaxy.ext.dagster.assets import metaxify
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY
-from metaxy.ext.dagster.partitions import Partitions, columns_of, conditions
+from metaxy.ext.dagster.partitions import Partitions
 from metaxy.ext.dagster.specs import asset_key_of, with_prefix
+from metaxy.ext.dagster.targets import FeatureAsset
 from metaxy.process.registry import Computed, computed
 from metaxy.process.registry import computes as register
-from metaxy.service.computing import Computation, Part, ProcessArguments, Target, is_option
+from metaxy.service.computing import Computation, ProcessArguments, is_option
 from metaxy.service.project import Project
 from metaxy.wording import did_you_mean
 
@@ -75,8 +77,8 @@ def computes(
 
     Args:
         feature: anything that names a feature.
-        max_failed_share: a run fails if a larger part of its samples failed: 0 if any may, 1 if all may fail. Errors
-            are recorded and what was computed is written in any case, so that the next run tries only the others again.
+        max_failed_share: a run fails if a larger part of its samples failed: 0 if none may, 1 if all may. Those that
+            failed in a run before, too, do not count. Errors are recorded and what was computed is written in any case.
         store_resource_key: the resource that has the store.
         options: those of `MetadataStore.process`, such as ``workers`` or ``orphaned``; ``samples`` of a root feature,
             a frame or a function that returns one for each run; and those of ``dagster.asset``, such as ``group_name``.
@@ -173,32 +175,28 @@ class Asset:
     def definition(self, options: Mapping[str, Any]) -> dg.AssetsDefinition:
         """Return the asset, with options of ``dagster.asset``."""
         given = dict(options)
-        prefix, given["key"] = given.get("key_prefix"), self._key(given)
+        named = self._named(given)
         given.setdefault("description", self._documentation())
-        given.setdefault("deps", self._parents(prefix))
         given["metadata"] = {**given.get("metadata", {}), DAGSTER_METAXY_FEATURE_METADATA_KEY: str(self.feature)}
         given["required_resource_keys"] = {*given.get("required_resource_keys", ()), self.store_resource_key}
 
         def run(context: AssetExecutionContext) -> dg.MaterializeResult[Any]:
             return self._run(context)
 
-        asset: dg.AssetsDefinition = dg.asset(**given)(run)
-        return asset
+        key = named["key"] or asset_key_of(self.project, self.feature, named["key_prefix"])  # names its op
+        asset: dg.AssetsDefinition = dg.asset(key=key, **given)(run)
+        return metaxify(asset, **named)
 
-    def _key(self, options: dict[str, Any]) -> dg.AssetKey:
-        """Take out of options what names the asset."""
+    def _named(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Take out of options what names the asset, in the words of `metaxify`."""
         key, prefix, name = (options.pop(each, None) for each in ("key", "key_prefix", "name"))
-        if key is None and name is not None:
-            return with_prefix(dg.AssetKey(name), prefix)
-        if key is None:
-            return asset_key_of(self.project, self.feature, prefix)
-        if prefix is not None or name is not None:
-            raise ValueError(f"feature {self.feature}: the asset has a key, so leave out key_prefix and name")
-        return dg.AssetKey.from_coercible(key)
-
-    def _parents(self, prefix: str | Sequence[str] | None) -> list[dg.AssetKey]:
-        deps = self.project.graph.get_feature_definition(self.feature).spec.deps
-        return [asset_key_of(self.project, dep.feature, prefix) for dep in deps]
+        if name is None:
+            return {"key": key, "key_prefix": prefix}
+        if key is not None:
+            raise DefinitionError(
+                f"feature {self.feature}: the asset has key={key!r} and name={name!r}: give one of them"
+            )
+        return {"key": with_prefix(dg.AssetKey(name), prefix), "key_prefix": None}
 
     def _documentation(self) -> str | None:
         """Return what the function says of itself; without that, the feature speaks."""
@@ -210,9 +208,8 @@ class Asset:
     def _run(self, context: AssetExecutionContext) -> dg.MaterializeResult[Any]:
         [spec] = context.assets_def.specs
         store = getattr(context.resources, self.store_resource_key)
-        target = Target(
-            self.project, store, self.feature, self.function, part_of(spec.metadata, Partitions.of(context, spec))
-        )
+        asset = FeatureAsset(self.project, spec.key, self.feature, spec.metadata, self.function)
+        target = asset.target(store, Partitions.of(context, spec))
         with _interruptible():
             done = target.compute(materialization_id=context.run.run_id, progress=context.log.info)
         metadata = metadata_of(done)
@@ -230,16 +227,12 @@ class Asset:
 
     def _failed(self, done: Computation) -> str:
         report = done.report
+        failed = report.failed - done.failed_before
         first = f"; the first is {report.errors[0]}" if report.errors else ""
         return (
-            f"feature {self.feature}, function {report.function}: {report.failed:,} of {report.failed + report.done:,} "
-            f"samples failed, more than max_failed_share={self.max_failed_share:g} allows{first}"
+            f"feature {self.feature}, function {report.function}: {failed:,} of {failed + report.done:,} samples "
+            f"failed that had not failed before, more than max_failed_share={self.max_failed_share:g} allows{first}"
         )
-
-
-def part_of(metadata: Mapping[str, Any], partitions: Partitions) -> Part:
-    """Return which rows some partitions of an asset have."""
-    return Part(columns_of(metadata, partitions), partial(conditions, metadata, partitions))
 
 
 def metadata_of(done: Computation) -> dict[str, Any]:
