@@ -55,6 +55,19 @@ def test_the_pipeline_computes_what_changed(project: NewProject) -> None:
     ]
 
 
+def test_options_of_a_run_that_mean_nothing_are_refused(project: NewProject) -> None:
+    def told(*options: str) -> str:
+        refused = project.run_cli(["run", *options], check=False)
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+        return refused.stderr
+
+    assert "--lease is for samples that are claimed: add --claim" in told("--lease", "60")
+    assert "so --workers and --watch would mean nothing" in told("--dry-run", "--workers", "2", "--watch", "1")
+    planned = json.loads(project.run_cli(["run", "video", "--dry-run", "--limit", "2", "--format", "json"]).stdout)
+    assert [(each["new"], each["stale"]) for each in planned["plan"]] == [(2, 0)]
+
+
 def test_runs_share_samples(project: NewProject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.path)
     project.run_cli(["run", "video"])

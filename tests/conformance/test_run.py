@@ -29,6 +29,8 @@ def test_features_are_computed_in_order_and_what_is_left_is_reported(store: Meta
         ("crop", "add_one", 0),
         ("face", "add_one", 0),
     ]
+    for how, new in ({"limit": 1}, [1, 0, 0]), ({"errors": "only"}, [0, 0, 0]):
+        assert [each.new for each in plan(store, functions, **how)] == new
     report = run(store, functions, down=1, progress=False)
     assert [(each.feature, each.done) for each in report.reports] == [("video", 2), ("crop", 2), ("face", 2)]
     assert (report.without_function, report.failures, report.in_sync) == ({"name": 2}, {}, False)
@@ -37,6 +39,16 @@ def test_features_are_computed_in_order_and_what_is_left_is_reported(store: Meta
     assert face["n"].to_list() == [4, 5]
 
     store.write("video", rows("2", id=["a"], n=[10]))
+    store.write("video", rows(id=["c"], n=[3]))
+    for how, counts in (
+        ({"limit": 1}, (1, 0)),
+        ({"limit": 2}, (1, 1)),
+        ({"errors": "only"}, (0, 0)),
+        ({"errors": "skip"}, (1, 1)),
+    ):
+        [crop] = plan(store, functions, features=["crop"], **how)
+        assert (crop.new, crop.stale) == counts
+    store.delete("video", "id = 'c'")
     only = run(store, functions, features=["crop"], progress=False)
     assert [(each.feature, each.done) for each in only.reports] == [("crop", 1)]
     above = run(store, functions, features=["face"], up=2, progress=False)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from metaxy.cli.failures import FAILURE
+from metaxy.cli.failures import FAILURE, conflict
 from metaxy.cli.output import OutputFormat, done, print_json, print_table, say, warn
 from metaxy.cli.selection import Features, Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.service import running
 
 Positive = Annotated[int | None, Parameter(validator=Number(gte=1))]
+PLANNED = ("limit", "errors")  # what changes how many samples would be computed
 SHOWN_ERRORS = 3  # of each feature
 Levels = Annotated[int, Parameter(validator=Number(gte=0))]
 
@@ -34,7 +35,7 @@ def run(
     batch_size: Positive = None,
     executor: Literal["thread", "process", "async"] | None = None,
     on_error: Literal["record", "raise"] | None = None,
-    errors: Literal["retry", "skip", "only"] | None = None,
+    errors: running.Errors | None = None,
     orphaned: Literal["keep", "soft_delete", "delete"] | None = None,
     claim: Flag = False,
     lease: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
@@ -48,7 +49,7 @@ def run(
         features: The features; all of the project if none is named.
         up: Of so many levels of their parents as well.
         down: Of so many levels of their children as well.
-        dry_run: Only show how many samples would be computed, in order.
+        dry_run: Only show how many samples would be computed, in order; options for functions mean nothing then.
         watch: Run again and again, with so many seconds between, until Ctrl-C.
         limit: At most so many samples of each feature.
         workers: How many calls run at once.
@@ -58,11 +59,9 @@ def run(
         errors: Whether samples that failed before are tried again, left out, or alone are tried.
         orphaned: Whether samples whose parents are gone are deleted.
         claim: Share the samples with other processes that do so, too.
-        lease: After so many seconds without a sign of life, others may take what was claimed; 600 by default.
+        lease: With claim: after so many seconds without a sign of life, others may take what was claimed; 600 by
+            default.
     """
-    project = workspace()
-    if dry_run:
-        return _show_plan(running.dry_run(project, features, store=store, up=up, down=down), format)
     asked: dict[str, Any] = {
         "limit": limit,
         "workers": workers,
@@ -75,6 +74,10 @@ def run(
         "lease": timedelta(seconds=lease) if lease else None,
     }
     options = {name: value for name, value in asked.items() if value is not None}
+    _refuse_senseless(options, dry_run=dry_run, watch=watch)
+    project = workspace()
+    if dry_run:
+        return _show_plan(running.dry_run(project, features, store=store, up=up, down=down, **options), format)
     while True:
         report = running.compute(
             project, features, store=store, up=up, down=down, progress=sys.stderr.isatty(), **options
@@ -83,6 +86,17 @@ def run(
         if watch is None:
             return verdict
         time.sleep(watch)
+
+
+def _refuse_senseless(options: Mapping[str, Any], *, dry_run: bool, watch: float | None) -> None:
+    """Refuse options that would change nothing."""
+    if "lease" in options and "claim" not in options:
+        raise conflict("--lease is for samples that are claimed: add --claim, or leave it out", "--lease")
+    given = [*(name for name in options if name not in PLANNED), *(["watch"] if watch is not None else [])]
+    if dry_run and given:
+        flags = [f"--{name.replace('_', '-')}" for name in given]
+        message = f"--dry-run calls no function, so {' and '.join(flags)} would mean nothing: leave them out"
+        raise conflict(message, "--dry-run", *flags)
 
 
 def _show_plan(plans: Sequence[running.Plan], format: OutputFormat) -> int:

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import MetaxyError
 from metaxy.process.registry import Computed, computed
+from metaxy.store.request import ErrorHandling
 from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.wording import first_line
 from metaxy.workers.report import ProcessReport
+
+Counts: TypeAlias = "tuple[int | None, int | None]"
+"""How many samples are new and stale."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class RunReport:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do with a feature: how many samples are new and stale now, None where nothing can tell.
+    """What a run would do with a feature: how many new and stale samples it computes, None where nothing can tell.
 
     Children of features that are computed first will have more.
     """
@@ -83,7 +87,7 @@ def run(
         try:
             if function is None:
                 with store:
-                    without[str(key)] = sum(count or 0 for count in _counts(store, graph, key, None))
+                    without[str(key)] = sum(count or 0 for count in _counts(store, graph, key, {}))
                 continue
             arguments = {**function.arguments(), **options}
             if _are_none(arguments.get("samples")):
@@ -102,17 +106,36 @@ def plan(
     features: Iterable[Any] | None = None,
     up: int = 0,
     down: int = 0,
+    limit: int | None = None,
+    errors: ErrorHandling | None = None,
 ) -> list[Plan]:
-    """Say what `run` would do, in order; nothing is computed."""
+    """Say what `run` would do, in order; nothing is computed.
+
+    Args:
+        limit: at most so many samples of each feature are counted, as `run` computes no more.
+        errors: whether samples that failed before are among them, as for `run`.
+    """
     graph, by_key = current_graph(), _functions(functions)
+    given = {name: value for name, value in (("limit", limit), ("errors", errors)) if value is not None}
     found = []
     with store:
         for key in _ordered(graph, by_key, features, up, down):
             function = by_key.get(key)
-            samples = function.arguments().get("samples") if function else None
-            new, stale = _counts(store, graph, key, samples)
-            found.append(Plan(str(key), function.name if function else None, new, stale))
+            arguments = {**function.arguments(), **given} if function else {}
+            counts = _limited(_counts(store, graph, key, arguments), arguments)
+            found.append(Plan(str(key), function.name if function else None, *counts))
     return found
+
+
+def _limited(counts: Counts, arguments: Mapping[str, Any]) -> Counts:
+    """Leave out what is behind the limit: stale samples come last, unless the function asks for them first."""
+    new, stale = counts
+    limit: int | None = arguments.get("limit")
+    if limit is None or new is None or stale is None:
+        return counts
+    if arguments.get("first") == "stale":
+        return min(new, max(0, limit - stale)), min(stale, limit)
+    return min(new, limit), min(stale, max(0, limit - new))
 
 
 def _are_none(samples: Any) -> bool:
@@ -132,12 +155,14 @@ def _ordered(
     return graph.get_features_around(functions if features is None else features, up, down)
 
 
-def _counts(store: MetadataStore, graph: FeatureGraph, key: FeatureKey, samples: Any) -> tuple[int | None, int | None]:
+def _counts(store: MetadataStore, graph: FeatureGraph, key: FeatureKey, arguments: Mapping[str, Any]) -> Counts:
     """Return how many samples are new and stale, None where nothing can tell."""
-    if samples is not None:
-        counts = store.resolve_update(key, samples=samples, payload="ignore").counts
-        return counts["new"], counts["stale"]
-    if not graph.get_feature_definition(key).spec.deps:
-        return None, None
-    status = get_feature_metadata_status(key, store).status
-    return status.missing_count, status.stale_count
+    samples, errors = arguments.get("samples"), arguments.get("errors", "retry")
+    if samples is None:
+        if not graph.get_feature_definition(key).spec.deps:
+            return None, None
+        status = get_feature_metadata_status(key, store).status
+        if errors == "retry" or not status.needs_update:
+            return status.missing_count, status.stale_count
+    counts = store.resolve_update(key, samples=samples, payload="ignore", errors=errors).counts
+    return counts["new"], counts["stale"]

@@ -1,7 +1,7 @@
 """Bringing a project up to date: each feature by the function that the code of the project names."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from metaxy.errors import RequestError
 from metaxy.process.registry import computed
@@ -9,7 +9,10 @@ from metaxy.process.running import Plan, RunReport, plan, run
 from metaxy.service.features import count_by_project
 from metaxy.service.project import Project
 
-__all__ = ["Plan", "RunReport", "compute", "dry_run"]
+__all__ = ["Errors", "Plan", "RunReport", "compute", "dry_run"]
+
+Errors: TypeAlias = Literal["retry", "skip", "only"]
+"""Whether samples that failed before are tried again, left out, or alone are tried."""
 
 
 def compute(
@@ -32,15 +35,23 @@ def compute(
 
 
 def dry_run(
-    project: Project, features: Sequence[str] | None = None, *, store: str | None = None, up: int = 0, down: int = 0
+    project: Project,
+    features: Sequence[str] | None = None,
+    *,
+    store: str | None = None,
+    up: int = 0,
+    down: int = 0,
+    limit: int | None = None,
+    errors: Errors | None = None,
 ) -> list[Plan]:
-    """Say what `compute` would do now, in order.
+    """Say what `compute` would do now, in order; at most so many samples of each feature are counted.
 
     Raises:
         RequestError: as `compute` does.
     """
     with project.graph.use():
-        return plan(project.store(store), features=_keys(project, features), up=up, down=down)
+        keys = _keys(project, features)
+        return plan(project.store(store), features=keys, up=up, down=down, limit=limit, errors=errors)
 
 
 def _keys(project: Project, features: Sequence[str] | None) -> list[Any]:
