@@ -30,6 +30,7 @@ def test_tables_of_former_features(renamed: TempMetaxyProject) -> None:
     assert run(renamed, "tables", "show", "video/raw", "--filter", "id = 'b'") == [{"id": "b"}]
     assert "use `mx metadata show`" in refused(renamed, "tables", "show", "video/crop").stderr
     assert "Did you mean 'video/raw'" in refused(renamed, "tables", "drop", "video/row", "--yes").stderr
+    assert "has no table of a former feature 'nope'" in refused(renamed, "tables", "drop", "nope").stderr
     assert "--yes" in refused(renamed, "tables", "drop", "video/raw").stderr
     assert "3 row(s) would go" in renamed.run_cli(["metadata", "tables", "drop", "video/raw", "--dry-run"]).stderr
     assert "3 row(s)" in renamed.run_cli(["metadata", "tables", "drop", "video/raw", "--yes"]).stdout

@@ -13,7 +13,7 @@ from metaxy.store.renaming import Renamed
 from metaxy.store.request import as_filters
 from metaxy.wording import did_you_mean
 
-__all__ = ["Renamed", "Table", "drop", "rename", "rename_column", "rows", "tables"]
+__all__ = ["Renamed", "Table", "drop", "named", "rename", "rename_column", "rows", "tables"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,15 @@ def rows(
             allow_fallback=False,
         )
         return shown(frame, limit, all_columns=bool(columns) or system_columns)
+
+
+def named(project: Project, features: Sequence[str], *, store: str | None = None) -> list[str]:
+    """Return what such tables are called.
+
+    Raises:
+        RequestError: if there is no such table.
+    """
+    return _names(project, features, store, tables(project, store=store))
 
 
 def drop(

@@ -89,8 +89,9 @@ def drop(
         dry_run: Only say how many rows would go.
     """
     project = workspace()
-    if not dry_run:
-        confirm(f"Drop the tables of {', '.join(features)} from {project.store_name(store)}", yes=yes)
+    if not dry_run and not yes:  # nobody is asked about what is not there
+        found = renaming.named(project, features, store=store)
+        confirm(f"Drop the tables of {', '.join(found)} from {project.store_name(store)}", yes=yes)
     with progress("tables") as bar:
         track = partial(bar.track, description="drop")
         dropped = list(renaming.drop(project, features, store=store, dry_run=dry_run, track=track))
