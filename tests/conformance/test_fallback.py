@@ -13,6 +13,7 @@ from metaxy.config import MetaxyConfig
 from metaxy.errors import FeatureNotFoundError, InvalidConfigError, PolarsMaterializationWarning, StoreNotOpenError
 from metaxy.hashing import HashAlgorithm
 from metaxy.store.fallback import FallbackStoreList
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.polars_engine import PolarsEngine
 
@@ -125,12 +126,19 @@ def test_db20_closed_fallbacks_are_opened_to_look(make: StoreFactory, far: Metad
 
 @pytest.mark.three_stores
 def test_leaving_the_database_warns(make: StoreFactory, far: MetadataStore) -> None:
+    define("frame", "video")
+    define("face", "frame")
     with make("near", fallback_stores=[far]) as near:
         if near.engine.implementation.is_polars():
             assert ids(near.resolve_update("clip")) == (["a", "b"], [], [])
         else:
-            with pytest.warns(PolarsMaterializationWarning, match="video comes from a fallback store"):
+            told = (
+                "video comes from a fallback store, .*; versions, and those of 2 more features that have parents there,"
+            )
+            with pytest.warns(PolarsMaterializationWarning, match=told):
                 near.resolve_update("clip")
+            near.resolve_update("frame")  # and nothing is said once more
+            assert get_feature_metadata_status("frame", near).status.missing_count == 2
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ class StoreParts:
         self.fallback: Fallback = fallback
         self.overlays = fallback == "rows" and len(self.fallback_stores) > 0  # sees their rows under its own
         self.reads_in_polars = False  # as rows that it sees under its own are outside its database, of which it told
+        self.told_of_fallbacks = False  # that what comes from other stores is computed in Polars
         self._name = name
         self._materialization_id = materialization_id
         self.session = Session(storage, self.display(), self.hash_algorithm)

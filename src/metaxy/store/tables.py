@@ -26,6 +26,7 @@ from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, find, find_or_none, read_rows, refuse_other_hash_settings
 from metaxy.store.request import UpdateRequest
 from metaxy.store.session import Scope
+from metaxy.store.unknown_tables import without_table
 from metaxy.store.untyped import says_nothing, with_placeholders
 from metaxy.versioning.build import Basis, TableShape, build_given_recipe, build_recipe
 from metaxy.versioning.codec import by_field_forms
@@ -255,9 +256,30 @@ class Tables:
         message = f"feature {self.plan.feature.key}: {reason}"
         if self.request.versioning_engine == "native" and not len(self.store.fallback_stores):
             raise VersioningEngineMismatchError(f'{message}; use versioning_engine="auto"')
-        if not self.store.reads_in_polars:  # of which it has told
-            warn_user(f"{message}; versions are computed with Polars", PolarsMaterializationWarning)
+        if not self._was_told:
+            warn_user(f"{message}; versions{self._of_others} are computed with Polars", PolarsMaterializationWarning)
+        self.store.told_of_fallbacks |= bool(self._foreign)
         return PolarsEngine()
+
+    @property
+    def _was_told(self) -> bool:
+        """Whether the store has said so already: of rows and tables that lie elsewhere it says so once."""
+        return self.store.reads_in_polars or (bool(self._foreign) and self.store.told_of_fallbacks)
+
+    @cached_property
+    def _foreign(self) -> list[str]:
+        """The parents whose tables are in another store."""
+        return sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
+
+    @property
+    def _of_others(self) -> str:
+        """Say for how many other features the same holds, as nothing will be said of these."""
+        known = self.scope.graph.feature_definitions_by_key
+        lacking = without_table(self.store, known) if self._foreign else set()
+        others = [key for key, each in known.items() if any(dep.feature in lacking for dep in each.spec.deps)]
+        count = len({*others} - {self.plan.feature.key})
+        features = "feature that has" if count == 1 else "features that have"
+        return f", and those of {count} more {features} parents there," if count else ""
 
     def _reason_to_leave(self) -> str | None:
         """Say why the database of the store cannot compute this, None if it can, or if Polars computes anyway."""
@@ -266,9 +288,8 @@ class Tables:
             return None
         if any(found.in_polars for found in (*self.parents.values(), *([self.current] if self.current else []))):
             return f"{self.store!r} sees rows that are not in its database"
-        foreign = sorted(str(key) for key, found in self.parents.items() if found.store is not self.store)
-        if foreign:
-            return f"{', '.join(foreign)} comes from a fallback store, outside {self.store!r}"
+        if self._foreign:
+            return f"{', '.join(self._foreign)} comes from a fallback store, outside {self.store!r}"
         if elsewhere := sorted(str(key) for key, given in self.expected.items() if given.engine is not engine):
             return f"the expected rows of {', '.join(elsewhere)} are computed with Polars"
         if engine.hashing(self.scope.algorithm) is not engine:

@@ -1,6 +1,6 @@
 """Tables of features that the graph does not have: which there are, and what is in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,6 +53,14 @@ def _unknown(store: StoreParts, scope: Scope) -> Iterator[StoredTable]:
                 yield find(store, pushed.get(place, key), allow_fallback=False).checked()
             except MetadataSchemaError:  # a table of someone else
                 continue
+
+
+def without_table(store: StoreParts, keys: Iterable[FeatureKey]) -> set[FeatureKey]:
+    """Return which of some features have no table in a store; none of them if it does not know which tables it has."""
+    if not isinstance(store.storage, Listable):
+        return set()
+    there = {_place(store, key) for key in store.storage.tables()}
+    return {key for key in keys if _place(store, key) not in there}
 
 
 def _is_system(key: FeatureKey) -> bool:
