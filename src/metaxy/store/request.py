@@ -200,7 +200,7 @@ class UpdateRequest:
                 f"feature {key} is a root: pass `samples=`, a frame with {', '.join(plan.feature.id_columns)} and "
                 f"{METAXY_PROVENANCE_BY_FIELD}"
             )
-        samples = run_once(samples)
+        samples = None if samples is None else run_once(samples)
         return cls(
             samples=None if samples is None else given_frame(samples, f"the samples for feature {key}"),
             unread=None if samples is None else unread_samples(samples, plan.feature.id_columns),
