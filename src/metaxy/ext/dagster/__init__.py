@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.events import generate_observe_results as generate_observe_results
     from metaxy.ext.dagster.io_manager import MetaxyIOManager as MetaxyIOManager
     from metaxy.ext.dagster.io_manager import MetaxyOutput as MetaxyOutput
+    from metaxy.ext.dagster.ops import copy as copy
+    from metaxy.ext.dagster.ops import delete as delete
+    from metaxy.ext.dagster.ops import optimize as optimize
+    from metaxy.ext.dagster.ops import rebase as rebase
     from metaxy.ext.dagster.partitions import build_partition_filter as build_partition_filter
     from metaxy.ext.dagster.partitions import get_partition_filter as get_partition_filter
     from metaxy.ext.dagster.previews import build_table_preview_metadata as build_table_preview_metadata
@@ -64,12 +68,16 @@ __all__ = [
     "compute_feature_stats",
     "compute_stats_from_lazy_frame",
     "computes",
+    "copy",
+    "delete",
     "feature_to_dagster_type",
     "generate_materialize_results",
     "generate_observe_results",
     "get_partition_filter",
     "has_changes",
     "metaxify",
+    "optimize",
+    "rebase",
     "select_metaxy_assets",
     "validate_definitions",
 ]
@@ -90,12 +98,16 @@ _HOMES: Final[dict[str, str]] = {
     "compute_feature_stats": "metaxy.ext.dagster.event_metadata",
     "compute_stats_from_lazy_frame": "metaxy.ext.dagster.event_metadata",
     "computes": "metaxy.ext.dagster.computing",
+    "copy": "metaxy.ext.dagster.ops",
+    "delete": "metaxy.ext.dagster.ops",
     "feature_to_dagster_type": "metaxy.ext.dagster.types",
     "generate_materialize_results": "metaxy.ext.dagster.events",
     "generate_observe_results": "metaxy.ext.dagster.events",
     "get_partition_filter": "metaxy.ext.dagster.partitions",
     "has_changes": "metaxy.ext.dagster.automation",
     "metaxify": "metaxy.ext.dagster.assets",
+    "optimize": "metaxy.ext.dagster.ops",
+    "rebase": "metaxy.ext.dagster.ops",
     "select_metaxy_assets": "metaxy.ext.dagster.selecting",
     "validate_definitions": "metaxy.ext.dagster.validating",
 }
