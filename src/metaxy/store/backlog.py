@@ -3,7 +3,7 @@
 import io
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Literal
 
@@ -45,7 +45,7 @@ class Backlog:
     left: float = math.inf  # how many samples may still be added
     counts: dict[Kind, int] = field(default_factory=lambda: {"new": 0, "stale": 0})
     _file: IO[bytes] = field(default_factory=lambda: tempfile.TemporaryFile(prefix="metaxy-"))  # noqa: SIM115
-    _places: list[tuple[int, int]] = field(default_factory=list)
+    _places: list[tuple[Kind, int, int]] = field(default_factory=list)
     _has_broken: bool = False
     more: bool = False  # whether there are samples that may not be added
     claim: None = None  # samples are nobody's
@@ -79,10 +79,10 @@ class Backlog:
 
     expected = total
 
-    def pieces(self, size: Callable[[int], int]) -> Iterator[Piece]:
+    def pieces(self, size: Callable[[int], int], kinds: Sequence[Kind] = ("new", "stale")) -> Iterator[Piece]:
         """Yield the samples in order, as many at a time as ``size`` says for so many that are left, or less."""
-        left = self.total
-        for place, length in self._places:
+        left = sum(self.counts[kind] for kind in kinds)
+        for place, length in [(place, length) for kind, place, length in self._places if kind in kinds]:
             self._file.seek(place)
             chunk = Piece.of(pl.read_ipc(io.BytesIO(self._file.read(length))), self.sample_columns)
             left -= chunk.samples
@@ -122,6 +122,6 @@ class Backlog:
         self._has_broken = self._has_broken or piece.rows[c.METAXY_PROVENANCE].null_count() > 0
         place, buffer = self._file.seek(0, io.SEEK_END), io.BytesIO()
         piece.rows.write_ipc(buffer)
-        self._places.append((place, self._file.write(buffer.getvalue())))
+        self._places.append((kind, place, self._file.write(buffer.getvalue())))
         self.counts[kind] += piece.samples
         self.left -= piece.samples

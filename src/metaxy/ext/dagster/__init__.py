@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.event_metadata import compute_stats_from_lazy_frame as compute_stats_from_lazy_frame
     from metaxy.ext.dagster.events import generate_materialize_results as generate_materialize_results
     from metaxy.ext.dagster.events import generate_observe_results as generate_observe_results
+    from metaxy.ext.dagster.incremental import AssetIncrement as AssetIncrement
+    from metaxy.ext.dagster.incremental import IncrementalMetaxyIOManager as IncrementalMetaxyIOManager
     from metaxy.ext.dagster.io_manager import MetaxyIOManager as MetaxyIOManager
     from metaxy.ext.dagster.io_manager import MetaxyOutput as MetaxyOutput
     from metaxy.ext.dagster.ops import copy as copy
@@ -52,7 +54,9 @@ __all__ = [
     "DAGSTER_METAXY_PARTITION_KEY",
     "DAGSTER_METAXY_PROJECT_TAG_KEY",
     "METAXY_DAGSTER_METADATA_KEY",
+    "AssetIncrement",
     "FeatureStats",
+    "IncrementalMetaxyIOManager",
     "MetaxyComponent",
     "MetaxyIOManager",
     "MetaxyOutput",
@@ -82,7 +86,9 @@ __all__ = [
     "validate_definitions",
 ]
 _HOMES: Final[dict[str, str]] = {
+    "AssetIncrement": "metaxy.ext.dagster.incremental",
     "FeatureStats": "metaxy.ext.dagster.event_metadata",
+    "IncrementalMetaxyIOManager": "metaxy.ext.dagster.incremental",
     "MetaxyComponent": "metaxy.ext.dagster.component",
     "MetaxyIOManager": "metaxy.ext.dagster.io_manager",
     "MetaxyOutput": "metaxy.ext.dagster.io_manager",

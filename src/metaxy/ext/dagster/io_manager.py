@@ -131,6 +131,11 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
     def __init__(self, **data: Any) -> None:
         super().__init__(**{"store": MetaxyStoreFromConfigResource(), **data})
 
+    @property
+    def own_store(self) -> MetadataStore:
+        """The store: in a run, resources are what they make."""
+        return self.store
+
     def load_input(self, context: dg.InputContext) -> Any:
         """Return the rows of the upstream feature that this run needs.
 
@@ -141,7 +146,7 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
         upstream = context.upstream_output
         metadata = upstream.definition_metadata if upstream else context.definition_metadata
         key, partitions = feature_of_asset(metadata, context), Partitions.of(context)
-        found = rows_of(self.project, self.store, key, partial(conditions, metadata, partitions))
+        found = rows_of(self.project, self.own_store, key, partial(conditions, metadata, partitions))
         if not context.has_asset_partitions or (partitions.keys and len(partitions.keys) == 1):
             context.add_input_metadata(input_metadata(found.store))
         return found.frame
@@ -153,7 +158,7 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
             DefinitionError: if the asset is no feature.
             MetadataSchemaError: if rows are of other partitions than those of the run, or cannot be written.
         """
-        destination = Destination.of(self.project, self.store, context)
+        destination = Destination.of(self.project, self.own_store, context)
         with self.project.active():
             destination.write(obj)
             if ROW_COUNT not in (context.output_metadata or {}):
