@@ -111,7 +111,8 @@ def test_selections() -> None:
     def everything() -> Any:
         yield
 
-    graph = dg.Definitions(assets=[everything]).resolve_asset_graph()
+    define("seen")
+    graph = dg.Definitions(assets=[everything, mxd.metaxify(asset("seen"))]).resolve_asset_graph()
 
     def selected(**options: Any) -> set[str]:
         return {key.to_user_string() for key in mxd.select_metaxy_assets(**options).resolve(graph)}
@@ -120,5 +121,7 @@ def test_selections() -> None:
     assert selected(project="elsewhere") == selected(feature="other") == {"other"}
     assert selected(feature="video/raw") == selected(feature=["video", "raw"], project=PROJECT) == {"video/raw"}
     assert selected(feature=long) == {long}
+    assert selected(feature="seen") == set()
+    assert selected(feature="seen", include_sources=True) == {"seen"}
     assert selected(feature="video/raw", project="elsewhere") == set()
     assert "Did you mean" in refused(lambda: mxd.select_metaxy_assets(feature="video/rwa"), UnknownFeatureError)

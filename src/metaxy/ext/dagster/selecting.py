@@ -9,13 +9,14 @@ from metaxy.service.project import Project
 
 
 def select_metaxy_assets(
-    *, project: str | None = None, feature: CoercibleToFeatureKey | None = None
+    *, project: str | None = None, feature: CoercibleToFeatureKey | None = None, include_sources: bool = False
 ) -> dg.AssetSelection:
     """Select the assets of a project, or those of one of its features.
 
     Args:
         project: The project; by default that of the feature, without one the configured project.
         feature: A feature of the active graph.
+        include_sources: Select those, too, that Dagster does not materialize, such as those that are only observed.
 
     Raises:
         UnknownFeatureError: if the active graph does not have the feature (a KeyError).
@@ -26,7 +27,8 @@ def select_metaxy_assets(
     named = project or (definition.project if definition else loaded.config.project)
     if named is None:
         raise DefinitionError('select_metaxy_assets needs a project: pass project="…", or set it in metaxy.toml')
-    selection = dg.AssetSelection.tag(DAGSTER_METAXY_PROJECT_TAG_KEY, named)
+    selection = dg.AssetSelection.tag(DAGSTER_METAXY_PROJECT_TAG_KEY, named, include_sources)
     if definition is None:
         return selection
-    return selection & dg.AssetSelection.tag(DAGSTER_METAXY_FEATURE_METADATA_KEY, feature_tag(definition.key))
+    tag = feature_tag(definition.key)
+    return selection & dg.AssetSelection.tag(DAGSTER_METAXY_FEATURE_METADATA_KEY, tag, include_sources)
