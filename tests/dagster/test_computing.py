@@ -18,11 +18,8 @@ from metaxy.service.project import Project
 
 
 def resources(project: Project, key: str = "store") -> dict[str, Any]:
-    @dg.resource
-    def store(context: dg.InitResourceContext) -> Any:
-        return project.store()
-
-    return {key: store}
+    with project.active():
+        return {key: mxd.MetaxyStoreFromConfigResource()}
 
 
 def materialize(project: Project, *assets: dg.AssetsDefinition, **options: Any) -> dg.ExecuteInProcessResult:
@@ -58,6 +55,10 @@ def test_a_run_computes_what_changed(project_on_each: Project, instance: dg.Dags
     assert clip.asset_deps == {dg.AssetKey("clip"): {dg.AssetKey("video")}}
     first = materialize(project_on_each, video, clip, instance=instance)
     assert (counts(first, "video"), counts(first, "clip")) == ([3, 0, 0, 3, 0], [3, 0, 0, 3, 0])
+    known = metadata(first, "clip")
+    assert (known["dagster/row_count"], known["metaxy/materialized_in_run"]) == (3, 3)
+    [event] = first.asset_materializations_for_node("clip")
+    assert (event.tags or {})["metaxy/feature"] == "clip"
     found = rows(["2", "1", "1"], id=["a", "c", "d"], n=[9, 3, 4])
     again = materialize(project_on_each, video, clip, instance=instance)
     assert (counts(again, "video"), counts(again, "clip")) == ([1, 1, 1, 2, 0], [1, 1, 0, 2, 0])

@@ -17,6 +17,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError
 from metaxy.ext.dagster.assets import metaxify
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY
+from metaxy.ext.dagster.events import generate_materialize_results
 from metaxy.ext.dagster.partitions import Partitions
 from metaxy.ext.dagster.specs import asset_key_of, with_prefix
 from metaxy.ext.dagster.targets import FeatureAsset
@@ -216,7 +217,11 @@ class Asset:
         self._log(context, done)
         if done.failed_share > self.max_failed_share:
             raise dg.Failure(self._failed(done), metadata=metadata)
-        return dg.MaterializeResult(metadata=metadata)
+        known = next(generate_materialize_results(context, store, [spec], project=self.project), None)
+        if known is None:  # nothing was ever written
+            return dg.MaterializeResult(metadata=metadata)
+        told = {**(known.metadata or {}), **metadata}  # and no value, which an IO manager would be asked to write
+        return dg.MaterializeResult(metadata=told, data_version=known.data_version, tags=known.tags)
 
     def _log(self, context: AssetExecutionContext, done: Computation) -> None:
         context.log.info(repr(done.report))
