@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.component import MetaxyComponent as MetaxyComponent
     from metaxy.ext.dagster.computing import assets_from_functions as assets_from_functions
     from metaxy.ext.dagster.computing import computes as computes
+    from metaxy.ext.dagster.deployments import store_of_deployment as store_of_deployment
     from metaxy.ext.dagster.event_metadata import FeatureStats as FeatureStats
     from metaxy.ext.dagster.event_metadata import compute_feature_stats as compute_feature_stats
     from metaxy.ext.dagster.event_metadata import compute_stats_from_lazy_frame as compute_stats_from_lazy_frame
@@ -83,6 +84,7 @@ __all__ = [
     "optimize",
     "rebase",
     "select_metaxy_assets",
+    "store_of_deployment",
     "validate_definitions",
 ]
 _HOMES: Final[dict[str, str]] = {
@@ -115,6 +117,7 @@ _HOMES: Final[dict[str, str]] = {
     "optimize": "metaxy.ext.dagster.ops",
     "rebase": "metaxy.ext.dagster.ops",
     "select_metaxy_assets": "metaxy.ext.dagster.selecting",
+    "store_of_deployment": "metaxy.ext.dagster.deployments",
     "validate_definitions": "metaxy.ext.dagster.validating",
 }
 
