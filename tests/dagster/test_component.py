@@ -108,6 +108,14 @@ def test_features_are_assets(load: Load, tmp_path: Path, instance: dg.DagsterIns
     }
     run = defs.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance)
     assert run.success
+    assert run.asset_observations_for_node("observe_eu__lab__story") == []  # nobody wrote it yet
+    with MetaxyConfig.load(tmp_path / "metaxy.toml").get_store("dev").open("w") as store:
+        store.write("story", store.resolve_update("story").new)
+    again = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[dg.AssetKey(["eu", "lab", "story"])]
+    )
+    [seen] = again.asset_observations_for_node("observe_eu__lab__story")
+    assert seen.metadata["dagster/row_count"].value == 2
     with MetaxyConfig.load(tmp_path / "metaxy.toml").get_store() as store:
         words = store.read("video/speech").collect()
     assert words["words"].to_list() == [3, 3]
@@ -126,6 +134,22 @@ def test_features_are_assets(load: Load, tmp_path: Path, instance: dg.DagsterIns
 )
 def test_which_features(load: Load, attributes: str, expected: str) -> None:
     assert set(assets(load(attributes))) == set(expected.split())
+
+
+def test_checks_and_automation(load: Load) -> None:
+    defs = load("automation: true")
+    checks = {check.to_user_string() for check in defs.resolve_asset_graph().asset_check_keys}
+    assert checks == {
+        *("video:in_sync", "video/faces:in_sync", "video/speech:in_sync", "story:in_sync"),
+        *("video:no_row_errors", "video/faces:no_row_errors"),
+    }
+    [sensor] = defs.sensors or ()
+    assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
+    assert sensor.name == "automate_video_and_1_more"
+    automated = {key for key, spec in assets(defs).items() if spec.automation_condition}
+    assert automated == {"video", "video/faces"}
+    bare = load("checks: false\nfeatures: story")
+    assert (bare.asset_checks, bare.sensors) == (None, None)
 
 
 def test_components_of_a_project_share_what_it_loaded(load: Load) -> None:

@@ -2,22 +2,29 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
 import dagster as dg
+from dagster import AssetExecutionContext
 from metaxy import _lazy
 from metaxy.config.files import find_config_file
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import ConfigFileNotFoundError, InvalidConfigError
+from metaxy.ext.dagster.assets import metaxify
+from metaxy.ext.dagster.automation import automation_sensor, has_changes
+from metaxy.ext.dagster.checks import build_in_sync_checks, build_row_error_checks
 from metaxy.ext.dagster.computing import AssetOptions, assets_from_functions
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY
+from metaxy.ext.dagster.events import generate_observe_results
+from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource
 from metaxy.ext.dagster.specs import asset_key_of
-from metaxy.process import Computed, computed
+from metaxy.ext.dagster.targets import assets_of
+from metaxy.process import computed, computes
 from metaxy.service.project import Project
 from metaxy.service.selecting import select
 from metaxy.wording import did_you_mean
@@ -72,15 +79,20 @@ class MetaxyComponent(dg.Component, dg.Resolvable, dg.Model):
         key, resource = _store(project, self.store or project.config.store)
         features = self._selected(project)
         with project.active():
-            functions = {**computed(), **_functions(project, self.functions)}
+            _register(project, self.functions)
+            functions = computed()
             made = assets_from_functions(
-                functions,
                 features=[feature for feature in features if feature in functions],
                 store_resource_key=key,
-                **self._placing(),
+                **self._options(),
             )
-        found = [self._external(project, feature) for feature in features if feature not in functions]
-        return dg.Definitions(assets=[*made, *found], resources={key: resource})
+            others = [self._external(project, feature) for feature in features if feature not in functions]
+            return dg.Definitions(
+                assets=[*made, *([_observed(project, others, key)] if others else [])],
+                asset_checks=_checks(project, made, others, key) if self.checks else None,
+                sensors=[_sensor(made)] if self.automation and made else None,
+                resources={key: resource},
+            )
 
     def _selected(self, project: Project) -> list[FeatureKey]:
         """Return the features that are meant, dependencies first."""
@@ -92,20 +104,59 @@ class MetaxyComponent(dg.Component, dg.Resolvable, dg.Model):
                 raise InvalidConfigError(f"{name}: {levels} is no number of levels: write 0 or more")
         return select(project, patterns, up=self.up, down=self.down)
 
-    def _placing(self) -> AssetOptions:
-        """Return what is said of where assets stand, without what is not said."""
-        said = {"key_prefix": self.key_prefix, "group_name": self.group_name}
-        return cast("AssetOptions", {name: value for name, value in said.items() if value is not None})
+    def _options(self) -> AssetOptions:
+        """Return what is said of assets, without what is not said."""
+        options: AssetOptions = {"backfill_policy": dg.BackfillPolicy.single_run()}  # one computation for a range
+        if self.automation:
+            options["automation_condition"] = has_changes(store=self.store)
+        if self.key_prefix is not None:
+            options["key_prefix"] = self.key_prefix
+        if self.group_name is not None:
+            options["group_name"] = self.group_name
+        return options
 
     def _external(self, project: Project, feature: FeatureKey) -> dg.AssetSpec:
         """Return the asset of a feature that others compute."""
-        deps = project.graph.get_feature_definition(feature).spec.deps
-        return dg.AssetSpec(
-            asset_key_of(project, feature, self.key_prefix),
-            deps=[asset_key_of(project, dep.feature, self.key_prefix) for dep in deps],
-            metadata={DAGSTER_METAXY_FEATURE_METADATA_KEY: str(feature)},
-            group_name=self.group_name,
-        )
+        metadata = {DAGSTER_METAXY_FEATURE_METADATA_KEY: str(feature)}
+        spec = dg.AssetSpec(asset_key_of(project, feature), metadata=metadata, group_name=self.group_name)
+        return metaxify(spec, key_prefix=self.key_prefix)
+
+
+def _observed(project: Project, specs: Sequence[dg.AssetSpec], store: str) -> dg.AssetsDefinition:
+    """Return assets that others compute as what Dagster can look at, with one opening of the store for all of them."""
+
+    def observe(context: AssetExecutionContext) -> Iterator[dg.ObserveResult]:
+        yield from generate_observe_results(context, getattr(context.resources, store), project=project)
+
+    name = _name("observe", [spec.key for spec in specs])
+    decorate = dg.multi_observable_source_asset(specs=specs, name=name, can_subset=True, required_resource_keys={store})
+    made: dg.AssetsDefinition = decorate(observe)
+    return made
+
+
+def _name(verb: str, keys: Sequence[dg.AssetKey]) -> str:
+    """Return a name for what is done with some assets, that nothing else in the code location has."""
+    more = f"_and_{len(keys) - 1}_more" if keys[1:] else ""
+    return f"{verb}_{keys[0].to_python_identifier()}{more}"
+
+
+def _checks(
+    project: Project, made: Sequence[dg.AssetsDefinition], others: Sequence[dg.AssetSpec], store: str
+) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of assets: have they what they should and, of those made here, did all samples succeed?"""
+    every: list[dg.AssetsDefinition | dg.AssetSpec] = [*made, *others]
+    counted = [asset for asset in every if any(each.can_be_counted for each in assets_of(project, asset))]
+    return [
+        *(build_in_sync_checks(counted, store_resource_key=store) if counted else ()),
+        *(build_row_error_checks(made, store_resource_key=store) if made else ()),
+    ]
+
+
+def _sensor(made: Sequence[dg.AssetsDefinition]) -> dg.AutomationConditionSensorDefinition:
+    """Return the sensor that looks after some assets, under a name that is theirs; it runs unless somebody stops it."""
+    keys = [asset.key for asset in made]
+    chosen, running = dg.AssetSelection.assets(*keys), dg.DefaultSensorStatus.RUNNING
+    return automation_sensor(_name("automate", keys), chosen, default_status=running)
 
 
 @cache
@@ -124,7 +175,7 @@ def _config_file(start: Path) -> Path:
     return found
 
 
-def _store(project: Project, name: str) -> tuple[str, dg.ResourceDefinition]:
+def _store(project: Project, name: str) -> tuple[str, MetaxyStoreFromConfigResource]:
     """Return a store of a project as a resource, with its key, which no store of another project has.
 
     Raises:
@@ -135,28 +186,25 @@ def _store(project: Project, name: str) -> tuple[str, dg.ResourceDefinition]:
 
 
 @cache
-def _resource(project: Project, name: str) -> dg.ResourceDefinition:
+def _resource(project: Project, name: str) -> MetaxyStoreFromConfigResource:
     """Return one object for each store: two would be a conflict to Dagster."""
-
-    @dg.resource(description=f"Store {name} of project {project.name}")
-    def store(context: dg.InitResourceContext) -> Any:
-        run = context.run.run_id if context.run else None
-        return project.config.get_store(name, materialization_id=run)
-
-    return store
+    with project.active():
+        return MetaxyStoreFromConfigResource(name=name)
 
 
-def _functions(project: Project, named: Mapping[str, str]) -> dict[FeatureKey, Computed]:
-    """Return the functions that texts name for features.
+def _register(project: Project, functions: Mapping[str, str]) -> None:
+    """Name the functions of features for all that asks for them, as `metaxy.process.computes` does.
 
     Raises:
         InvalidConfigError: if there is no such feature or function.
     """
     keys = {str(key): key for key in project.graph.feature_definitions_by_key}
-    if unknown := next((feature for feature in named if feature not in keys), None):
-        message = f"functions: there is no feature {unknown!r} in project {project.name}.{did_you_mean(unknown, keys)}"
-        raise InvalidConfigError(f"{message} Known: {', '.join(sorted(keys)) or 'none'}")
-    return {keys[feature]: Computed.of(_function(feature, target)) for feature, target in named.items()}
+    for feature, target in functions.items():
+        if feature not in keys:
+            message = f"functions: there is no feature {feature!r} in project {project.name}."
+            known = ", ".join(sorted(keys)) or "none"
+            raise InvalidConfigError(f"{message}{did_you_mean(feature, keys)} Known: {known}")
+        computes(keys[feature])(_function(feature, target))
 
 
 def _function(feature: str, target: str) -> Any:

@@ -1,0 +1,1 @@
+"""Features of Metaxy as assets of Dagster."""
