@@ -1,6 +1,6 @@
 """What a code location of Dagster has loaded: features, and a configuration whose default store is real."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pytest
 from tests.factory import PROJECT
 from tests.stores import postgresql_database, postgresql_schema
 
-from dagster import DagsterInstance
+from dagster import AssetSelection, DagsterInstance, Definitions, ExecuteInProcessResult, define_asset_job
 from metaxy import FeatureGraph
 from metaxy.config import MetaxyConfig
 from metaxy.service.project import Project
@@ -52,3 +52,13 @@ def instance() -> Iterator[DagsterInstance]:
     """An instance of Dagster in memory."""
     with DagsterInstance.ephemeral() as instance:
         yield instance
+
+
+def observe_all(
+    assets: Sequence[Any], instance: DagsterInstance, resources: Mapping[str, Any] | None = None
+) -> ExecuteInProcessResult:
+    """Observe assets that something else makes."""
+    keys = [key for asset in assets for key in getattr(asset, "keys", None) or [asset.key]]
+    job = define_asset_job("observe", selection=AssetSelection.assets(*keys))
+    definitions = Definitions(assets=assets, jobs=[job], resources=resources)
+    return definitions.resolve_job_def("observe").execute_in_process(instance=instance)

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.dagster.conftest import observe_all
 from tests.factory import define, rows
 
 import dagster as dg
@@ -43,12 +44,6 @@ def materialized(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
 
 def _events(result: dg.ExecuteInProcessResult) -> list[dg.DagsterEvent]:
     return list(result.get_asset_materialization_events())
-
-
-def observe_all(asset: dg.AssetsDefinition, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    job = dg.define_asset_job("observe", selection=dg.AssetSelection.assets(*asset.keys))
-    definitions = dg.Definitions(assets=[asset], jobs=[job])
-    return definitions.resolve_job_def("observe").execute_in_process(instance=instance)
 
 
 def test_each_asset_of_a_feature_gets_its_own_result(project_on_each: Project, instance: dg.DagsterInstance) -> None:
@@ -134,7 +129,7 @@ def test_what_fails_is_told_and_counts_nothing(project: Project, instance: dg.Da
 
     with project.store().open("w") as store:
         store.write("video", rows(id=["a"], lang=["en"]))
-    result = observe_all(observed, instance)
+    result = observe_all([observed], instance)
     [event] = result.get_asset_observation_events()
     observation = event.asset_observation_data.asset_observation
     assert "no column 'langage'" in str(observation.metadata["metaxy/error"].value)
@@ -152,7 +147,7 @@ def test_observations_change_with_rows_only(project: Project, instance: dg.Dagst
     def observe(frame: pl.DataFrame) -> Mapping[str, Any]:
         with project.store().open("w") as store:
             store.write("video", frame)
-        [event] = observe_all(observed, instance).get_asset_observation_events()
+        [event] = observe_all([observed], instance).get_asset_observation_events()
         observation = event.asset_observation_data.asset_observation
         assert "metaxy/materialized_in_run" not in observation.metadata
         return {**counts(observation), "version": observation.data_version}

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from metaxy.ext.dagster.incremental import IncrementalMetaxyIOManager as IncrementalMetaxyIOManager
     from metaxy.ext.dagster.io_manager import MetaxyIOManager as MetaxyIOManager
     from metaxy.ext.dagster.io_manager import MetaxyOutput as MetaxyOutput
+    from metaxy.ext.dagster.observation import observable_metaxy_asset as observable_metaxy_asset
+    from metaxy.ext.dagster.observation_jobs import (
+        build_metaxy_multi_observation_job as build_metaxy_multi_observation_job,
+    )
+    from metaxy.ext.dagster.observation_jobs import build_metaxy_observation_job as build_metaxy_observation_job
     from metaxy.ext.dagster.ops import copy as copy
     from metaxy.ext.dagster.ops import delete as delete
     from metaxy.ext.dagster.ops import optimize as optimize
@@ -67,6 +72,8 @@ __all__ = [
     "build_column_lineage",
     "build_column_schema",
     "build_in_sync_checks",
+    "build_metaxy_multi_observation_job",
+    "build_metaxy_observation_job",
     "build_partition_filter",
     "build_row_error_checks",
     "build_table_preview_metadata",
@@ -81,6 +88,7 @@ __all__ = [
     "get_partition_filter",
     "has_changes",
     "metaxify",
+    "observable_metaxy_asset",
     "optimize",
     "rebase",
     "select_metaxy_assets",
@@ -100,6 +108,8 @@ _HOMES: Final[dict[str, str]] = {
     "build_column_lineage": "metaxy.ext.dagster.columns",
     "build_column_schema": "metaxy.ext.dagster.columns",
     "build_in_sync_checks": "metaxy.ext.dagster.checks",
+    "build_metaxy_multi_observation_job": "metaxy.ext.dagster.observation_jobs",
+    "build_metaxy_observation_job": "metaxy.ext.dagster.observation_jobs",
     "build_partition_filter": "metaxy.ext.dagster.partitions",
     "build_row_error_checks": "metaxy.ext.dagster.checks",
     "build_table_preview_metadata": "metaxy.ext.dagster.previews",
@@ -114,6 +124,7 @@ _HOMES: Final[dict[str, str]] = {
     "get_partition_filter": "metaxy.ext.dagster.partitions",
     "has_changes": "metaxy.ext.dagster.automation",
     "metaxify": "metaxy.ext.dagster.assets",
+    "observable_metaxy_asset": "metaxy.ext.dagster.observation",
     "optimize": "metaxy.ext.dagster.ops",
     "rebase": "metaxy.ext.dagster.ops",
     "select_metaxy_assets": "metaxy.ext.dagster.selecting",

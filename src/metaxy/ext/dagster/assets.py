@@ -250,7 +250,8 @@ def _source(asset: dg.SourceAsset, spec: dg.AssetSpec) -> dg.SourceAsset:
     metadata = {key: value for key, value in spec.metadata.items() if key != DAGSTER_COLUMN_LINEAGE_METADATA_KEY}
     own = {name: getattr(asset, name) for name in SOURCE_KEEPS}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Dagster's, of sources: the user has one already
+        for kind in (DeprecationWarning, dg.BetaWarning):  # Dagster's, of sources: the user has one already
+            warnings.simplefilter("ignore", kind)
         return dg.SourceAsset.dagster_internal_init(
             **own,
             key=spec.key,

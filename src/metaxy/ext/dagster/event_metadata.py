@@ -18,7 +18,7 @@ from metaxy.ext.dagster.constants import (
 from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions, partition_columns
 from metaxy.ext.dagster.previews import build_table_preview_metadata
 from metaxy.ext.dagster.specs import TAG_LENGTH, feature_tag
-from metaxy.service.assets import NO_ROWS, Part, contents, everything, newest, state_of
+from metaxy.service.assets import NO_ROWS, Part, State, contents, everything, newest, state_of
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 
@@ -41,6 +41,11 @@ class FeatureStats(NamedTuple):
     row_count: int
     data_version: str
 
+    @classmethod
+    def of(cls, state: State) -> "FeatureStats":
+        """Return the state of rows as Dagster has it."""
+        return cls(state.rows, state.data_version)
+
 
 NO_STATS: Final = FeatureStats(0, NO_ROWS)
 
@@ -52,8 +57,7 @@ def compute_feature_stats(store: MetadataStore, feature: CoercibleToFeatureKey) 
         FeatureNotFoundError: if no store has a table for the feature.
     """
     with store.open("r"):
-        found = contents(store, coerce_to_feature_key(feature)).whole
-    return FeatureStats(found.rows, found.data_version)
+        return FeatureStats.of(contents(store, coerce_to_feature_key(feature)).whole)
 
 
 def compute_stats_from_lazy_frame(lazy_df: Any, *, id_columns: Sequence[str] = ()) -> FeatureStats:
@@ -70,8 +74,7 @@ def compute_stats_from_lazy_frame(lazy_df: Any, *, id_columns: Sequence[str] = (
     >>> compute_stats_from_lazy_frame(pl.LazyFrame({"id": ["a"]}).clear())
     FeatureStats(row_count=0, data_version='empty')
     """
-    found = state_of(lazy_df, id_columns)
-    return FeatureStats(found.rows, found.data_version)
+    return FeatureStats.of(state_of(lazy_df, id_columns))
 
 
 def feature_info(project: Project, key: FeatureKey) -> dict[str, Any]:
@@ -101,13 +104,18 @@ def event_tags(project: Project, key: FeatureKey) -> dict[str, str]:
 class RuntimeMetadata:
     """What an event says of rows.
 
-    ``stats`` are of the partitions of the run, if it has any, else of the asset; ``partitions`` has counts of each.
+    ``stats`` are of the partitions of the run, if it has any, else of the asset; ``by_partition`` of each of these.
     """
 
     metadata: Mapping[str, Any]
     stats: FeatureStats = NO_STATS
-    partitions: Mapping[str, int] = field(default_factory=dict)
+    by_partition: Mapping[str, FeatureStats] = field(default_factory=dict)
     is_known: bool = True
+
+    @property
+    def partitions(self) -> dict[str, int]:
+        """How many rows each partition has."""
+        return {name: stats.row_count for name, stats in self.by_partition.items()}
 
     @property
     def data_version(self) -> dg.DataVersion | None:
@@ -155,10 +163,11 @@ def parts_of(metadata: Mapping[str, Any], partitions: Partitions) -> dict[str, P
 
 def failure_metadata(project: Project, key: FeatureKey, failure: Failure) -> RuntimeMetadata:
     """Say that nothing is known of rows, and why."""
-    return RuntimeMetadata({**_definition(project, key), ERROR: failure.message}, is_known=False)
+    return RuntimeMetadata({**definition_metadata(project, key), ERROR: failure.message}, is_known=False)
 
 
-def _definition(project: Project, key: FeatureKey) -> dict[str, Any]:
+def definition_metadata(project: Project, key: FeatureKey) -> dict[str, Any]:
+    """Return the metadata that need no store."""
     info = feature_info(project, key)
     return {DAGSTER_METAXY_FEATURE_METADATA_KEY: str(key), DAGSTER_METAXY_INFO_METADATA_KEY: info}
 
@@ -192,7 +201,7 @@ def runtime_metadata(
         shown = preview and found.whole.rows and not project.graph.get_feature_definition(key).is_external
         rows = newest(store, key, among=among, limit=preview) if shown else None
     metadata = {
-        **_definition(project, key),
+        **definition_metadata(project, key),
         STORE: found.store,
         ROW_COUNT: found.whole.rows,
         **({} if partitions is None else {PARTITION_ROW_COUNT: found.in_parts.rows}),
@@ -200,9 +209,8 @@ def runtime_metadata(
         **({} if rows is None else {TABLE: build_table_preview_metadata(rows, n_rows=preview)}),
         **_place(found.store["resolved_from"]),
     }
-    state = found.whole if partitions is None else found.in_parts
-    counts = {name: part.rows for name, part in found.parts.items()}
-    return RuntimeMetadata(metadata, FeatureStats(state.rows, state.data_version), counts)
+    stats = FeatureStats.of(found.whole if partitions is None else found.in_parts)
+    return RuntimeMetadata(metadata, stats, {name: FeatureStats.of(part) for name, part in found.parts.items()})
 
 
 def _place(where: Mapping[str, Any]) -> dict[str, Any]:
