@@ -163,6 +163,31 @@ def test_claimed_results_are_written_by_size_and_what_is_refused_is_not_tried_ag
         assert store.read("clip").collect()["metaxy_updated_at"].n_unique() == 3
 
 
+def test_writing_and_claiming_may_share_one_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    define("video")
+    define("clip", "video")
+    store = DuckDBMetadataStore(tmp_path / "features.duckdb", auto_create_tables=True)
+    with store.open("w"):
+        store.write("video", rows(id=["a", "b", "c"]))
+    opened: list[str] = []
+    reopen = store.storage.open
+
+    def noted(mode: Any) -> None:
+        opened.append(mode)
+        reopen(mode)
+
+    monkeypatch.setattr(store.storage, "open", noted)
+    claim, claims = store.claim("clip", limit=1), 1
+    while claim:
+        with store.open("w"):
+            claim.write(claim.samples)
+            claim = store.claim("clip", limit=1)
+        claims += 1
+    assert opened == ["w"] * claims
+    with store:
+        assert values(store.read("clip")) == ["a", "b", "c"]
+
+
 @pytest.mark.three_stores
 def test_nothing_is_resolved_for_a_claim_of_nothing(sharing: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the columns of others without being asked; only what is to do is listed."""

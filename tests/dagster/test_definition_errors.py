@@ -26,7 +26,7 @@ def _features(project: Project) -> None:
         day: str
 
     define("video/crop", "video/raw")
-    for name, attributes in {"a": 5, "b": {"groupname": "x"}, "c": {"owners": 7}}.items():
+    for name, attributes in {"a": 5, "b": {"groupname": "x"}, "c": {"owners": 7}, "d": {"asset_key": 5}}.items():
         spec = FeatureSpec(key=name, id_columns=["id"], metadata={"dagster/attributes": attributes})
         definition = FeatureDefinition(spec=spec, feature_schema={}, feature_class_path=f"code.{name}", project=PROJECT)
         project.graph.add_feature_definition(definition)
@@ -59,6 +59,10 @@ def test_what_one_asset_cannot_say() -> None:
     assert "'groupname', which assets do not have. Did you mean 'group_name'?" in refused(
         lambda: mxd.metaxify(asset("b"))
     )
+    assert "feature 'd' has asset_key 5" in refused(lambda: mxd.metaxify(asset("d")))
+    for wrong in (5, [], [1], ""):
+        assert "key=" in refused(lambda wrong=wrong: mxd.metaxify(key=wrong))  # type: ignore[misc]
+    assert "key_prefix=5, which is no key" in refused(lambda: mxd.metaxify(key_prefix=5))  # type: ignore[call-overload]
     assert "of feature 'c' has what no asset can have: " in refused(lambda: mxd.metaxify(asset("c")))
 
 
@@ -88,6 +92,7 @@ def test_whole_definitions() -> None:
     assert mxd.validate_definitions(fine) is fine
     twice = dg.Definitions(assets=[raw, mxd.metaxify(asset(), key="again")])
     assert "'video/raw' and 'again' are all feature" in refused(lambda: mxd.validate_definitions(twice))
+    mxd.validate_definitions(dg.Definitions(assets=[crop, crop]))
     apart = dg.Definitions(assets=[mxd.metaxify(asset(), key="again"), crop])
     message = refused(lambda: mxd.validate_definitions(apart))
     assert message.startswith("asset 'video/crop' does not depend on 'again', of its parent feature 'video/raw'")

@@ -10,6 +10,7 @@ from tests.factory import PROJECT, define
 import dagster as dg
 from metaxy import BaseFeature, FeatureDep, FeatureSpec
 from metaxy.definitions.definition import FeatureDefinition
+from metaxy.errors import DefinitionError
 from metaxy.ext import dagster as mxd
 from metaxy.service.project import Project
 
@@ -89,6 +90,7 @@ def test_the_old_options_leave_out_what_they_say(videos: Project) -> None:
     assert mxd.metaxify(dg.AssetSpec("any", metadata=feature("video/raw"), description="mine")).description == "mine"
     other = dg.AssetSpec("any", deps=["x"])
     assert mxd.metaxify(other) == mxd.metaxify(key="k")(other) == other
+    assert mxd.metaxify(key_prefix=[])(other) == other
     assert mxd.metaxify(key_prefix="p")(other) == other.replace_attributes(key=["p", "any"])
 
 
@@ -243,11 +245,13 @@ def test_sources_and_external_assets(videos: Project, instance: dg.DagsterInstan
     assert (again.is_executable, [key.path for key in again.keys]) == (False, [["video", "crop"]])
     job = dg.define_asset_job("observe", selection=[raw.key])
     defs = dg.Definitions(assets=[raw, again], jobs=[job])
+    with pytest.raises(DefinitionError, match="'video/crop' does not depend on 'lake/raw'"):
+        mxd.validate_definitions(defs)
     assert defs.resolve_job_def("observe").execute_in_process(instance=instance).success
     assert instance.fetch_observations(raw.key, limit=1).records
 
 
-def test_graph_backed_assets_depend_without_waiting(videos: Project) -> None:
+def test_graph_backed_assets_depend_without_waiting(videos: Project, instance: dg.DagsterInstance) -> None:
     @dg.op
     def compute() -> int:
         return 1
@@ -256,7 +260,9 @@ def test_graph_backed_assets_depend_without_waiting(videos: Project) -> None:
     def crop() -> int:
         return compute()  # type: ignore[no-any-return]
 
-    assert [dep.asset_key.path for dep in spec_of(mxd.metaxify(crop), "video", "crop").deps] == [["video", "raw"]]
+    asset = mxd.metaxify(crop)
+    assert [dep.asset_key.path for dep in spec_of(asset, "video", "crop").deps] == [["video", "raw"]]
+    assert dg.materialize([asset], instance=instance).success
 
 
 def test_a_changed_feature_is_out_of_date_in_dagster(videos: Project, instance: dg.DagsterInstance) -> None:
@@ -287,3 +293,60 @@ def test_a_changed_feature_is_out_of_date_in_dagster(videos: Project, instance: 
     define("two", "one", "video/raw")
     assert dg.materialize(assets(), selection="two", instance=instance).success
     assert status("one", "two") == ["FRESH", "FRESH"]
+
+
+class Size(dg.Config):
+    size: int = 3
+
+
+def test_ops_keep_all_that_they_had(videos: Project, instance: dg.DagsterInstance) -> None:
+    tries: list[tuple[int, str]] = []
+
+    @mxd.metaxify
+    @dg.asset(
+        metadata=feature("video/crop"), retry_policy=dg.RetryPolicy(max_retries=1), op_tags={"cpu": "2"}, pool="crops"
+    )
+    def crop(context: dg.AssetExecutionContext, config: Size, place: dg.ResourceParam[str]) -> int:
+        tries.append((config.size, place))
+        if len(tries) == 1:
+            raise dg.RetryRequested(max_retries=1)
+        return context.run.run_id.count("x")
+
+    @mxd.metaxify
+    @dg.multi_asset(outs={"one": dg.AssetOut(metadata=feature("video/raw"), is_required=False), "two": dg.AssetOut()})
+    def outs() -> Any:
+        yield dg.Output(1, "one")
+        yield dg.Output(2, "two")
+
+    assert (crop.op.tags["cpu"], crop.op.pool, crop.op.retry_policy is not None) == ("2", "crops", True)
+    assert {key.to_user_string() for key in outs.keys} == {"video/raw", "two"}
+    config = {"ops": {"crop": {"config": {"size": 9}}}}
+    result = dg.materialize([crop, outs], instance=instance, resources={"place": "here"}, run_config=config)
+    assert result.success
+    assert tries == [(9, "here"), (9, "here")]
+
+
+def test_an_op_is_run_in_parts_where_another_asset_is_between(videos: Project, instance: dg.DagsterInstance) -> None:
+    define("cut", "video/crop", "video/raw")
+    done: list[str] = []
+
+    @mxd.metaxify(key_prefix="p")
+    @dg.multi_asset(
+        specs=[
+            dg.AssetSpec("a", metadata=feature("video/raw"), skippable=True),
+            dg.AssetSpec("c", metadata=feature("cut"), skippable=True),
+        ],
+        can_subset=True,
+    )
+    def ends(context: dg.AssetExecutionContext) -> Any:
+        for key in sorted(context.selected_asset_keys, reverse=True):
+            done.append(key.to_user_string())
+            yield dg.MaterializeResult(asset_key=key)
+
+    @mxd.metaxify(key_prefix="p")
+    @dg.asset(metadata=feature("video/crop"))
+    def between() -> None:
+        done.append("crop")
+
+    assert dg.materialize([ends, between], instance=instance).success
+    assert done == ["p/video/raw", "crop", "p/cut"]

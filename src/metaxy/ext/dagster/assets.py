@@ -24,10 +24,12 @@ from metaxy.ext.dagster.event_metadata import feature_info
 from metaxy.ext.dagster.specs import (
     asset_key_of,
     attributes_of,
+    checked_key,
     definition_of,
     feature_of,
     feature_tags,
     features_of,
+    spec_of_source,
     with_prefix,
 )
 from metaxy.ext.dagster.validating import refuse_shared_features, refuse_unknown_columns
@@ -117,10 +119,12 @@ def metaxify(
     adds = Injected(
         inject_metaxy_kind, inject_code_version, set_description, inject_column_schema, inject_column_lineage
     )
-    wanted = None if key is None else dg.AssetKey.from_coercible(key if isinstance(key, (str, dg.AssetKey)) else [*key])
+    wanted = None if key is None else checked_key(key, f"metaxify got key={key!r}")
+    if key_prefix:
+        checked_key(key_prefix, f"metaxify got key_prefix={key_prefix!r}")
 
     def decorate(asset: Any) -> Any:
-        return _metaxified(asset, wanted, key_prefix, adds)
+        return _metaxified(asset, wanted, key_prefix or None, adds)
 
     return decorate if asset is None else decorate(asset)
 
@@ -171,7 +175,7 @@ def _metaxified(asset: Any, key: dg.AssetKey | None, key_prefix: str | Sequence[
         renamed = asset.replace_attributes(key=features.key_of(asset, key))
         return _described(Features(project, [renamed], key_prefix), renamed, adds)
     if isinstance(asset, dg.SourceAsset):
-        return _source(asset, _metaxified(_spec_of_source(asset), key, key_prefix, adds))
+        return _source(asset, _metaxified(spec_of_source(asset), key, key_prefix, adds))
     if isinstance(asset, dg.AssetsDefinition):
         return _assets(Features(project, list(asset.specs), key_prefix), asset, key, adds)
     raise DefinitionError(f"metaxify takes assets, their specs and sources, not {asset!r}: apply it above @dg.asset")
@@ -231,18 +235,6 @@ def _waiting(asset: dg.AssetsDefinition, specs: Iterable[dg.AssetSpec]) -> dict[
 
 
 # -- sources -----------------------------------------------------------------------------------------------------------
-
-
-def _spec_of_source(asset: dg.SourceAsset) -> dg.AssetSpec:
-    return dg.AssetSpec(
-        asset.key,
-        metadata=asset.raw_metadata,
-        description=asset.description,
-        group_name=asset.group_name,
-        tags=asset.tags,
-        partitions_def=asset.partitions_def,
-        automation_condition=asset.automation_condition,
-    )
 
 
 def _source(asset: dg.SourceAsset, spec: dg.AssetSpec) -> dg.SourceAsset:

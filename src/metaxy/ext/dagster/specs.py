@@ -61,6 +61,19 @@ def features_of(specs: Iterable[dg.AssetSpec]) -> Iterator[tuple[dg.AssetSpec, F
             yield spec, key
 
 
+def spec_of_source(asset: dg.SourceAsset) -> dg.AssetSpec:
+    """Return the spec of a source, which has none."""
+    return dg.AssetSpec(
+        asset.key,
+        metadata=asset.raw_metadata,
+        description=asset.description,
+        group_name=asset.group_name,
+        tags=asset.tags,
+        partitions_def=asset.partitions_def,
+        automation_condition=asset.automation_condition,
+    )
+
+
 def asset_key_of(
     project: Project, feature: CoercibleToFeatureKey, key_prefix: str | Sequence[str] | None = None
 ) -> dg.AssetKey:
@@ -74,7 +87,22 @@ def asset_key_of(
     key = coerce_to_feature_key(feature)
     definition = project.graph.feature_definitions_by_key.get(key)
     own = attributes_of(definition).get("asset_key") if definition else None
-    return with_prefix(dg.AssetKey(list(key.parts)) if own is None else dg.AssetKey.from_coercible(own), key_prefix)
+    where = f"feature '{key}' has asset_key {own!r} in its \"{METAXY_DAGSTER_METADATA_KEY}\""
+    return with_prefix(dg.AssetKey(list(key.parts)) if own is None else checked_key(own, where), key_prefix)
+
+
+def checked_key(value: Any, where: str) -> dg.AssetKey:
+    """Return what someone gave as the key of an asset.
+
+    Raises:
+        DefinitionError: if it is none; ``where`` begins the message (a ValueError).
+    """
+    if isinstance(value, dg.AssetKey):
+        return value
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not parts or not all(isinstance(part, str) and part for part in parts):
+        raise DefinitionError(f'{where}, which is no key of an asset: write "video", or its parts ["videos", "raw"]')
+    return dg.AssetKey(list(parts))
 
 
 def with_prefix(key: dg.AssetKey, key_prefix: str | Sequence[str] | None) -> dg.AssetKey:

@@ -9,7 +9,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_PARTITION_METADATA_KEY
 from metaxy.ext.dagster.partitions import fixed_values, partition_columns
-from metaxy.ext.dagster.specs import definition_of, features_of
+from metaxy.ext.dagster.specs import definition_of, features_of, spec_of_source
 from metaxy.service.columns import undeclared
 from metaxy.service.project import Project
 
@@ -28,7 +28,7 @@ def validate_definitions(defs: dg.Definitions) -> dg.Definitions:
         UnknownFeatureError: if there is no such feature (a KeyError).
     """
     project = Project.loaded()
-    specs = [spec for asset in defs.assets or () for spec in _specs(asset)]
+    specs = list({spec.key: spec for asset in defs.assets or () for spec in _specs(asset)}.values())
     refuse_shared_features(specs)
     assets = _by_feature(specs)
     for spec in specs:
@@ -98,6 +98,8 @@ def _specs(asset: Any) -> Iterator[dg.AssetSpec]:
         yield asset
     elif isinstance(asset, dg.AssetsDefinition):
         yield from asset.specs
+    elif isinstance(asset, dg.SourceAsset):
+        yield spec_of_source(asset)
 
 
 def _names(specs: Iterable[dg.AssetSpec]) -> str:
