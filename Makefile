@@ -13,7 +13,7 @@ UV := .venv-tools/bin/uv
 UV_INSTALLED := .venv-tools/.installed
 endif
 RUN := $(UV) run --no-sync
-PYTEST := $(RUN) pytest
+PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) pytest # the next run finds what this one compiles
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow agree check fmt types docs reference bench peers budgets
