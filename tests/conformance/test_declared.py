@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import narwhals as nw
 import pandas as pd
@@ -18,6 +19,7 @@ from tests.stores import StoreFactory
 import metaxy as mx
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import DeclaredColumnsWarning, MetadataSchemaError
+from metaxy.ext.duckdb import DuckDBMetadataStore
 from metaxy.store.store import MetadataStore
 from metaxy.store.table_columns import table_problems
 
@@ -199,3 +201,56 @@ def test_tables_are_compared_with_classes(make: StoreFactory) -> None:
         assert path.startswith("'path' is NULL since 'uri' came (2 samples have only it): if renamed, run `mx metadata")
         store.rename_column("video", "path", "uri")
         assert table_problems(store, definition) == [duration]
+
+
+def test_a_column_without_values_gets_its_declared_type(store: MetadataStore) -> None:
+    """Where that leaves nothing open, and others would be refused; rows of tables that are there have NULL."""
+
+    class Clip(mx.BaseFeature, spec=mx.FeatureSpec(key="clip", id_columns=["id"])):
+        feature_config: ClassVar[mx.FeatureConfig] = {"declared": "error"}
+
+        id: str
+        title: str | None = None
+        width: float | None = None
+        frames: int | None = None
+        good: bool | None = None
+        day: date | None = None
+        words: list[str] | None = None
+        tags: list[str] = Field(default_factory=list)
+        at: datetime | None = None
+        either: int | str | None = None
+
+    typed = {"title": nw.String, "width": nw.Float64, "frames": nw.Int64, "good": nw.Boolean, "day": nw.Date}
+    none: dict[str, Any] = {name: [None] for name in [*typed, "words", "at", "either"]} | {"tags": [[]]}
+    store.write("clip", rows(id=["a"], title=["x"]))
+    store.write("clip", rows(id=["b"], **none))
+    schema = store.storage.scan(Clip.spec().key).schema
+    assert {name: type(schema[name]) for name in typed} == typed
+    assert {"words", "tags"} <= set(schema)
+    assert not {"at", "either"} & set(schema)
+    values: dict[str, Any] = {"width": [1], "frames": [2], "good": [True], "day": [date(2026, 1, 2)], "words": [["w"]]}
+    store.write("clip", rows(id=["c"], **values))
+    found = store.read("clip", columns=["id", *values, "tags"]).sort("id").collect().to_polars().rows()
+    assert found[0] == ("a", *[None] * 6)
+    assert [[*row] for row in found[1:]] == [
+        ["b", *[None] * 5, []],
+        ["c", 1.0, 2, True, date(2026, 1, 2), ["w"], None],
+    ]
+
+
+def test_a_table_that_may_not_grow_gets_no_column_for_nothing(tmp_path: Path) -> None:
+    class Video(mx.BaseFeature, spec=mx.FeatureSpec(key="video", id_columns=["id"])):
+        id: str
+        path: str | None = None
+
+    cases: tuple[tuple[Any, Any, bool], ...] = (
+        ("strict", "error", False),
+        ("add", "error", True),
+        ("add", "warn", False),
+    )
+    for number, (evolution, declared, has_it) in enumerate(cases):
+        file, config = tmp_path / f"{number}.duckdb", mx.MetaxyConfig(declared=declared, auto_create_tables=True)
+        with config.use(), DuckDBMetadataStore(file, schema_evolution=evolution).open("w") as store:
+            store.write(Video, rows(id=["a"]))
+            store.write(Video, rows(id=["b"], path=[None]))
+            assert ("path" in store.read(Video).columns) == has_it

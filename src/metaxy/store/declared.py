@@ -14,9 +14,10 @@ from metaxy.definitions.declared import DeclaredColumn
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.errors import DeclaredColumnsWarning, MetadataSchemaError, warn_user
 from metaxy.settings import OnMisfit
+from metaxy.storage.nested_types import first_with
 from metaxy.store.casts import keeps_values
 from metaxy.versioning.column_types import Types
-from metaxy.versioning.declared_types import allowed_values, kept_as, misfit
+from metaxy.versioning.declared_types import allowed_values, kept_as, misfit, plain_type
 from metaxy.versioning.frames import Frame, collect_to_polars, is_in_database
 from metaxy.versioning.row_checks import ColumnCheck
 from metaxy.wording import did_you_mean
@@ -117,6 +118,32 @@ def with_declared_types(frame: Frame, definition: FeatureDefinition, default: On
     if not exact:
         return frame
     return (frame if is_in_database(frame) else nw.from_native(collect_to_polars(frame))).with_columns(exact)
+
+
+def types_without_values(
+    definition: FeatureDefinition,
+    default: OnMisfit | None,
+    tables: Sequence[Types],
+    unsupported: tuple[type[nw.dtypes.DType], ...],
+    untyped: Types,
+) -> Types:
+    """Return the types of columns that hold no value: those of the first table that has them, else the declared ones.
+
+    Only where misfits are errors, as values of another type are refused then anyway; else the first value decides.
+
+    Args:
+        default: What to do about misfits where the feature does not say; None if there shall be no new columns.
+        tables: The columns of the tables of the feature.
+        unsupported: Types that a new column cannot have.
+        untyped: The columns that hold no value.
+    """
+    known = {name: dtype for table in reversed(tables) for name, dtype in table.items()}
+    if default is None or (definition.declared or default) != "error":
+        return known
+    there = {name.lower() for name in known}
+    types = {name: plain_type(column.annotation) for name, column in declared_among(definition, untyped).items()}
+    new = {name: dtype for name, dtype in types.items() if dtype is not None and name.lower() not in there}
+    return known | {name: dtype for name, dtype in new.items() if not first_with({name: dtype}, unsupported)}
 
 
 def declared_among(definition: FeatureDefinition, given: Types) -> dict[str, DeclaredColumn]:

@@ -3,7 +3,7 @@
 They get the types of their table. What has none there either is not stored until a value says of which type it is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import narwhals as nw
@@ -36,10 +36,10 @@ def untyped_columns(frame: Frame, spec: FeatureSpec) -> dict[str, nw.dtypes.DTyp
     return {n: dtype for n, dtype in frame.collect_schema().items() if is_untyped(dtype) and n not in ids}
 
 
-def with_known_types(frame: Frame, spec: FeatureSpec, table: Types) -> Frame:
-    """Give columns that do not say their type the one that their table has.
+def with_known_types(frame: Frame, spec: FeatureSpec, types_of: Callable[[Types], Types]) -> Frame:
+    """Give columns that do not say their type the one that they have elsewhere, as in their table.
 
-    Columns in: any. Columns out: the same ones, without those that have no type in the table either.
+    Columns in: any. Columns out: the same ones, without those that have no type elsewhere either.
     """
     untyped = untyped_columns(frame, spec)
     if not untyped:
@@ -47,7 +47,7 @@ def with_known_types(frame: Frame, spec: FeatureSpec, table: Types) -> Frame:
     if is_in_database(frame):
         return frame.drop(untyped)  # of a database: each is a NULL
     versions = nw.Struct({f.key.to_struct_key(): nw.String() for f in spec.fields})
-    known = {**table, **dict.fromkeys(BY_FIELD_COLUMNS, versions)}
+    known = {**types_of(untyped), **dict.fromkeys(BY_FIELD_COLUMNS, versions)}
     types = {name: typed(dtype, known.get(name)) for name, dtype in untyped.items()}
     kept = {name: dtype for name, dtype in types.items() if dtype is not None and not isinstance(dtype, nw.Unknown)}
     rows: nw.DataFrame[Any] = nw.from_native(collect_to_polars(frame))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import narwhals as nw
@@ -24,7 +25,7 @@ from metaxy.storage.evolution import Fit, fit_columns
 from metaxy.storage.nested_types import first_with
 from metaxy.storage.port import Append, Scan, Storage
 from metaxy.store.casts import refuse_lossy_casts
-from metaxy.store.declared import Comparison, with_declared_types
+from metaxy.store.declared import Comparison, types_without_values, with_declared_types
 from metaxy.store.given import given_frame, last_rows, without_repeats
 from metaxy.store.layers import layers_of, refuse_unlike
 from metaxy.store.parts import StoreParts
@@ -116,7 +117,11 @@ def _prepared(
         return None
     known = table.schema if table else {}
     there, columns = known if table or not below else below[0].scan.schema, given.collect_schema()
-    given = with_known_types(given, definition.spec, there)
+    tables = [each.schema for each in (table, *(layer.scan for layer in below)) if each is not None]
+    grows = table is None or store.schema_evolution != "strict"  # else columns that say nothing are left out
+    declaring, unsupported = scope.settings.declared if grows else None, store.storage.capabilities.unsupported
+    types_of = partial(types_without_values, definition, declaring, tables if grows else tables[:1], unsupported)
+    given = with_known_types(given, definition.spec, types_of)
     given = with_declared_types(given, definition, scope.settings.declared, there)
     check_columns(definition, given.collect_schema())
     engine = store.engine.for_writing(given, scope.algorithm)

@@ -133,6 +133,36 @@ def _members(dtype: Any) -> dict[str, Any] | None:
     return {EVERY: entry["value"]} if entry is not None and entry.keys() == {"key", "value"} else None
 
 
+PLAIN: Final[Mapping[KindName, nw.dtypes.DType]] = {
+    "int": nw.Int64(),
+    "float": nw.Float64(),
+    "str": nw.String(),
+    "UUID": nw.String(),
+    "Path": nw.String(),
+    "bool": nw.Boolean(),
+    "bytes": nw.Binary(),
+    "date": nw.Date(),
+}
+
+
+def plain_type(annotation: Annotation) -> Any:
+    """Return the type of a column that holds no value yet, None where an annotation leaves open which one it gets.
+
+    Times are left open, as annotations say neither their unit nor whether they have a zone, and so are decimals.
+
+    >>> texts = Annotation((Kind("list", inner=Annotation((Kind("str"),))),))
+    >>> plain_type(texts), plain_type(Annotation((Kind("time"),)))
+    (List(String), None)
+    """
+    if len(annotation.kinds) != 1:
+        return None
+    kind = annotation.kinds[0]
+    if kind.name == "list":
+        inner = plain_type(kind.inner or Annotation())
+        return inner and nw.List(inner)
+    return PLAIN.get(kind.name)
+
+
 def kept_as(annotation: Annotation, dtype: Any) -> Any:
     """Return the type in which a new column is kept: the declared one, where the values may be of a narrower one.
 
