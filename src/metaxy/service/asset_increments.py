@@ -23,6 +23,7 @@ from metaxy.versioning.frames import collect_to_polars, polars_chunks
 from metaxy.versioning.increment import LazyIncrement, PolarsIncrement
 
 BATCH: Final = 10_000
+ROWS_PER_WRITE: Final = 50_000  # of small frames together, as each write costs the store more than their rows
 KINDS: Final[tuple[Kind, Kind]] = ("new", "stale")
 Orphaned = Literal["keep", "soft_delete", "delete"]
 
@@ -129,13 +130,13 @@ class AssetIncrement:
     # -- what becomes of it --------------------------------------------------------------------------------------------
 
     def write(self, frames: Iterator[Any]) -> None:
-        """Write results one frame at a time; of an expansion, all children take the place of those that there were.
+        """Write results as they come, small frames together; children of an expansion replace those that there were.
 
         Raises:
             MetadataSchemaError: if rows cannot be written, or parents of an expansion were not even looked at.
         """
         if not self.expands:
-            for frame in frames:
+            for frame in _gathered(frames):
                 with self._store.open("w"):
                     self._store.write(self.feature, frame)
             return
@@ -143,7 +144,7 @@ class AssetIncrement:
         parents = collect_to_polars(self.samples.select(*ids, c.METAXY_PROVENANCE))
         self._given.clear()
         with self._store.open("w"), self._store.replacing(self.feature, parents) as replacement:
-            for frame in frames:
+            for frame in _gathered(frames):
                 replacement.write(frame)
             self._refuse_left_out()
             for failed in self._failures:  # they stay to be computed
@@ -213,6 +214,34 @@ def chunks_of(frame: Any) -> Iterator[Any]:
         yield from map(nw.from_native, polars_chunks(frame, BATCH))
     else:
         yield frame
+
+
+def _gathered(frames: Iterator[Any]) -> Iterator[Any]:
+    """Put small frames of Polars together; before an error is raised, those that came before it are given."""
+    waiting: list[pl.DataFrame] = []
+    try:
+        for frame in frames:
+            rows = frame.to_native() if isinstance(frame, nw.DataFrame) else None
+            if waiting and (not isinstance(rows, pl.DataFrame) or rows.schema != waiting[0].schema):
+                yield _together(waiting)
+            if isinstance(rows, pl.DataFrame):
+                waiting.append(rows)
+            else:
+                yield frame
+            if sum(each.height for each in waiting) >= ROWS_PER_WRITE:
+                yield _together(waiting)
+    except Exception:
+        if waiting:
+            yield _together(waiting)
+        raise
+    if waiting:
+        yield _together(waiting)
+
+
+def _together(waiting: list[pl.DataFrame]) -> pl.DataFrame:
+    rows = pl.concat(waiting)
+    waiting.clear()
+    return rows
 
 
 # -- parts -------------------------------------------------------------------------------------------------------------

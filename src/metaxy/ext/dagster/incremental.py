@@ -25,8 +25,8 @@ class IncrementalMetaxyIOManager(MetaxyIOManager):
     upstream feature's children, gets rows, as by `MetaxyIOManager`.
 
     Frames: samples as those of `MetadataStore.resolve_update` → the same samples with columns to store, as a frame or
-    an iterator of frames. Each frame is written when it comes; where a run fails, the next one goes on. A lazy frame of
-    Polars is written in parts, too.
+    an iterator of frames. They are written as they come, small ones together; where a run fails, the next one goes
+    on. A lazy frame of Polars is written in parts, too.
 
     Args:
         store: where features are; the default store of the configuration by default.

@@ -1,0 +1,36 @@
+"""A process for each step, as Dagster runs them by default."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+from tests.dagster import jobs
+from tests.dagster.conftest import configuration
+from tests.factory import values
+
+import dagster as dg
+from metaxy import FeatureGraph
+
+RANGE = {"dagster/asset_partition_range_start": "2026-01-03", "dagster/asset_partition_range_end": "2026-01-04"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["duckdb", "delta", "postgresql"])
+def test_steps_of_a_range_share_a_store(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configuration(tmp_path, name).model_dump(mode="json") | {"wait": 60}
+    monkeypatch.setenv(jobs.CONFIGURATION, json.dumps(config))
+    job, run_config = (
+        dg.reconstructable(jobs.assets),
+        {"execution": {"config": {"multiprocess": {"max_concurrent": 2}}}},
+    )
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        assert dg.execute_job(job, instance=instance, run_config=run_config, tags=RANGE).success
+        last = instance.get_latest_materialization_event(dg.AssetKey("clip"))
+    assert last is not None
+    assert last.asset_materialization is not None
+    assert last.asset_materialization.metadata["metaxy/new"].value == 2
+    days = [date(2026, 1, day) for day in (3, 4)]
+    with FeatureGraph().use(), jobs.defined().get_store() as store:
+        for feature in jobs.FEATURES:
+            assert values(store.read(feature), "day") == days
