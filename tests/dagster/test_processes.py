@@ -12,6 +12,7 @@ from tests.factory import values
 import dagster as dg
 from metaxy import FeatureGraph
 
+MULTIPROCESS = {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ["tests.dagster.jobs"]}}}
 RANGE = {"dagster/asset_partition_range_start": "2026-01-03", "dagster/asset_partition_range_end": "2026-01-04"}
 
 
@@ -22,7 +23,7 @@ def test_steps_of_a_range_share_a_store(name: str, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv(jobs.CONFIGURATION, json.dumps(config))
     job, run_config = (
         dg.reconstructable(jobs.assets),
-        {"execution": {"config": {"multiprocess": {"max_concurrent": 2}}}},
+        {"execution": {"config": {"multiprocess": MULTIPROCESS}}},
     )
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         assert dg.execute_job(job, instance=instance, run_config=run_config, tags=RANGE).success
