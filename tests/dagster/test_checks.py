@@ -10,6 +10,8 @@ from tests.factory import define, rows
 import dagster as dg
 import metaxy as mx
 from metaxy.ext import dagster as mxd
+from metaxy.ext.duckdb import DuckDBMetadataStore
+from metaxy.service.computing import Target
 from metaxy.service.project import Project
 
 
@@ -101,9 +103,7 @@ def requested(
     return {key: partitions for key, partitions in found.items() if partitions}, result.cursor
 
 
-def test_assets_are_requested_while_samples_are_new_or_stale(
-    project_on_each: Project, instance: dg.DagsterInstance
-) -> None:
+def test_assets_are_requested_while_samples_are_new_or_stale(project: Project, instance: dg.DagsterInstance) -> None:
     define("video")
     define("clip", "video")
     found = rows(id=["a", "b"])
@@ -120,29 +120,29 @@ def test_assets_are_requested_while_samples_are_new_or_stale(
         return {}
 
     assets = [video, clip]
-    store = resources(project_on_each)
-    asked, cursor = requested(project_on_each, assets, instance)
+    store = resources(project)
+    asked, cursor = requested(project, assets, instance)
     assert asked == {"video": [None]}  # nothing is known of clips before
     dg.materialize([video], instance=instance, resources=store)
-    asked, cursor = requested(project_on_each, assets, instance, cursor)
+    asked, cursor = requested(project, assets, instance, cursor)
     assert asked == {"clip": [None]}
     for expected in ({"clip": [None]}, {}):  # b is tried twice, which fails no run
         dg.materialize([clip], instance=instance, resources=store)
-        asked, cursor = requested(project_on_each, assets, instance, cursor)
+        asked, cursor = requested(project, assets, instance, cursor)
         assert asked == expected
     broken.add("a")
     found = rows(["2", "1"], id=["a", "b"])
-    asked, cursor = requested(project_on_each, assets, instance, cursor)
+    asked, cursor = requested(project, assets, instance, cursor)
     assert asked == {"video": [None]}
     dg.materialize([video], instance=instance, resources=store)
-    asked, cursor = requested(project_on_each, assets, instance, cursor)
+    asked, cursor = requested(project, assets, instance, cursor)
     assert asked == {"clip": [None]}
     failed = dg.materialize([clip], instance=instance, resources=store, raise_on_error=False)
-    asked, cursor = requested(project_on_each, assets, instance, cursor)
+    asked, cursor = requested(project, assets, instance, cursor)
     assert (failed.success, asked) == (False, {})  # nothing is different, so it is not tried again
     found = rows(["2", "1", "1"], id=["a", "b", "c"])
     dg.materialize([video], instance=instance, resources=store)
-    asked, cursor = requested(project_on_each, assets, instance, cursor)
+    asked, cursor = requested(project, assets, instance, cursor)
     assert asked == {"clip": [None]}
 
 
@@ -180,6 +180,21 @@ def test_the_code_location_evaluates_the_sensor(project: Project, instance: dg.D
         context = dg.build_sensor_context(instance=instance, repository_def=repository)
         data = sensor.evaluate_tick(context)
     assert [request.asset_selection for request in data.run_requests or ()] == [[dg.AssetKey("video")]]
+
+
+def test_what_a_feature_needs_is_one_count(project: Project) -> None:
+    define("video")
+    define("clip", "video")
+    with DuckDBMetadataStore(":memory:", auto_create_tables=True).open("w") as store:
+        store.write("video", rows(id=["a", "b"]))
+        store.write("clip", store.resolve_update("clip").new)
+        connection = store.connection.cursor
+        connection.execute("CALL enable_logging('QueryLog', storage = 'memory')")
+        Target(project, store, mx.FeatureKey("clip")).needs()
+        connection.execute("SELECT 1")  # what runs is logged when the next one begins
+        sent = [row[0] for row in connection.execute("SELECT message FROM duckdb_logs()").fetchall()]
+    [count] = [statement for statement in sent if not statement.startswith("EXPLAIN") and statement != "SELECT 1"]
+    assert "GROUP BY status" in count
 
 
 def test_an_asset_that_is_no_feature_has_no_changes(project: Project, instance: dg.DagsterInstance) -> None:

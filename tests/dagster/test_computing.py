@@ -1,8 +1,10 @@
 """Whole assets made of functions."""
 
+import importlib
 import os
 import signal
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -70,7 +72,7 @@ def test_a_run_computes_what_changed(project_on_each: Project, instance: dg.Dags
     assert run(project_on_each.store()).in_sync  # the functions are those of `mx run` as well
 
 
-@pytest.mark.parametrize(("share", "succeeds"), [(0.5, True), (0.0, False), (0.3, False)])
+@pytest.mark.parametrize(("share", "succeeds"), [(0.5, True), (0.3, False)])
 def test_failed_samples(project: Project, instance: dg.DagsterInstance, share: float, *, succeeds: bool) -> None:
     define("video")
     found = rows(id=["a", "b", "c"])
@@ -166,7 +168,7 @@ def test_wrong_options(project: Project, wrong: dict[str, Any], error: type[Exce
 
 
 @pytest.mark.filterwarnings("ignore:Parameter `backfill_policy`")
-def test_a_run_computes_its_partitions_only(project_on_each: Project, instance: dg.DagsterInstance) -> None:
+def test_a_run_computes_its_partitions_only(project: Project, instance: dg.DagsterInstance) -> None:
     define("video")
     define("other")
     dep = mx.FeatureDep(feature="video", rename={"day": "date"})
@@ -186,19 +188,19 @@ def test_a_run_computes_its_partitions_only(project_on_each: Project, instance: 
         seen.append(row["id"])
         return {"date": row["date"]}
 
-    first = materialize(project_on_each, video, instance=instance, partition_key="2026-01-01")
+    first = materialize(project, video, instance=instance, partition_key="2026-01-01")
     assert counts(first, "video") == [2, 0, 0, 2, 0]
-    third = materialize(project_on_each, video, instance=instance, partition_key="2026-01-03")
+    third = materialize(project, video, instance=instance, partition_key="2026-01-03")
     assert counts(third, "video") == [1, 0, 0, 1, 0]
-    with project_on_each.store().open("w") as store:
+    with project.store().open("w") as store:
         store.write("other", rows(id=["a", "b", "c"]))
-    assert counts(materialize(project_on_each, clip, instance=instance, partition_key="2026-01-03"), "clip")[0] == 1
+    assert counts(materialize(project, clip, instance=instance, partition_key="2026-01-03"), "clip")[0] == 1
     assert seen == ["c"]
     found = rows(["1", "2"], id=["b", "c"], day=[date(2026, 1, 1), date(2026, 1, 3)])
-    again = materialize(project_on_each, video, instance=instance, partition_key="2026-01-01")
+    again = materialize(project, video, instance=instance, partition_key="2026-01-01")
     assert counts(again, "video") == [0, 0, 1, 0, 0]  # neither does another day change, nor is it orphaned
     tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-02"}
-    ranged = materialize(project_on_each, clip, instance=instance, tags=tags)
+    ranged = materialize(project, clip, instance=instance, tags=tags)
     assert (ranged.success, sorted(seen)) == (True, ["a", "b", "c"])
 
 
@@ -241,3 +243,41 @@ def test_partitions_that_parents_do_not_know_are_refused(project: Project, insta
             MetadataSchemaError, match=rf"feature {feature}: no parent that every sample needs has 'day'"
         ):
             materialize(project, compute, instance=instance, partition_key="1")
+
+
+CODE = """
+import metaxy as mx
+import metaxy.ext.dagster as mxd
+import polars as pl
+
+__metaxy_project__ = "test"
+
+
+class Far(mx.BaseFeature, spec=mx.FeatureSpec(key="far", id_columns=["id"])):
+    id: str
+
+
+SAMPLES = pl.DataFrame({"id": ["a"], "metaxy_provenance_by_field": [{"default": "1"}]})
+
+
+@mxd.computes(Far, executor="process", samples=SAMPLES)
+def far(row: dict) -> dict:
+    '''Far away.'''
+    import os
+
+    return {"pid": os.getpid()}
+"""
+
+
+@pytest.mark.slow
+def test_processes_find_a_function_by_the_name_of_its_asset(
+    project: Project, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "far_code.py").write_text(CODE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    asset = importlib.import_module("far_code").far
+    assert asset.descriptions_by_key == {dg.AssetKey("far"): "Far away."}
+    assert counts(materialize(project, asset, instance=instance), "far") == [1, 0, 0, 1, 0]
+    with project.store() as store:
+        [pid] = values(store.read("far"), "pid")
+    assert pid != os.getpid()

@@ -27,17 +27,17 @@ def execute(op: dg.OpDefinition, project: Project, **config: Any) -> tuple[int, 
     return count, found
 
 
-def test_delete(project_on_each: Project) -> None:
+def test_delete(project: Project) -> None:
     define("video/raw")
-    with project_on_each.store().open("w") as store:
+    with project.store().open("w") as store:
         store.write("video/raw", rows(id=["a", "b", "c"], size=[1, 2, 3]))
     config: dict[str, Any] = {"feature_key": ["video", "raw"], "filters": ["size > 1", "id <> 'c'"]}
-    tried = execute(mxd.delete, project_on_each, dry_run=True, **config)
+    tried = execute(mxd.delete, project, dry_run=True, **config)
     assert tried == (1, {"rows": 1, "dry_run": True, "soft": True, "rows_by_feature": {"video/raw": 1}})
-    assert execute(mxd.delete, project_on_each, **config)[0] == 1
+    assert execute(mxd.delete, project, **config)[0] == 1
     config = {"feature_key": "video/raw", "filters": ["size = 3"], "soft": False}
-    assert execute(mxd.delete, project_on_each, **config)[1]["soft"] is False
-    with project_on_each.store() as store:
+    assert execute(mxd.delete, project, **config)[1]["soft"] is False
+    with project.store() as store:
         assert values(store.read("video/raw")) == ["a"]
         assert values(store.read("video/raw", include_soft_deleted=True)) == ["a", "b"]
 

@@ -23,6 +23,7 @@ from metaxy.ext.dagster.specs import asset_key_of, with_prefix
 from metaxy.ext.dagster.targets import FeatureAsset
 from metaxy.process.registry import Computed, computed
 from metaxy.process.registry import computes as register
+from metaxy.process.undecorated import Undecorated, undecorated
 from metaxy.service.computing import Computation, ProcessArguments, is_option
 from metaxy.service.project import Project
 from metaxy.wording import did_you_mean
@@ -155,7 +156,9 @@ def _registered(key: FeatureKey, fn: Function, options: Mapping[str, Any]) -> Co
     if known is not None and (known.fn is fn or known.samples is fn):
         given = {} if known.samples is None or known.samples is fn else {"samples": known.samples}
         options = {**known.options, **given, **options}
-    register(key, **options)(fn)
+    # What workers load by its name is the asset.
+    loaded = undecorated(fn, options.get("rows")) if options.get("executor") == "process" else fn
+    register(key, **options)(loaded)
     return computed()[key]
 
 
@@ -201,8 +204,9 @@ class Asset:
 
     def _documentation(self) -> str | None:
         """Return what the function says of itself; without that, the feature speaks."""
-        for fn in (self.function.fn, self.function.samples):  # one that takes nothing lists samples
-            if inspect.isroutine(fn):
+        call = getattr(self.function.fn, "call", self.function.fn)
+        for fn in (call.fn if isinstance(call, Undecorated) else call, self.function.samples):
+            if inspect.isroutine(fn) and fn.__doc__:  # one that takes nothing lists samples
                 return inspect.getdoc(fn)
         return None
 
