@@ -95,13 +95,15 @@ def test_in_a_browser(example: Example, tmp_path: Path) -> None:
     variables(home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         example.everything(instance)
-    size = {"width": 1440, "height": 2000}
+    size = {"width": 1440, "height": 3200}
     with webserver(example.folder, home) as address, browser.page(tmp_path / "browser", **size) as page:
-        shown = page.open(f"{address}/assets/recording/loudness", "metaxy/info", "Latest check results")
+        shown = page.open(f"{address}/assets/recording/loudness", "metaxy/info", "Latest check results", "Row count")
         page.picture(pictures / "dagster-asset.png")
         for text in ("Read a file, and say how far it swings.", "metaxy/project: calls", "Metaxy", "how long it is"):
             assert text in shown
         assert counts(shown) == {"new": "9", "stale": "0", "orphaned": "0", "computed": "9", "failed": "0"}
+        assert shown.split("Row count\n")[1].split()[0] == "9"
+        assert shown.index("metaxy/computed") < shown.index("dagster/table") < shown.index("metaxy/info")
         upstream, downstream = shown.split("Upstream assets")[1].split("Downstream assets")
         assert (upstream.split()[0], downstream.split()[0]) == ("recording", "speaker")
         graph = page.open(f"{address}/asset-groups", "100% filled", "Materialized")

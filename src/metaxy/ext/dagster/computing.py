@@ -224,7 +224,7 @@ class Asset:
         known = next(generate_materialize_results(context, store, [spec], project=self.project), None)
         if known is None:  # nothing was ever written
             return dg.MaterializeResult(metadata=metadata)
-        told = {**(known.metadata or {}), **metadata}  # and no value, which an IO manager would be asked to write
+        told = {**metadata, **(known.metadata or {})}  # and no value, which an IO manager would be asked to write
         return dg.MaterializeResult(metadata=told, data_version=known.data_version, tags=known.tags)
 
     def _log(self, context: AssetExecutionContext, done: Computation) -> None:

@@ -200,14 +200,15 @@ def runtime_metadata(
         found = contents(store, key, among=among, parts=partitions or {}, run=run)
         shown = preview and found.whole.rows and not project.graph.get_feature_definition(key).is_external
         rows = newest(store, key, among=among, limit=preview) if shown else None
-    metadata = {
-        **definition_metadata(project, key),
-        STORE: found.store,
+    metadata = {  # in the order of the page of an asset: what is short comes first
+        DAGSTER_METAXY_FEATURE_METADATA_KEY: str(key),
         ROW_COUNT: found.whole.rows,
         **({} if partitions is None else {PARTITION_ROW_COUNT: found.in_parts.rows}),
         **({} if run is None else {WRITTEN: found.written}),
-        **({} if rows is None else {TABLE: build_table_preview_metadata(rows, n_rows=preview)}),
         **_place(found.store["resolved_from"]),
+        **({} if rows is None else {TABLE: build_table_preview_metadata(rows, n_rows=preview)}),
+        STORE: found.store,
+        **definition_metadata(project, key),
     }
     stats = FeatureStats.of(found.whole if partitions is None else found.in_parts)
     return RuntimeMetadata(metadata, stats, {name: FeatureStats.of(part) for name, part in found.parts.items()})
