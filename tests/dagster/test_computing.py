@@ -80,13 +80,15 @@ def test_failed_samples(project: Project, instance: dg.DagsterInstance, share: f
     @mxd.computes("video", samples=found, max_failed_share=share, workers=2)
     def video(row: dict[str, Any]) -> dict[str, Any]:
         if row["id"] == "b":
-            raise ValueError("no sound")
+            raise ValueError("no sound at postgresql://me:secret@db")
         return {"n": 1}
 
     result = materialize(project, video, instance=instance, raise_on_error=False)
     assert result.success is succeeds
     if succeeds:
-        assert metadata(result, "video")["metaxy/errors"] == "- id = 'b': ValueError: no sound"
+        assert (
+            metadata(result, "video")["metaxy/errors"] == "- id = 'b': ValueError: no sound at postgresql://me:***@db"
+        )
     else:
         [event] = result.get_step_failure_events()
         failure = event.step_failure_data.user_failure_data
@@ -95,7 +97,8 @@ def test_failed_samples(project: Project, instance: dg.DagsterInstance, share: f
         assert failure.metadata["metaxy/failed"].value == 1
     logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
     assert any(line.startswith("video: 2 of 3 samples, 1 failed") for line in logged)
-    assert "sample id = 'b': ValueError: no sound" in logged
+    assert "sample id = 'b': ValueError: no sound at postgresql://me:***@db" in logged
+    assert not any("secret" in line for line in logged)
     with project.store() as store:
         assert values(store.read("video")) == ["a", "c"]
         assert store.read_errors("video")["run_id"].to_list() == [result.run_id]

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.process.registry import Computed
+from metaxy.service.failures import configured_secrets
 from metaxy.service.parts import WHOLE, Conditions, Part, options_of
 from metaxy.service.project import Project
 from metaxy.service.row_errors import SampleError, errors, failed_again
@@ -21,18 +22,21 @@ from metaxy.workers.report import ProcessReport
 
 __all__ = ["Computation", "Needs", "Part", "ProcessArguments", "ProcessReport", "Target", "is_option"]
 
+SHOWN_ERRORS: Final = 10
+
 
 @dataclass(frozen=True)
 class Computation:
     """What became of a feature: the report of `MetadataStore.process`, and how many samples have lost their parents.
 
     ``orphaned`` samples are gone if the report says so, else they are still there. ``failed_before`` are those that
-    failed in a run before this one as well.
+    failed in a run before this one as well. ``errors`` are the first errors of samples, as text without secrets.
     """
 
     report: ProcessReport
     orphaned: int
     failed_before: int = 0
+    errors: Sequence[str] = ()
 
     @property
     def failed_share(self) -> float:
@@ -90,10 +94,13 @@ class Target:
             with self.store:
                 run = arguments.get("materialization_id")
                 before = failed_again(self.store, self.feature, run) if report.failed else 0
-                if report.orphaned is not None:
-                    return Computation(report, report.orphaned, before)
-                increment = self.store.resolve_update(self.feature, lazy=True, **_of_update(arguments))
-                return Computation(report, count_lazy_rows(increment.orphaned), before)
+                orphaned = self._orphaned(arguments) if report.orphaned is None else report.orphaned
+            shown = tuple(configured_secrets().hide(str(error)) for error in report.errors[:SHOWN_ERRORS])
+            return Computation(report, orphaned, before, shown)
+
+    def _orphaned(self, arguments: Mapping[str, Any]) -> int:
+        increment = self.store.resolve_update(self.feature, lazy=True, **_of_update(arguments))
+        return count_lazy_rows(increment.orphaned)
 
     def needs(self, **options: Any) -> Needs | None:
         """Count what is left to do, by one statement; None for a root of which nothing says what it should have.

@@ -13,6 +13,7 @@ from metaxy.ext.dagster.partitions import Partitions, conditions
 from metaxy.ext.dagster.specs import feature_in
 from metaxy.ext.dagster.targets import FeatureAsset
 from metaxy.process.registry import computed
+from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 
 
@@ -42,7 +43,7 @@ class HasChanges(AutomationCondition[AssetKey]):
             try:
                 subset, counts = self._changed(context, subset)
             except MetaxyError as error:  # of this feature, which must not keep others from being looked at
-                context.log.error(f"asset {context.key.to_user_string()} is not looked at: {error}")
+                context.log.error(f"asset {context.key.to_user_string()} is not looked at: {Failure.of(error).message}")
                 subset, counts = context.get_empty_subset(), cursor
             subset = subset.compute_difference(failed) if counts == cursor else subset
             cursor = counts
@@ -82,7 +83,7 @@ def has_changes(*, store: str | None = None, max_attempts: int | None = 3) -> Au
 
     One count per asset and tick, by the code location, so the sensor must be `automation_sensor`. An asset is not
     asked about while it is materialized, or one that it depends on is. A run that failed is not repeated before other
-    samples are new or stale.
+    samples are new or stale. The samples of a root are listed at each tick; where that is dear, prefer a schedule.
 
     Args:
         store: name of the configured store; the default one by default.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 from typing_extensions import TypedDict, Unpack
 
@@ -29,7 +29,6 @@ from metaxy.service.project import Project
 from metaxy.wording import did_you_mean
 
 Function = Callable[..., Any]
-SHOWN_ERRORS: Final = 10
 
 
 class AssetOptions(TypedDict, total=False):
@@ -229,15 +228,15 @@ class Asset:
 
     def _log(self, context: AssetExecutionContext, done: Computation) -> None:
         context.log.info(repr(done.report))
-        for error in done.report.errors[:SHOWN_ERRORS]:
+        for error in done.errors:
             context.log.error(f"sample {error}")
-        if (more := len(done.report.errors) - SHOWN_ERRORS) > 0:
-            context.log.error(f"{more:,} more samples failed; `mx errors` shows them")
+        if (more := done.report.failed - len(done.errors)) > 0:
+            context.log.error(f"{more:,} more samples failed; `mx metadata errors {self.feature}` shows them")
 
     def _failed(self, done: Computation) -> str:
         report = done.report
         failed = report.failed - done.failed_before
-        first = f"; the first is {report.errors[0]}" if report.errors else ""
+        first = f"; the first is {done.errors[0]}" if done.errors else ""
         return (
             f"feature {self.feature}, function {report.function}: {failed:,} of {failed + report.done:,} samples "
             f"failed that had not failed before, more than max_failed_share={self.max_failed_share:g} allows{first}"
@@ -258,9 +257,8 @@ def metadata_of(done: Computation) -> dict[str, Any]:
     shown = {f"metaxy/{name}": count for name, count in counts.items()}
     if report.unread:
         shown["metaxy/unread"] = report.unread
-    if report.errors:
-        lines = "\n".join(f"- {error}" for error in report.errors[:SHOWN_ERRORS])
-        return {**shown, "metaxy/errors": dg.MetadataValue.md(lines)}
+    if done.errors:
+        return {**shown, "metaxy/errors": dg.MetadataValue.md("\n".join(f"- {error}" for error in done.errors))}
     return dict(shown)
 
 
