@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -11,6 +12,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError
 from metaxy.ext.dagster.event_metadata import (
     PARTITION_ROW_COUNT,
+    PREVIEW_ROWS,
     RuntimeMetadata,
     asset_metadata,
     event_tags,
@@ -31,6 +33,7 @@ def generate_materialize_results(
     specs: Iterable[AssetSpec] | None = None,
     *,
     project: Project | None = None,
+    preview: int = PREVIEW_ROWS,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Say of each asset that is a feature what its rows are after this run, parents first.
 
@@ -42,11 +45,12 @@ def generate_materialize_results(
         store: A store, or the resource that makes one.
         specs: The assets; by default those of the context that are selected.
         project: What has the features; by default what is active.
+        preview: How many of the newest rows are shown.
 
     Raises:
         ValueError: if the context is that of an op and there are no ``specs``.
     """
-    for spec, found, tags in _found(context, store, specs, project, of_run=True):
+    for spec, found, tags in _found(context, store, specs, project, preview, of_run=True):
         yield dg.MaterializeResult(
             asset_key=spec.key,
             metadata=found.metadata,
@@ -62,25 +66,42 @@ def generate_observe_results(
     specs: Iterable[AssetSpec] | None = None,
     *,
     project: Project | None = None,
+    preview: int = 0,
 ) -> Iterator[dg.ObserveResult]:
-    """Say of each asset that is a feature what its rows are now, parents first; otherwise as for what a run made."""
-    for spec, found, tags in _found(context, store, specs, project, of_run=False):
+    """Say of each asset that is a feature what its rows are now, parents first; otherwise as for what a run made.
+
+    Rows are counted and none are shown, unless that is asked: to find the newest costs as much again.
+
+    Args:
+        context: Of the asset.
+        store: A store, or the resource that makes one.
+        specs: The assets; by default those of the context that are selected.
+        project: What has the features; by default what is active.
+        preview: How many of the newest rows are shown.
+
+    Raises:
+        ValueError: if the context is that of an op and there are no ``specs``.
+    """
+    for spec, found, tags in _found(context, store, specs, project, preview, of_run=False):
         yield dg.ObserveResult(asset_key=spec.key, metadata=found.metadata, data_version=found.data_version, tags=tags)
 
 
 def _found(
-    context: Context, store: Any, specs: Iterable[AssetSpec] | None, project: Project | None, *, of_run: bool
+    context: Context,
+    store: Any,
+    specs: Iterable[AssetSpec] | None,
+    project: Project | None,
+    preview: int,
+    *,
+    of_run: bool,
 ) -> list[tuple[AssetSpec, RuntimeMetadata, dict[str, str]]]:
     project = project or Project.loaded()
     ordered = _in_order(project, features_of(_selected(context) if specs is None else specs))
-    found = []
     with opened(store, context) as given:
-        run = given.materialization_id if of_run else None
-        for spec, key in ordered:
-            known = state_of_asset(context, project, given, spec, key, run)
-            if known is not None:
-                found.append((spec, known, event_tags(project, key)))
-                _tell_partitions(context, spec, known)
+        asking = Asking(context, project, given, given.materialization_id if of_run else None, preview)
+        found = [(spec, known, event_tags(project, key)) for spec, key in ordered if (known := asking.about(spec, key))]
+    for spec, known, _ in found:
+        _tell_partitions(context, spec, known)
     return found
 
 
@@ -112,19 +133,30 @@ def opened(store: Any, context: Any) -> Iterator[MetadataStore]:
         yield given
 
 
-def state_of_asset(
-    context: Context, project: Project, store: MetadataStore, spec: AssetSpec, key: FeatureKey, run: str | None
-) -> RuntimeMetadata | None:
-    """Ask an open store about an asset; None if no store has its feature. What fails is logged, without secrets."""
-    try:
-        return asset_metadata(project, store, key, spec.metadata, Partitions.of(context, spec), run=run)
-    except FeatureNotFoundError as error:
-        context.log.error(f"asset {spec.key.to_user_string()} is left out: {Failure.of(error).message}")
-        return None
-    except Exception as error:  # of any store; counts that are not known must not fail a run that has written
-        failure = Failure.of(error)
-        context.log.error(f"asset {spec.key.to_user_string()}: its rows cannot be counted: {failure.message}")
-        return failure_metadata(project, key, failure)
+@dataclass(frozen=True)
+class Asking:
+    """What an open store is asked with; rows of ``run`` are counted, and some rows shown."""
+
+    context: Context
+    project: Project
+    store: MetadataStore
+    run: str | None
+    preview: int
+
+    def about(self, spec: AssetSpec, key: FeatureKey) -> RuntimeMetadata | None:
+        """Ask about an asset; None if no store has its feature. What fails is logged, without secrets."""
+        name, log, partitions = spec.key.to_user_string(), self.context.log, Partitions.of(self.context, spec)
+        try:
+            return asset_metadata(
+                self.project, self.store, key, spec.metadata, partitions, run=self.run, preview=self.preview
+            )
+        except FeatureNotFoundError as error:
+            log.error(f"asset {name} is left out: {Failure.of(error).message}")
+            return None
+        except Exception as error:  # of any store; counts that are not known must not fail a run that has written
+            failure = Failure.of(error)
+            log.error(f"asset {name}: its rows cannot be counted: {failure.message}")
+            return failure_metadata(self.project, key, failure)
 
 
 def _tell_partitions(context: Context, spec: AssetSpec, known: RuntimeMetadata) -> None:
