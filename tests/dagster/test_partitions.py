@@ -10,8 +10,9 @@ import polars as pl
 import pytest
 
 import dagster as dg
+from metaxy import BaseFeature, FeatureGraph, FeatureSpec
 from metaxy.errors import DefinitionError, MetadataSchemaError
-from metaxy.ext.dagster.partitions import Partitions, conditions, partition_columns
+from metaxy.ext.dagster.partitions import Partitions, conditions, get_partition_filter, partition_columns
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAILY = dg.DailyPartitionsDefinition("2026-01-01")
@@ -139,3 +140,28 @@ def test_columns_that_do_not_fit_the_partitions_are_refused(given: Any, definiti
         partition_columns({"partition_by": given}, definition)
     with pytest.raises(DefinitionError, match="metaxy/partition is such as"):
         conditions({"metaxy/partition": "a"})
+
+
+def test_filters_of_a_run_know_what_the_class_declares(instance: dg.DagsterInstance) -> None:
+    found: list[Any] = []
+    with FeatureGraph().use():
+
+        class Clip(BaseFeature, spec=FeatureSpec(key="clip", id_columns=["id"])):
+            id: str
+            day: date
+            at: datetime
+
+        by_day = dg.AssetSpec("clip", metadata={"metaxy/feature": "clip", "partition_by": "day"}, partitions_def=DAILY)
+        by_time = by_day.merge_attributes(metadata={"partition_by": "at"})
+        days = pl.DataFrame({"day": [date(2026, 1, 1), date(2026, 1, 2)]})
+
+        @dg.asset(partitions_def=DAILY)
+        def uses(context: dg.AssetExecutionContext) -> None:
+            found.append(nw.from_native(days).filter(*get_partition_filter(context, by_day))["day"].to_list())
+            types = {"at": nw.Datetime("us", "UTC")}
+            found.append(len(get_partition_filter(context, by_time, types=types)))
+            get_partition_filter(context, by_time)
+
+        with pytest.raises(MetadataSchemaError, match="holds times, and nothing says in which zone; pass types"):
+            dg.materialize([uses], instance=instance, partition_key="2026-01-02")
+    assert found == [[date(2026, 1, 2)], 1]

@@ -18,11 +18,14 @@ from metaxy.ext.dagster.constants import (
     DAGSTER_METAXY_PARTITION_METADATA_KEY,
 )
 from metaxy.ext.dagster.partition_values import PartitionColumn, any_of
+from metaxy.ext.dagster.specs import feature_of
+from metaxy.service.project import Project
 from metaxy.wording import did_you_mean
 
 Types: TypeAlias = Mapping[str, DType]
 Definition: TypeAlias = dg.PartitionsDefinition[Any]
 SHOWN: Final = 3  # rows in a message
+TYPES: Final[Types] = {"str": nw.String(), "int": nw.Int64(), "bool": nw.Boolean(), "date": nw.Date()}
 
 
 class Partitions(NamedTuple):
@@ -188,11 +191,34 @@ def get_partition_filter(
     """Return the condition on rows of the run's partitions, nothing if the run or the asset has none.
 
     Args:
-        types: types of columns, such as ``store.read(feature).collect_schema()``, unless keys are compared as texts.
+        types: types of columns, such as ``store.read(feature).collect_schema()``; those that the class of the feature
+            declares by default, without which keys are compared as texts.
+
+    Raises:
+        MetadataSchemaError: if keys cannot be values of the column, or it holds times and ``types`` are not given.
     """
-    return conditions(
-        {**spec.metadata, DAGSTER_METAXY_PARTITION_METADATA_KEY: None}, Partitions.of(context, spec), types
-    )
+    partitions = Partitions.of(context, spec)
+    metadata = {**spec.metadata, DAGSTER_METAXY_PARTITION_METADATA_KEY: None}
+    if types is not None or partitions.keys is None:
+        return conditions(metadata, partitions, types)
+    declared = _declared(spec)
+    columns = partition_columns(metadata, partitions.definition).values()
+    for name in columns:
+        if declared.get(name) == "datetime":
+            raise MetadataSchemaError(
+                f"{_where(metadata)}: column {name!r} holds times, and nothing says in which zone; pass types, such as "
+                "store.read(feature).collect_schema()"
+            )
+    known = {name: TYPES[declared[name]] for name in columns if declared.get(name) in TYPES}
+    return conditions(metadata, partitions, known if known.keys() >= set(columns) else None)
+
+
+def _declared(spec: AssetSpec) -> dict[str, str]:
+    """Return the type of each column for which the class of the feature declares one."""
+    key = feature_of(spec)
+    definition = Project.loaded().graph.feature_definitions_by_key.get(key) if key else None
+    kinds = {column.name: column.annotation.kinds for column in definition.declared_columns} if definition else {}
+    return {name: found[0].name for name, found in kinds.items() if len(found) == 1}
 
 
 def build_partition_filter(partition_col: str | None, partition_key: str | None) -> list[nw.Expr]:
