@@ -61,20 +61,20 @@ _TOKEN: Final = re.compile(
 
 
 class _Token(NamedTuple):
+    """A word of a filter; as a keyword or symbol, too, which quoted names, texts and numbers are not."""
+
     kind: str
     text: str
     start: int
-
-    @property
-    def keyword(self) -> str:
-        """The token as a keyword or symbol; quoted names, texts and numbers are neither."""
-        return self.text.upper() if self.kind in ("word", "symbol") else ""
+    keyword: str = ""
 
 
 def _tokens(text: str) -> Iterator[_Token]:
     for match in _TOKEN.finditer(text):
-        if match.lastgroup and match.lastgroup != "space":
-            yield _Token(match.lastgroup, match.group(), match.start())
+        kind = match.lastgroup
+        if kind and kind != "space":
+            word = match.group()
+            yield _Token(kind, word, match.start(), word.upper() if kind in ("word", "symbol") else "")
     yield _Token("end", "", len(text))
 
 
@@ -98,6 +98,8 @@ class _Parser:
 
     def take(self, *keywords: str) -> bool:
         """Step over the keywords or symbols if exactly they follow."""
+        if self.token.keyword != keywords[0]:
+            return False  # as nearly always
         ahead = self.tokens[self.position : self.position + len(keywords)]
         found = tuple(token.keyword for token in ahead) == keywords
         self.position += len(keywords) * found

@@ -7,6 +7,7 @@ nor false where a column is NULL, so such a row is dropped, under NOT as well. `
 import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, timezone
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -56,6 +57,11 @@ def parse_filter_string(text: str) -> "nw.Expr":
     >>> videos.filter(parse_filter_string("seconds > 60 OR path = 'x'"))["path"].to_list()
     ['b.mp4']
     """
+    return _parsed(text)
+
+
+@lru_cache(maxsize=64)  # each update asks for those of its dependencies, which may list thousands of values
+def _parsed(text: str) -> "nw.Expr":
     condition = parse_filter(text)
     return (
         _expression(condition) if any(True for _ in tree.mentioned_columns(condition)) else _always(_truth(condition))
