@@ -168,3 +168,29 @@ def test_an_op_must_say_which_assets_it_means(project: Project, instance: dg.Dag
 
     with pytest.raises(ValueError, match="pass specs="):
         job.execute_in_process(instance=instance)
+
+
+def test_a_resource_is_as_good_as_its_store(project: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    with project.store().open("w") as store:
+        store.write("video", rows(id=["a"]))
+
+    @dg.multi_asset(specs=[spec("video", "video")])
+    def asset(context: dg.AssetExecutionContext, store: mxd.MetaxyStoreFromConfigResource) -> Iterator[Any]:
+        yield from mxd.generate_materialize_results(context, store)
+
+    resource = mxd.MetaxyStoreFromConfigResource()
+
+    @dg.op
+    def look(context: dg.OpExecutionContext) -> list[int]:
+        specs = [spec("video", "video")]
+        results = mxd.generate_observe_results(context, resource, specs, preview=1)
+        return [len(result.metadata["dagster/table"].records) for result in results]  # type: ignore[index,union-attr]
+
+    @dg.job
+    def job() -> None:
+        look()
+
+    [event] = _events(dg.materialize([asset], resources={"store": resource}, instance=instance))
+    assert counts(event.step_materialization_data.materialization)["metaxy/materialized_in_run"] == 0
+    assert job.execute_in_process(instance=instance).output_for_node("look") == [1]
