@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import narwhals as nw
 from narwhals.typing import IntoFrame
@@ -14,8 +14,8 @@ import dagster as dg
 from metaxy import MetadataStore
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError, FeatureNotFoundError, MetadataSchemaError
-from metaxy.ext.dagster.event_metadata import PARTITION_ROW_COUNT, ROW_COUNT, STORE, runtime_metadata
-from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions, partition_columns, refuse_other_rows
+from metaxy.ext.dagster.event_metadata import PARTITION_ROW_COUNT, ROW_COUNT, STORE, asset_metadata
+from metaxy.ext.dagster.partitions import Partitions, conditions, partition_columns, refuse_other_rows
 from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource, OfProject, project_if_set
 from metaxy.ext.dagster.specs import feature_in
 from metaxy.service.asset_rows import rows_of
@@ -24,7 +24,6 @@ from metaxy.service.project import Project
 
 MetaxyOutput: TypeAlias = IntoFrame | None
 """What an asset returns: a frame that Narwhals knows, or nothing."""
-COUNTED_PARTITIONS: Final = 100  # of more, only all together
 
 
 @dataclass(frozen=True)
@@ -85,27 +84,11 @@ class Destination:
         """The rows that this run has of the asset."""
         return partial(conditions, self.metadata, self.partitions)
 
-    @property
-    def parts(self) -> dict[str, Part] | None:
-        """The rows of each partition of this run, None if it has no partitions, or nothing tells them apart."""
-        keys, definition = self.partitions
-        if keys is None or not self.columns:
-            return None
-        if len(keys) > COUNTED_PARTITIONS:
-            return {"": self.part}
-        return {key: partial(conditions, self.metadata, Partitions([key], definition)) for key in keys}
-
     def describe(self, context: dg.OutputContext, **more: Any) -> None:
         """Tell Dagster what the store has now: metadata, and the data version of the asset."""
         with suppress(FeatureNotFoundError), self.store.open("r"):
-            found = runtime_metadata(
-                self.project,
-                self.store,
-                self.key,
-                among=partial(conditions, self.metadata, EVERYTHING),
-                partitions=self.parts,
-                run=self.store.materialization_id,
-            )
+            run = self.store.materialization_id
+            found = asset_metadata(self.project, self.store, self.key, self.metadata, self.partitions, run=run)
             context.add_output_metadata({**found.metadata, **more})
             with suppress(dg.DagsterInvariantViolationError):  # outside of a step there are no events
                 step = context.step_context
