@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from datetime import date
 from typing import Any
 
@@ -11,10 +12,12 @@ from tests.factory import define, rows
 
 import dagster as dg
 from metaxy.config import MetaxyConfig
+from metaxy.ext import dagster as mxd
 from metaxy.ext.dagster.incremental import AssetIncrement, IncrementalMetaxyIOManager
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01")
 CONFIGURATION = "CONFIGURATION_OF_TEST"
+TERMINATED = "STEP_OF_TEST_IS_TERMINATED"
 FEATURES = ("video", "clip", "thumb")
 
 
@@ -53,4 +56,23 @@ def assets() -> dg.JobDefinition:
     definitions = dg.Definitions(
         [video, child("clip"), child("thumb")], jobs=[dg.define_asset_job("all")], resources=resources
     )
+    return definitions.resolve_job_def("all")
+
+
+def computing() -> dg.JobDefinition:
+    """Return a job of two assets that functions compute, where the second may be terminated when it begins."""
+    defined()
+
+    @mxd.computes("video", samples=rows(id=["a", "b", "c"]))
+    def video(row: dict[str, Any]) -> dict[str, Any]:
+        return {"step": os.getpid()}
+
+    @mxd.computes("clip", batch_size=1)
+    def clip(row: dict[str, Any]) -> dict[str, Any]:
+        if TERMINATED in os.environ:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"step": os.getpid()}
+
+    resources = {"store": mxd.MetaxyStoreFromConfigResource()}
+    definitions = dg.Definitions([video, clip], jobs=[dg.define_asset_job("all")], resources=resources)
     return definitions.resolve_job_def("all")

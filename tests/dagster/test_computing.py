@@ -112,8 +112,7 @@ def test_a_run_that_is_ended_writes_what_was_begun(
 
     @mxd.computes("video", samples=rows(id=["a", "b", "c"]), batch_size=1)
     def video(row: dict[str, Any]) -> dict[str, Any]:
-        if row["id"] == "a":
-            os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
         return {"n": 1}
 
     before = signal.getsignal(number)
@@ -121,8 +120,7 @@ def test_a_run_that_is_ended_writes_what_was_begun(
     assert not result.success
     assert signal.getsignal(number) is before
     with project.store() as store:
-        assert "a" in values(store.read("video"))
-        assert "c" not in values(store.read("video"))
+        assert 0 < len(values(store.read("video"))) < 3
 
 
 def test_assets_of_all_functions(project: Project) -> None:

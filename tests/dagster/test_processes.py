@@ -35,3 +35,22 @@ def test_steps_of_a_range_share_a_store(name: str, tmp_path: Path, monkeypatch: 
     with FeatureGraph().use(), jobs.defined().get_store() as store:
         for feature in jobs.FEATURES:
             assert values(store.read(feature), "day") == days
+
+
+@pytest.mark.slow
+def test_a_step_that_is_terminated_writes_what_was_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configuration(tmp_path).model_dump(mode="json") | {"wait": 60}
+    monkeypatch.setenv(jobs.CONFIGURATION, json.dumps(config))
+    run_config = {"execution": {"config": {"multiprocess": MULTIPROCESS}}}
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        job = dg.reconstructable(jobs.computing)
+        monkeypatch.setenv(jobs.TERMINATED, "1")
+        assert not dg.execute_job(job, instance=instance, run_config=run_config).success
+        with FeatureGraph().use(), jobs.defined().get_store() as store:
+            assert 0 < len(values(store.read("clip"))) < len(values(store.read("video")))
+        monkeypatch.delenv(jobs.TERMINATED)
+        assert dg.execute_job(job, instance=instance, run_config=run_config).success
+        with FeatureGraph().use(), jobs.defined().get_store() as store:
+            assert values(store.read("clip")) == ["a", "b", "c"]
+            steps = {*store.read("clip").collect()["step"], *store.read("video").collect()["step"]}
+    assert len(steps) == 3  # a process each, and one after the termination
