@@ -1,18 +1,14 @@
 """Jobs whose workers are killed at random: in the end each sample is there once, and none was computed too often."""
 
-import os
 import random
-import signal
-import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-import pyarrow as pa
 import pytest
 from tests.factory import define, everything, rows, values
-from tests.faults.children import asked, children, rest
+from tests.faults.children import children, rest
+from tests.ray.computing import KILLS, SAMPLES, Computes, ComputesBatches, ComputesFrames
 from tests.services.ray import variables
 from tests.stores import STORES
 
@@ -22,41 +18,6 @@ from metaxy.ext.ray import MetaxyDatasink, MetaxyDatasource, process
 from metaxy.store.store import MetadataStore
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.slow]
-SAMPLES = asked("METAXY_RAY_SAMPLES", 10_000)
-KILLS = asked("METAXY_RAY_KILLS", 10)
-
-
-class Computes:
-    """Notes each sample when it begins, and kills its process at random, and the driver when there are many notes."""
-
-    def __init__(self, log: str, kills: int = 0, driver: int = 0, driver_ends_at: int = 0) -> None:
-        self.log, self.chance = Path(log), kills / SAMPLES
-        self.driver, self.driver_ends_at = driver, driver_ends_at
-
-    def note(self, *ids: str) -> None:
-        with self.log.open("a") as log:
-            log.write("".join(f"{each}\n" for each in ids))
-        if self.driver and self.log.stat().st_size > self.driver_ends_at:
-            kill(self.driver)
-        if random.random() < self.chance * len(ids):
-            threading.Timer(0.01 * random.random(), kill, (os.getpid(),)).start()
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        self.note(row["id"])
-        return {"n": 1}
-
-
-class ComputesFrames(Computes):
-    def __call__(self, frame: pl.DataFrame) -> pl.DataFrame:  # type: ignore[override]
-        self.note(*frame["id"])
-        return frame.select("id", n=1)
-
-
-def kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # another worker was first
 
 
 # The driver of a job, which dies when its workers have begun some of the samples.
@@ -65,11 +26,11 @@ import os
 os.environ["RAY_ADDRESS"] = sys.argv[3]
 import ray
 from metaxy.ext.ray import process
-from tests.ray import test_kills
+from tests.ray import computing
 
 ray.init(log_to_driver=False)
 made_with = {"log": sys.argv[5], "kills": int(sys.argv[6]), "driver": os.getpid(), "driver_ends_at": int(sys.argv[7])}
-process(make(), "clip", getattr(test_kills, sys.argv[4]), fn_constructor_kwargs=made_with, batch_size=100, retries=5,
+process(make(), "clip", getattr(computing, sys.argv[4]), fn_constructor_kwargs=made_with, batch_size=100, retries=5,
         progress=False)
 say("came to its end")
 """
@@ -129,25 +90,6 @@ def noted(log: Path) -> Counter[str]:
 def written(store: MetadataStore) -> set[str]:
     with store:
         return set(values(store.read("clip"))) if store.has_feature("clip") else set()
-
-
-class ComputesBatches:
-    """Notes batches of a dataset, and kills its process as often as there are files for it."""
-
-    def __init__(self, folder: Path, kills: int) -> None:
-        self.log, self.lives = folder / "log", folder / "lives"
-        self.lives.mkdir(parents=True)
-        for number in range(kills):
-            (self.lives / str(number)).touch()
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with self.log.open("a") as log:
-            log.write("".join(f"{each}\n" for each in batch["id"].to_pylist()))
-        life = next(self.lives.iterdir(), None)
-        if life is not None and random.random() < 0.1:
-            life.unlink(missing_ok=True)
-            threading.Timer(0.01 * random.random(), kill, (os.getpid(),)).start()
-        return batch.select(["id", *(name for name in batch.column_names if name.startswith("metaxy_"))])
 
 
 def test_datasets_are_computed_again_as_often_as_tasks_died(tmp_path: Path) -> None:
