@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import narwhals as nw
@@ -17,7 +18,7 @@ from metaxy.ext.dagster.incremental import AssetIncrement, IncrementalMetaxyIOMa
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01")
 CONFIGURATION = "CONFIGURATION_OF_TEST"
-TERMINATED = "STEP_OF_TEST_IS_TERMINATED"
+TERMINATED = "terminated"  # a file that says so
 FEATURES = ("video", "clip", "thumb")
 
 
@@ -61,15 +62,16 @@ def assets() -> dg.JobDefinition:
 
 def computing() -> dg.JobDefinition:
     """Return a job of two assets that functions compute, where the second may be terminated when it begins."""
-    defined()
+    terminated = Path(defined().stores["dev"].config["database"]).with_name(TERMINATED)
 
-    @mxd.computes("video", samples=rows(id=["a", "b", "c"]))
+    @mxd.computes("video", samples=rows(id=[f"{n}" for n in range(100)]))
     def video(row: dict[str, Any]) -> dict[str, Any]:
         return {"step": os.getpid()}
 
     @mxd.computes("clip", batch_size=1)
     def clip(row: dict[str, Any]) -> dict[str, Any]:
-        if TERMINATED in os.environ:
+        if terminated.exists():  # once, as the second time ends it at once
+            terminated.unlink()
             os.kill(os.getpid(), signal.SIGTERM)
         return {"step": os.getpid()}
 

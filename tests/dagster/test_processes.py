@@ -44,13 +44,12 @@ def test_a_step_that_is_terminated_writes_what_was_begun(tmp_path: Path, monkeyp
     run_config = {"execution": {"config": {"multiprocess": MULTIPROCESS}}}
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         job = dg.reconstructable(jobs.computing)
-        monkeypatch.setenv(jobs.TERMINATED, "1")
+        (tmp_path / jobs.TERMINATED).touch()
         assert not dg.execute_job(job, instance=instance, run_config=run_config).success
         with FeatureGraph().use(), jobs.defined().get_store() as store:
             assert 0 < len(values(store.read("clip"))) < len(values(store.read("video")))
-        monkeypatch.delenv(jobs.TERMINATED)
         assert dg.execute_job(job, instance=instance, run_config=run_config).success
         with FeatureGraph().use(), jobs.defined().get_store() as store:
-            assert values(store.read("clip")) == ["a", "b", "c"]
+            assert len(values(store.read("clip"))) == 100
             steps = {*store.read("clip").collect()["step"], *store.read("video").collect()["step"]}
     assert len(steps) == 3  # a process each, and one after the termination
