@@ -108,13 +108,13 @@ def test_features_are_assets(load: Load, tmp_path: Path, instance: dg.DagsterIns
     }
     run = defs.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance)
     assert run.success
-    assert run.asset_observations_for_node("observe_eu__lab__story") == []  # nobody wrote it yet
+    assert run.asset_observations_for_node("observation_of_eu__lab__story") == []  # nobody wrote it yet
     with MetaxyConfig.load(tmp_path / "metaxy.toml").get_store("dev").open("w") as store:
         store.write("story", store.resolve_update("story").new)
     again = defs.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance, asset_selection=[dg.AssetKey(["eu", "lab", "story"])]
     )
-    [seen] = again.asset_observations_for_node("observe_eu__lab__story")
+    [seen] = again.asset_observations_for_node("observation_of_eu__lab__story")
     assert seen.metadata["dagster/row_count"].value == 2
     with MetaxyConfig.load(tmp_path / "metaxy.toml").get_store() as store:
         words = store.read("video/speech").collect()
@@ -145,7 +145,7 @@ def test_checks_and_automation(load: Load) -> None:
     }
     [sensor] = defs.sensors or ()
     assert isinstance(sensor, dg.AutomationConditionSensorDefinition)
-    assert sensor.name == "automate_video_and_1_more"
+    assert sensor.name == "automation_of_video_and_1_more"
     automated = {key for key, spec in assets(defs).items() if spec.automation_condition}
     assert automated == {"video", "video/faces"}
     bare = load("checks: false\nfeatures: story")
@@ -178,7 +178,7 @@ def test_components_of_a_project_share_what_it_loaded(load: Load) -> None:
             "video: 'media_fatures:find' cannot be imported",
         ),
         ("functions: {video: media_features:fnd}", InvalidConfigError, "has no 'fnd'. Did you mean 'find'"),
-        ("functions: {video: media_features:NOTHING}", InvalidConfigError, "is no function, but a int"),
+        ("functions: {video: media_features:NOTHING}", InvalidConfigError, "is no function, but has the type int"),
         ("down: -1", InvalidConfigError, "down: -1 is no number of levels"),
         ("up: x", ValidationError, "up\\n *Input should be a valid integer"),
         ("features: 3", ValidationError, "features"),

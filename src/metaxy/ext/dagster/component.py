@@ -1,7 +1,6 @@
 """`MetaxyComponent`: the features of a project as assets of Dagster, as a YAML file says."""
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from metaxy.ext.dagster.targets import assets_of
 from metaxy.process import computed, computes
 from metaxy.service.project import Project
 from metaxy.service.selecting import select
-from metaxy.wording import did_you_mean
+from metaxy.wording import did_you_mean, first_line
 
 
 def _beside_the_file(context: dg.ResolutionContext, value: str | None) -> Path | None:
@@ -128,16 +127,16 @@ def _observed(project: Project, specs: Sequence[dg.AssetSpec], store: str) -> dg
     def observe(context: AssetExecutionContext) -> Iterator[dg.ObserveResult]:
         yield from generate_observe_results(context, getattr(context.resources, store), project=project)
 
-    name = _name("observe", [spec.key for spec in specs])
+    name = _name("observation_of", [spec.key for spec in specs])
     decorate = dg.multi_observable_source_asset(specs=specs, name=name, can_subset=True, required_resource_keys={store})
     made: dg.AssetsDefinition = decorate(observe)
     return made
 
 
-def _name(verb: str, keys: Sequence[dg.AssetKey]) -> str:
+def _name(what: str, keys: Sequence[dg.AssetKey]) -> str:
     """Return a name for what is done with some assets, that nothing else in the code location has."""
     more = f"_and_{len(keys) - 1}_more" if keys[1:] else ""
-    return f"{verb}_{keys[0].to_python_identifier()}{more}"
+    return f"{what}_{keys[0].to_python_identifier()}{more}"
 
 
 def _checks(
@@ -156,7 +155,7 @@ def _sensor(made: Sequence[dg.AssetsDefinition]) -> dg.AutomationConditionSensor
     """Return the sensor that looks after some assets, under a name that is theirs; it runs unless somebody stops it."""
     keys = [asset.key for asset in made]
     chosen, running = dg.AssetSelection.assets(*keys), dg.DefaultSensorStatus.RUNNING
-    return automation_sensor(_name("automate", keys), chosen, default_status=running)
+    return automation_sensor(_name("automation_of", keys), chosen, default_status=running)
 
 
 @cache
@@ -218,12 +217,11 @@ def _function(feature: str, target: str) -> Any:
     if not (colon and module and name):
         raise InvalidConfigError(f"{where} is not written as package.module:function")
     try:
-        function = _lazy.resolve(target)
+        found = _lazy.resolve(module)
     except ImportError as error:
-        raise InvalidConfigError(f"{where} cannot be imported: {error}") from error
-    except AttributeError:
-        near = did_you_mean(name, vars(sys.modules[module]))
-        raise InvalidConfigError(f"{where}: module {module} has no {name!r}.{near}") from None
-    if not callable(function):
-        raise InvalidConfigError(f"{where} is no function, but a {type(function).__name__}")
+        raise InvalidConfigError(f"{where} cannot be imported: {first_line(error)}") from error
+    if not hasattr(found, name):
+        raise InvalidConfigError(f"{where}: module {module} has no {name!r}.{did_you_mean(name, dir(found))}")
+    if not callable(function := getattr(found, name)):
+        raise InvalidConfigError(f"{where} is no function, but has the type {type(function).__name__}")
     return function
