@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from metaxy import FeatureGraph
 
 MULTIPROCESS = {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": ["tests.dagster.jobs"]}}}
 RANGE = {"dagster/asset_partition_range_start": "2026-01-03", "dagster/asset_partition_range_end": "2026-01-04"}
+
+
+@pytest.fixture(autouse=True)
+def _processes_of_this_test() -> None:
+    """Let the process that all others are copies of see the variables of this test, and not those of the one before."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @pytest.mark.slow
