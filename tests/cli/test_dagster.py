@@ -25,6 +25,10 @@ def test_a_code_location_beside_the_configuration(project: TempMetaxyProject) ->
     text = (project.path / "test_project_assets/defs/features/defs.yaml").read_text(encoding="utf-8")
     assert "type: metaxy.ext.dagster.MetaxyComponent\n" in text
     assert "  project: ../../../metaxy.toml\n" in text
+    settings = (project.path / "dg.toml").read_text(encoding="utf-8")
+    workspace = (project.path / "workspace.yaml").read_text(encoding="utf-8")
+    assert 'code_location_name = "test_project_assets"\n' in settings  # Dagster warns where it has two names
+    assert "location_name: test_project_assets\n" in workspace
     before = {path: path.read_bytes() for path in project.path.rglob("*") if path.is_file()}
     again = project.run_cli(["dagster", "scaffold"], check=False)
     assert (again.returncode, again.stdout) == (1, "")

@@ -18,12 +18,14 @@ directory_type = "project"
 
 [project]
 root_module = "{module}"
+code_location_name = "{module}"
 """
 WORKSPACE: Final = """\
 # What `dagster dev` loads.
 load_from:
   - python_module:
       module_name: {module}.definitions
+      location_name: {module}
       working_directory: .
 """
 INIT: Final = '"""Features of Metaxy as assets of Dagster."""\n'
