@@ -12,8 +12,9 @@ from tests.factory import define, rows, values
 import dagster as dg
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
-from metaxy.errors import MetadataSchemaError, TooManyOrphansError
+from metaxy.errors import DefinitionError, MetadataSchemaError, TooManyOrphansError
 from metaxy.ext.dagster.incremental import IncrementalMetaxyIOManager
+from metaxy.ext.dagster.io_manager import MetaxyIOManager
 from metaxy.service.asset_increments import AssetIncrement
 from metaxy.service.project import Project
 
@@ -22,6 +23,7 @@ BY_DAY = {"metaxy/feature": "clip", "partition_by": "day"}
 ONE, TWO, THREE = (date(2026, 1, day) for day in (1, 2, 3))
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")
+VIDEO = {"metaxy/feature": "video"}
 video = dg.AssetSpec("video", metadata={"metaxy/feature": "video", "partition_by": "day"}, partitions_def=DAILY)
 
 
@@ -206,3 +208,24 @@ def test_many_orphans_are_kept(project: Project, instance: dg.DagsterInstance) -
     assert Runs(clip, instance)()["orphaned"] == 2
     assert Runs(clip, instance, orphaned="delete", max_orphaned_share=1.0)()["orphaned"] == 2
     assert stored(project) == []
+
+
+def test_a_parent_with_another_io_manager_is_refused_unless_the_input_names_its_own(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    define("video")
+    define("clip", "video")
+    put(project, {"a": ONE})
+
+    def run(**ins: dg.AssetIn) -> dg.ExecuteInProcessResult:
+        @dg.asset(metadata={"metaxy/feature": "clip"}, io_manager_key="incremental", ins=ins)
+        def clip(video: AssetIncrement) -> Any:
+            return video.samples
+
+        resources = {"io_manager": MetaxyIOManager(), "incremental": IncrementalMetaxyIOManager()}
+        return dg.materialize([clip, dg.AssetSpec("video", metadata=VIDEO)], instance=instance, resources=resources)
+
+    with pytest.raises(DefinitionError, match=r"input 'video' takes an AssetIncrement.*AssetIn\(input_manager_key"):
+        run()
+    assert run(video=dg.AssetIn(input_manager_key="incremental")).success
+    assert stored(project, "id") == ["a"]

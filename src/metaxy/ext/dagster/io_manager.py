@@ -18,6 +18,7 @@ from metaxy.ext.dagster.event_metadata import PARTITION_ROW_COUNT, ROW_COUNT, ST
 from metaxy.ext.dagster.partitions import Partitions, conditions, partition_columns, refuse_other_rows
 from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource, OfProject, project_if_set
 from metaxy.ext.dagster.specs import feature_in
+from metaxy.service.asset_increments import AssetIncrement
 from metaxy.service.asset_rows import rows_of
 from metaxy.service.assets import Part
 from metaxy.service.project import Project
@@ -123,12 +124,13 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
         """Return the rows of the upstream feature that this run needs.
 
         Raises:
-            DefinitionError: if the upstream asset is no feature.
+            DefinitionError: if the upstream asset is no feature, or the input should be an `AssetIncrement`.
             FeatureNotFoundError: if no store has a table for it.
         """
         upstream = context.upstream_output
         metadata = upstream.definition_metadata if upstream else context.definition_metadata
         key, partitions = feature_of_asset(metadata, context), Partitions.of(context)
+        _refuse_increment(context, key)
         found = rows_of(self.project, self.own_store, key, partial(conditions, metadata, partitions))
         if not context.has_asset_partitions or (partitions.keys and len(partitions.keys) == 1):
             context.add_input_metadata(input_metadata(found.store))
@@ -146,6 +148,18 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
             destination.write(obj)
             if ROW_COUNT not in (context.output_metadata or {}):
                 destination.describe(context)
+
+
+def _refuse_increment(context: dg.InputContext, key: FeatureKey) -> None:
+    """Refuse rows for an input that should be an increment: Dagster would only say that their types differ."""
+    with suppress(dg.DagsterInvariantViolationError):  # a context of a test may have no type
+        if context.dagster_type.typing_type is AssetIncrement:
+            raise DefinitionError(
+                f"input {context.name!r} takes an AssetIncrement, but gets the rows of feature {key}: only "
+                "IncrementalMetaxyIOManager gives increments, to assets whose feature depends on that one, and inputs "
+                "are read by the IO manager of the asset that they come from. Give it to both assets, or name it by "
+                f"ins={{{context.name!r}: dg.AssetIn(input_manager_key=...)}}"
+            )
 
 
 def feature_of_asset(metadata: Mapping[str, Any], context: dg.InputContext | dg.OutputContext) -> FeatureKey:
