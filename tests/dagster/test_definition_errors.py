@@ -1,6 +1,7 @@
 """What assets, features and whole definitions cannot say: refused where they are defined, in one line that helps."""
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ def _features(project: Project) -> None:
         __metaxy_project__ = PROJECT
         id: str
         day: str
+        path: str
 
     define("video/crop", "video/raw")
     for name, attributes in {"a": 5, "b": {"groupname": "x"}, "c": {"owners": 7}, "d": {"asset_key": 5}}.items():
@@ -32,9 +34,18 @@ def _features(project: Project) -> None:
         project.graph.add_feature_definition(definition)
 
 
-def two_assets(**metadata: Any) -> dg.AssetsDefinition:
+SHARED_ROWS: list[dict[str, Any]] = [
+    {"day": "1"}, {"day": ["1", "2"]}, {"day": ["2", "1"]}, {"path": "a"}, {"day": 1, "path": ["a"]},
+]  # fmt: skip
+"""Each pair has rows that may be of both."""
+
+
+def two_assets(*parts: dict[str, Any] | None) -> dg.AssetsDefinition:
+    metadata = [{} if part is None else {"metaxy/partition": part} for part in parts]
+    specs = [asset(key=key, metadata=given) for key, given in zip("xy", metadata, strict=True)]
+
     @mxd.metaxify
-    @dg.multi_asset(specs=[asset(key="x", metadata=metadata), asset(key="y", metadata=metadata)])
+    @dg.multi_asset(specs=specs)
     def both() -> Any:
         yield
 
@@ -78,9 +89,11 @@ def test_partitions_need_columns_of_the_feature() -> None:
 
 
 def test_two_assets_of_one_feature_say_which_rows_they_have() -> None:
-    for metadata in ({}, {"metaxy/partition": {"day": "1"}}):
-        message = refused(lambda metadata=metadata: two_assets(**metadata))  # type: ignore[misc]
+    for parts in ((None, None), ({"day": "1"}, None), *combinations(SHARED_ROWS, 2)):
+        message = refused(lambda parts=parts: two_assets(*parts))  # type: ignore[misc]
         assert message.startswith("assets 'x' and 'y' are all feature 'video/raw': give each the metadata")
+    assert len(list(two_assets({"day": "1"}, {"day": ["2", "3"]}).keys)) == 2
+    assert len(list(two_assets({"day": "1", "path": "a"}, {"day": "1", "path": "b"}).keys)) == 2
     assert "several assets (x, y)" in refused(
         lambda: mxd.metaxify(key="k")(dg.AssetsDefinition(specs=[asset(key="x"), asset(key="y")]))
     )

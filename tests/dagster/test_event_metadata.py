@@ -11,7 +11,14 @@ import dagster as dg
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError
 from metaxy.ext import dagster as mxd
-from metaxy.ext.dagster.event_metadata import event_tags, feature_info, runtime_metadata
+from metaxy.ext.dagster.event_metadata import (
+    COUNTED_PARTITIONS,
+    asset_metadata,
+    event_tags,
+    feature_info,
+    runtime_metadata,
+)
+from metaxy.ext.dagster.partitions import Partitions
 from metaxy.service.project import Project
 
 VIDEO = FeatureKey("video")
@@ -38,6 +45,10 @@ def test_one_statement_says_all_of_an_asset_and_of_its_partitions(project_on_eac
             "stats": 2,
             "each": {"mon": 2, "tue": 0, "wed": 0},
         }
+        many = Partitions(["mon", *(f"day {n}" for n in range(COUNTED_PARTITIONS))])
+        found = asset_metadata(project_on_each, store, VIDEO, {"partition_by": "day"}, many)
+        assert found.stats.row_count == 2
+        assert "dagster/partition_row_count" not in found.metadata  # each event would say that of its partition
 
 
 def test_events_name_definition_versions_and_place(project_on_each: Project) -> None:

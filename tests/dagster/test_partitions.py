@@ -6,7 +6,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import narwhals as nw
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import dagster as dg
@@ -65,6 +67,7 @@ def kept(values: Sequence[Any], metadata: dict[str, Any], partitions: Partitions
         (STATIC, ["2026-01-02"], [datetime(2026, 1, 1, 23), datetime(2026, 1, 2, 7), datetime(2026, 1, 3)], [1]),
         (STATIC, ["2026-01-02T06:00:00"], [utc(2026, 1, 2), utc(2026, 1, 2, 6)], [1]),
         (STATIC, [], ["1", "2"], []),
+        (DAILY, [], [date(2026, 1, 2)], []),  # what a mapping finds of a parent that begins later
         (None, ["2"], [1, 2], [1]),
     ],
 )  # fmt: skip
@@ -93,6 +96,17 @@ def test_keys_are_compared_as_what_the_column_holds(
 )
 def test_fixed_values_may_be_one_or_several(given: Any, values: list[Any], wanted: list[int]) -> None:
     assert kept(values, {"metaxy/partition": {"at": given}}, Partitions()) == [values[i] for i in wanted]
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "Europe/Berlin"])
+def test_frames_of_other_libraries_have_zones_of_other_kinds(zone: str) -> None:
+    times = [utc(2026, 6, 1, 23, 59), utc(2026, 6, 2), utc(2026, 6, 3)]
+    arrow: Any = pa.table({"at": pa.array(times, pa.timestamp("us", zone))})
+    pandas = pd.DataFrame({"at": pd.Series(times).dt.tz_convert(zone)})
+    for given in (arrow, pandas):
+        frame: Any = nw.from_native(given)
+        found = frame.filter(*conditions({"partition_by": "at"}, Partitions(["2026-06-02"], DAILY), frame.schema))
+        assert [each.astimezone(timezone.utc) for each in found["at"].to_list()] == times[1:2]
 
 
 def test_dimensions_have_a_column_each_and_pairs_need_not_be_complete() -> None:

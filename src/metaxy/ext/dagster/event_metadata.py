@@ -33,6 +33,7 @@ ERROR: Final = "metaxy/error"
 PREVIEW_ROWS: Final = 5
 COUNTED_PARTITIONS: Final = 100
 """As many get counts of their own in one statement."""
+TOGETHER: Final = ""  # what is counted of all partitions at once; no count of one
 
 
 class FeatureStats(NamedTuple):
@@ -157,7 +158,7 @@ def parts_of(metadata: Mapping[str, Any], partitions: Partitions) -> dict[str, P
     if partitions.keys is None or not partition_columns(by_key, partitions.definition):
         return None
     if len(partitions.keys) > COUNTED_PARTITIONS:
-        return {"": partial(conditions, by_key, partitions)}
+        return {TOGETHER: partial(conditions, by_key, partitions)}
     return {name: partial(conditions, by_key, Partitions([name], partitions.definition)) for name in partitions.keys}
 
 
@@ -203,7 +204,7 @@ def runtime_metadata(
     metadata = {  # in the order of the page of an asset: what is short comes first
         DAGSTER_METAXY_FEATURE_METADATA_KEY: str(key),
         ROW_COUNT: found.whole.rows,
-        **({} if partitions is None else {PARTITION_ROW_COUNT: found.in_parts.rows}),
+        **({} if partitions is None or TOGETHER in partitions else {PARTITION_ROW_COUNT: found.in_parts.rows}),
         **({} if run is None else {WRITTEN: found.written}),
         **_place(found.store["resolved_from"]),
         **({} if rows is None else {TABLE: build_table_preview_metadata(rows, n_rows=preview)}),

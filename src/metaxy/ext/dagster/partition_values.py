@@ -6,7 +6,7 @@ A key of a time window, such as a day or a week, means all times in it, on the c
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from functools import reduce
 from operator import or_
 from typing import Any, Final, TypeAlias
@@ -30,6 +30,18 @@ PARSERS: Final[Sequence[tuple[Callable[[DType], bool], str, Callable[[str], Any]
 )
 
 
+def zone_of(name: str) -> tzinfo:
+    """Return a zone by its name, or a distance from UTC, such as frames of Arrow and Pandas may have.
+
+    >>> zone_of("+02:00"), zone_of("Europe/Berlin")
+    (datetime.timezone(datetime.timedelta(seconds=7200)), zoneinfo.ZoneInfo(key='Europe/Berlin'))
+    """
+    distance = name.removeprefix("UTC")
+    if not distance.startswith(("+", "-")):
+        return ZoneInfo(name)
+    return datetime.strptime(distance, "%z").tzinfo or timezone.utc
+
+
 def any_of(conditions: Iterable[nw.Expr]) -> nw.Expr:
     """Return whether one of some conditions holds; there must be one."""
     return reduce(or_, conditions)
@@ -49,6 +61,8 @@ class PartitionColumn:
         Raises:
             MetadataSchemaError: if a value cannot be one of the column.
         """
+        if not values:
+            return self._nothing
         is_time = isinstance(self.dtype, (nw.Date, nw.Datetime))
         if is_time and isinstance(definition, dg.TimeWindowPartitionsDefinition):
             return self._within([_window(definition, value) for value in values])
@@ -59,7 +73,7 @@ class PartitionColumn:
             parts.append(self._within([(start, start + DAY) for start in map(self._midnight, days)]))
         if plain := [value for value in found if value is not None and value not in days]:
             parts.append(self._equal(plain))
-        return any_of(parts) if parts else self._nothing
+        return any_of(parts)
 
     @property
     def _nothing(self) -> nw.Expr:
@@ -122,7 +136,7 @@ class PartitionColumn:
     @property
     def _zone(self) -> tzinfo | None:
         name = self.dtype.time_zone if isinstance(self.dtype, nw.Datetime) else None
-        return ZoneInfo(name) if name else None
+        return zone_of(name) if name else None
 
     def _in_zone(self, moment: datetime) -> datetime:
         """Return a time on the clock of the column; without a zone, that of the partitions."""

@@ -269,6 +269,6 @@ def refuse_other_rows(frame: Any, wanted: Sequence[nw.Expr], columns: Sequence[s
         shown = "; ".join(", ".join(f"{name} = {value}" for name, value in row.items()) for row in first[:SHOWN])
         more = "; …" if len(first) > SHOWN else ""
         raise MetadataSchemaError(
-            f"{where}: rows are of other partitions than those of this run, so none was written: {shown}{more}. "
-            "Return only rows of context.partition_keys, or name another column as partition_by"
+            f"{where}: rows are of other partitions than those of this run, so the frame that has them is not written: "
+            f"{shown}{more}. Return only rows of context.partition_keys, or name another column as partition_by"
         )

@@ -1,6 +1,7 @@
 """Assets that cannot be what they say: refused where they are defined, not when they run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import dagster as dg
@@ -42,11 +43,10 @@ def refuse_shared_features(specs: Iterable[dg.AssetSpec]) -> None:
     """Refuse several assets of one feature, unless each says which of its rows it has.
 
     Raises:
-        DefinitionError: if one does not, or two have the same.
+        DefinitionError: if one does not, or two may have the same row.
     """
     for feature, shared in _by_feature(specs).items():
-        parts = [_part(spec) for spec in shared]
-        if len(shared) > 1 and any(not part or parts.count(part) > 1 for part in parts):
+        if any(not _are_apart(*pair) for pair in combinations(map(_part, shared), 2)):
             raise DefinitionError(
                 f"assets {_names(shared)} are all feature '{feature}': give each the metadata "
                 f'"{DAGSTER_METAXY_PARTITION_METADATA_KEY}": {{"column": "value"}} with the rows that only it has'
@@ -89,8 +89,14 @@ def _by_feature(specs: Iterable[dg.AssetSpec]) -> dict[FeatureKey, list[dg.Asset
     return found
 
 
-def _part(spec: dg.AssetSpec) -> dict[str, list[Any]]:
-    return fixed_values(spec.metadata)
+def _part(spec: dg.AssetSpec) -> dict[str, set[str]]:
+    """Return what the metadata say, as texts: a day may be one or be written as one."""
+    return {column: {str(value) for value in values} for column, values in fixed_values(spec.metadata).items()}
+
+
+def _are_apart(one: Mapping[str, set[str]], other: Mapping[str, set[str]]) -> bool:
+    """Whether no row can be of both parts: some column would need two values."""
+    return any(one[column].isdisjoint(other[column]) for column in one.keys() & other.keys())
 
 
 def _specs(asset: Any) -> Iterator[dg.AssetSpec]:
