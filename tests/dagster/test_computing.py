@@ -207,6 +207,37 @@ def test_a_run_computes_its_partitions_only(project: Project, instance: dg.Dagst
     assert (ranged.success, sorted(seen)) == (True, ["a", "b", "c"])
 
 
+def test_results_of_other_partitions_are_errors(project: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    define("clip", "video")
+    days = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-01-04")
+    with project.store().open("w") as store:
+        store.write("video", rows(id=list("abcd"), day=[date(2026, 1, 2)] * 4))
+    found: dict[str, dict[str, Any]] = {
+        "a": {"day": date(2026, 1, 2)}, "b": {"day": date(2026, 1, 3)}, "c": {"day": None}, "d": {"other": 1},
+    }  # fmt: skip
+
+    @mxd.computes("clip", partitions_def=days, metadata={"partition_by": "day"}, max_failed_share=1)
+    def clip(row: dict[str, Any]) -> dict[str, Any]:
+        return found[row["id"]]
+
+    def run(new: int, written: list[str]) -> list[str]:
+        result = materialize(project, clip, instance=instance, partition_key="2026-01-02")
+        assert counts(result, "clip") == [new, 0, 0, new - 4 + len(written), 4 - len(written)]
+        with project.store() as store:
+            assert values(store.read("clip")) == written
+            return sorted(store.read_errors("clip").get_column("error_message").to_list())
+
+    other = "which is in another partition than the sample"
+    assert run(new=4, written=["a"]) == [
+        "returned a row with day = 2026-01-03, " + other,
+        "returned a row with day = None, " + other,
+        "returned no column 'day', which other results have. It returned: id, other",
+    ]
+    found = {key: {"day": date(2026, 1, 2)} for key in "abcd"}
+    assert run(new=3, written=["a", "b", "c", "d"]) == []
+
+
 def test_assets_of_one_feature_compute_their_parts(project: Project, instance: dg.DagsterInstance) -> None:
     define("video")
     define("clip", "video")

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import narwhals as nw
 
+from metaxy._lazy import resolve
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
 from metaxy.process.registry import Computed
 from metaxy.service.failures import configured_secrets
-from metaxy.service.parts import WHOLE, Conditions, Part, options_of
+from metaxy.service.parts import WHOLE, Conditions, Part, options_of, within
 from metaxy.service.project import Project
 from metaxy.service.row_errors import SampleError, errors, failed_again
 from metaxy.store.request import Filters, ProcessArguments, UpdateOptions, UpdateRequest, as_filters
@@ -90,7 +92,10 @@ class Target:
             raise ValueError(f"no function computes feature {self.feature}")
         with self.project.active():
             arguments = self._arguments(options)
-            report = self.store.process(self.feature, self.function.fn, **arguments)
+            accept = partial(within, self.part) if self.part else None
+            report: ProcessReport = resolve("metaxy.store.processing:process")(
+                self.store, self.feature, self.function.fn, arguments, accept
+            )
             with self.store:
                 run = arguments.get("materialization_id")
                 before = failed_again(self.store, self.feature, run) if report.failed else 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import narwhals as nw
+import polars as pl
 from narwhals.dtypes import DType
 
 from metaxy.dag.plan import FeaturePlan, Parent
@@ -13,7 +14,8 @@ from metaxy.errors import MetadataSchemaError
 from metaxy.store.given import given_frame
 from metaxy.store.reading import find, find_or_none
 from metaxy.store.store import MetadataStore
-from metaxy.versioning.expressions import columns_of, renamed
+from metaxy.versioning.expressions import both, columns_of, renamed
+from metaxy.workers.results import ResultError
 
 Conditions: TypeAlias = Callable[[Mapping[str, DType]], Sequence[nw.Expr]]
 
@@ -100,3 +102,20 @@ def _refuse_missing(plan: FeaturePlan, columns: Sequence[str]) -> None:
             f"an aggregation among the columns of its groups, so nothing says which samples are in a partition before "
             f"they are computed; let one of them have it ({parents}), or compute the asset without partitions"
         )
+
+
+def within(part: Part, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return results that are all in a part: others would be neither read nor counted in it, and so be new for ever.
+
+    Raises:
+        ResultError: if one is not.
+        MetadataSchemaError: if they lack a column that says so.
+    """
+    frame = nw.from_native(rows, eager_only=True)
+    conditions = part.conditions(frame.schema)
+    holds = both(*conditions) if conditions else nw.lit(value=True)
+    others = frame.filter(~holds | holds.is_null()).select(*part.columns)
+    if len(others):
+        shown = ", ".join(f"{name} = {value}" for name, value in others.to_native().row(0, named=True).items())
+        raise ResultError(f"returned a row with {shown}, which is in another partition than the sample")
+    return rows

@@ -146,9 +146,12 @@ class Processing:
     definition: FeatureDefinition
     function: Function
     options: ProcessOptions
+    accept: Callable[[pl.DataFrame], pl.DataFrame] | None = None
 
     @classmethod
-    def build(cls, store: MetadataStore, feature: Any, fn: Any, options: ProcessOptions) -> "Processing":
+    def build(
+        cls, store: MetadataStore, feature: Any, fn: Any, options: ProcessOptions, accept: Any = None
+    ) -> "Processing":
         """Check what was passed, before anything is done.
 
         Raises:
@@ -160,7 +163,7 @@ class Processing:
                 f'{store!r} is open for reading only; process it closed, or in `with store.open("w"):`'
             )
         scope = Scope.current(store.hash_algorithm)
-        return cls(store, scope, scope.definition(feature), Function.of(fn, options.rows), options)
+        return cls(store, scope, scope.definition(feature), Function.of(fn, options.rows), options, accept)
 
     # -- what the feature is -------------------------------------------------------------------------------------------
 
@@ -179,12 +182,13 @@ class Processing:
         return Contract(tuple(keys), tuple(own), tuple(name for name in required if name not in ids))
 
     @cached_property
-    def versioned(self) -> Callable[[pl.DataFrame], pl.DataFrame] | None:
-        """Give results the data versions that the caller chose."""
-        chosen = self.options.data_version
+    def finish(self) -> Callable[[pl.DataFrame], pl.DataFrame] | None:
+        """Let the caller look at results, and give them the data versions that it chose."""
+        accept, chosen = self.accept, self.options.data_version
         if chosen is None:
-            return None
-        return partial(with_data_versions, definition=self.definition, data_version=chosen)
+            return accept
+        version = partial(with_data_versions, definition=self.definition, data_version=chosen)
+        return version if accept is None else lambda rows: version(accept(rows))
 
     @property
     def groups(self) -> bool:
@@ -388,7 +392,7 @@ class Work:
 
     def _compute(self, outbox: Outbox, bar: Progress, caller: Callable[[], Caller], stop: Stop) -> None:
         options, size = self.of.options, self.of.batch_size
-        how = Computation(self.of.function, self.of.contract, self.shape, options.retries, self.of.versioned)
+        how = Computation(self.of.function, self.of.contract, self.shape, options.retries, self.of.finish)
         pool = Pool(how, caller, options.workers)
         self.backlog.before_more = outbox.record
         for done in pool.run(map(self._job, self.backlog.pieces(size)), stop):
@@ -413,8 +417,17 @@ def _only_orphaned(orphaned: pl.DataFrame) -> PolarsIncrement:
     return PolarsIncrement(orphaned.clear(), orphaned.clear(), orphaned)
 
 
-def process(store: MetadataStore, feature: Any, fn: Any, arguments: ProcessArguments) -> ProcessReport:
+def process(
+    store: MetadataStore,
+    feature: Any,
+    fn: Any,
+    arguments: ProcessArguments,
+    accept: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+) -> ProcessReport:
     """Compute what is new and stale of a feature by a function, and write it.
+
+    Args:
+        accept: is given results before they are written, and returns them; samples for which it raises have failed.
 
     Raises:
         TypeError: if there is no such argument.
@@ -426,4 +439,4 @@ def process(store: MetadataStore, feature: Any, fn: Any, arguments: ProcessArgum
     own = {field.name for field in fields(ProcessOptions)}
     options: dict[str, Any] = {name: value for name, value in arguments.items() if name in own}
     update = {name: value for name, value in arguments.items() if name not in own}
-    return Processing.build(store, feature, fn, ProcessOptions(**options)).run(update)
+    return Processing.build(store, feature, fn, ProcessOptions(**options), accept).run(update)
