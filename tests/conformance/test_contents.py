@@ -40,7 +40,7 @@ def test_parts_are_counted_in_the_same_pass(store: MetadataStore) -> None:
     define("video")
     days = {day: lambda types, day=day: [nw.col("day") == day] for day in ("mon", "tue", "wed")}  # noqa: ARG005
     english = lambda types: [nw.col("lang") == "en"]  # noqa: ARG005, E731
-    store.write("video", rows(id=["a", "b", "c"], day=["mon", "tue", None], lang=["en", "de", "en"]))
+    store.write("video", rows(day=["mon", "tue", None], lang=["en", "de", "en"], id=["a", "b", "c"]))
     store.write("video", rows(id=["d"], day=["mon"], lang=["en"]), materialization_id="run")
     found = contents(store, VIDEO, among=english, parts=days, run="run")
     counts = {day: part.rows for day, part in found.parts.items()}
@@ -52,7 +52,8 @@ def test_parts_are_counted_in_the_same_pass(store: MetadataStore) -> None:
     changed = [day for day in days if before.parts[day] != after.parts[day]]
     assert (changed, before.in_parts != after.in_parts, after.written) == (["tue"], True, 0)
     assert newest(store, VIDEO, among=english, limit=2)["id"].to_list()[-1] == "d"
-    assert newest(store, VIDEO, limit=9).shape[0] == 4
+    shown = newest(store, VIDEO, limit=9)
+    assert (shown.shape[0], shown.columns[0]) == (4, "id")
 
 
 def test_a_state_of_any_frame_tells_swaps_and_equal_means_apart() -> None:

@@ -157,7 +157,7 @@ def state_of(frame: Any, ids: Sequence[str] = ()) -> State:
 
 
 def newest(store: MetadataStore, key: FeatureKey, *, among: Part = everything, limit: int = 5) -> nw.DataFrame[Any]:
-    """Return the few rows that were first written last, with all columns; the newest is the last.
+    """Return the few rows that were first written last, with all columns, IDs first; the newest is the last.
 
     Raises:
         FeatureNotFoundError: if no store has a table for the feature.
@@ -166,7 +166,8 @@ def newest(store: MetadataStore, key: FeatureKey, *, among: Part = everything, l
     ids = store.session.scope("r").definition(key).id_columns
     order = [*ids, METAXY_CREATED_AT]  # first the IDs alone: other columns may be large
     chosen = last_rows(store.read(key, filters=filters, columns=order), limit)
-    return last_rows(store.read(key, filters=filters, ids=chosen.select(*ids)), limit)
+    rows = last_rows(store.read(key, filters=filters, ids=chosen.select(*ids)), limit)
+    return rows.select(*ids, nw.exclude(*ids))
 
 
 def last_rows(frame: Any, limit: int) -> nw.DataFrame[Any]:
