@@ -1,6 +1,6 @@
 """The columns of features: what their classes say of them, and which columns of parents they come from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin
@@ -65,13 +65,14 @@ def column_sources(project: Project, definition: FeatureDefinition) -> dict[str,
     return {column: sorted(found[column]) for column in sorted(found)}
 
 
-def undeclared(project: Project, definition: FeatureDefinition, names: Iterable[str]) -> dict[str, str]:
+def undeclared(project: Project, definition: FeatureDefinition, names: Collection[str]) -> dict[str, str]:
     """Return those of some columns that a feature does not declare, each with the one that may be meant.
 
     None are returned where it declares no columns at all, or where it is configured that misfits are ignored.
     """
-    declared = definition.declared_columns
-    if not declared or (definition.declared or project.config.declared) == "ignore":
+    if not names or (definition.declared or project.config.declared) == "ignore":
+        return {}
+    if not (declared := definition.declared_columns):  # made when first needed, which takes long
         return {}
     known = {*definition.id_columns, *(name for column in declared for name in column.names)}
     return {name: did_you_mean(name, known) for name in names if name not in known and not is_system_column(name)}
