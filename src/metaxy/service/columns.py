@@ -127,8 +127,9 @@ def _pairs(graph: FeatureGraph, definition: FeatureDefinition, dep: FeatureDep) 
         if name in there:
             yield name, there[name]
     taken = there if dep.select is None else {name: there[name] for name in dep.select if name in there}
+    others = _columns_of(definition).keys() - {*ids, *definition.id_columns}
     for name, source in taken.items():
-        if name in _columns_of(definition) and name not in ids and name not in definition.id_columns:
+        if name in others:
             yield name, source
     for name in VERSION_COLUMNS:
         yield name, name
