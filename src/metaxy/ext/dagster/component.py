@@ -144,9 +144,9 @@ def _checks(
 ) -> list[dg.AssetChecksDefinition]:
     """Return the checks of assets: have they what they should and, of those made here, did all samples succeed?"""
     every: list[dg.AssetsDefinition | dg.AssetSpec] = [*made, *others]
-    counted = [asset for asset in every if any(each.can_be_counted for each in assets_of(project, asset))]
+    can_be_counted = any(asset.can_be_counted for asset in assets_of(project, every))
     return [
-        *(build_in_sync_checks(counted, store_resource_key=store) if counted else ()),
+        *(build_in_sync_checks(every, store_resource_key=store) if can_be_counted else ()),
         *(build_row_error_checks(made, store_resource_key=store) if made else ()),
     ]
 
