@@ -24,11 +24,11 @@ from metaxy.ext.dagster.event_metadata import feature_info
 from metaxy.ext.dagster.specs import (
     asset_key_of,
     attributes_of,
+    by_feature,
     checked_key,
     definition_of,
     feature_of,
     feature_tags,
-    features_of,
     spec_of_source,
     with_prefix,
 )
@@ -151,10 +151,7 @@ class Features:
     @cached_property
     def assets(self) -> dict[FeatureKey, list[dg.AssetKey]]:
         """The assets of each feature."""
-        found: dict[FeatureKey, list[dg.AssetKey]] = {}
-        for spec, feature in features_of(self.specs):
-            found.setdefault(feature, []).append(spec.key)
-        return found
+        return {feature: [spec.key for spec in specs] for feature, specs in by_feature(self.specs).items()}
 
     def key_of(self, spec: dg.AssetSpec, wanted: dg.AssetKey | None) -> dg.AssetKey:
         """Return the key that an asset gets: several assets of one feature keep theirs."""

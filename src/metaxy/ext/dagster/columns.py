@@ -1,13 +1,13 @@
 """Columns of features, as Dagster shows them: their types, and which columns of other assets they come from."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import dagster as dg
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey
 from metaxy.definitions.spec import FeatureSpec
-from metaxy.ext.dagster.specs import asset_key_of
+from metaxy.ext.dagster.specs import asset_key_of, plain
 from metaxy.service.columns import column_sources, columns
 from metaxy.service.project import Project
 
@@ -71,7 +71,7 @@ def known(project: Project, feature: Feature) -> FeatureDefinition:
 
 def merged_schema(own: Any, added: dg.TableSchema) -> dg.TableSchema:
     """Return the columns that a user describes, then those of ``added`` that they do not describe."""
-    if (schema := _plain(own)) is None:
+    if (schema := plain(own)) is None:
         return added
     names = {column.name for column in schema.columns}
     more = [column for column in added.columns if column.name not in names]
@@ -80,19 +80,9 @@ def merged_schema(own: Any, added: dg.TableSchema) -> dg.TableSchema:
 
 def merged_lineage(own: Any, added: dg.TableColumnLineage) -> dg.TableColumnLineage:
     """Return the sources of each column that a user names, then those of ``added``."""
-    if (given := _plain(own)) is None:
+    if (given := plain(own)) is None:
         return added
-    found: dict[str, list[dg.TableColumnDep]] = {}
-    for sources in (given.deps_by_column, added.deps_by_column):
-        _extend(found, sources)
-    return dg.TableColumnLineage(found)
-
-
-def _extend(found: dict[str, list[dg.TableColumnDep]], more: Mapping[str, Sequence[dg.TableColumnDep]]) -> None:
-    for column, sources in more.items():
-        kept = found.setdefault(column, [])
-        kept.extend(source for source in sources if source not in kept)
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, dg.MetadataValue) else value
+    first, then = given.deps_by_column, added.deps_by_column
+    return dg.TableColumnLineage(
+        {column: list(dict.fromkeys([*first.get(column, ()), *then.get(column, ())])) for column in {**first, **then}}
+    )

@@ -18,7 +18,7 @@ from metaxy.ext.dagster.constants import (
     DAGSTER_METAXY_PARTITION_METADATA_KEY,
 )
 from metaxy.ext.dagster.partition_values import PartitionColumn, any_of
-from metaxy.ext.dagster.specs import feature_of
+from metaxy.ext.dagster.specs import feature_of, plain
 from metaxy.service.project import Project
 from metaxy.wording import did_you_mean
 
@@ -90,7 +90,7 @@ def partition_columns(metadata: Mapping[str, Any], definition: Definition | None
     Raises:
         DefinitionError: if a dimension has no column, or a column is named for a dimension that is not there.
     """
-    given, where = _plain(metadata.get(DAGSTER_METAXY_PARTITION_KEY)), _where(metadata)
+    given, where = plain(metadata.get(DAGSTER_METAXY_PARTITION_KEY)), _where(metadata)
     if given is None:
         return {}
     if isinstance(definition, dg.MultiPartitionsDefinition):
@@ -119,7 +119,7 @@ def _columns_of_dimensions(given: Any, dimensions: Sequence[str], where: str) ->
 
 def fixed_values(metadata: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what ``metaxy/partition`` says: the values that each of some columns may have."""
-    given = _plain(metadata.get(DAGSTER_METAXY_PARTITION_METADATA_KEY))
+    given = plain(metadata.get(DAGSTER_METAXY_PARTITION_METADATA_KEY))
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -175,11 +175,7 @@ def _column(name: str, types: Types | None, where: str) -> PartitionColumn:
 
 
 def _where(metadata: Mapping[str, Any]) -> str:
-    return f"asset of feature {_plain(metadata.get(DAGSTER_METAXY_FEATURE_METADATA_KEY))}"
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, dg.MetadataValue) else value
+    return f"asset of feature {plain(metadata.get(DAGSTER_METAXY_FEATURE_METADATA_KEY))}"
 
 
 # -- as metaxy 0.1 had them -------------------------------------------------------------------------------------------

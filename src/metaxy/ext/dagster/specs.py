@@ -38,10 +38,15 @@ def feature_in(metadata: Metadata, where: str = "the asset") -> FeatureKey | Non
     if value is None:
         return None
     try:
-        return coerce_to_feature_key(value.value if isinstance(value, dg.MetadataValue) else value)
+        return coerce_to_feature_key(plain(value))
     except (TypeError, ValueError):
         message = f'{where} has the metadata "{DAGSTER_METAXY_FEATURE_METADATA_KEY}": {value!r}, which is no feature'
         raise DefinitionError(f'{message}: write its key, such as "video/raw"') from None
+
+
+def plain(value: Any) -> Any:
+    """Return what metadata say, as it was before Dagster wrapped it."""
+    return value.value if isinstance(value, dg.MetadataValue) else value
 
 
 def definition_of(project: Project, spec: dg.AssetSpec) -> FeatureDefinition | None:
@@ -59,6 +64,14 @@ def features_of(specs: Iterable[dg.AssetSpec]) -> Iterator[tuple[dg.AssetSpec, F
     for spec in specs:
         if (key := feature_of(spec)) is not None:
             yield spec, key
+
+
+def by_feature(specs: Iterable[dg.AssetSpec]) -> dict[FeatureKey, list[dg.AssetSpec]]:
+    """Return those of some assets that are features, by their features."""
+    found: dict[FeatureKey, list[dg.AssetSpec]] = {}
+    for spec, feature in features_of(specs):
+        found.setdefault(feature, []).append(spec)
+    return found
 
 
 def spec_of_source(asset: dg.SourceAsset) -> dg.AssetSpec:

@@ -10,7 +10,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_PARTITION_METADATA_KEY
 from metaxy.ext.dagster.partitions import fixed_values, partition_columns
-from metaxy.ext.dagster.specs import definition_of, features_of, spec_of_source
+from metaxy.ext.dagster.specs import by_feature, definition_of, spec_of_source
 from metaxy.service.columns import undeclared
 from metaxy.service.project import Project
 
@@ -31,7 +31,7 @@ def validate_definitions(defs: dg.Definitions) -> dg.Definitions:
     project = Project.loaded()
     specs = list({spec.key: spec for asset in defs.assets or () for spec in _specs(asset)}.values())
     refuse_shared_features(specs)
-    assets = _by_feature(specs)
+    assets = by_feature(specs)
     for spec in specs:
         if (definition := definition_of(project, spec)) is not None:
             refuse_unknown_columns(project, spec, definition)
@@ -45,7 +45,7 @@ def refuse_shared_features(specs: Iterable[dg.AssetSpec]) -> None:
     Raises:
         DefinitionError: if one does not, or two may have the same row.
     """
-    for feature, shared in _by_feature(specs).items():
+    for feature, shared in by_feature(specs).items():
         if any(not _are_apart(*pair) for pair in combinations(map(_part, shared), 2)):
             raise DefinitionError(
                 f"assets {_names(shared)} are all feature '{feature}': give each the metadata "
@@ -80,13 +80,6 @@ def _refuse_strangers(
                 f"'{dep.feature}': metaxify both with the same key_prefix, name the parent's asset_key in its "
                 '"dagster/attributes", or give deps=[…]'
             )
-
-
-def _by_feature(specs: Iterable[dg.AssetSpec]) -> dict[FeatureKey, list[dg.AssetSpec]]:
-    found: dict[FeatureKey, list[dg.AssetSpec]] = {}
-    for spec, feature in features_of(specs):
-        found.setdefault(feature, []).append(spec)
-    return found
 
 
 def _part(spec: dg.AssetSpec) -> dict[str, set[str]]:
