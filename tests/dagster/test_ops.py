@@ -9,6 +9,7 @@ from tests.dagster.test_computing import resources
 from tests.factory import define, rows, values
 
 import dagster as dg
+from metaxy import FeatureGraph
 from metaxy.config import MetaxyConfig
 from metaxy.ext import dagster as mxd
 from metaxy.service.project import Project
@@ -40,6 +41,16 @@ def test_delete(project: Project) -> None:
     with project.store() as store:
         assert values(store.read("video/raw")) == ["a"]
         assert values(store.read("video/raw", include_soft_deleted=True)) == ["a", "b"]
+
+
+def test_ops_know_the_project_of_their_store(project: Project) -> None:
+    define("video")
+    with project.store().open("w") as store:
+        store.write("video", rows(id=["a"]))
+    config: dict[str, Any] = {"feature_key": "video", "filters": ["TRUE"], "dry_run": True}
+    with FeatureGraph().use():  # as beside a component, or in a thread of Dagster
+        assert execute(mxd.delete, project, **config)[0] == 1
+        assert execute(mxd.optimize, project, feature_keys=["video"], keep_days=0)[0] == 1
 
 
 def test_what_cannot_be_deleted(project: Project) -> None:

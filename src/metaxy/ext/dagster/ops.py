@@ -1,11 +1,13 @@
 """Ops that look after rows: delete, rebase, optimize, copy. Each counts, and can be tried without a change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
 
 import dagster as dg
 from dagster import OpExecutionContext
+from metaxy.ext.dagster.resources import project_of
 from metaxy.service import maintenance
 from metaxy.service.maintenance import Outcome
 from metaxy.service.project import Project
@@ -42,7 +44,8 @@ def delete(context: OpExecutionContext) -> int:
         raise dg.Failure("filters are empty, so nothing says what to delete: give conditions, or 'TRUE' for all rows")
     soft = config["soft"] is not False
     options = {"filters": config["filters"], "soft": soft, "dry_run": config["dry_run"]}
-    return _counted(context, maintenance.delete(_project(context), [_key(config)], **options), {"metaxy/soft": soft})
+    with _project(context) as project:
+        return _counted(context, maintenance.delete(project, [_key(config)], **options), {"metaxy/soft": soft})
 
 
 @dg.op(
@@ -57,8 +60,9 @@ def optimize(context: OpExecutionContext) -> int:
     """Make the tables of features quick to read again, as `MetadataStore.optimize` does; its result are their rows."""
     config = context.op_config
     keep = timedelta(days=config["keep_days"])
-    outcomes = maintenance.optimize(_project(context), config["feature_keys"], keep=keep, dry_run=config["dry_run"])
-    return _counted(context, outcomes)
+    with _project(context) as project:
+        outcomes = maintenance.optimize(project, config["feature_keys"], keep=keep, dry_run=config["dry_run"])
+        return _counted(context, outcomes)
 
 
 @dg.op(
@@ -74,14 +78,15 @@ def optimize(context: OpExecutionContext) -> int:
 def rebase(context: OpExecutionContext) -> int:
     """Give rows of one version of a feature those of another, where they are still right; its result is how many."""
     config = context.op_config
-    done = maintenance.rebase(
-        _project(context),
-        _key(config),
-        from_version=config["from_version"],
-        to_version=config["to_version"],
-        same_inputs=config["same_inputs"],
-        dry_run=config["dry_run"],
-    )
+    with _project(context) as project:
+        done = maintenance.rebase(
+            project,
+            _key(config),
+            from_version=config["from_version"],
+            to_version=config["to_version"],
+            same_inputs=config["same_inputs"],
+            dry_run=config["dry_run"],
+        )
     return _told(context, done.rows, {"metaxy/left_out": done.left_out, "metaxy/already_there": done.already_there})
 
 
@@ -106,8 +111,13 @@ def copy(context: OpExecutionContext) -> int:
     return _told(context, done.rows, metadata)
 
 
-def _project(context: OpExecutionContext) -> Project:
-    return Project.loaded().with_store(getattr(context.resources, STORE))
+@contextmanager
+def _project(context: OpExecutionContext) -> Iterator[Project]:
+    """Make the project of the store active, in whatever thread Dagster runs the op."""
+    store = getattr(context.resources, STORE)
+    project = project_of(store).with_store(store)
+    with project.active():
+        yield project
 
 
 def _key(config: Mapping[str, Any]) -> str:

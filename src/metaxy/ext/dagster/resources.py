@@ -1,7 +1,8 @@
 """Stores of the configuration as resources of Dagster."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from pydantic import PrivateAttr
 
@@ -49,5 +50,16 @@ class MetaxyStoreFromConfigResource(OfProject, dg.ConfigurableResource[MetadataS
             InvalidConfigError: if the configuration has no such store.
         """
         run_id = context.run.run_id if context.run else None
-        store: MetadataStore = self.project.config.get_store(self.name, materialization_id=run_id)
+        project = self.project
+        store: MetadataStore = project.config.get_store(self.name, materialization_id=run_id)
+        _PROJECTS[store] = project
         return store
+
+
+# Ops are made before any project: they find theirs by the store that they are given.
+_PROJECTS: Final[WeakKeyDictionary[MetadataStore, Project]] = WeakKeyDictionary()
+
+
+def project_of(store: MetadataStore) -> Project:
+    """Return the project of the resource that made a store, without one what is loaded now."""
+    return _PROJECTS.get(store) or Project.loaded()
