@@ -53,6 +53,33 @@ def test_ops_know_the_project_of_their_store(project: Project) -> None:
         assert execute(mxd.optimize, project, feature_keys=["video"], keep_days=0)[0] == 1
 
 
+def test_jobs_beside_assets_that_have_an_io_manager_of_metaxy(project: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    with project.store().open("w") as store:
+        store.write("video", rows(id=["a", "b"]))
+
+    @dg.op
+    def rows_again(count: int) -> int:
+        return count
+
+    @dg.job
+    def forget() -> None:
+        rows_again(mxd.delete())
+
+    look = mxd.build_metaxy_multi_observation_job(
+        "look", assets=[dg.AssetSpec("video", metadata={"metaxy/feature": "video"})]
+    )
+    ops = {"delete": {"config": {"feature_key": "video", "filters": ["id = 'b'"]}}}
+    for manager in (mxd.MetaxyIOManager(), mxd.IncrementalMetaxyIOManager()):
+        resources = {name: mxd.MetaxyStoreFromConfigResource() for name in ("metaxy_store", "store")}
+        defs = dg.Definitions(jobs=[forget, look], resources={**resources, "io_manager": manager})
+        done = defs.resolve_job_def("forget").execute_in_process(instance=instance, run_config={"ops": ops})
+        assert done.output_for_node("rows_again") == done.output_for_node("delete")
+        assert defs.resolve_job_def("look").execute_in_process(instance=instance).success
+    with project.store() as store:
+        assert values(store.read("video")) == ["a"]
+
+
 def test_what_cannot_be_deleted(project: Project) -> None:
     define("video")
     with pytest.raises(dg.Failure, match="filters are empty, so nothing says what to delete"):
@@ -61,6 +88,10 @@ def test_what_cannot_be_deleted(project: Project) -> None:
         execute(mxd.delete, project, filters=["TRUE"])
     with pytest.raises(dg.Failure, match="feature video: "):
         execute(mxd.delete, project, feature_key="video", filters=["TRUE"])
+    with project.store().open("w") as store:
+        store.write("video", rows(id=["a"]))
+    with pytest.raises(dg.Failure, match=r"^feature video: a filter names column 'nope'"):
+        execute(mxd.delete, project, feature_key="video", filters=["nope = 1"])
 
 
 def test_optimize_and_rebase(project: Project) -> None:

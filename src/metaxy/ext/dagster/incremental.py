@@ -9,7 +9,7 @@ from pydantic import PrivateAttr, field_validator
 import dagster as dg
 from metaxy.errors import DefinitionError
 from metaxy.ext.dagster.event_metadata import ROW_COUNT
-from metaxy.ext.dagster.io_manager import Destination, MetaxyIOManager, feature_of_asset, frames_of
+from metaxy.ext.dagster.io_manager import Destination, MetaxyIOManager, between_ops, feature_of_asset, frames_of
 from metaxy.ext.dagster.specs import feature_in
 from metaxy.service.asset_increments import AssetIncrement as AssetIncrement
 from metaxy.service.asset_increments import Orphaned, chunks_of
@@ -56,7 +56,7 @@ class IncrementalMetaxyIOManager(MetaxyIOManager):
         Raises:
             DefinitionError: if the upstream asset is no feature, or several assets are computed at once of it.
         """
-        output = self._output_of_child(context)
+        output = None if between_ops(context) else self._output_of_child(context)
         if output is None:
             return super().load_input(context)
         step = context.step_context
@@ -75,6 +75,9 @@ class IncrementalMetaxyIOManager(MetaxyIOManager):
         Raises:
             TooManyOrphansError: if so many samples are orphaned that it looks like a mistake.
         """
+        if between_ops(context) is not None:
+            super().handle_output(context, obj)
+            return
         place = (context.run_id, context.step_key)
         destination = Destination.of(self.project, self.own_store, context)
         _, increment = self._given.get(place, (0, None))

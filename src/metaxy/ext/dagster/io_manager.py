@@ -105,6 +105,8 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
     the run needs; the store is open only while it is collected. An output is a frame as `MetadataStore.write` takes
     it, an iterator of such frames, of which one at a time is in memory, or None.
 
+    What ops that are no assets return, such as those of graphs and of jobs, is kept in files, as by Dagster's default.
+
     Args:
         store: where features are; the default store of the configuration by default.
     """
@@ -127,6 +129,8 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
             DefinitionError: if the upstream asset is no feature, or the input should be an `AssetIncrement`.
             FeatureNotFoundError: if no store has a table for it.
         """
+        if (files := between_ops(context)) is not None:
+            return files.load_input(context)
         upstream = context.upstream_output
         metadata = upstream.definition_metadata if upstream else context.definition_metadata
         key, partitions = feature_of_asset(metadata, context), Partitions.of(context)
@@ -143,11 +147,23 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
             DefinitionError: if the asset is no feature.
             MetadataSchemaError: if rows are of other partitions than those of the run, or cannot be written.
         """
+        if (files := between_ops(context)) is not None:
+            files.handle_output(context, obj)
+            return
         destination = Destination.of(self.project, self.own_store, context)
         with self.project.active():
             destination.write(obj)
             if ROW_COUNT not in (context.output_metadata or {}):
                 destination.describe(context)
+
+
+def between_ops(context: dg.InputContext | dg.OutputContext) -> dg.IOManager | None:
+    """Return what keeps values of ops that are no assets, as Dagster does by default; None for those of assets."""
+    of_op = not context.has_asset_key and (isinstance(context, dg.OutputContext) or context.upstream_output is not None)
+    if not of_op:
+        return None
+    folder = context.step_context.instance.storage_directory()
+    return dg.FilesystemIOManager(base_dir=folder).create_io_manager(dg.build_init_resource_context())
 
 
 def _refuse_increment(context: dg.InputContext, key: FeatureKey) -> None:

@@ -133,7 +133,8 @@ def _counted(context: OpExecutionContext, outcomes: Iterable[Outcome], metadata:
             context.log.info(f"feature {outcome.feature}: {outcome.rows:,} rows")
             done[outcome.feature] = outcome.rows
         else:
-            failures.append(f"feature {outcome.feature}: {outcome.failure.message}")
+            where, message = f"feature {outcome.feature}: ", outcome.failure.message
+            failures.append(where + message.removeprefix(where))
     if failures:
         raise dg.Failure("; ".join(failures), metadata={"metaxy/rows_by_feature": done})
     return _told(context, sum(done.values()), {**metadata, "metaxy/rows_by_feature": done})
