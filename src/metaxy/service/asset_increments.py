@@ -140,8 +140,9 @@ class AssetIncrement:
                 with self._store.open("w"):
                     self._store.write(self.feature, frame)
             return
-        ids = [name for name in self._plan.feature.id_columns if name in self.samples.collect_schema()]
-        parents = collect_to_polars(self.samples.select(*ids, c.METAXY_PROVENANCE))
+        samples = self.samples
+        ids = [name for name in self._plan.feature.id_columns if name in samples.collect_schema()]
+        parents = collect_to_polars(samples.select(*ids, c.METAXY_PROVENANCE))
         self._given.clear()
         with self._store.open("w"), self._store.replacing(self.feature, parents) as replacement:
             for frame in _gathered(frames):
@@ -219,16 +220,18 @@ def chunks_of(frame: Any) -> Iterator[Any]:
 def _gathered(frames: Iterator[Any]) -> Iterator[Any]:
     """Put small frames of Polars together; before an error is raised, those that came before it are given."""
     waiting: list[pl.DataFrame] = []
+    height = 0  # of what waits
     try:
         for frame in frames:
             rows = frame.to_native() if isinstance(frame, nw.DataFrame) else None
             if waiting and (not isinstance(rows, pl.DataFrame) or rows.schema != waiting[0].schema):
                 yield _together(waiting)
-            if isinstance(rows, pl.DataFrame):
-                waiting.append(rows)
-            else:
+            if not isinstance(rows, pl.DataFrame):
                 yield frame
-            if sum(each.height for each in waiting) >= ROWS_PER_WRITE:
+                continue
+            height = height + rows.height if waiting else rows.height
+            waiting.append(rows)
+            if height >= ROWS_PER_WRITE:
                 yield _together(waiting)
     except Exception:
         if waiting:
