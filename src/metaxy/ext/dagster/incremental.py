@@ -8,8 +8,14 @@ from pydantic import PrivateAttr, field_validator
 
 import dagster as dg
 from metaxy.errors import DefinitionError
-from metaxy.ext.dagster.event_metadata import ROW_COUNT
-from metaxy.ext.dagster.io_manager import Destination, MetaxyIOManager, between_ops, feature_of_asset, frames_of
+from metaxy.ext.dagster.io_manager import (
+    Destination,
+    MetaxyIOManager,
+    between_ops,
+    feature_of_asset,
+    frames_of,
+    metadata_of_input,
+)
 from metaxy.ext.dagster.specs import feature_in
 from metaxy.service.asset_increments import AssetIncrement as AssetIncrement
 from metaxy.service.asset_increments import Orphaned, chunks_of
@@ -91,16 +97,13 @@ class IncrementalMetaxyIOManager(MetaxyIOManager):
             counts = {f"metaxy/{name}": count for name, count in increment.counts.items()}
             counts["metaxy/failed"] = increment.failed
             context.add_output_metadata(counts)
-            if ROW_COUNT not in (context.output_metadata or {}):
-                destination.describe(context)
+            destination.describe(context)
         del self._given[place]
         increment.close()
 
     def _output_of_child(self, context: dg.InputContext) -> dg.OutputContext | None:
         """Return the output of the step that is a child of the feature of the input, None if there is none."""
-        upstream = context.upstream_output
-        metadata = upstream.definition_metadata if upstream else context.definition_metadata
-        key, found = feature_of_asset(metadata, context), []
+        key, found = feature_of_asset(metadata_of_input(context), context), []
         with suppress(dg.DagsterInvariantViolationError):  # outside of a step there is no asset that takes it
             step = context.step_context
             for each in step.step.step_outputs:

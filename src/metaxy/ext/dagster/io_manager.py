@@ -85,12 +85,14 @@ class Destination:
         """The rows that this run has of the asset."""
         return partial(conditions, self.metadata, self.partitions)
 
-    def describe(self, context: dg.OutputContext, **more: Any) -> None:
-        """Tell Dagster what the store has now: metadata, and the data version of the asset."""
+    def describe(self, context: dg.OutputContext) -> None:
+        """Tell Dagster what the store has now, unless the asset has: metadata, and the data version of the asset."""
+        if ROW_COUNT in (context.output_metadata or {}):
+            return
         with suppress(FeatureNotFoundError), self.store.open("r"):
             run = self.store.materialization_id
             found = asset_metadata(self.project, self.store, self.key, self.metadata, self.partitions, run=run)
-            context.add_output_metadata({**found.metadata, **more})
+            context.add_output_metadata(found.metadata)
             with suppress(dg.DagsterInvariantViolationError):  # outside of a step there are no events
                 step = context.step_context
                 step.set_data_version(context.asset_key, dg.DataVersion(found.stats.data_version))
@@ -131,9 +133,8 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
         """
         if (files := between_ops(context)) is not None:
             return files.load_input(context)
-        upstream = context.upstream_output
-        metadata = upstream.definition_metadata if upstream else context.definition_metadata
-        key, partitions = feature_of_asset(metadata, context), Partitions.of(context)
+        metadata, partitions = metadata_of_input(context), Partitions.of(context)
+        key = feature_of_asset(metadata, context)
         _refuse_increment(context, key)
         found = rows_of(self.project, self.own_store, key, partial(conditions, metadata, partitions))
         if not context.has_asset_partitions or (partitions.keys and len(partitions.keys) == 1):
@@ -153,8 +154,13 @@ class MetaxyIOManager(OfProject, dg.ConfigurableIOManager):
         destination = Destination.of(self.project, self.own_store, context)
         with self.project.active():
             destination.write(obj)
-            if ROW_COUNT not in (context.output_metadata or {}):
-                destination.describe(context)
+            destination.describe(context)
+
+
+def metadata_of_input(context: dg.InputContext) -> Mapping[str, Any]:
+    """Return the metadata of the asset that is an input."""
+    upstream = context.upstream_output
+    return (upstream or context).definition_metadata
 
 
 def between_ops(context: dg.InputContext | dg.OutputContext) -> dg.IOManager | None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import narwhals as nw
 
 import dagster as dg
-from dagster import AssetExecutionContext, OpExecutionContext
+from dagster import AssetExecutionContext
 from metaxy import MetadataStore
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
 from metaxy.errors import FeatureNotFoundError
@@ -29,7 +29,6 @@ from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 
-Context: TypeAlias = AssetExecutionContext | OpExecutionContext
 Look: TypeAlias = Callable[[Any, MetadataStore, nw.LazyFrame[Any]], Mapping[str, Any] | None]
 MISSING = "error"
 
@@ -153,13 +152,17 @@ def observed(
 
     Of a feature that no store has, say that there are no rows, and why.
     """
-    if len(keys := partitions.keys or ()) > COUNTED_PARTITIONS:
-        some = Partitions(keys[:COUNTED_PARTITIONS], partitions.definition)
-        rest = Partitions(keys[COUNTED_PARTITIONS:], partitions.definition)
-        first, others = (observed(project, store, key, metadata, part) for part in (some, rest))
-        return replace(first, by_partition={**first.by_partition, **others.by_partition})
+    keys, size = partitions.keys or (), COUNTED_PARTITIONS
+    some = [Partitions(keys[at : at + size], partitions.definition) for at in range(0, len(keys), size)]
+    found = [_observed(project, store, key, metadata, each) for each in some or [partitions]]
+    return replace(found[0], by_partition={k: stats for each in found for k, stats in each.by_partition.items()})
+
+
+def _observed(
+    project: Project, store: MetadataStore, key: FeatureKey, metadata: Mapping[str, Any], partitions: Partitions
+) -> RuntimeMetadata:
     try:
         return asset_metadata(project, store, key, metadata, partitions, preview=0)
     except FeatureNotFoundError as error:
         nothing = {**definition_metadata(project, key), ROW_COUNT: 0, MISSING: Failure.of(error).message}
-        return RuntimeMetadata(nothing, NO_STATS, dict.fromkeys(keys, NO_STATS))
+        return RuntimeMetadata(nothing, NO_STATS, dict.fromkeys(partitions.keys or (), NO_STATS))
