@@ -1,6 +1,7 @@
 """A new project: a few small files that work at once, and that people change into their own."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -162,20 +163,25 @@ def write_project(folder: Path, name: str | None = None) -> list[Path]:
         where = short_path(folder.resolve()) if folder.resolve() != Path.cwd() else "this folder"
         raise MetaxyError(f"{where} has {' and '.join(taken)} already; give another PATH: mx init my-project")
     name = name or project_name(folder.resolve().name)
-    written = []
+    files = {file: text if file in KEPT else text.format(name=name) for file, text in FILES.items()}
+    files |= {} if (folder / "videos").exists() else SAMPLES
+    new = {folder / file: text for file, text in files.items() if file not in existing}
+    return write_files(new, f"the project to {folder}")
+
+
+def write_files(files: Mapping[Path, str], what: str) -> list[Path]:
+    """Write texts to files, with the folders that they are in, and return the files; ``what`` is for the error.
+
+    Raises:
+        MetaxyError: if one cannot be written.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = {file: text if file in KEPT else text.format(name=name) for file, text in FILES.items()}
-        files |= {} if (folder / "videos").exists() else SAMPLES
-        for file, text in files.items():
-            if file not in existing:
-                path = folder / file
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8", newline="\n")
-                written.append(path)
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
-        raise MetaxyError(f"cannot write the project to {folder}: {error.strerror}; give another PATH") from error
-    return written
+        raise MetaxyError(f"cannot write {what}: {error.strerror}; give another PATH") from error
+    return list(files)
 
 
 def project_name(folder: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from metaxy.errors import MetaxyError, RequestError
-from metaxy.project.scaffold import project_name
+from metaxy.project.scaffold import project_name, write_files
 from metaxy.service.project import Project
 from metaxy.wording import short_path
 
@@ -82,13 +82,7 @@ def write_code_location(project: Project, folder: Path | None = None, name: str 
     if taken := [short_path(path) for path in files if path.exists()]:
         which = f"{taken[0]} exists" if len(taken) == 1 else f"{taken[0]} and {len(taken) - 1} more exist"
         raise MetaxyError(f"{which} already; give another PATH: mx dagster scaffold orchestration")
-    try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise MetaxyError(f"cannot write to {folder}: {error.strerror}; give another PATH") from error
-    return list(files)
+    return write_files(files, f"to {folder}")
 
 
 def _config_file(project: Project) -> Path:
