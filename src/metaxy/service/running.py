@@ -1,17 +1,18 @@
 """Bringing a project up to date: each feature by the function that the code of the project names."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from metaxy.errors import RequestError
 from metaxy.process.registry import computed
 from metaxy.process.running import Plan, RunReport, plan, run
 from metaxy.service.features import count_by_project
 from metaxy.service.project import Project
+from metaxy.store.request import ErrorHandling
 
 __all__ = ["Errors", "Plan", "RunReport", "compute", "dry_run"]
 
-Errors: TypeAlias = Literal["retry", "skip", "only"]
+Errors: TypeAlias = ErrorHandling
 """Whether samples that failed before are tried again, left out, or alone are tried."""
 
 
