@@ -46,7 +46,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import FrameType, MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
 
-from metaxy.wording import did_you_mean, short_path
+from metaxy.wording import did_you_mean, first_of, short_path
 
 ErrorKind: TypeAlias = Literal["failure", "request", "unreachable"]
 """Whether the request or the configuration is wrong, a store cannot be reached now, or something else failed."""
@@ -160,10 +160,13 @@ class UnknownFeatureError(MetaxyError, KeyError, ValueError):
     def from_key(cls, key: str, known: Iterable[str]) -> "UnknownFeatureError":
         """Build the error with a near match and the known keys."""
         names = sorted(known)
-        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         error = cls(
             f"feature {key!r} is not in the graph.{did_you_mean(key, names)} "
-            + (f"Known features: {shown}" if names else "The graph is empty: import the module that defines it first")
+            + (
+                f"Known features: {first_of(names)}"
+                if names
+                else "The graph is empty: import the module that defines it first"
+            )
         )
         error.key = key
         error.details = {"features": [key]}

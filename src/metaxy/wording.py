@@ -2,7 +2,7 @@
 
 import difflib
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 
@@ -17,6 +17,16 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     spelled = {option.lower(): option for option in options}
     close = difflib.get_close_matches(name.lower(), spelled, n=1)
     return f" Did you mean {spelled[close[0]]!r}?" if close else ""
+
+
+def first_of(names: Sequence[object], most: int = 10) -> str:
+    """Return the first of some names, and how many more there are.
+
+    >>> first_of(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def text_of(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from metaxy.errors import DefinitionError, RequestError
 from metaxy.masking import mask, mask_address
 from metaxy.project.entrypoints import init, load_features
 from metaxy.store.external import sync_external_features
-from metaxy.wording import did_you_mean
+from metaxy.wording import did_you_mean, first_of
 
 if TYPE_CHECKING:
     from metaxy.store.store import MetadataStore
@@ -224,8 +224,7 @@ def masked(config: MetaxyConfig) -> dict[str, Any]:
 def _unknown_features(missing: Sequence[str], known: Sequence[str]) -> RequestError:
     """Return the error that names features which the graph does not have, with what may be meant."""
     close = "".join(did_you_mean(name, known) for name in missing)
-    shown = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
-    hint = f"known features: {shown}" if known else "the graph is empty"
+    hint = f"known features: {first_of(known)}" if known else "the graph is empty"
     message = f"{', '.join(map(repr, missing))} {'is' if len(missing) == 1 else 'are'} not in the graph.{close}"
     return RequestError("FEATURES_NOT_FOUND", message, hint=hint, features=list(missing))
 

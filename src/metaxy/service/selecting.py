@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RequestError
 from metaxy.service.project import Project
-from metaxy.wording import did_you_mean
+from metaxy.wording import did_you_mean, first_of
 
 
 def select(project: Project, patterns: Sequence[str], *, up: int = 0, down: int = 0) -> list[FeatureKey]:
@@ -34,8 +34,11 @@ def select(project: Project, patterns: Sequence[str], *, up: int = 0, down: int 
 
 
 def _nothing_matches(project: Project, pattern: str, known: Sequence[str]) -> RequestError:
-    shown = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
     where = f"project {project.name}" if project.name else "this project"
     message = f"no feature of {where} matches {pattern!r}.{did_you_mean(pattern, known)}"
-    hint = f"known features: {shown}" if known else "it has none; name their modules in entrypoints of metaxy.toml"
+    hint = (
+        f"known features: {first_of(known)}"
+        if known
+        else "it has none; name their modules in entrypoints of metaxy.toml"
+    )
     return RequestError("FEATURES_NOT_FOUND", f"{message} ({hint})", features=[pattern])

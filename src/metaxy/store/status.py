@@ -26,6 +26,7 @@ from metaxy.store.store import MetadataStore
 from metaxy.store.system.row_errors import features_with_errors, latest
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
 from metaxy.versioning.increment import LazyIncrement, Tally
+from metaxy.wording import first_of
 
 StatusCategory: TypeAlias = Literal["missing", "root_feature", "needs_update", "up_to_date", "error"]
 
@@ -189,8 +190,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
 
 def no_input(parents: Sequence[object]) -> str:
     """Say that nothing can be computed, as these parents have no rows."""
-    shown = ", ".join(map(str, parents[:NAMED])) + (f" and {len(parents) - NAMED} more" if len(parents) > NAMED else "")
-    return f"no input from {shown}"
+    return f"no input from {first_of(parents, NAMED)}"
 
 
 def format_sample_previews(
