@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import narwhals as nw
@@ -136,6 +136,11 @@ class Target:
         with self.project.active():
             return errors(self.project.with_store(self.store), [str(self.feature)])
 
+    @cached_property
+    def _own(self) -> Mapping[str, Any]:
+        """The options of the function; samples are listed once for all that is asked."""
+        return self.function.arguments() if self.function else {}
+
     def _needs(self, asked: Mapping[str, Any]) -> Needs | None:
         if asked.get("samples") is not None:
             counts = self.store.resolve_update(self.feature, **asked).counts
@@ -150,7 +155,7 @@ class Target:
 
     def _arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of the function with those that are given, for the part that is meant."""
-        arguments = {**(self.function.arguments() if self.function else {}), **options}
+        arguments = {**self._own, **options}
         if self.part:
             with self.store:
                 of_part = options_of(self.store, self.feature, self.part, arguments.get("samples"))
