@@ -1,7 +1,6 @@
 """Jobs that share a feature by claims: what one of them has is left to it, until it is killed and its lease is over."""
 
 import os
-import signal
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from tests.factory import define, everything, rows
 from tests.faults.children import children, rest
+from tests.ray.computing import Notes
 from tests.services.ray import variables
 from tests.stores import STORES
 
@@ -33,30 +33,13 @@ def shared(folder: Path) -> MetadataStore:
     return STORES["delta"](folder, claims_store=STORES["sqlite"](folder))
 
 
-class Notes:
-    """Notes each sample; of the other job, says that the first one is begun, and ends the job at one of the next."""
-
-    def __init__(self, folder: str, driver: int = 0) -> None:
-        self.folder, self.driver, self.calls = Path(folder), driver, 0
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        name = "theirs" if self.driver else "ours"
-        with (self.folder / name).open("a") as log:
-            log.write(f"{row['id']}\n")
-        self.calls += 1
-        if self.driver and self.calls == 1:
-            (self.folder / "begun").write_text("begun")
-        if self.driver and self.calls == 30:
-            os.kill(self.driver, signal.SIGKILL)
-        return {"by": name}
-
-
 JOB = """
 import os
 os.environ["RAY_ADDRESS"] = sys.argv[2]
 import ray
 from metaxy.ext.ray import process
-from tests.ray.test_claims import OPTIONS, Notes, shared
+from tests.ray.computing import Notes
+from tests.ray.test_claims import OPTIONS, shared
 
 ray.init(log_to_driver=False)
 folder = sys.argv[1]

@@ -1,13 +1,10 @@
 """Functions in actors of Ray: what is wrong with them is said in one line, and what they need is asked for."""
 
-import os
-import sys
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.factory import define, rows, values
+from tests.ray.computing import Locked, Needs, Unloadable, wrong
 from tests.stores import STORES
 
 from metaxy.config import MetaxyConfig
@@ -29,31 +26,6 @@ def lake(tmp_path: Path) -> MetadataStore:
     with store.open("w"):
         store.write("video", rows(id=range(10), size=range(10)))
     return store
-
-
-class Unsendable(Exception):
-    """Cannot be pickled."""
-
-    def __init__(self, _: str) -> None:
-        super().__init__("over\ntwo lines")
-        self.lock = threading.Lock()
-
-
-def wrong(row: dict[str, Any]) -> Any:
-    """Do something else for each sample."""
-    number = row["size"]
-    if number == 5:
-        raise ValueError("cannot read 5")
-    if number == 6:
-        raise Unsendable("")
-    if number == 7:
-        sys.exit(3)
-    if number == 8:
-        os._exit(3)
-    answers: dict[int, Any] = {
-        1: None, 2: {"id": 99}, 3: [{"double": 6}, {"double": 7}], 4: lambda: row, 9: {"double": "text"}
-    }  # fmt: skip
-    return answers.get(number, {"double": 2 * number})
 
 
 def test_what_is_wrong_with_a_function_is_said_by_sample_and_stops_no_other(lake: MetadataStore) -> None:
@@ -81,31 +53,11 @@ def test_what_is_wrong_with_a_function_is_said_by_sample_and_stops_no_other(lake
     )
 
 
-class Locked:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return row
-
-
-class Unloadable(Locked):
-    def __reduce__(self) -> Any:
-        return int, ("x",)
-
-
 def test_functions_that_do_not_reach_an_actor_are_refused(lake: MetadataStore) -> None:
     with pytest.raises(TypeError, match=r"^function Locked cannot be pickled, .*pickle '_thread.lock' object\);"):
         process(lake, "crop", Locked(), progress=False)
     with pytest.raises(ProcessError, match=r"^feature crop, function Unloadable: Unloadable cannot be loaded in an"):
         process(lake, "crop", Unloadable(), progress=False)
-
-
-class Needs:
-    """Says what it has."""
-
-    def __call__(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "variable": os.environ["ASKED"]}
 
 
 def test_actors_get_what_they_need_and_wait_for_it_where_there_are_too_many(lake: MetadataStore) -> None:

@@ -4,15 +4,14 @@ import itertools
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from ray.data.datasource import WriteResult
 from tests.factory import define, rows, values
+from tests.ray.computing import Sizes, doubled, endless, mortal
 from tests.services.ray import variables
 from tests.stores import STORES
 
@@ -74,10 +73,6 @@ def test_an_increment_is_computed_and_written_by_workers(store: MetadataStore) -
         store.write("video", rows({"audio": "2", "frames": "1"}, id=[2], size=[9]))
     again = ray.data.read_datasource(MetaxyDatasource("crop", store, incremental=True)).take_all()
     assert {row["id"]: row["metaxy_status"] for row in again} == {99: "new", 2: "stale"}
-
-
-def doubled(batch: pa.Table) -> pa.Table:
-    return batch.append_column("double", pc.multiply(batch["size"], 2))
 
 
 def test_ranges_of_ids_have_equally_many_of_them_and_miss_none(store: MetadataStore) -> None:
@@ -278,35 +273,6 @@ def test_features_of_a_script_reach_the_workers(tmp_path: Path) -> None:
 
 
 # -- computing ---------------------------------------------------------------------------------------------------------
-
-
-class Sizes:
-    """Loads nothing, as a model would, and says where it runs."""
-
-    def __init__(self, factor: int = 1) -> None:
-        if factor < 0:
-            raise RuntimeError("no such model")
-        self.factor = factor
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        if row["size"] == 7:
-            raise ValueError("cannot read 7")
-        return {"double": self.factor * row["size"], "worker": os.getpid()}
-
-
-def mortal(row: dict[str, Any]) -> dict[str, Any]:
-    """End the process of the worker, once."""
-    mark = Path(row["mark"])
-    if row["size"] == 3 and not mark.exists():
-        mark.touch()
-        os._exit(1)
-    return {"double": 2 * row["size"]}
-
-
-def endless(row: dict[str, Any]) -> dict[str, Any]:
-    while row["size"] == 3:
-        time.sleep(0.1)
-    return {"double": 2 * row["size"]}
 
 
 def doubles(store: MetadataStore) -> dict[int, int]:
