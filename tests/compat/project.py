@@ -5,9 +5,9 @@ python project.py write ROOT     for each case, makes a store below ROOT and giv
 python project.py extend ROOT    goes on with these stores: more rows, and one deletion
 python project.py settle ROOT    computes all that is new or stale, and deletes what is orphaned
 python project.py read ROOT      prints what is there, and what would have to be computed, as JSON
-The last argument may be "maps": versions by field are kept and shown as maps.
-
 python project.py types ROOT     prints the physical types of the columns of all tables
+Several of these, with commas between them, are done one after the other: what is printed is a list of their answers.
+The last argument may be "maps": versions by field are kept and shown as maps.
 
 POSTGRESQL holds the parameters of a connection, as JSON; each case on PostgreSQL has a schema of its own.
 """
@@ -312,4 +312,5 @@ def run(command: str, root: Path, *, maps: bool = False) -> dict[str, Any]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print(json.dumps(run(sys.argv[1], Path(sys.argv[2]), maps=sys.argv[3:] == ["maps"])))
+    with_maps = sys.argv[3:] == ["maps"]
+    print(json.dumps([run(command, Path(sys.argv[2]), maps=with_maps) for command in sys.argv[1].split(",")]))
