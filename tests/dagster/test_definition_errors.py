@@ -10,7 +10,7 @@ from tests.factory import PROJECT, define
 import dagster as dg
 from metaxy import BaseFeature, FeatureSpec
 from metaxy.definitions.definition import FeatureDefinition
-from metaxy.errors import DefinitionError, UnknownFeatureError
+from metaxy.errors import DefinitionError, DefinitionWarning, UnknownFeatureError
 from metaxy.ext import dagster as mxd
 from metaxy.service.project import Project
 
@@ -86,6 +86,26 @@ def test_partitions_need_columns_of_the_feature() -> None:
     for fine in ("day", "id", "metaxy_materialization_id", None):
         mxd.metaxify(asset(metadata={"partition_by": fine}))
     mxd.metaxify(asset("video/crop", metadata={"partition_by": "any"}))  # it declares no columns
+
+
+def test_partitions_have_a_column() -> None:
+    """An asset as 0.1 took it is warned of; what is new, and what is checked as a whole, is refused."""
+    days = dg.DailyPartitionsDefinition("2026-01-01")
+    with pytest.warns(DefinitionWarning, match='"partition_by": "<column>"'):
+        plain = mxd.metaxify(asset(partitions_def=days))
+    assert "asset 'video/raw' has partitions, but" in refused(
+        lambda: mxd.validate_definitions(dg.Definitions(assets=[plain]))
+    )
+    decorator = mxd.computes("video/raw", partitions_def=days)
+    assert "asset 'video/raw' has partitions, but" in refused(lambda: decorator(lambda row: row))
+    by_feature = {"metadata": {"partition_by": "day"}}
+    spec = FeatureSpec(key="e", id_columns=["id"], metadata={"dagster/attributes": by_feature})
+
+    class ByFeature(BaseFeature, spec=spec):
+        id: str
+        day: str
+
+    assert mxd.computes("e", partitions_def=days)(lambda row: row).partitions_def == days
 
 
 def test_two_assets_of_one_feature_say_which_rows_they_have() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar, overload
 import dagster as dg
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import DefinitionError
+from metaxy.errors import DefinitionError, DefinitionWarning, warn_user
 from metaxy.ext.dagster.columns import build_column_schema, lineage, merged_lineage, merged_schema
 from metaxy.ext.dagster.constants import (
     DAGSTER_COLUMN_LINEAGE_METADATA_KEY,
@@ -32,7 +32,7 @@ from metaxy.ext.dagster.specs import (
     spec_of_source,
     with_prefix,
 )
-from metaxy.ext.dagster.validating import refuse_shared_features, refuse_unknown_columns
+from metaxy.ext.dagster.validating import missing_column, refuse_shared_features, refuse_unknown_columns
 from metaxy.service.project import Project
 from metaxy.wording import did_you_mean, first_line
 
@@ -262,6 +262,8 @@ def _described(features: Features, spec: dg.AssetSpec, adds: Injected) -> dg.Ass
         return spec
     spec = _with_attributes(spec, definition)
     refuse_unknown_columns(features.project, spec, definition)
+    if message := missing_column(spec):
+        warn_user(message, DefinitionWarning)
     tags = {name: value for name, value in spec.tags.items() if not name.startswith("dagster/kind/")}
     kinds = set(spec.kinds)
     if adds.kind and len(kinds) < MOST_KINDS:

@@ -3,6 +3,7 @@
 import inspect
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from typing_extensions import TypedDict, Unpack
 import dagster as dg
 from dagster import AssetExecutionContext
 from metaxy.definitions.keys import FeatureKey
-from metaxy.errors import DefinitionError
+from metaxy.errors import DefinitionError, DefinitionWarning
 from metaxy.ext.dagster.assets import metaxify
 from metaxy.ext.dagster.constants import DAGSTER_METAXY_FEATURE_METADATA_KEY
 from metaxy.ext.dagster.events import generate_materialize_results
 from metaxy.ext.dagster.partitions import Partitions
 from metaxy.ext.dagster.specs import asset_key_of, with_prefix
 from metaxy.ext.dagster.targets import FeatureAsset
+from metaxy.ext.dagster.validating import refuse_keys_without_column
 from metaxy.process.registry import Computed, computed
 from metaxy.process.registry import computes as register
 from metaxy.process.undecorated import Undecorated, undecorated
@@ -86,7 +88,7 @@ def computes(
 
     Raises:
         TypeError: if there is no such option.
-        ValueError: if ``max_failed_share`` is no share.
+        ValueError: if ``max_failed_share`` is no share, or partitions have no column.
         UnknownFeatureError: if no such feature is defined yet.
     """
     of_process, of_asset = _split(options)
@@ -187,8 +189,11 @@ class Asset:
             return self._run(context)
 
         key = named["key"] or asset_key_of(self.project, self.feature, named["key_prefix"])  # names its op
-        asset: dg.AssetsDefinition = dg.asset(key=key, **given)(run)
-        return metaxify(asset, **named)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DefinitionWarning)  # what it warns of is an error here
+            asset: dg.AssetsDefinition = metaxify(dg.asset(key=key, **given)(run), **named)
+        refuse_keys_without_column(asset.get_asset_spec())
+        return asset
 
     def _named(self, options: dict[str, Any]) -> dict[str, Any]:
         """Take out of options what names the asset, in the words of `metaxify`."""
@@ -211,6 +216,7 @@ class Asset:
 
     def _run(self, context: AssetExecutionContext) -> dg.MaterializeResult[Any]:
         [spec] = context.assets_def.specs
+        refuse_keys_without_column(spec)  # partitions may have come later, such as those of a component
         store = getattr(context.resources, self.store_resource_key)
         asset = FeatureAsset(self.project, spec.key, self.feature, spec.metadata, self.function)
         target = asset.target(store, Partitions.of(context, spec))

@@ -8,7 +8,7 @@ import dagster as dg
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import DefinitionError
-from metaxy.ext.dagster.constants import DAGSTER_METAXY_PARTITION_METADATA_KEY
+from metaxy.ext.dagster.constants import DAGSTER_METAXY_PARTITION_KEY, DAGSTER_METAXY_PARTITION_METADATA_KEY
 from metaxy.ext.dagster.partitions import fixed_values, partition_columns
 from metaxy.ext.dagster.specs import by_feature, definition_of, spec_of_source
 from metaxy.service.columns import undeclared
@@ -35,6 +35,7 @@ def validate_definitions(defs: dg.Definitions) -> dg.Definitions:
     for spec in specs:
         if (definition := definition_of(project, spec)) is not None:
             refuse_unknown_columns(project, spec, definition)
+            refuse_keys_without_column(spec)
             _refuse_strangers(spec, definition, assets)
     return defs
 
@@ -65,6 +66,26 @@ def refuse_unknown_columns(project: Project, spec: dg.AssetSpec, definition: Fea
             f"the rows of asset {spec.key.to_user_string()!r} are told apart by {name!r}, which feature "
             f"'{definition.key}' does not declare.{hint} Add the column to its class, or name one that it has"
         )
+
+
+def refuse_keys_without_column(spec: dg.AssetSpec) -> None:
+    """Refuse partitions of which nothing says what rows they have.
+
+    Raises:
+        DefinitionError: if there is no column for their keys.
+    """
+    if message := missing_column(spec):
+        raise DefinitionError(message)
+
+
+def missing_column(spec: dg.AssetSpec) -> str | None:
+    """Say that the partitions of an asset have no column, and how to name it; None if they have, or there are none."""
+    if spec.partitions_def is None or partition_columns(spec.metadata, spec.partitions_def):
+        return None
+    return (
+        f"asset {spec.key.to_user_string()!r} has partitions, but nothing says which rows are in one, so that each run "
+        f'would work on all: give it the metadata "{DAGSTER_METAXY_PARTITION_KEY}": "<column>"'
+    )
 
 
 def _refuse_strangers(
