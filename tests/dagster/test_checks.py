@@ -164,6 +164,25 @@ def test_partitions_are_requested_where_samples_changed(project: Project, instan
     assert asked == {"clip": ["2026-01-04"]}
 
 
+def test_what_fails_for_one_asset_does_not_stop_the_others(project: Project, instance: dg.DagsterInstance) -> None:
+    define("video")
+    define("audio")
+
+    def samples() -> Any:
+        raise OSError("the disk is not there")
+
+    @mxd.computes("video", samples=samples, automation_condition=mxd.has_changes())
+    def video(row: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    @mxd.computes("audio", samples=rows(id=["a"]), automation_condition=mxd.has_changes())
+    def audio(row: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    asked, _ = requested(project, [video, audio], instance)
+    assert asked == {"audio": [None]}
+
+
 def test_the_code_location_evaluates_the_sensor(project: Project, instance: dg.DagsterInstance) -> None:
     define("video")
 

@@ -8,7 +8,6 @@ from dagster._utils.warnings import disable_dagster_warnings
 
 import dagster as dg
 from dagster import AssetKey, AutomationCondition, AutomationContext, AutomationResult
-from metaxy.errors import MetaxyError
 from metaxy.ext.dagster.partitions import Partitions, conditions
 from metaxy.ext.dagster.specs import feature_in
 from metaxy.ext.dagster.targets import FeatureAsset
@@ -40,9 +39,10 @@ class HasChanges(AutomationCondition[AssetKey]):
         subset, cursor = context.candidate_subset, context.cursor
         if not subset.is_empty:
             failed = await context.asset_graph_view.compute_execution_failed_subset(key=context.key, from_subset=subset)
+            asset = self._asset(context)
             try:
-                subset, counts = self._changed(context, subset)
-            except MetaxyError as error:  # of this feature, which must not keep others from being looked at
+                subset, counts = self._changed(context, asset, subset)
+            except Exception as error:  # of a store, or of samples that a user lists: others are still looked at
                 context.log.error(f"asset {context.key.to_user_string()} is not looked at: {Failure.of(error).message}")
                 subset, counts = context.get_empty_subset(), cursor
             subset = subset.compute_difference(failed) if counts == cursor else subset
@@ -50,11 +50,10 @@ class HasChanges(AutomationCondition[AssetKey]):
         return AutomationResult(context, subset, cursor)
 
     def _changed(
-        self, context: AutomationContext[AssetKey], subset: EntitySubset[AssetKey]
+        self, context: AutomationContext[AssetKey], asset: FeatureAsset, subset: EntitySubset[AssetKey]
     ) -> tuple[EntitySubset[AssetKey], str | None]:
         """Return what has changes, and how many samples that are."""
         options: dict[str, Any] = {"max_attempts": self._max_attempts}
-        asset = self._asset(context)
         target = asset.target(self._project.store(self._store))
         needs = target.needs(**options)
         if needs is None or not (needs.new or needs.stale):
