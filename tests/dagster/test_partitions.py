@@ -1,10 +1,11 @@
 """Conditions made of partition keys: typed as the column is, for every kind of partitions."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import narwhals as nw
 import pandas as pd
 import polars as pl
@@ -107,6 +108,14 @@ def test_frames_of_other_libraries_have_zones_of_other_kinds(zone: str) -> None:
         frame: Any = nw.from_native(given)
         found = frame.filter(*conditions({"partition_by": "at"}, Partitions(["2026-06-02"], DAILY), frame.schema))
         assert [each.astimezone(timezone.utc) for each in found["at"].to_list()] == times[1:2]
+
+
+def test_many_partitions_apart_are_no_deep_condition() -> None:
+    days = [datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(days=n) for n in range(1_000)]
+    frame: Any = nw.from_native(duckdb.from_arrow(pl.DataFrame({"at": days}).to_arrow()))
+    keys = [f"{day:%Y-%m-%d}" for day in days[::2]]
+    found = frame.filter(*conditions({"partition_by": "at"}, Partitions(keys, DAILY), frame.collect_schema()))
+    assert found.collect("polars")["at"].to_list() == days[::2]
 
 
 def test_dimensions_have_a_column_each_and_pairs_need_not_be_complete() -> None:

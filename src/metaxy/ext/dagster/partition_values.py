@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
-from functools import reduce
-from operator import or_
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -43,8 +41,10 @@ def zone_of(name: str) -> tzinfo:
 
 
 def any_of(conditions: Iterable[nw.Expr]) -> nw.Expr:
-    """Return whether one of some conditions holds; there must be one."""
-    return reduce(or_, conditions)
+    """Return whether one of some conditions holds; there must be one. Halves are joined, so that many nest little."""
+    first, *others = found = list(conditions)
+    half = len(found) // 2
+    return any_of(found[:half]) | any_of(found[half:]) if others else first
 
 
 @dataclass(frozen=True)
