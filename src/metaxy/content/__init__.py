@@ -5,7 +5,7 @@ recipes are never equal. Nothing here knows a store: results are frames, ready f
 loaded when it is first used, and packages such as NumPy or Pillow only where they are needed.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from metaxy import _lazy
 
@@ -46,14 +46,4 @@ _HOMES: Final = {
 }
 
 if not TYPE_CHECKING:  # type checkers would take any name for a public one
-
-    def __getattr__(name: str) -> Any:
-        """Load a public name when it is first used."""
-        if name not in _HOMES:
-            raise AttributeError(f"module 'metaxy.content' has no attribute {name!r}")
-        value = globals()[name] = _lazy.resolve(f"{_HOMES[name]}:{name}")
-        return value
-
-    def __dir__() -> list[str]:
-        """List the public names and the modules that are loaded."""
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = _lazy.attributes(__name__, _HOMES)

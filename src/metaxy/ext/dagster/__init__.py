@@ -3,7 +3,7 @@
 Each name is loaded when it is first used: importing this module costs little beside Dagster itself.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from metaxy import _lazy
 from metaxy.ext.dagster.constants import (
@@ -132,15 +132,5 @@ _HOMES: Final[dict[str, str]] = {
     "validate_definitions": "metaxy.ext.dagster.validating",
 }
 
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Load a public name when it is first used."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = _lazy.resolve(f"{_HOMES[name]}:{name}")
-        return value
-
-    def __dir__() -> list[str]:
-        """Name all that is public: `dg` finds components so."""
-        return __all__
+if not TYPE_CHECKING:  # type checkers would take any name for a public one
+    __getattr__, __dir__ = _lazy.attributes(__name__, _HOMES)

@@ -3,7 +3,7 @@
 Each name is loaded when it is first used: an actor that calls a function needs neither Ray Data nor a store.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from metaxy import _lazy
 
@@ -20,11 +20,5 @@ _HOMES: Final = {
     "process": "metaxy.ext.ray.processing",
 }
 
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Load a public name when it is first used."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = _lazy.resolve(f"{_HOMES[name]}:{name}")
-        return value
+if not TYPE_CHECKING:  # type checkers would take any name for a public one
+    __getattr__, __dir__ = _lazy.attributes(__name__, _HOMES)
