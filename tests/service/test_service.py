@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 from tests.cli.conftest import FEATURES
 
-from metaxy import errors
+from metaxy import FeatureGraph, errors
 from metaxy.errors import FeatureNotFoundError, FilterParseError, MetaxyError, RequestError, UnknownFeatureError
 from metaxy.service import features, graph, health, history, maintenance, rows, status, stores
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
+from metaxy.service.selecting import select
 from metaxy.testing import TempMetaxyProject
 
 DUCKDB, DELTA = "metaxy.ext.duckdb.DuckDBMetadataStore", "metaxy.ext.delta.DeltaMetadataStore"
@@ -34,6 +36,21 @@ def project(tmp_path: Path) -> Iterator[Project]:
             store.write("video/raw", pl.DataFrame({"id": list("abc"), "metaxy_provenance_by_field": versions}))
             store.write("video/crop", store.resolve_update("video/crop").new)
         yield Project(tmp_path / "metaxy.toml").with_graph(loaded)
+
+
+def test_a_given_store_stays_whatever_else_is_changed(project: Project) -> None:
+    lake = project.store("lake")
+    changed = project.with_store(lake).with_graph(FeatureGraph())
+    assert (changed.store(), changed.keys()) == (lake, [])
+    assert changed.store("dev") is not lake
+
+
+def test_features_of_another_project_are_told_of(project: Project) -> None:
+    other = replace(project, named="hearing").with_graph(project.graph)
+    with pytest.raises(
+        RequestError, match=r"no feature of project hearing matches '\*'\. \(there are: . in project vis"
+    ):
+        select(other, ["*"])
 
 
 def plain(value: Any) -> Any:

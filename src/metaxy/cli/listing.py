@@ -7,7 +7,7 @@ from cyclopts import App, Parameter
 
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, say
 from metaxy.cli.workspace import workspace
-from metaxy.service.features import Feature, Field, count_by_project
+from metaxy.service.features import Feature, Field, where_features_are
 from metaxy.service.features import features as listed
 from metaxy.service.project import Project
 from metaxy.service.stores import stores as configured
@@ -37,15 +37,11 @@ def features(
 
 def no_features(project: Project) -> str:
     """Say that a project has no features, and which projects have some."""
-    found = count_by_project(project)
-    if not found:
-        where = project.config.config_file or "the configuration"
-        return f"No features found: {where} has no entrypoints that define any, nor has an installed package."
-    others = ", ".join(f"{count} in project {name}" for name, count in found.items())
-    return (
-        f"No features found in the current project, {project.name}. There are: {others}. Show them by --all-projects "
-        "or --project; a feature belongs to the project that its package is named after, or __metaxy_project__ says."
-    )
+    if others := where_features_are(project):
+        none = f"No features found in the current project, {project.name}"
+        return f"{none}; {others}. Show them by --all-projects or --project."
+    where = project.config.config_file or "the configuration"
+    return f"No features found: {where} has no entrypoints that define any, nor has an installed package."
 
 
 def _as_data(feature: Feature, verbose: bool) -> dict[str, Any]:

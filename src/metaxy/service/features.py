@@ -63,6 +63,13 @@ def count_by_project(project: Project) -> dict[str, int]:
     return dict(sorted(Counter(definition.project for definition in definitions).items()))
 
 
+def where_features_are(project: Project) -> str:
+    """Say which projects have features, for one that has none; empty if no project has any."""
+    found = ", ".join(f"{count} in project {name}" for name, count in count_by_project(project).items())
+    rule = "a feature belongs to the project that its package is named after, or __metaxy_project__ says"
+    return f"there are: {found}; {rule}" if found else ""
+
+
 def _feature(graph: FeatureGraph, key: FeatureKey) -> Feature:
     definition = graph.get_feature_definition(key)
     versions = graph.get_feature_version_by_field(key)

@@ -4,7 +4,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -40,6 +40,7 @@ class Project:
         sync: First replace external features by those that the default store has.
         locked: Another version of an external feature is an error.
         wait: Seconds to wait for stores whose file another process locks; as they are configured by default.
+        given: A store in place of the default one.
     """
 
     config_file: Path | None = None
@@ -48,6 +49,7 @@ class Project:
     sync: bool = False
     locked: bool = False
     wait: float | None = None
+    given: "MetadataStore | None" = field(default=None, repr=False)
 
     @classmethod
     def loaded(cls) -> "Project":
@@ -99,14 +101,15 @@ class Project:
 
     def with_graph(self, graph: FeatureGraph) -> "Project":
         """Return this project with other features, such as those that it had once."""
-        other = replace(self)
-        vars(other).update(config=self.config, graph=graph)
-        return other
+        return self._with(graph)
 
     def with_store(self, store: "MetadataStore") -> "Project":
         """Return this project with a store that is given in place of the default one."""
-        other = self.with_graph(self.graph)
-        vars(other)["_given"] = store
+        return self._with(self.graph, given=store)
+
+    def _with(self, graph: FeatureGraph, **changes: Any) -> "Project":
+        other = replace(self, **changes)
+        vars(other).update(config=self.config, graph=graph)  # what is loaded is no field
         return other
 
     # -- which project -------------------------------------------------------------------------------------------------
@@ -156,9 +159,8 @@ class Project:
 
     def store(self, name: str | None = None) -> "MetadataStore":
         """Build a configured store, the default one without a name; it is not opened yet."""
-        given: MetadataStore | None = vars(self).get("_given")
-        if name is None and given is not None:
-            return given
+        if name is None and self.given is not None:
+            return self.given
         self.refuse_no_config()
         store: MetadataStore = self.config.get_store(name)
         return store

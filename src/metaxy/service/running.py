@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from metaxy.errors import RequestError
 from metaxy.process.registry import computed
 from metaxy.process.running import Plan, RunReport, plan, run
-from metaxy.service.features import count_by_project
+from metaxy.service.features import where_features_are
 from metaxy.service.project import Project
 from metaxy.store.request import ErrorHandling
 
@@ -68,7 +68,5 @@ def _keys(project: Project, features: Sequence[str] | None) -> list[Any]:
 
 def _no_features(project: Project) -> RequestError:
     """Say that nothing can be computed: it must not look as if all were in sync."""
-    others = ", ".join(f"{count} in project {name}" for name, count in count_by_project(project).items())
-    message = f"project {project.name} has no features" + (f"; there are: {others}" if others else "")
-    hint = "a feature belongs to the project that its package is named after, or __metaxy_project__ says"
-    return RequestError("NO_FEATURES", message, hint=hint, kind="request")
+    message = f"project {project.name} has no features"
+    return RequestError("NO_FEATURES", message, hint=where_features_are(project), kind="request")

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import RequestError
+from metaxy.service.features import where_features_are
 from metaxy.service.project import Project
 from metaxy.wording import did_you_mean, first_of
 
@@ -36,9 +37,8 @@ def select(project: Project, patterns: Sequence[str], *, up: int = 0, down: int 
 def _nothing_matches(project: Project, pattern: str, known: Sequence[str]) -> RequestError:
     where = f"project {project.name}" if project.name else "this project"
     message = f"no feature of {where} matches {pattern!r}.{did_you_mean(pattern, known)}"
-    hint = (
-        f"known features: {first_of(known)}"
-        if known
-        else "it has none; name their modules in entrypoints of metaxy.toml"
-    )
+    if not known:
+        hint = "it has none; name their modules in entrypoints of metaxy.toml"
+    else:
+        hint = where_features_are(project) if pattern == "*" else f"known features: {first_of(known)}"
     return RequestError("FEATURES_NOT_FOUND", f"{message} ({hint})", features=[pattern])

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from metaxy.cli.listing import no_features
 from metaxy.cli.output import OutputFormat, print_json, print_table, print_text, progress, say, shown_time
 from metaxy.cli.selection import AllFeatures, Columns, Features, Flag, Limit, RowFilters, Store, named_features
 from metaxy.cli.workspace import workspace
@@ -69,7 +70,7 @@ def stats(
     elif found:
         print_table("", ["Feature", *(head for head, _ in COLUMNS)], map(_row, found))
     else:
-        say("No features found in the current project.")
+        say(no_features(workspace()))
 
 
 COLUMNS = (

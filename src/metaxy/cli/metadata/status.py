@@ -10,6 +10,7 @@ from metaxy.cli.output import OutputFormat, print_json, print_table, print_text,
 from metaxy.cli.output import progress as progress_bar
 from metaxy.cli.selection import AllFeatures, Features, Filters, Flag, Store, named_features, warn_of_unknown
 from metaxy.cli.workspace import workspace
+from metaxy.service.features import where_features_are
 from metaxy.service.status import ICONS, FullFeatureMetadataRepresentation, Status, StatusOptions, no_input
 from metaxy.service.status import status as look
 
@@ -60,10 +61,11 @@ def status(
         changed_fields=changed_fields or verbose,
         behind=behind,
     )
+    project, named = workspace(), named_features(features, all_features, default_all=True)
     with progress_bar("features") as bar:
         found = look(
-            workspace(),
-            named_features(features, all_features, default_all=True),
+            project,
+            named,
             store=store,
             options=options,
             snapshot=snapshot_id,
@@ -73,10 +75,13 @@ def status(
         )
     warn_of_unknown(found.unknown)
     found = replace(found, features=[with_advice(each, found) for each in found.features])
+    nothing = "there is no feature to look at"
+    if not found.features and named is None and snapshot_id is None and (others := where_features_are(project)):
+        nothing += f"; {others}"
     if format == "json":
-        print_json(as_data(found))
+        print_json({**({} if found.features else {"warning": nothing}), **as_data(found)})
     elif not found.features:
-        warn("there is no feature to look at")
+        warn(nothing)
     else:
         show(found.features, options, verbose)
     return verdict(found.features, assert_in_sync)
@@ -90,8 +95,7 @@ def with_advice(each: FullFeatureMetadataRepresentation, found: Status) -> FullF
 
 def as_data(found: Status) -> dict[str, Any]:
     """Return everything as plain data, without what is not known."""
-    data: dict[str, Any] = {} if found.features else {"warning": "there is no feature to look at"}
-    data |= {
+    data: dict[str, Any] = {
         "project_version": found.project_version,
         "features": {each.feature_key: each.model_dump(mode="json", exclude_none=True) for each in found.features},
         "needs_update": found.needs_update,
