@@ -141,6 +141,9 @@ def test_samples_of_a_root_come_from_the_user(store: MetadataStore) -> None:
     store.delete("video", everything=True, soft=False)
     assert store.process("video", size, samples=listed, progress=False).done == 3
     assert store.process("video", size, samples=listed.tail(2), orphaned="soft_delete", progress=False).orphaned == 1
+    renewed = pl.concat([rows("2", id=["b"], n=[2]), listed.tail(1)])
+    assert store.process("video", size, samples=renewed, progress=False).stale == 1
+    # one sample, of which there are two rows
     assert store.process("video", size, samples=listed.tail(1), orphaned="delete", progress=False).orphaned == 1
     assert values(store.read("video", include_soft_deleted=True), "id", "size") == [("a", 10), ("c", 30)]
 

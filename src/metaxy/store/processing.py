@@ -319,8 +319,9 @@ class Processing:
         with self.store.open("w"):
             if self.options.orphaned == "soft_delete":
                 return self.store.delete_orphaned(key, gone).rows
-            self.store.delete_orphaned(key, gone, dry_run=True)
-            return self.store.delete(key, rows=orphaned, soft=False).rows
+            samples = self.store.delete_orphaned(key, gone, dry_run=True).rows
+            self.store.delete(key, rows=orphaned, soft=False)  # and their earlier rows, which are no more samples
+            return samples
 
     def _raise_if_stopped(self, report: ProcessReport, tallies: Tallies, stop: Stop) -> None:
         so_far = f"{report.done:,} of {report.total:,} samples are computed and written; process again to go on"
