@@ -94,7 +94,7 @@ class PartitionColumn:
             if has_type(self.dtype):
                 return self._parsed(value, kind, parse)
         raise self._refused(
-            f"holds {self.dtype}, which partitions cannot be told apart by; use texts, numbers or times"
+            f"holds {self.dtype}, which partitions cannot be told apart by; use texts, whole numbers or times"
         )
 
     def _parsed(self, value: Any, kind: str, parse: Callable[[str], Any]) -> Any:
