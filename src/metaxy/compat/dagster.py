@@ -8,13 +8,10 @@ from metaxy import MetadataStore
 from metaxy.definitions.keys import CoercibleToFeatureKey, coerce_to_feature_key
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import FeatureNotFoundError
-from metaxy.ext.dagster.constants import (
-    DAGSTER_METAXY_PARTITION_KEY,
-    DAGSTER_METAXY_PARTITION_METADATA_KEY,
-    METAXY_DAGSTER_METADATA_KEY,
-)
+from metaxy.ext.dagster.constants import DAGSTER_METAXY_PARTITION_KEY, DAGSTER_METAXY_PARTITION_METADATA_KEY
 from metaxy.ext.dagster.event_metadata import NO_STATS, FeatureStats, asset_metadata, event_tags, feature_info
 from metaxy.ext.dagster.partitions import Partitions
+from metaxy.ext.dagster.specs import own_asset_key
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 from metaxy.versioning.frames import as_lazy, count_lazy_rows, wrapped_frame
@@ -70,5 +67,4 @@ def compute_row_count(lazy_df: Any) -> int:
 
 def get_asset_key_for_metaxy_feature_spec(feature_spec: FeatureSpec) -> dg.AssetKey:
     """Return the key of the asset of a feature: the one that its spec names, else that of the feature."""
-    own = feature_spec.metadata.get(METAXY_DAGSTER_METADATA_KEY, {}).get("asset_key")
-    return dg.AssetKey(list(feature_spec.key.parts)) if own is None else dg.AssetKey.from_coercible(own)
+    return own_asset_key(feature_spec)

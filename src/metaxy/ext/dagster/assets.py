@@ -310,7 +310,7 @@ def _with_attributes(spec: dg.AssetSpec, definition: FeatureDefinition) -> dg.As
 
     They replace its own, but for what must not get lost: description, code version, dependencies and metadata.
     """
-    given = {name: value for name, value in attributes_of(definition).items() if name != "asset_key"}
+    given = {name: value for name, value in attributes_of(definition.spec).items() if name != "asset_key"}
     for name in given:
         if name not in ATTRIBUTES:
             raise DefinitionError(

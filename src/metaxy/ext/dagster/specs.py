@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 import dagster as dg
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.keys import CoercibleToFeatureKey, FeatureKey, coerce_to_feature_key
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.errors import DefinitionError
 from metaxy.ext.dagster.constants import (
     DAGSTER_METAXY_FEATURE_METADATA_KEY,
@@ -99,9 +100,19 @@ def asset_key_of(
     """
     key = coerce_to_feature_key(feature)
     definition = project.graph.feature_definitions_by_key.get(key)
-    own = attributes_of(definition).get("asset_key") if definition else None
-    where = f"feature '{key}' has asset_key {own!r} in its \"{METAXY_DAGSTER_METADATA_KEY}\""
-    return with_prefix(dg.AssetKey(list(key.parts)) if own is None else checked_key(own, where), key_prefix)
+    own = own_asset_key(definition.spec) if definition else dg.AssetKey(list(key.parts))
+    return with_prefix(own, key_prefix)
+
+
+def own_asset_key(spec: FeatureSpec) -> dg.AssetKey:
+    """Return the key that the spec of a feature names for its asset, else that of the feature.
+
+    Raises:
+        DefinitionError: if it names what is no key (a ValueError).
+    """
+    own = attributes_of(spec).get("asset_key")
+    where = f"feature '{spec.key}' has asset_key {own!r} in its \"{METAXY_DAGSTER_METADATA_KEY}\""
+    return dg.AssetKey(list(spec.key.parts)) if own is None else checked_key(own, where)
 
 
 def checked_key(value: Any, where: str) -> dg.AssetKey:
@@ -123,16 +134,16 @@ def with_prefix(key: dg.AssetKey, key_prefix: str | Sequence[str] | None) -> dg.
     return key if key_prefix is None else key.with_prefix(key_prefix)
 
 
-def attributes_of(definition: FeatureDefinition) -> dict[str, Any]:
+def attributes_of(spec: FeatureSpec) -> dict[str, Any]:
     """Return the attributes that the spec of a feature gives its assets.
 
     Raises:
         DefinitionError: if they are no mapping (a ValueError).
     """
-    found = definition.spec.metadata.get(METAXY_DAGSTER_METADATA_KEY, {})
+    found = spec.metadata.get(METAXY_DAGSTER_METADATA_KEY, {})
     if not isinstance(found, dict):
         raise DefinitionError(
-            f"feature '{definition.key}' has the metadata \"{METAXY_DAGSTER_METADATA_KEY}\": {found!r}, which is no "
+            f"feature '{spec.key}' has the metadata \"{METAXY_DAGSTER_METADATA_KEY}\": {found!r}, which is no "
             'mapping: write attributes of its asset, such as {"group_name": "videos"}'
         )
     return found
