@@ -25,7 +25,7 @@ from metaxy.ext.dagster.event_metadata import (
     event_tags,
 )
 from metaxy.ext.dagster.events import opened
-from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions
+from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions, partition_columns
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 
@@ -153,6 +153,8 @@ def observed(
     Of a feature that no store has, say that there are no rows, and why.
     """
     keys, size = partitions.keys or (), COUNTED_PARTITIONS
+    if not partition_columns(metadata, partitions.definition):  # nothing tells their rows apart
+        return _observed(project, store, key, metadata, partitions)
     some = [Partitions(keys[at : at + size], partitions.definition) for at in range(0, len(keys), size)]
     found = [_observed(project, store, key, metadata, each) for each in some or [partitions]]
     return replace(found[0], by_partition={k: stats for each in found for k, stats in each.by_partition.items()})
