@@ -44,7 +44,7 @@ class IncrementalMetaxyIOManager(MetaxyIOManager):
     max_orphaned_share: float = 0.5
     _given: dict[tuple[str, str], tuple[int, AssetIncrement]] = PrivateAttr(default_factory=dict)
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, **data: Any) -> None:  # type checkers would make one, in which the store is missing
         super().__init__(**data)
 
     @field_validator("orphaned")
