@@ -15,7 +15,7 @@ from metaxy import columns as c
 from metaxy.dag.plan import FeaturePlan
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, MetadataSchemaError
-from metaxy.service.assets import Part
+from metaxy.service.parts import Conditions
 from metaxy.service.project import Project
 from metaxy.store.backlog import Backlog, Kind, Order
 from metaxy.store.store import MetadataStore
@@ -55,7 +55,7 @@ class AssetIncrement:
         weakref.finalize(self, backlog.close)
 
     @classmethod
-    def take(cls, project: Project, store: MetadataStore, key: FeatureKey, part: Part) -> "AssetIncrement":
+    def take(cls, project: Project, store: MetadataStore, key: FeatureKey, part: Conditions) -> "AssetIncrement":
         """Resolve an update, and keep what it says.
 
         Raises:
@@ -250,7 +250,7 @@ def _together(waiting: list[pl.DataFrame]) -> pl.DataFrame:
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 
-def _restricted(update: LazyIncrement, key: FeatureKey, part: Part) -> LazyIncrement:
+def _restricted(update: LazyIncrement, key: FeatureKey, part: Conditions) -> LazyIncrement:
     """Leave only the samples of a part; where several rows are a sample, the part must be one of whole samples."""
 
     def view(frame: nw.LazyFrame[Any]) -> Callable[[], nw.LazyFrame[Any]]:
@@ -268,7 +268,7 @@ def _restricted(update: LazyIncrement, key: FeatureKey, part: Part) -> LazyIncre
     return LazyIncrement(new=new, stale=stale, orphaned=update.orphaned, sample_columns=update.sample_columns)
 
 
-def _orphaned(update: LazyIncrement, plan: FeaturePlan, part: Part) -> pl.DataFrame:
+def _orphaned(update: LazyIncrement, plan: FeaturePlan, part: Conditions) -> pl.DataFrame:
     """Return what names the orphaned samples of a part."""
     frame = update.orphaned
     types = frame.collect_schema()
@@ -283,7 +283,7 @@ def _orphaned(update: LazyIncrement, plan: FeaturePlan, part: Part) -> pl.DataFr
     return collect_to_polars((frame.filter(*conditions) if conditions else frame).select(names))
 
 
-def _narrowed(store: MetadataStore, plan: FeaturePlan, part: Part) -> dict[str, Any]:
+def _narrowed(store: MetadataStore, plan: FeaturePlan, part: Conditions) -> dict[str, Any]:
     """Return filters by which rows of other parts are not even compared, where one parent says which part a sample is.
 
     They save time only: where a dependency renames, groups or is optional, what is resolved is filtered all the same.
@@ -299,7 +299,7 @@ def _narrowed(store: MetadataStore, plan: FeaturePlan, part: Part) -> dict[str, 
     return {"filters": {holders[0].feature: known[holders[0].feature]}, "target_filters": own}
 
 
-def _conditions(store: MetadataStore, key: FeatureKey, part: Part) -> list[nw.Expr]:
+def _conditions(store: MetadataStore, key: FeatureKey, part: Conditions) -> list[nw.Expr]:
     """Return what holds for the rows of a part in the table of a feature, nothing if there are no such columns."""
     with suppress(FeatureNotFoundError, MetadataSchemaError):
         return list(part(store.read(key).collect_schema()))

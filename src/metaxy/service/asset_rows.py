@@ -9,7 +9,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from metaxy.definitions.keys import FeatureKey
-from metaxy.service.assets import Part
+from metaxy.service.parts import Conditions
 from metaxy.service.project import Project
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import polars_chunks
@@ -25,7 +25,7 @@ class AssetRows:
     store: Mapping[str, Any]
 
 
-def rows_of(project: Project, store: MetadataStore, key: FeatureKey, part: Part) -> AssetRows:
+def rows_of(project: Project, store: MetadataStore, key: FeatureKey, part: Conditions) -> AssetRows:
     """Return a part of the latest rows of a feature as a Polars plan, which opens the store when it is collected.
 
     Raises:

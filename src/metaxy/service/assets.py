@@ -3,13 +3,12 @@
 The store must be open, and the graph that has the feature active.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import narwhals as nw
-from narwhals.dtypes import DType
 
 from metaxy.columns import (
     INTERNAL_PREFIX,
@@ -19,6 +18,7 @@ from metaxy.columns import (
     METAXY_PROVENANCE,
 )
 from metaxy.definitions.keys import FeatureKey
+from metaxy.service.parts import Conditions, everything
 from metaxy.store.reading import StoredTable, find, read_rows, readable, refuse_other_hash_settings
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.digests import NOTHING, Digest, digests_polars
@@ -28,13 +28,6 @@ from metaxy.versioning.recipe import Latest
 
 NO_ROWS: Final = "empty"
 VERSION: Final = f"{INTERNAL_PREFIX}version"
-Part: TypeAlias = Callable[[Mapping[str, DType]], Sequence[nw.Expr]]
-"""Some of the rows: conditions that all of them fulfil, given the types of the table's columns."""
-
-
-def everything(types: Mapping[str, DType]) -> Sequence[nw.Expr]:  # noqa: ARG001 - as a `Part`
-    """Mean all rows."""
-    return ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +64,8 @@ def contents(
     store: MetadataStore,
     key: FeatureKey,
     *,
-    among: Part = everything,
-    parts: Mapping[str, Part] = MappingProxyType({}),
+    among: Conditions = everything,
+    parts: Mapping[str, Conditions] = MappingProxyType({}),
     run: str | None = None,
 ) -> Contents:
     """Count and digest the latest rows of a feature by one statement; fallback stores are asked, too.
@@ -93,11 +86,12 @@ def contents(
     types = found.scan.schema
     flags = {f"{INTERNAL_PREFIX}part{n}": found.conditions(part(types)) for n, part in enumerate(parts.values())}
     flags[f"{INTERNAL_PREFIX}written"] = found.conditions(_written_by(run, found))
-    columns = list(dict.fromkeys([*definition.id_columns, *_versions(found), *_read_by(flags, found)]))
+    versions = _versions(types)
+    columns = list(dict.fromkeys([*definition.id_columns, *versions, *_read_by(flags, found)]))
     latest = Latest(definition.id_columns, scope.version(key))
     rows = read_rows(found, definition.spec, scope, latest, among(types), columns)
     rows = rows.with_columns(
-        nw.coalesce(*_versions(found), nw.lit("")).alias(VERSION),
+        _version(versions),
         **{flag: both(nw.lit(value=True), *part) for flag, part in flags.items()},
     )
     with readable(f"feature {key}"):
@@ -107,9 +101,15 @@ def contents(
     return Contents(State.of(whole), states, together, written.rows, description(store, found))
 
 
-def _versions(found: StoredTable) -> list[str]:
-    """List the columns that say which version of its data a row has, the first that is not NULL."""
-    return [name for name in (METAXY_DATA_VERSION, METAXY_PROVENANCE) if name in found.scan.schema]
+def _versions(columns: Iterable[str]) -> list[str]:
+    """List the columns that say which version of its data a row has."""
+    known = {*columns}
+    return [name for name in (METAXY_DATA_VERSION, METAXY_PROVENANCE) if name in known]
+
+
+def _version(versions: Sequence[str]) -> nw.Expr:
+    """Return the version of the data of a row: the first that is not NULL."""
+    return nw.coalesce(*versions, nw.lit("")).alias(VERSION)
 
 
 def _written_by(run: str | None, found: StoredTable) -> Sequence[nw.Expr]:
@@ -148,15 +148,16 @@ def state_of(frame: Any, ids: Sequence[str] = ()) -> State:
     """
     rows = as_lazy(wrapped_frame(frame))
     schema = rows.collect_schema()
-    versions = [name for name in (METAXY_DATA_VERSION, METAXY_PROVENANCE) if name in schema]
     columns = [*ids, VERSION] if ids else [name for name, dtype in schema.items() if not dtype.is_nested()]
     if ids:
-        rows = rows.with_columns(nw.coalesce(*versions, nw.lit("")).alias(VERSION))
+        rows = rows.with_columns(_version(_versions(schema)))
     [whole] = digests_polars(rows.select(*columns), columns, ())
     return State.of(whole)
 
 
-def newest(store: MetadataStore, key: FeatureKey, *, among: Part = everything, limit: int = 5) -> nw.DataFrame[Any]:
+def newest(
+    store: MetadataStore, key: FeatureKey, *, among: Conditions = everything, limit: int = 5
+) -> nw.DataFrame[Any]:
     """Return the few rows that were first written last, with all columns, IDs first; the newest is the last.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any
 
 import narwhals as nw
 
@@ -20,11 +20,9 @@ from metaxy.store.resolving import Resolution
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.expressions import both
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
-from metaxy.workers.report import ProcessReport
+from metaxy.workers.report import SHOWN_ERRORS, ProcessReport
 
-__all__ = ["Computation", "Needs", "Part", "ProcessArguments", "ProcessReport", "Target", "is_option"]
-
-SHOWN_ERRORS: Final = 10
+__all__ = ["SHOWN_ERRORS", "Computation", "Needs", "Part", "ProcessArguments", "ProcessReport", "Target", "is_option"]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ from metaxy.versioning.expressions import both, columns_of, renamed
 from metaxy.workers.results import ResultError
 
 Conditions: TypeAlias = Callable[[Mapping[str, DType]], Sequence[nw.Expr]]
+"""Conditions that rows fulfil, made for the types of the columns of their table."""
+
+
+def everything(types: Mapping[str, DType]) -> Sequence[nw.Expr]:  # noqa: ARG001 - as all `Conditions`
+    """Mean all rows."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Part:
         return bool(self.columns)
 
 
-WHOLE: Final = Part((), lambda types: ())  # noqa: ARG005 - as of any part
+WHOLE: Final = Part((), everything)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from typing import Any, Final
 import dagster as dg
 from dagster import AssetCheckExecutionContext
 from metaxy.ext.dagster.targets import Assets, FeatureAsset, assets_of
-from metaxy.service.computing import Needs, Target
+from metaxy.service.computing import SHOWN_ERRORS, Needs, Target
 from metaxy.service.project import Project
 
 IN_SYNC: Final = "in_sync"
 NO_ROW_ERRORS: Final = "no_row_errors"
-SHOWN_ERRORS: Final = 10
 Answer = tuple[bool, str, dict[str, Any]]
 
 
@@ -64,17 +63,12 @@ def build_row_error_checks(
     return _checks(found, NO_ROW_ERRORS, description, _no_row_errors, severity, store_resource_key, blocking=blocking)
 
 
-def metadata_of(needs: Needs) -> dict[str, Any]:
-    """Return counts as metadata."""
-    return {f"metaxy/{name}": getattr(needs, name) for name in ("new", "stale", "orphaned")}
-
-
 def _in_sync(target: Target) -> Answer:
     needs = target.needs() or Needs()
     if needs.no_input is not None:
         return False, needs.no_input, {}
     counts = f"{needs.new:,} new, {needs.stale:,} stale, {needs.orphaned:,} orphaned"
-    return needs.in_sync, counts, metadata_of(needs)
+    return needs.in_sync, counts, {f"metaxy/{name}": getattr(needs, name) for name in ("new", "stale", "orphaned")}
 
 
 def _no_row_errors(target: Target) -> Answer:

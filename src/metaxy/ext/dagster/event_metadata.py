@@ -18,8 +18,9 @@ from metaxy.ext.dagster.constants import (
 from metaxy.ext.dagster.partitions import EVERYTHING, Partitions, conditions, partition_columns
 from metaxy.ext.dagster.previews import build_table_preview_metadata
 from metaxy.ext.dagster.specs import TAG_LENGTH, feature_tag
-from metaxy.service.assets import NO_ROWS, Part, State, contents, everything, newest, state_of
+from metaxy.service.assets import NO_ROWS, State, contents, newest, state_of
 from metaxy.service.failures import Failure
+from metaxy.service.parts import Conditions, everything
 from metaxy.service.project import Project
 
 STORE: Final = "metaxy/store"
@@ -152,7 +153,7 @@ def asset_metadata(
     return runtime_metadata(project, store, key, among=among, partitions=parts, run=run, preview=preview)
 
 
-def parts_of(metadata: Mapping[str, Any], partitions: Partitions) -> dict[str, Part] | None:
+def parts_of(metadata: Mapping[str, Any], partitions: Partitions) -> dict[str, Conditions] | None:
     """Return the rows of each partition; of very many, all together; None if nothing tells them apart."""
     by_key = {**metadata, DAGSTER_METAXY_PARTITION_METADATA_KEY: None}
     if partitions.keys is None or not partition_columns(by_key, partitions.definition):
@@ -178,8 +179,8 @@ def runtime_metadata(
     store: MetadataStore,
     key: FeatureKey,
     *,
-    among: Part = everything,
-    partitions: Mapping[str, Part] | None = None,
+    among: Conditions = everything,
+    partitions: Mapping[str, Conditions] | None = None,
     run: str | None = None,
     preview: int = 0,
 ) -> RuntimeMetadata:

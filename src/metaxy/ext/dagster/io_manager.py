@@ -20,7 +20,7 @@ from metaxy.ext.dagster.resources import MetaxyStoreFromConfigResource, OfProjec
 from metaxy.ext.dagster.specs import feature_in
 from metaxy.service.asset_increments import AssetIncrement
 from metaxy.service.asset_rows import rows_of
-from metaxy.service.assets import Part
+from metaxy.service.parts import Conditions
 from metaxy.service.project import Project
 
 MetaxyOutput: TypeAlias = IntoFrame | None
@@ -81,7 +81,7 @@ class Destination:
         return list(partition_columns(self.metadata, self.partitions.definition).values())
 
     @property
-    def part(self) -> Part:
+    def part(self) -> Conditions:
         """The rows that this run has of the asset."""
         return partial(conditions, self.metadata, self.partitions)
 
