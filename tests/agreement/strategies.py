@@ -313,7 +313,10 @@ def moved(world: World, parents: Sequence[Root], happened: Sequence[Step], tick:
     last, expand = writes[-1], tuple(world.values.get("e", ()))
     columns = [name for name in copied[last.feature] if name in last.rows.columns and name not in last.rows.untyped]
     other = st.fixed_dictionaries({name: st.sampled_from([*world.values[name], None]) for name in columns})
-    given = Given(last.rows.columns, tuple({**row, **world.draw(other)} for row in last.rows.rows))
+    [ids] = [parent.spec.id_columns for parent in parents if parent.spec.key == last.feature]
+    drawn: dict[tuple[Any, ...], Row] = {}  # by sample, as a row may be there twice
+    values = [drawn.setdefault(tuple(row[name] for name in ids), world.draw(other)) for row in last.rows.rows]
+    given = Given(last.rows.columns, tuple({**row, **new} for row, new in zip(last.rows.rows, values, strict=True)))
     payload, lazy = world.pick(("warn", "warn", "stale")), world.chance(30)
     return [
         Resolve(CHILD, expand=expand, tick=tick),
