@@ -137,7 +137,7 @@ def test_focus_levels_and_lengths(project: TempMetaxyProject) -> None:
         (["--up", "1"], "count from a feature"),
         (["--down", "0"], "add --feature KEY"),
         (["--direction", "RL"], "RL"),
-        (["--format", "svg"], "svg"),
+        (["--format", "pdf"], "pdf"),
         (["--hash-length", "-1"], "-1"),
         (["--store", "dev"], "--store says where to look for a snapshot"),
     ],

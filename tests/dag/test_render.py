@@ -221,7 +221,7 @@ def test_every_format_shows_an_empty_graph_and_a_comparison_without_changes(name
     assert text(only_changes(merge(view(*video()), view(*video()))), name)
 
 
-@pytest.mark.parametrize("name", ["terminal", "cards", "mermaid", "graphviz"])
+@pytest.mark.parametrize("name", ["terminal", "cards", "mermaid", "graphviz", "svg"])
 def test_a_missing_parent_is_shown_as_such(name: str) -> None:
     assert "not in the graph" in text(view(stored("a", ["gone"])), name)
 
@@ -334,6 +334,12 @@ RELATIONS = {
     ),
     "markdown": ("many (N:1)<br>more (1:N)<br>maybe (optional)<br>both (N:1, optional)<br>usual",),
     "html": ("many (N:1)<br>more (1:N)<br>maybe (optional)<br>both (N:1, optional)<br>usual",),
+    "svg": (
+        "<title>many → child (N:1)</title>",
+        "<title>maybe → child (optional)</title>",
+        '<g class="edge optional"><title>both → child (N:1, optional)</title>',
+        "<title>usual → child</title>",
+    ),
     "json": ('"to": "child",\n      "lineage": "N:1",\n      "optional": true',),
     "yaml": ('"to": "child"\n    "lineage": "1:N"\n    "optional": false',),
 }

@@ -29,7 +29,7 @@ def render(
 
     Args:
         format: What to draw it as.
-        type: Whether to draw features, features as cards (terminal), or fields (terminal, mermaid).
+        type: Whether to draw features, features as cards (terminal), or fields (terminal, mermaid, svg).
         output: Write the picture into this file.
         snapshot: Draw this version of the project, as it was pushed; `latest` for the last one.
         store: Where to look for it; the default store if not given.

@@ -15,7 +15,8 @@ from metaxy.cli.selection import Flag
 from metaxy.service.graph import Direction, RenderConfig
 
 PictureFormat: TypeAlias = Annotated[
-    Literal["terminal", "cards", "mermaid", "graphviz", "json", "yaml", "markdown", "html"], Parameter(alias="-f")
+    Literal["terminal", "cards", "mermaid", "graphviz", "json", "yaml", "markdown", "html", "svg"],
+    Parameter(alias="-f"),
 ]
 """The type of the option --format, of commands that show a graph."""
 Output: TypeAlias = Annotated[Path | None, Parameter(alias="-o")]
@@ -41,7 +42,7 @@ class PictureOptions:
         show_projects: Show the project of each feature.
         show_changes: Say in comparisons what changed.
         hash_length: How many characters of hashes to show, 0 for all; 8 by default, all in JSON and YAML.
-        direction: Whether Mermaid and Graphviz draw to the bottom or to the right.
+        direction: Whether Mermaid, Graphviz and SVG draw to the bottom or to the right.
         feature: Show only what is around this feature.
         up: How many levels of its dependencies to show; all by default.
         down: How many levels of its dependents to show; all by default.

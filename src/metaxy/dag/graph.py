@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from typing_extensions import Self
 
 from metaxy import context
+from metaxy._lazy import resolve
 from metaxy.dag import consistency, snapshot, versions
 from metaxy.dag.consistency import OnConflict
 from metaxy.dag.plan import FeaturePlan, FQFieldKey
@@ -343,6 +344,15 @@ class FeatureGraph:
         return self.get_project_version(context.settings().project or self.project)
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
+
+    def to_svg(self, *, fields: bool = False, **options: Any) -> str:
+        """Return a picture of the graph, as SVG that stands alone and follows the light or dark mode of its reader.
+
+        Args:
+            fields: Draw which field is computed from which.
+            options: What to show, as in `RenderConfig`, such as ``direction="LR"`` or ``feature="video/crop"``.
+        """
+        return str(resolve("metaxy.dag.render.svg:draw")(self, fields=fields, **options))
 
     def to_snapshot(
         self, *, project: str | None = None, length: int | None = None

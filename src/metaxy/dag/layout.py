@@ -17,10 +17,12 @@ from math import sqrt
 from typing import Final, Literal, NamedTuple
 
 from metaxy.dag.layering import layers, turned_arcs
+from metaxy.dag.spacing import nearest
 from metaxy.dag.walk import around
 
 BOX_GAP: Final = 28.0  # between boxes of a layer
 LINE_GAP: Final = 16.0  # between a line that passes a layer and what is beside it
+CLOSEST: Final = 10.0  # the same where it makes a line straight
 PART_GAP: Final = 44.0  # between parts of the graph that nothing connects
 LAYER_GAP: Final = 56.0  # between layers; more where lines go far sideways
 STEEPEST: Final = 1 / 7  # how much of the way that a line goes sideways is added to the gap between its layers
@@ -76,7 +78,7 @@ def lay_out(
 
     >>> layout = lay_out({"video": (60, 20), "crop": (60, 20)}, [Arc("video", "crop")])
     >>> layout.boxes["crop"], layout.routes[0].points
-    (Box(x=0.0, y=76.0, width=60, height=20), ((30.0, 20), (30.0, 76.0)))
+    (Box(x=0.0, y=76.0, width=60, height=20), ((30.0, 20.0), (30.0, 76.0)))
     """
     flat = direction == "LR"
     turned = {key: (size[1], size[0]) if flat else size for key, size in sizes.items()}
@@ -118,21 +120,28 @@ def _parts(keys: Iterable[str], arcs: Iterable[Arc]) -> Iterator[tuple[list[str]
 
 
 def _packed(parts: list[Layout], shape: float) -> Layout:
-    """Return all parts as one layout: the large ones first, in rows."""
-    ordered = sorted(parts, key=lambda part: (-len(part.boxes), -part.height))
+    """Return all parts as one layout: the high ones first, in rows; within a row, lower ones below each other."""
+    ordered = sorted(parts, key=lambda part: (-part.height, -part.width))
     area = sum((part.width + PART_GAP) * (part.height + PART_GAP) for part in parts)
     limit = max([sqrt(area * shape), *(part.width for part in parts)])
     boxes: dict[str, Box] = {}
     routes: list[Route] = []
-    x = y = row = width = 0.0
+    top = row = 0.0  # where the row begins, and how high it is
+    left = column = down = 0.0  # where the column begins, how wide it is, and how far it is filled
     for part in ordered:
-        if x and x + part.width > limit:
-            x, y, row = 0.0, y + row + PART_GAP, 0.0
+        if down + part.height > row:
+            left, column, down = left + column, 0.0, 0.0
+        if not row or left + part.width > limit:
+            top, row = (top + row + PART_GAP if row else 0.0), part.height
+            left = column = down = 0.0
+        x, y = left, top + down
         boxes |= {key: Box(box.x + x, box.y + y, box.width, box.height) for key, box in part.boxes.items()}
         routes += (Route(arc, tuple((a + x, b + y) for a, b in points)) for arc, points in part.routes)
-        row, width = max(row, part.height), max(width, x + part.width)
-        x += part.width + (PART_GAP if len(part.boxes) > 1 else BOX_GAP)
-    return Layout(width, y + row, boxes, tuple(routes))
+        gap = PART_GAP if len(part.boxes) > 1 else BOX_GAP
+        down, column = down + part.height + gap, max(column, part.width + gap)
+    width = max((box.x + box.width for box in boxes.values()), default=0.0)
+    width = max([width, *(x for route in routes for x, _ in route.points)])
+    return Layout(width, max((box.y + box.height for box in boxes.values()), default=0.0), boxes, tuple(routes))
 
 
 # -- one part ----------------------------------------------------------------------------------------------------------
@@ -329,15 +338,29 @@ class _Part:
         """Put bends below each other where there is room, so that a line goes sideways once."""
         room = {}
         for layer in self.layers:
-            for index, item in enumerate(layer):
-                room[item] = (layer[index - 1] if index else None, layer[index + 1] if index + 1 < len(layer) else None)
+            for left, item, right in zip([None, *layer], layer, [*layer[1:], None], strict=False):
+                room[item] = (left, right)
         for chain in self.chains:
-            for above, bend in pairwise(chain):
-                left, right = room[bend]
-                wish = self.x[above] + self.up[bend][0].there
-                free_left = left is None or wish - self._gap(left, bend) >= self.x[left]
-                if free_left and (right is None or wish + self._gap(bend, right) <= self.x[right]):
+            bends = chain[1:]
+            wish = self.x[chain[0]] + self.up[bends[0]][0].there
+            while bends:
+                low, high, count = self._free(bends, room)
+                wish = min(max(wish, low), high)
+                for bend in bends[:count]:
                     self.x[bend] = wish
+                bends = bends[count:]
+
+    def _free(self, bends: list[int], room: dict[int, tuple[int | None, int | None]]) -> tuple[float, float, int]:
+        """Return the room that the first bends have in common, and how many of them."""
+        low, high = float("-inf"), float("inf")
+        for count, bend in enumerate(bends):
+            left, right = room[bend]
+            lowest = low if left is None else max(low, self.x[left] + self.width[left] / 2 + CLOSEST)
+            highest = high if right is None else min(high, self.x[right] - self.width[right] / 2 - CLOSEST)
+            if count and lowest > highest:
+                return low, high, count
+            low, high = lowest, highest
+        return low, high, len(bends)
 
     # -- drawing ---------------------------------------------------------------------------------------------------
 
@@ -411,24 +434,3 @@ def _inversions(left: list[list[float]], right: list[list[float]]) -> int:
 def _number(layer: list[int], at: list[float]) -> None:
     for index, item in enumerate(layer):
         at[item] = index
-
-
-def nearest(wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
-    """Return the places nearest to those that are wanted, by squares, in the same order and with at least these gaps.
-
-    >>> nearest([0, 0, 9], [1, 1, 1], [4, 4])
-    [-2.0, 2.0, 9.0]
-    """
-    offsets = [0.0]
-    for gap in gaps:
-        offsets.append(offsets[-1] + gap)
-    blocks: list[tuple[float, float, int]] = []  # place, weight, how many: neighbours that touch move as one
-    for place, weight, offset in zip(wanted, weights, offsets, strict=True):
-        mean, total, count = place - offset, weight, 1
-        while blocks and blocks[-1][0] > mean:
-            other, more, many = blocks.pop()
-            mean = (mean * total + other * more) / (total + more)
-            total, count = total + more, count + many
-        blocks.append((mean, total, count))
-    means = [mean for mean, _, count in blocks for _ in range(count)]
-    return [mean + offset for mean, offset in zip(means, offsets, strict=True)]

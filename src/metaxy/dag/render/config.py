@@ -18,13 +18,13 @@ class RenderConfig:
     Args:
         show_code_versions: The code versions of fields, and of features as a hash.
         hash_length: How many characters of hashes are shown; 0 shows them whole.
-        direction: Whether graphs grow to the bottom or to the right, in Mermaid and Graphviz.
+        direction: Whether graphs grow to the bottom or to the right, in Mermaid, Graphviz and SVG.
         feature: Show only what is around this feature; ``a/b`` or ``a__b``.
         up: How many levels of its dependencies to show; all by default.
         down: How many levels of its dependents to show.
         project: Show only features of this project, and those they directly depend on.
         show_changes: What changed, in words; in comparisons.
-        title: Headline, in Mermaid, Graphviz, Markdown and HTML.
+        title: Headline, in Mermaid, Graphviz, Markdown, HTML and SVG.
 
     >>> RenderConfig(feature="video__crop").get_feature_key()
     video/crop

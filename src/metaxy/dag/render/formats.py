@@ -10,6 +10,7 @@ from metaxy.dag.render.graphviz import GraphvizRenderer
 from metaxy.dag.render.markup import HtmlRenderer, MarkdownRenderer
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.render.svg import FieldsSvgRenderer, SvgRenderer
 from metaxy.dag.render.terminal import TerminalRenderer
 from metaxy.dag.view import GraphData
 
@@ -22,8 +23,13 @@ FORMATS: Final[dict[str, type[BaseRenderer]]] = {
     "yaml": YamlRenderer,
     "markdown": MarkdownRenderer,
     "html": HtmlRenderer,
+    "svg": SvgRenderer,
 }
-FIELD_FORMATS: Final[dict[str, type[BaseRenderer]]] = {"terminal": FieldsRenderer, "mermaid": FieldsMermaidRenderer}
+FIELD_FORMATS: Final[dict[str, type[BaseRenderer]]] = {
+    "terminal": FieldsRenderer,
+    "mermaid": FieldsMermaidRenderer,
+    "svg": FieldsSvgRenderer,
+}
 
 
 def render(view: GraphData, name: str, config: RenderConfig, theme: Theme | None = None, *, color: bool = False) -> str:
