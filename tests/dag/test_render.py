@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import html
 import importlib
 import json
@@ -179,9 +181,36 @@ def test_html_is_a_page_of_its_own() -> None:
 
     shown = text(DIFF, "html")
     Reader().feed(shown)
-    assert found.count("tr") == 1 + 5
-    assert not {"script", "link", "img"} & set(found)
-    assert "http" not in shown
+    assert found.count("tr") == 1 + 5  # what is there without scripts
+    assert found.count("script") == 3
+    assert not {"link", "img", "iframe", "object"} & set(found)
+    assert re.findall(r"https?://[^\s\"']+", shown) == ["http://www.w3.org/2000/svg"]  # the name of a language
+    assert not re.search(r"(?<![\w.])(fetch|XMLHttpRequest|WebSocket|eval|innerHTML|import)\b", shown)
+
+
+def test_the_page_runs_its_own_scripts_only() -> None:
+    shown = text(DIFF, "html")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', shown)
+    assert policy is not None
+    assert policy[1].startswith("default-src 'none';")
+    scripts = re.findall(r'<script type="text/javascript">(.*?)</script>', shown, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert [f"'sha256-{digest}'" for digest in digests] == policy[1].split("script-src ")[1].split()
+
+
+def test_the_page_knows_each_feature() -> None:
+    hostile = "</script><script>alert(1)</script>"
+    described = stored("note", ["video/crop"], description=hostile, metadata={"owner": hostile})
+    shown = text(view(*video(), described), "html")
+    assert hostile not in shown
+    [data] = re.findall(r'id="data">(.*?)</script>', shown, re.DOTALL)
+    nodes = json.loads(data)["nodes"]
+    assert nodes["note"]["description"] == hostile
+    assert hostile in nodes["note"]["more"]
+    assert nodes["video/crop"]["parents"]["frames"] == [["video/raw", "frames"]]
+    assert nodes["video/crop"]["dependencies"] == [["video/raw", ""]]
+    assert nodes["video/crop"]["group"] == "video"
+    assert len(nodes["faces"]["at"]) == 4
 
 
 # --- options --------------------------------------------------------------------------------------------------------
@@ -337,7 +366,7 @@ RELATIONS = {
     "svg": (
         "<title>many → child (N:1)</title>",
         "<title>maybe → child (optional)</title>",
-        '<g class="edge optional"><title>both → child (N:1, optional)</title>',
+        '<g class="edge optional" data-from="both" data-to="child"><title>both → child (N:1, optional)</title>',
         "<title>usual → child</title>",
     ),
     "json": ('"to": "child",\n      "lineage": "N:1",\n      "optional": true',),

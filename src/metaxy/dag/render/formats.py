@@ -7,7 +7,8 @@ from metaxy.dag.render.config import RenderConfig, Theme
 from metaxy.dag.render.document import JsonRenderer, YamlRenderer
 from metaxy.dag.render.fields import FieldsMermaidRenderer, FieldsRenderer
 from metaxy.dag.render.graphviz import GraphvizRenderer
-from metaxy.dag.render.markup import HtmlRenderer, MarkdownRenderer
+from metaxy.dag.render.html import HtmlRenderer
+from metaxy.dag.render.markup import MarkdownRenderer
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.render.svg import FieldsSvgRenderer, SvgRenderer

@@ -1,11 +1,11 @@
-"""The graph as a table for people who read it in a browser: Markdown, such as for a pull request, and HTML."""
+"""The graph as a table: in Markdown, such as for a pull request, and in HTML."""
 
 import html
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from metaxy.dag.diff import SYMBOLS, summary
+from metaxy.dag.diff import summary
 from metaxy.dag.render.labels import changes, dependency_text, feature_version_text, field_text, snapshot_text
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
@@ -81,29 +81,13 @@ def _markdown_row(row: Row) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-class HtmlRenderer(_TableRenderer):
-    """A page of its own: one table, no scripts, nothing loaded from elsewhere."""
+class HtmlTable(_TableRenderer):
+    """The same table in HTML."""
 
     def lines(self) -> list[str]:
-        """Return the page."""
-        style = (
-            "body{font-family:sans-serif}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:4px 8px;"
-        )
-        style += "text-align:left;vertical-align:top}code{font-size:1.1em}"
-        colors = "".join(
-            f".{status.value}{{border-left:6px solid {self.theme.of_status(status)}}}" for status in SYMBOLS
-        )
-        title = html.escape(self.title)
-        return [
-            "<!doctype html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            f"<style>{style}{colors}</style></head><body>",
-            f"<h1>{title}</h1>",
-            f"<p>{html.escape(self.counts)}</p>",
-            f"<table><tr>{''.join(f'<th>{head}</th>' for head in ('', *HEADS, *self._more))}</tr>",
-            *map(_html_row, self.rows()),
-            "</table></body></html>",
-        ]
+        """Return the table."""
+        heads = "".join(f"<th>{head}</th>" for head in ("", *HEADS, *self._more))
+        return [f"<table><tr>{heads}</tr>", *map(_html_row, self.rows()), "</table>"]
 
 
 def _html_row(row: Row) -> str:

@@ -6,6 +6,7 @@ pictures only and it has no IDs, so that many of them can be on one page.
 
 import html
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -58,12 +59,9 @@ class SvgRenderer(BaseRenderer):
 
     def lines(self) -> Iterator[str]:
         """Yield the picture."""
-        panels = {str(node.key): Panel.of(node, self.config) for node in self.features}
-        layout = lay_out({key: panel.size for key, panel in panels.items()}, self.arcs(panels), self.direction)
-        legend = [status for status in SIGNS if any(panel.status is status for panel in panels.values())]
-        names = [(status, f"{status.value} {len(self.graph_data.get_nodes_by_status(status))}") for status in legend]
+        layout, names = self.layout, self.legend
         least = max(text_width(self.headline, "title"), _legend_width(names)) + 2 * MARGIN
-        top, below = MARGIN + TITLE, MARGIN + (LEGEND if legend else 0)
+        top, below = MARGIN + TITLE, MARGIN + (LEGEND if names else 0)
         width, height = max(least, layout.width + 2 * MARGIN), top + layout.height + below
         size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
         name = f'role="img" aria-label="{escape(self.headline)}"'
@@ -73,10 +71,26 @@ class SvgRenderer(BaseRenderer):
         yield from self._title()
         left = (width - layout.width) / 2
         yield f'<g transform="translate({number(left)} {number(top)})">'
-        yield from self.drawing(layout, panels)
+        yield from (*self.edges(), *self.cards())
         yield "</g>"
         yield from _legend(names, height - MARGIN)
         yield "</svg>"
+
+    @cached_property
+    def panels(self) -> dict[str, Panel]:
+        """The boxes by key."""
+        return {str(node.key): Panel.of(node, self.config) for node in self.features}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where boxes and lines are."""
+        return lay_out({key: panel.size for key, panel in self.panels.items()}, self.arcs(), self.direction)
+
+    @property
+    def legend(self) -> list[tuple[NodeStatus, str]]:
+        """The statuses that have a sign here, and how many features have them."""
+        counts = [(status, len(self.graph_data.get_nodes_by_status(status))) for status in SIGNS]
+        return [(status, f"{status.value} {count}") for status, count in counts if count]
 
     @property
     def direction(self) -> Direction:
@@ -88,12 +102,13 @@ class SvgRenderer(BaseRenderer):
         """The title."""
         return self.config.title or ("Feature graph changes" if self.graph_data.is_diff else "Feature graph")
 
-    def arcs(self, panels: dict[str, Panel]) -> Iterable[Arc]:  # noqa: ARG002 - fields need them
+    def arcs(self) -> Iterable[Arc]:
         """Return the lines to draw."""
         return sorted(Arc(str(edge.from_key), str(edge.to_key)) for edge in self.graph_data.edges)
 
-    def drawing(self, layout: Layout, panels: dict[str, Panel]) -> Iterator[str]:
-        """Yield the lines, those that say something over the others, what they say, and the boxes."""
+    def edges(self) -> Iterator[str]:
+        """Yield the lines, those that say something over the others, and what they say."""
+        layout, panels = self.layout, self.panels
         edges = {(str(edge.from_key), str(edge.to_key)): edge for edge in self.graph_data.edges}
         kinds = [_of_edge(*(panels[key].status for key in route.arc[:2])) for route in layout.routes]
         for kind, route in sorted(zip(kinds, layout.routes, strict=True), key=lambda each: bool(each[0])):
@@ -101,21 +116,31 @@ class SvgRenderer(BaseRenderer):
         tagged = {route.arc[:2]: route for route in reversed(layout.routes)}
         for ends, route in tagged.items():
             if edges[ends].relation.text:
+                yield f'<g class="tags"{_ends(route)}>'
                 yield from _tag(route, edges[ends].relation)
-        for key, panel in panels.items():
-            yield from _card(panel, layout.boxes[key])
+                yield "</g>"
 
-    def _title(self) -> Iterator[str]:
+    def cards(self) -> Iterator[str]:
+        """Yield the boxes."""
+        for key, panel in self.panels.items():
+            yield from _card(panel, self.layout.boxes[key])
+
+    @property
+    def counts(self) -> str:
+        """What stands below the title."""
         count = len(self.graph_data.nodes)
         notes = [f"{count} feature{'' if count == 1 else 's'}", snapshot_text(self.graph_data, self.config)]
+        return " · ".join(filter(None, notes))
+
+    def _title(self) -> Iterator[str]:
         yield _text(MARGIN, MARGIN + 10, self.headline, "title strong")
-        yield _text(MARGIN, MARGIN + 28, " · ".join(filter(None, notes)), "small soft")
+        yield _text(MARGIN, MARGIN + 28, self.counts, "small soft")
 
     def _edge(self, route: Route, edge: EdgeData, kind: str) -> Iterator[str]:
         flat = self.direction == "LR"
         classes = " ".join(filter(None, ("edge", "optional" if edge.relation.optional else "", kind)))
         note = f" ({edge.relation.text})" if edge.relation.text else ""
-        yield f'<g class="{classes}"><title>{escape(self.about(route.arc) + note)}</title>'
+        yield f'<g class="{classes}"{_ends(route)}><title>{escape(self.about(route.arc) + note)}</title>'
         yield f'<path class="line" d="{path(route, flat=flat)}"/>'
         yield f'<path class="head" d="{_arrow(route, flat=flat)}"/></g>'
 
@@ -134,9 +159,9 @@ class FieldsSvgRenderer(SvgRenderer):
         """To the right always: fields stand below each other."""
         return "LR"
 
-    def arcs(self, panels: dict[str, Panel]) -> Iterator[Arc]:
+    def arcs(self) -> Iterator[Arc]:
         """Yield the lines between fields."""
-        ports = {key: panel.ports() for key, panel in panels.items()}
+        ports = {key: panel.ports() for key, panel in self.panels.items()}
         self._ports = {key: {place: name for name, place in places.items()} for key, places in ports.items()}
         for node in self.features:
             for field in node.fields if ports[str(node.key)] else ():
@@ -181,6 +206,11 @@ def path(route: Route, *, flat: bool) -> str:
     return "".join(found)
 
 
+def _ends(route: Route) -> str:
+    """Return what a page finds a line by."""
+    return f' data-from="{escape(route.arc.source)}" data-to="{escape(route.arc.target)}"'
+
+
 def _point(across: float, along: float, *, flat: bool) -> str:
     return f"{number(along)} {number(across)}" if flat else f"{number(across)} {number(along)}"
 
@@ -215,24 +245,31 @@ def _tag(route: Route, relation: Relation) -> Iterator[str]:
 
 
 def _card(panel: Panel, box: Box) -> Iterator[str]:
-    yield f'<g class="node {panel.status.value}" transform="translate({number(box.x)} {number(box.y)})">'
+    yield f'<g class="node {panel.status.value}" data-key="{escape(panel.key)}" transform="{_at(box.x, box.y)}">'
     yield f"<title>{escape(panel.about)}</title>"
     size = f'width="{number(box.width)}" height="{number(box.height)}"'
     yield f'<rect class="card" {size} rx="8"/>'
     signed = panel.status not in STATES
     if signed:
-        yield _sign(panel.status, box.width - PADDING - 5, HEADER / 2 + 2)
+        yield sign(panel.status, box.width - PADDING - 5, HEADER / 2 + 2)
     yield _key(panel, box.width - 2 * PADDING - (SIGN + 8 if signed else 0))
+    yield '<g class="note">'
     for index, line in enumerate(panel.notes):
         yield from _words(line, box.width, HEADER + index * LINE + LINE / 2)
+    yield "</g>"
     if panel.fields:
         top = panel.fields_top
         yield f'<path class="rule" d="M1 {number(top)}H{number(box.width - 1)}"/>'
         for index, line in enumerate(panel.fields):
-            yield f'<g class="field {line.status.value}"><title>{escape(line.about)}</title>'
+            yield f'<g class="field {line.status.value}" data-field="{escape(line.port)}">'
+            yield f"<title>{escape(line.about)}</title>"
             yield from _words(line, box.width, top + 5 + FIELD / 2 + index * FIELD)
             yield "</g>"
     yield "</g>"
+
+
+def _at(x: float, y: float) -> str:
+    return f"translate({number(x)} {number(y)})"
 
 
 def _key(panel: Panel, room: float) -> str:
@@ -246,7 +283,7 @@ def _key(panel: Panel, room: float) -> str:
 def _words(line: Words, width: float, middle: float) -> Iterator[str]:
     left, room = PADDING, width - 2 * PADDING
     if line.port and line.status not in STATES:
-        yield f'<g transform="translate({number(left + 5)} {number(middle)}) scale(.8)">{_sign(line.status, 0, 0)}</g>'
+        yield f'<g transform="translate({number(left + 5)} {number(middle)}) scale(.8)">{sign(line.status, 0, 0)}</g>'
         left, room = left + SIGN, room - SIGN
     kind = "plain" if line.kind == "plain" else "small"
     right = shortened(line.right, room, "mono")
@@ -258,8 +295,9 @@ def _words(line: Words, width: float, middle: float) -> Iterator[str]:
         yield _text(left, middle + TEXT_MIDDLE, shown, classes)
 
 
-def _sign(status: NodeStatus, x: float, y: float) -> str:
-    return f'<g class="sign {status.value}" transform="translate({number(x)} {number(y)})">{SIGNS[status]}</g>'
+def sign(status: NodeStatus, x: float, y: float) -> str:
+    """Return the sign of a status, with its middle there."""
+    return f'<g class="sign {status.value}" transform="{_at(x, y)}">{SIGNS[status]}</g>'
 
 
 def _text(x: float, y: float, text: str, classes: str, *, anchor: str = "") -> str:
@@ -277,6 +315,6 @@ def _legend_width(names: list[tuple[NodeStatus, str]]) -> float:
 def _legend(names: list[tuple[NodeStatus, str]], y: float) -> Iterator[str]:
     x = MARGIN
     for status, name in names:
-        yield _sign(status, x + 7, y)
+        yield sign(status, x + 7, y)
         yield _text(x + SIGN, y + TEXT_MIDDLE, name, "small plain")
         x += SIGN + text_width(name, "small") + 18
