@@ -209,7 +209,7 @@ def test_the_page_knows_each_feature() -> None:
     assert hostile in nodes["note"]["more"]
     assert nodes["video/crop"]["parents"]["frames"] == [["video/raw", "frames"]]
     assert nodes["video/crop"]["dependencies"] == [["video/raw", ""]]
-    assert nodes["video/crop"]["group"] == "video"
+    assert nodes["video/crop"]["groups"] == {"key": "video", "project": "p"}
     assert len(nodes["faces"]["at"]) == 4
 
 

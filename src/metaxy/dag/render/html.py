@@ -7,6 +7,7 @@ runs no scripts sees the picture and a table.
 import base64
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ TOOLS: Final = """<div class="tools">
 <option value="1">1 step</option><option value="2">2 steps</option><option value="3">3 steps</option>
 <option value="all">all of it</option></select>
 <button id="fold" title="Fold or unfold all groups">Fold</button>
+<select id="by" aria-label="What makes a group" hidden>
+<option value="key">by key</option><option value="project">by project</option></select>
 <button id="fit" title="Show all (f)">Fit</button>
 <button id="in" aria-label="Zoom in" title="Zoom in (+)">+</button>
 <button id="out" aria-label="Zoom out" title="Zoom out (-)">&minus;</button>
@@ -71,7 +74,13 @@ class HtmlRenderer(SvgRenderer):
         yield '<input id="search" type="search" placeholder="Search features and fields  /" aria-label="Search">'
         yield '<div class="list" id="list"></div></nav><main class="stage" id="stage">'
         yield f'<svg class="mx" id="picture" role="img" aria-label="{escape(self.headline)}"><g id="view">'
-        yield from ('<g id="edges">', *self.edges(), '</g><g id="cards">', *self.cards(), "</g></g></svg>")
+        yield from (
+            '<g id="far"></g><g id="edges">',
+            *self.edges(),
+            '</g><g id="cards">',
+            *self.cards(),
+            "</g></g></svg>",
+        )
         yield from self._legend()
         yield TOOLS
         yield '</main><aside class="detail" id="detail" aria-live="polite"></aside></div>'
@@ -86,19 +95,23 @@ class HtmlRenderer(SvgRenderer):
 
     def _node(self, node: GraphNode) -> dict[str, Any]:
         """Return what the page says of a feature, as far as the options show it."""
+        config = replace(self.config, show_changes=False)
         known = shown(node.model_dump(mode="json"), self.config)
         if known.get("old_version") == known.get("version"):
             known.pop("old_version", None)
         fields = node.fields if self.config.show_fields else ()
         return {
             "at": [round(value, 1) for value in self.layout.boxes[str(node.key)]],
-            "group": printable(str(node.key).partition("/")[0]),
+            "groups": {
+                "key": _name(node.key).partition("/")[0],
+                "project": _name(known.get("project") or "no project"),
+            },
             "status": node.status.value,
             "description": (node.spec.description or "") if node.spec else "",
             "facts": [[title, str(known[name])] for name, title in FACTS.items() if known.get(name)],
             "changes": list(known.get("changes", ())),
             "fields": [
-                [_name(field.key), " · ".join(field_notes(field, self.config)).removeprefix("v: ")] for field in fields
+                [_name(field.key), " · ".join(field_notes(field, config)).removeprefix("v: ")] for field in fields
             ],
             "parents": {_name(f.key): [list(map(_name, parent)) for parent in f.parents or ()] for f in fields},
             "dependencies": [[_name(dep), node.relation(dep).text] for dep in node.dependencies],

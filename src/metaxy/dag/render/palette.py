@@ -78,6 +78,7 @@ def _rules(theme: Theme, mode: int) -> Iterator[str]:
         own = f"{status.value}_color" in theme.model_fields_set
         color, name = (theme.of_status(status) if own else shade[mode]), f"{PICTURE} .{status.value}"
         yield f"{name} .card,{name} .line{{stroke:{color}}}"
+        yield f"{name}.dot{{fill:{color}}}"
         yield f"{name} .head,{name} .what,{name} .bar,{name}.sign .full{{fill:{color}}}"
         yield f"{name}.sign path{{stroke:{paper}}}{name}.sign .open{{stroke:{color};fill:{paper}}}"
         yield f"{name}.sign .ink{{stroke:{color}}}"

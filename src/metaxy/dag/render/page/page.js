@@ -5,6 +5,7 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 const LARGE = 80; // features, from which on a page begins with a part
 const [GAP, LAYER, LINE] = [28, 64, 16];
+const FAR = 0.35; // the scale below which nothing can be read
 const byId = (id) => document.getElementById(id);
 const app = byId("app"), stage = byId("stage"), picture = byId("picture"), view = byId("view");
 const edgesBelow = byId("edges"), list = byId("list"), search = byId("search"), detail = byId("detail");
@@ -34,14 +35,23 @@ for (const line of view.querySelectorAll(".edge")) {
 }
 for (const tag of view.querySelectorAll(".tags")) tags.push({ from: tag.dataset.from, to: tag.dataset.to, tag });
 
-const groups = new Map();
-for (const node of nodes.values()) {
-  const name = node.about.group;
-  if (!groups.has(name)) groups.set(name, []);
-  groups.get(name).push(node);
+const groups = new Map(), folded = new Set(), piles = new Map();
+let foldable = [];
+function group(by) { // by the first part of keys, or by projects
+  groups.clear();
+  folded.clear();
+  for (const pile of piles.values()) pile.box.remove();
+  piles.clear();
+  for (const node of nodes.values()) {
+    node.group = node.about.groups[by];
+    if (!groups.has(node.group)) groups.set(node.group, []);
+    groups.get(node.group).push(node);
+  }
+  foldable = [...groups].filter(([, members]) => members.length > 1).map(([name]) => name);
+  byId("fold").hidden = !foldable.length;
 }
-const foldable = [...groups].filter(([, members]) => members.length > 1).map(([name]) => name);
-const folded = new Set(), piles = new Map();
+group("key");
+byId("by").hidden = new Set([...nodes.values()].map((node) => node.about.groups.project)).size < 2;
 let focus = null, depth = 1, selected = null, field = null;
 
 const reach = (start, way, levels) => {
@@ -111,12 +121,16 @@ function arrange(items, arcs) {
     if (ends[0].layer > ends[1].layer) ends.reverse();
     const [top, bottom] = ends, steps = bottom.layer - top.layer;
     arc.way = [top];
+    top.bends ||= []; // lines that leave a box are one until they part
     for (let step = 1; step < steps; step++) {
       const at = top.at + ((bottom.at - top.at) * step) / steps;
-      arc.way.push(put({ id: Symbol("bend"), layer: top.layer + step, size: 0, deep: 0, near: [], at }));
+      top.bends[step] ||= put({ id: Symbol("bend"), layer: top.layer + step, size: 0, deep: 0, near: [], at });
+      arc.way.push(top.bends[step]);
     }
     arc.way.push(bottom);
-    arc.way.slice(1).forEach((next, i) => { next.near.push(arc.way[i]); arc.way[i].near.push(next); });
+    arc.way.slice(1).forEach((next, i) => {
+      if (!next.near.includes(arc.way[i])) { next.near.push(arc.way[i]); arc.way[i].near.push(next); }
+    });
   }
   const lines = rows.filter(Boolean);
   lines.forEach((row) => row.sort((a, b) => a.at - b.at));
@@ -183,19 +197,19 @@ let drawn = [];
 
 function draw(fitAfter = true) {
   const wanted = focus ? around(focus, depth) : new Set(nodes.keys());
-  const nameOf = (key) => (!focus && folded.has(nodes.get(key).about.group) ? `\u0000${nodes.get(key).about.group}` : key);
+  const nameOf = (key) => (!focus && folded.has(nodes.get(key).group) ? `\u0000${nodes.get(key).group}` : key);
   const items = new Map();
   for (const key of wanted) {
     const name = nameOf(key);
-    if (!items.has(name)) items.set(name, name === key ? nodes.get(key) : pileOf(nodes.get(key).about.group));
+    if (!items.has(name)) items.set(name, name === key ? nodes.get(key) : pileOf(nodes.get(key).group));
   }
-  const whole = items.size === nodes.size && !focus && !folded.size;
-  for (const node of nodes.values()) node.box.classList.toggle("gone", !items.has(node.key));
+  const complete = items.size === nodes.size && !focus && !folded.size;
+  for (const node of nodes.values()) { node.out = undefined; node.box.classList.toggle("gone", !items.has(node.key)); }
   for (const pile of piles.values()) pile.box.classList.toggle("gone", !items.has(pile.key));
   edgesBelow.querySelectorAll(".between").forEach((each) => each.remove());
   shown = new Map();
   drawn = [];
-  if (whole) {
+  if (complete) {
     for (const node of nodes.values()) move(node, node.x, node.y);
     for (const edge of edges) { set(edge, edge.path, edge.head); drawn.push(edge); }
   } else {
@@ -219,7 +233,7 @@ function draw(fitAfter = true) {
       drawn.push(arc.edge);
     }
   }
-  for (const { tag } of tags) tag.classList.toggle("gone", !whole);
+  for (const { tag } of tags) tag.classList.toggle("gone", !complete);
   byId("all").setAttribute("aria-pressed", String(!focus));
   byId("near").setAttribute("aria-pressed", String(Boolean(focus)));
   byId("near").disabled = !selected;
@@ -234,7 +248,22 @@ function move(item, x, y) {
   shown.set(item.key, { x, y, width: item.width, height: item.height });
 }
 
+function frameOf(path) { // M x y, H x, V y, and C with three points
+  const frame = { x0: Infinity, y0: Infinity, x1: -Infinity, y1: -Infinity };
+  const across = (x) => { frame.x0 = Math.min(frame.x0, x); frame.x1 = Math.max(frame.x1, x); };
+  const down = (y) => { frame.y0 = Math.min(frame.y0, y); frame.y1 = Math.max(frame.y1, y); };
+  for (const [, letter, rest] of path.matchAll(/([MHVC])([^MHVC]*)/g)) {
+    const numbers = rest.trim().split(/\s+/).map(Number);
+    if (letter === "H") across(numbers[0]);
+    else if (letter === "V") down(numbers[0]);
+    else numbers.forEach((each, i) => (i % 2 ? down : across)(each));
+  }
+  return frame;
+}
+
 function set(edge, path, head) {
+  edge.out = undefined;
+  edge.frame = frameOf(path);
   edge.line.classList.remove("gone");
   edge.line.querySelector(".line").setAttribute("d", path);
   edge.line.querySelector(".head").setAttribute("d", head);
@@ -242,27 +271,41 @@ function set(edge, path, head) {
 
 function toggle(name) {
   if (!folded.delete(name)) folded.add(name);
+  whole();
+}
+
+function whole() {
   focus = null;
+  select(null);
   draw();
 }
 
 // -- what belongs together --------------------------------------------------------------------------------------------
 
 function lineage(key, name) { // of a field: feature → its fields above and below
-  const found = new Map([[key, new Set([name])]]);
+  const found = new Map([[key, new Set([name])]]), ways = new Set();
   const add = (feature, each) => {
     if (!nodes.has(feature) || found.get(feature)?.has(each)) return false;
     if (!found.has(feature)) found.set(feature, new Set());
     found.get(feature).add(each);
     return true;
   };
-  for (const next of [(f, n) => DATA.nodes[f].parents[n] || [], (f, n) => children.get(`${f}\n${n}`) || []]) {
+  const next = { up: (f, n) => DATA.nodes[f].parents[n] || [], down: (f, n) => children.get(`${f}\n${n}`) || [] };
+  for (const way of ["up", "down"]) {
     const seen = new Set([`${key}\n${name}`]), waiting = [[key, name]];
-    while (waiting.length) for (const [feature, each] of next(...waiting.pop())) {
-      if (nodes.has(feature) && !seen.has(`${feature}\n${each}`)) { seen.add(`${feature}\n${each}`); add(feature, each); waiting.push([feature, each]); }
+    while (waiting.length) {
+      const [from, own] = waiting.pop();
+      for (const [feature, each] of next[way](from, own)) {
+        if (!nodes.has(feature)) continue;
+        ways.add(way === "up" ? `${feature}\n${from}` : `${from}\n${feature}`);
+        if (seen.has(`${feature}\n${each}`)) continue;
+        seen.add(`${feature}\n${each}`);
+        add(feature, each);
+        waiting.push([feature, each]);
+      }
     }
   }
-  return found;
+  return [found, ways];
 }
 const children = new Map();
 for (const [key, { parents }] of Object.entries(DATA.nodes)) for (const [name, those] of Object.entries(parents)) for (const [feature, each] of those) {
@@ -272,7 +315,8 @@ for (const [key, { parents }] of Object.entries(DATA.nodes)) for (const [name, t
 }
 
 function light(key = selected, name = field) {
-  const fields = key && name ? lineage(key, name) : null;
+  const [fields, ways] = key && name ? lineage(key, name) : [null, null];
+  const sides = key ? [reach(key, "up", Infinity), reach(key, "down", Infinity)] : [];
   const near = !key ? null : fields ? new Set(fields.keys()) : around(key, Infinity);
   picture.classList.toggle("dim", Boolean(near));
   for (const node of nodes.values()) {
@@ -281,16 +325,28 @@ function light(key = selected, name = field) {
     for (const [each, row] of node.fields) row.classList.toggle("lit", Boolean(fields?.get(node.key)?.has(each)));
   }
   for (const pile of piles.values()) pile.box.classList.toggle("near", Boolean(near && pile.members.some((member) => near.has(member.key))));
-  const feeds = ({ from, to }) => !fields || !DATA.nodes[to] || [...(fields.get(to) || [])].some((each) => (DATA.nodes[to].parents[each] || []).some(([f, n]) => f === from && fields.get(f)?.has(n)));
-  const onWay = ({ from, to }) => near && near.has(from) && near.has(to) && feeds({ from, to });
+  const onWay = ({ from, to }) => (ways ? ways.has(`${from}\n${to}`) : sides.some((side) => side.has(from) && side.has(to)));
   for (const edge of drawn) edge.line.classList.toggle("near", Boolean(onWay(edge)));
   for (const { from, to, tag } of tags) tag.classList.toggle("near", Boolean(onWay({ from, to })));
+  sketch(near, onWay);
+}
+
+function sketch(near, onWay) { // all that is shown as a few paths, for when it is too small to be read
+  const far = byId("far"), paths = new Map();
+  const add = (kind, path) => paths.set(kind, (paths.get(kind) || "") + path);
+  for (const edge of drawn) add(near && onWay(edge) ? "line near" : near ? "line rest" : "line", edge.line.querySelector(".line").getAttribute("d"));
+  for (const [key, { x, y, width, height }] of shown) {
+    const status = nodes.get(key)?.about.status || "normal";
+    add(`dot ${status}${near ? (near.has(key) ? " near" : " rest") : ""}`, `M${x} ${y}h${width}v${height}h${-width}z`);
+  }
+  far.replaceChildren();
+  for (const [kind, d] of [...paths].sort(([a], [b]) => (a.startsWith("line") ? 0 : 1) - (b.startsWith("line") ? 0 : 1))) make(far, "path", { class: kind, d });
 }
 
 function select(key, name = null, { center = false, quiet = false } = {}) {
   selected = key;
   field = name;
-  if (key && !focus && folded.has(nodes.get(key).about.group)) { folded.delete(nodes.get(key).about.group); draw(false); center = true; }
+  if (key && !focus && folded.has(nodes.get(key).group)) { folded.delete(nodes.get(key).group); draw(false); center = true; }
   if (focus && key && key !== focus && !around(focus, depth).has(key)) { focus = key; draw(); }
   describe();
   light();
@@ -320,7 +376,10 @@ function links(those) {
 }
 
 function describe() {
+  const before = stage.clientWidth;
   app.classList.toggle("open", Boolean(selected));
+  left += (stage.clientWidth - before) / 2;
+  settle();
   detail.replaceChildren();
   if (!selected) return;
   const { about } = nodes.get(selected), close = make(detail, "button", { class: "close", "aria-label": "Close" }, "×");
@@ -392,34 +451,49 @@ document.addEventListener("keydown", (event) => {
 
 // -- pan and zoom -----------------------------------------------------------------------------------------------------
 
-let scale = 1, left = 0, top_ = 0, waiting = false, dragged = false;
+let scale = 1, left = 0, top_ = 0, waiting = false, dragged = false, rest = 0;
+const settled = { scale: 1, left: 0, top: 0 };
 const fingers = new Map();
 
-function place() {
+function place() { // what is painted moves as an image; it is painted anew when it comes to rest
+  clearTimeout(rest);
+  rest = setTimeout(settle, 120);
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => {
     waiting = false;
-    view.setAttribute("transform", `translate(${left.toFixed(2)} ${top_.toFixed(2)}) scale(${scale.toFixed(4)})`);
-    picture.classList.toggle("far", scale < 0.4);
-    cull();
+    const by = scale / settled.scale;
+    picture.style.transform = `translate(${left - settled.left * by}px,${top_ - settled.top * by}px) scale(${by})`;
   });
 }
 
-function cull() { // in large pictures only boxes that can be seen are there
-  if (shown.size <= 150) return;
+function settle() {
+  clearTimeout(rest);
+  Object.assign(settled, { scale, left, top: top_ });
+  view.setAttribute("transform", `translate(${left.toFixed(2)} ${top_.toFixed(2)}) scale(${scale.toFixed(4)})`);
+  picture.style.transform = "";
+  picture.classList.toggle("far", scale < FAR);
+  cull();
+}
+
+function cull() { // in large pictures only what can be seen is there
+  if (shown.size <= 150 || scale < FAR) return;
   const width = stage.clientWidth, height = stage.clientHeight;
   for (const [key, at] of shown) {
     const item = nodes.get(key);
     if (!item) continue;
     const [x, y] = [at.x * scale + left, at.y * scale + top_];
-    const out = x > width + 200 || y > height + 200 || x + at.width * scale < -200 || y + at.height * scale < -200;
+    const out = x > 2 * width || y > 2 * height || x + at.width * scale < -width || y + at.height * scale < -height;
     if (out !== item.out) { item.out = out; item.box.classList.toggle("gone", out); }
+  }
+  for (const edge of drawn) {
+    const { x0, y0, x1, y1 } = edge.frame;
+    const out = x0 * scale + left > 2 * width || y0 * scale + top_ > 2 * height || x1 * scale + left < -width || y1 * scale + top_ < -height;
+    if (out !== edge.out) { edge.out = out; edge.line.classList.toggle("gone", out); }
   }
 }
 
 function fit() {
-  for (const node of nodes.values()) node.out = undefined;
   let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const { x, y, width, height } of shown.values()) [x0, y0, x1, y1] = [Math.min(x0, x), Math.min(y0, y), Math.max(x1, x + width), Math.max(y1, y + height)];
   if (x0 === Infinity) return;
@@ -427,7 +501,7 @@ function fit() {
   scale = Math.min(1.15, (width - 60) / (x1 - x0), (height - 110) / (y1 - y0));
   left = (width - (x0 + x1) * scale) / 2;
   top_ = (height - 20 - (y0 + y1) * scale) / 2;
-  place();
+  settle();
 }
 
 function centre(key) {
@@ -435,8 +509,9 @@ function centre(key) {
   if (!at) return;
   scale = Math.max(scale, 0.8);
   left = stage.clientWidth / 2 - (at.x + at.width / 2) * scale;
-  top_ = stage.clientHeight / 2 - (at.y + at.height / 2) * scale;
-  place();
+  const covered = getComputedStyle(detail).position === "fixed" ? detail.offsetHeight : 0; // on a phone
+  top_ = (stage.clientHeight - covered) / 2 - (at.y + at.height / 2) * scale;
+  settle();
 }
 
 function zoom(by, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
@@ -476,11 +551,18 @@ for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, 
 
 view.addEventListener("click", (event) => {
   const box = event.target.closest(".node[data-key]");
-  if (!box || dragged) return;
+  if (!box || dragged || scale < FAR) return;
   const row = event.target.closest(".field"), key = box.dataset.key, name = row?.dataset.field || null;
   select(key, selected === key && field === name ? null : name);
 });
-stage.addEventListener("click", (event) => { if (!dragged && !event.target.closest(".node,.tools")) select(null); });
+stage.addEventListener("click", (event) => {
+  if (dragged || event.target.closest(".node,.tools")) return;
+  const at = stage.getBoundingClientRect(), [x, y] = [(event.clientX - at.left - left) / scale, (event.clientY - at.top - top_) / scale];
+  const found = scale < FAR && [...shown].find(([, box]) => x >= box.x && x <= box.x + box.width && y >= box.y && y <= box.y + box.height);
+  if (found && nodes.has(found[0])) select(found[0], null, { center: true });
+  else if (found) toggle(found[0].slice(1));
+  else select(null);
+});
 view.addEventListener("pointerover", (event) => {
   const row = event.target.closest(".field");
   if (row && !fingers.size) light(row.closest(".node").dataset.key, row.dataset.field);
@@ -489,11 +571,11 @@ view.addEventListener("pointerout", (event) => { if (event.target.closest(".fiel
 byId("all").addEventListener("click", () => { focus = null; draw(); });
 byId("near").addEventListener("click", () => { focus = selected; draw(); });
 byId("depth").addEventListener("change", (event) => { depth = event.target.value === "all" ? Infinity : Number(event.target.value); draw(); });
-byId("fold").addEventListener("click", () => { if (folded.size) folded.clear(); else foldable.forEach((name) => folded.add(name)); focus = null; draw(); });
+byId("fold").addEventListener("click", () => { if (folded.size) folded.clear(); else foldable.forEach((name) => folded.add(name)); whole(); });
 byId("fit").addEventListener("click", fit);
 byId("in").addEventListener("click", () => zoom(1.25));
 byId("out").addEventListener("click", () => zoom(0.8));
-byId("fold").hidden = !foldable.length;
+byId("by").addEventListener("change", (event) => { group(event.target.value); foldable.forEach((name) => folded.add(name)); whole(); });
 addEventListener("resize", fit);
 
 function open() { // what the address names: a feature, or a field of one
