@@ -46,11 +46,12 @@ class _TableRenderer(BaseRenderer):
 
     def rows(self) -> Iterator[Row]:
         """Yield a row per feature."""
+        is_diff, more = self.graph_data.is_diff, self._more
         for node in self.features:
             fields = [field_text(field, self.config) for field in node.fields if self.config.show_fields]
             lists = [fields, [dependency_text(node, dep) for dep in node.dependencies]]
-            lists += [list(changes(node, self.config))] if self._more else []
-            status = node.status.value if self.graph_data.is_diff else ""
+            lists += [list(changes(node, self.config))] if more else []
+            status = node.status.value if is_diff else ""
             yield Row(status, str(node.key), feature_version_text(node, self.config), lists)
 
 
