@@ -10,6 +10,12 @@ import pytest
 from tests.docs.test_pages import ROOT, program, read
 
 UV = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
+PAGE = """
+from metaxy.dag.graph import FeatureGraph
+from metaxy.dag.render.html import HtmlRenderer
+
+assert "requestAnimationFrame" in HtmlRenderer(FeatureGraph()).render()  # the script of the page is in the package
+"""
 ELSEWHERE = {"delta": "DeltaMetadataStore", "iceberg": "IcebergMetadataStore"}
 
 pytestmark = [
@@ -35,6 +41,7 @@ def install(extras: list[str], folder: Path) -> Path:
     ("extras", "command"),
     [
         ([], ["mx", "--help"]),
+        ([], ["python", "page.py"]),
         (["duckdb"], ["python", "quickstart.py"]),
         (["delta"], ["python", "delta.py"]),
         (["iceberg"], ["python", "iceberg.py"]),
@@ -56,5 +63,6 @@ def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) 
         (tmp_path / f"{extra}.py").write_text(there, encoding="utf-8")
     (tmp_path / "vectors.py").write_text(program(read("docs/lancedb.md")), encoding="utf-8")
     (tmp_path / "testing.py").write_text(program(read("docs/testing.md")), encoding="utf-8")
+    (tmp_path / "page.py").write_text(PAGE, encoding="utf-8")
     name, *arguments = command
     subprocess.run([str(scripts / name), *arguments], cwd=tmp_path, check=True)
