@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from typing_extensions import dataclass_transform
 
 from metaxy import context
+from metaxy._lazy import resolve
 from metaxy._old_names import with_old_names
 from metaxy.columns import ALL_SYSTEM_COLUMNS, SYSTEM_COLUMNS
 from metaxy.dag.graph import FeatureGraph, current_graph
@@ -84,6 +85,11 @@ class MetaxyMeta(ModelMetaclass):
             cls.__metaxy_project__ = _project(name, namespace, cls.__module__)
             cls.graph.add_feature(cls)
         return cls
+
+    def _repr_html_(self) -> str | None:
+        """Show the class, not its instances, in a notebook; an abstract one as the text that it is elsewhere."""
+        page: str | None = resolve("metaxy.dag.render.notebook:class_page")(self) if hasattr(self, "_spec") else None
+        return page
 
 
 @with_old_names

@@ -19,6 +19,7 @@ LAYERS = (
         "settings",
         "context",
         "masking",
+        "notebook",
         "printable",
         "progress",
         "wording",

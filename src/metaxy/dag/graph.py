@@ -58,6 +58,10 @@ class FeatureGraph:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._definitions)} features)"
 
+    def _repr_html_(self) -> str:
+        page: str = resolve("metaxy.dag.render.notebook:graph_page")(self)
+        return page
+
     # -- the active graph ----------------------------------------------------------------------------------------------
 
     @staticmethod

@@ -5,22 +5,25 @@ everything that a renderer shows, so that renderers need neither graph nor setti
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from typing_extensions import Self
 
+from metaxy._lazy import resolve
 from metaxy._old_names import with_old_names
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
+from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
 from metaxy.definitions.keys import FeatureKey, FieldKey
 from metaxy.definitions.lineage import LineageRelationshipType
 from metaxy.definitions.spec import FeatureSpec
 from metaxy.definitions.strictness import stored
-from metaxy.errors import AmbiguousProjectError, MetaxyEmptyCodeVersionError
+from metaxy.errors import AmbiguousProjectError, MetaxyEmptyCodeVersionError, MetaxyMissingFeatureDependency
 
 
 class NodeStatus(str, Enum):
@@ -255,6 +258,10 @@ class GraphData(_Frozen):
         plain = (NodeStatus.NORMAL, NodeStatus.MISSING)
         return self.old_project_version is not None or any(node.status not in plain for node in self.nodes.values())
 
+    def _repr_html_(self) -> str:
+        page: str = resolve("metaxy.dag.render.notebook:view_page")(self)
+        return page
+
     def only(self, keys: Iterable[str]) -> "GraphData":
         """Return the part of the view that has these features, in the order that they have here."""
         wanted = set(keys)
@@ -296,15 +303,38 @@ def _nodes(graph: FeatureGraph) -> Iterator[GraphNode]:
         if needs_none or known.issuperset(deps):
             known.add(key)
             versions = graph.get_feature_version_by_field(key)
-        yield _node(
-            definition.spec,
-            graph.get_feature_plan(key) if all(dep in definitions for dep in deps) else None,
-            versions,
-            version=graph.get_feature_version(key) if versions else None,
-            definition_version=definition.feature_definition_version,
-            project=definition.project,
-            columns=definition.feature_schema,
-        )
+        plan = graph.get_feature_plan(key) if all(dep in definitions for dep in deps) else None
+        yield _defined(graph, definition, plan, versions)
+
+
+def view_feature(graph: FeatureGraph, definition: FeatureDefinition) -> GraphNode:
+    """View a definition; it has no versions if its graph has another one instead, or lacks something it depends on."""
+    there = graph.feature_definitions_by_key.get(definition.key)
+    versions: dict[str, str] = {}
+    if there is not None and there.feature_definition_version == definition.feature_definition_version:
+        with suppress(MetaxyMissingFeatureDependency):
+            versions = graph.get_feature_version_by_field(definition.key)
+    specs = {key: graph.feature_definitions_by_key[key].spec for key in _parents_in(graph, definition)}
+    plan = FeaturePlan.build(definition.spec, specs) if len(specs) == len(definition.spec.deps) else None
+    return _defined(graph, definition, plan, versions)
+
+
+def _parents_in(graph: FeatureGraph, definition: FeatureDefinition) -> list[FeatureKey]:
+    return [dep.feature for dep in definition.spec.deps if dep.feature in graph.feature_definitions_by_key]
+
+
+def _defined(
+    graph: FeatureGraph, definition: FeatureDefinition, plan: FeaturePlan | None, versions: Mapping[str, str]
+) -> GraphNode:
+    return _node(
+        definition.spec,
+        plan,
+        versions,
+        version=graph.get_feature_version(definition.key) if versions else None,
+        definition_version=definition.feature_definition_version,
+        project=definition.project,
+        columns=definition.feature_schema,
+    )
 
 
 def _node(spec: FeatureSpec, plan: FeaturePlan | None, versions: Mapping[str, str], **rest: Any) -> GraphNode:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import MetaxyError
+from metaxy.notebook import bullets, card, marked, table
 from metaxy.process.registry import Computed, computed
 from metaxy.store.request import ErrorHandling
 from metaxy.store.status import get_feature_metadata_status
@@ -40,6 +41,24 @@ class RunReport:
         """Whether nothing is left to compute."""
         done = all(report.in_sync for report in self.reports)
         return done and not self.failures and not any(self.without_function.values())
+
+    def _repr_html_(self) -> str:
+        """Show a line per feature in a notebook, and why some could not be computed."""
+        heads = ("feature", "function", "samples", "done", "failed", "seconds")
+        lines = [
+            (
+                each.feature,
+                each.function,
+                *(f"{n:,}" for n in (each.total, each.done, each.failed)),
+                f"{each.seconds:.1f}",
+            )
+            for each in self.reports
+        ]
+        left = [f"{key}: {count:,} samples, and no function" for key, count in self.without_function.items() if count]
+        left += [f"{key}: {name} found no samples" for key, name in self.without_samples.items()]
+        wrong = (marked(f"! {key}: {reason}", "bad") for key, reason in self.failures.items())
+        verdict = marked("✓ in sync", "good") if self.in_sync else marked("⚠ something is left", "due")
+        return card("Run", table(lines, heads), bullets([*wrong, *left]), note=verdict)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from metaxy.store.status import (
     feature_statuses,
     no_input,
 )
+from metaxy.store.status_page import status_page
 from metaxy.store.store import MetadataStore
 
 __all__ = ["ICONS", "FullFeatureMetadataRepresentation", "Status", "StatusOptions", "no_input", "status"]
@@ -38,6 +39,10 @@ class Status:
     def needs_update(self) -> bool:
         """Whether any feature does."""
         return any(each.needs_update for each in self.features)
+
+    def _repr_html_(self) -> str:
+        title = f"Project {self.project_version}" if self.project_version else "Features"
+        return status_page(title, [each.model_dump() for each in self.features])
 
 
 def status(

@@ -14,6 +14,8 @@ from metaxy._lazy import resolve
 from metaxy.definitions.keys import FeatureKey, coerce_to_feature_key
 from metaxy.errors import HashAlgorithmNotSupportedError, InvalidConfigError, MetadataStoreError
 from metaxy.hashing import DEFAULT_ALGORITHM, HashAlgorithm
+from metaxy.masking import mask_address
+from metaxy.notebook import card, facts, marked
 from metaxy.storage.files import anchored
 from metaxy.storage.port import AccessMode, SchemaEvolution, Storage
 from metaxy.store.config import Fallback, MetadataStoreConfig, VersioningEngineOptions
@@ -158,6 +160,18 @@ class StoreParts:
     def __repr__(self) -> str:
         label = f"[{self._name}] " if self._name else ""
         return label + self.display()
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the store is; no database is asked for that, and no name looked up."""
+        states = {None: marked("○ closed", "idle"), "r": marked("✓ open for reading", "good")}
+        known = {
+            "where": self.display(),
+            "state": states.get(self.session.mode, marked("✓ open for writing", "good")),
+            "versions": f"{self.hash_algorithm.value}, computed by {self.versioning_engine}",
+            "reads also from": ", ".join(map(mask_address, self.fallback_stores.names)),
+            "keeps claims in": ", ".join(map(mask_address, self._keeper.names)),
+        }
+        return card(self.name or type(self).__name__, facts(known), note=type(self).__name__ if self.name else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a closed store as its arguments."""

@@ -22,6 +22,7 @@ from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
 from metaxy.store.row_errors import counting
 from metaxy.store.session import Scope
+from metaxy.store.status_page import status_page
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.row_errors import features_with_errors, latest
 from metaxy.versioning.frames import collect_to_polars, count_lazy_rows
@@ -101,6 +102,9 @@ class FeatureMetadataStatus(BaseModel):
         counts = f"{changed}, {self.orphaned_count} orphaned{failed}"
         return f"{start}, {counts}" + (f" ({no_input(self.missing_input)})" if self.missing_input else "")
 
+    def _repr_html_(self) -> str:
+        return FeatureMetadataStatusWithIncrement(self, None)._repr_html_()
+
 
 class FullFeatureMetadataRepresentation(BaseModel):
     """A status as plain data; counts are None for root features, and where there is no input."""
@@ -139,6 +143,9 @@ class FullFeatureMetadataRepresentation(BaseModel):
             store_rows=0,
             error_message=message,
         )
+
+    def _repr_html_(self) -> str:
+        return status_page("", [self.model_dump()])
 
 
 class FeatureMetadataStatusWithIncrement(NamedTuple):
@@ -186,6 +193,9 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             claimed=status.claimed_count or None,
             parent_columns=list(status.parent_columns) or None,
         )
+
+    def _repr_html_(self) -> str:
+        return self.to_representation()._repr_html_()
 
 
 def no_input(parents: Sequence[object]) -> str:

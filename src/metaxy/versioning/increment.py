@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import narwhals as nw
 import polars as pl
 
-from metaxy.columns import METAXY_CHANGED_FIELDS
+from metaxy.columns import METAXY_CHANGED_FIELDS, is_system_column
+from metaxy.notebook import Html, bullets, card, data_table, folded, table
 from metaxy.versioning.frames import as_lazy, count_lazy_rows
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ class PolarsIncrement(NamedTuple):
 
     def __repr__(self) -> str:
         return f"PolarsIncrement(rows: {', '.join(f'{kind}={len(rows)}' for kind, rows in self._asdict().items())})"
+
+    def _repr_html_(self) -> str:
+        """Show how many rows of each kind there are, and the first of them, in a notebook."""
+        frames = {kind: nw.from_native(frame, eager_only=True) for kind, frame in self._asdict().items()}
+        counts = table(((kind, f"{len(frame):,}") for kind, frame in frames.items()), ("kind", "rows"), numbers=True)
+        return card("", counts, *(_preview(*each) for each in frames.items() if len(each[1])))
 
 
 class _Frames(NamedTuple):
@@ -225,22 +231,27 @@ class Increment(_Frames):
         """Show counts and the first samples of each kind in a notebook; rows, too, where there are more of them."""
         counts = self._shown_counts()
         differ = any(samples != rows for _, samples, rows in counts)
-        head = "<th>samples</th><th>count</th>" + ("<th>rows</th>" if differ else "")
         units = {kind: "children" if kind in OF_CHILDREN else "parents" for kind, *_ in counts if self.parent_columns}
-        rows = "".join(
-            f"<tr><td>{' '.join(filter(None, [kind, units.get(kind)]))}</td><td>{samples:,}</td>"
-            + (f"<td>{rows:,}</td>" if differ else "")
-            + "</tr>"
+        lines: list[tuple[str, ...]] = [
+            (" ".join(filter(None, [kind, units.get(kind)])), f"{samples:,}", *([f"{rows:,}"] if differ else []))
             for kind, samples, rows in counts
-        )
+        ]
         for name, count in (self.changed_fields or {}).items():
-            rows += f"<tr><td>{escape(name)} changed</td><td>{count:,}</td>" + ("<td></td>" if differ else "") + "</tr>"
-        tables = "".join(
-            f"<details><summary>{name}</summary>{frame.head(PREVIEW_ROWS).to_polars()._repr_html_()}</details>"
-            for name, frame in (*zip(self._fields, self, strict=True), *self._payload_frames())
-            if len(frame)
-        )
-        return f"<table><tr>{head}</tr>{rows}</table>{tables}"
+            lines.append((f"{name} changed", f"{count:,}", *([""] if differ else [])))
+        heads = ("samples", "count", *(["rows"] if differ else []))
+        frames = (*zip(self._fields, self, strict=True), *self._payload_frames())
+        return card("", table(lines, heads, numbers=True), *(_preview(*each) for each in frames if len(each[1])))
+
+
+def _preview(name: str, frame: nw.DataFrame[Any]) -> Html:
+    """Return the first rows of a frame: those that tell most come first, which are not Metaxy's own."""
+    columns = sorted(frame.columns, key=is_system_column)
+    rows = frame.head(PREVIEW_ROWS).select(*columns).to_polars().rows()
+    return folded(name, data_table(columns, rows))
+
+
+def _not_computed(increment: object, kinds: Iterable[str]) -> str:
+    return card(type(increment).__name__, bullets(kinds), note="not computed yet: call collect()")
 
 
 def _count(frame: nw.DataFrame[Any], columns: Sequence[str]) -> int:
@@ -269,6 +280,9 @@ class PolarsLazyIncrement:
         if self.compute is not None:
             return self.compute().to_polars()
         return PolarsIncrement(*pl.collect_all([self.new, self.stale, self.orphaned], **kwargs))
+
+    def _repr_html_(self) -> str:
+        return _not_computed(self, ("new", "stale", "orphaned", *([] if self.input is None else ["input"])))
 
 
 View: TypeAlias = nw.LazyFrame[Any] | Callable[[], nw.LazyFrame[Any]]
@@ -346,6 +360,10 @@ class LazyIncrement:
 
     def __repr__(self) -> str:
         return f"LazyIncrement({self.new.implementation.name.lower()}, not computed yet: call collect())"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what can be asked of it; nothing is built or computed for that."""
+        return _not_computed(self, [kind for kind, view in self._views.items() if view is not None])
 
     def collect(self, **kwargs: Any) -> Increment:
         """Compute the three frames at once, from one snapshot."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
+from metaxy.notebook import bullets, card, table
 from metaxy.printable import printable
 
 SHOWN_ERRORS = 10
@@ -101,7 +101,5 @@ class ProcessReport:
         times = {"seconds": self.seconds, "resolving": self.resolve_seconds, "in the function": self.function_seconds}
         cells = {name: f"{count:,}" for name, count in numbers.items() if count is not None}
         cells |= {name: f"{time:.1f}" for name, time in times.items()} | {"per second": f"{self.throughput:,.0f}"}
-        head = f"<tr><th>{escape(self.feature)}</th><th>{escape(self.function)}</th></tr>"
-        rows = "".join(f"<tr><td>{name}</td><td>{text}</td></tr>" for name, text in cells.items())
-        errors = "".join(f"<li>{escape(str(error))}</li>" for error in self.errors[:SHOWN_ERRORS])
-        return f"<table>{head}{rows}</table>" + (f"<ul>{errors}</ul>" if errors else "")
+        counts = table(cells.items(), (self.feature, self.function), numbers=True)
+        return card("", counts, bullets(self.errors[:SHOWN_ERRORS]))

@@ -25,7 +25,9 @@ class Row(NamedTuple):
     lists: list[list[str]]
 
 
-class _TableRenderer(BaseRenderer):
+class TableRenderer(BaseRenderer):
+    """What tables of features have in common."""
+
     @property
     def title(self) -> str:
         """The headline."""
@@ -55,7 +57,7 @@ class _TableRenderer(BaseRenderer):
             yield Row(status, str(node.key), feature_version_text(node, self.config), lists)
 
 
-class MarkdownRenderer(_TableRenderer):
+class MarkdownRenderer(TableRenderer):
     """Headline, counts, a table, and a picture of what changed where that is not too large."""
 
     def lines(self) -> list[str]:
@@ -82,7 +84,7 @@ def _markdown_row(row: Row) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
 
-class HtmlTable(_TableRenderer):
+class HtmlTable(TableRenderer):
     """The same table in HTML."""
 
     def lines(self) -> list[str]:
