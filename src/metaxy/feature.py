@@ -86,9 +86,9 @@ class MetaxyMeta(ModelMetaclass):
             cls.graph.add_feature(cls)
         return cls
 
-    def _repr_html_(self) -> str | None:
-        """Show the class, not its instances, in a notebook; an abstract one as the text that it is elsewhere."""
-        page: str | None = resolve("metaxy.dag.render.notebook:class_page")(self) if hasattr(self, "_spec") else None
+    def _repr_html_(self) -> str:
+        """Show the class, not its instances, in a notebook."""
+        page: str = resolve("metaxy.dag.render.notebook:class_page")(self)
         return page
 
 

@@ -187,7 +187,8 @@ def test_a_feature_class_shows_its_definition(features: mx.FeatureGraph) -> None
     ]
     assert features.get_feature_version("video")[:8] in text
     assert "video.audio\nvideo.frames" in read(crop).text
-    assert BaseFeature._repr_html_() is None
+    assert "abstract" in read(BaseFeature).text
+    assert not hasattr(video(id="a"), "_repr_html_")  # an instance is a row, and shows itself as any other
     features.remove_feature("video")
     for feature in (video, crop):
         assert "not in its graph" in read(feature).text

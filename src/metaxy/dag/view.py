@@ -16,6 +16,7 @@ from metaxy._lazy import resolve
 from metaxy._old_names import with_old_names
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
+from metaxy.dag.stats import FeatureStats
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
@@ -92,8 +93,8 @@ class GraphNode(_Frozen):
     """A feature with its fields. Versions are None where they are not known.
 
     ``relations`` has the dependencies that are optional, or whose rows do not belong to one row each. ``changes`` says
-    in words what a comparison found. Spec and columns (a JSON schema) are there for comparisons and are not part of
-    plain data.
+    in words what a comparison found. Spec and columns (a JSON schema) are there for comparisons, ``stats`` for pictures
+    if they were counted; none of these is part of plain data.
     """
 
     key: FeatureKey
@@ -110,6 +111,7 @@ class GraphNode(_Frozen):
     metadata: dict[str, Any] = {}
     spec: SkipValidation[FeatureSpec | None] = Field(default=None, exclude=True, repr=False)
     columns: SkipValidation[dict[str, Any] | None] = Field(default=None, exclude=True, repr=False)
+    stats: FeatureStats | None = Field(default=None, exclude=True)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GraphNode) and self.model_dump() == other.model_dump()
@@ -257,6 +259,16 @@ class GraphData(_Frozen):
         """Whether the view compares two graphs."""
         plain = (NodeStatus.NORMAL, NodeStatus.MISSING)
         return self.old_project_version is not None or any(node.status not in plain for node in self.nodes.values())
+
+    @property
+    def has_stats(self) -> bool:
+        """Whether something was counted for a feature."""
+        return any(node.stats for node in self.nodes.values())
+
+    def with_stats(self, stats: Mapping[str, FeatureStats]) -> "GraphData":
+        """Return the view with what was counted for its features, by key."""
+        nodes = {key: node.model_copy(update={"stats": stats.get(key)}) for key, node in self.nodes.items()}
+        return self.model_copy(update={"nodes": nodes})
 
     def _repr_html_(self) -> str:
         page: str = resolve("metaxy.dag.render.notebook:view_page")(self)

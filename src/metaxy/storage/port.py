@@ -155,6 +155,18 @@ class Listable(Protocol):
 
 
 @runtime_checkable
+class Measurable(Protocol):
+    """A storage that may know how large its tables are."""
+
+    def size(self, key: FeatureKey) -> int | None:
+        """Return how many bytes a table takes where it lies, None if that cannot be said; no rows are read.
+
+        Raises:
+            TableNotFoundError: if it does not exist, where that is noticed.
+        """
+
+
+@runtime_checkable
 class Optimizable(Protocol):
     """A storage whose tables get slower with every write, until they are tidied."""
 

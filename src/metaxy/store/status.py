@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import narwhals as nw
@@ -17,6 +18,7 @@ from metaxy.errors import FeatureNotFoundError
 from metaxy.store.claims import held_samples
 from metaxy.store.drift import looks_at_copies
 from metaxy.store.external import sync_external_features
+from metaxy.store.footprint import Footprint, footprint
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
@@ -55,6 +57,7 @@ class FeatureMetadataStatus(BaseModel):
     are new or stale, have an error that counts, see `read_errors`. ``behind_count`` samples have older values of
     columns of their parents, None if that was not asked or cannot be said; they make no update needed.
     ``claimed_count`` samples are being computed by workers that claimed them, see `read_claims`.
+    The ``footprint`` is empty if it was not asked.
     Of an expansion, new and stale samples are parents, which ``parent_columns`` tell apart, and all else are rows.
     """
 
@@ -79,6 +82,7 @@ class FeatureMetadataStatus(BaseModel):
     behind_count: int | None = None
     claimed_count: int = 0
     parent_columns: tuple[str, ...] = ()
+    footprint: Footprint = Footprint()
 
     @property
     def status_category(self) -> StatusCategory:
@@ -130,6 +134,8 @@ class FullFeatureMetadataRepresentation(BaseModel):
     behind: int | None = None
     claimed: int | None = None
     parent_columns: list[str] | None = None
+    last_write: datetime | None = None
+    size_bytes: int | None = None
 
     @classmethod
     def of_error(cls, key: FeatureKey, error: Exception, message: str) -> "FullFeatureMetadataRepresentation":
@@ -192,6 +198,7 @@ class FeatureMetadataStatusWithIncrement(NamedTuple):
             behind=status.behind_count,
             claimed=status.claimed_count or None,
             parent_columns=list(status.parent_columns) or None,
+            **status.footprint._asdict(),
         )
 
     def _repr_html_(self) -> str:
@@ -246,6 +253,7 @@ class StatusOptions:
     compute_progress: bool = False
     changed_fields: bool = False
     behind: bool = False
+    footprint: bool = False  # when the table was last written, and how large it is
 
     @property
     def own_filters(self) -> list[nw.Expr]:
@@ -368,6 +376,9 @@ def _status(
         behind_count=tally.drifted if tally else None,
         claimed_count=(_held(store) if held is None else held).get((str(key), scope.version(key)), 0),
         parent_columns=resolution.parent_columns if resolution else (),
+        footprint=footprint(store, key, allow_fallback=_sees_fallback(store, plan, options))
+        if options.footprint
+        else Footprint(),
     )
     return FeatureMetadataStatusWithIncrement(status, increment)
 
@@ -377,8 +388,11 @@ def _stored_rows(store: MetadataStore, plan: FeaturePlan, options: StatusOptions
 
     What is computed anew here does not count, although it may be read from a fallback store: all of it is new.
     """
-    fallback = options.use_fallback and (store.overlays or not plan.feature_deps)
-    return _rows_of(store, plan.feature, options.own_filters, fallback=fallback)
+    return _rows_of(store, plan.feature, options.own_filters, fallback=_sees_fallback(store, plan, options))
+
+
+def _sees_fallback(store: MetadataStore, plan: FeaturePlan, options: StatusOptions) -> bool:
+    return options.use_fallback and (store.overlays or not plan.feature_deps)
 
 
 def _rows_of(store: MetadataStore, spec: FeatureSpec, filters: Sequence[nw.Expr], *, fallback: bool) -> int | None:

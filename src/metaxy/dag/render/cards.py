@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from metaxy.dag.diff import summary
-from metaxy.dag.render.labels import badge, changes, feature_notes, field_text, snapshot_text
+from metaxy.dag.render.labels import badge, changes, feature_notes, field_text, snapshot_text, stats_lines
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import EdgeData, GraphNode
 
@@ -38,7 +38,7 @@ class CardsRenderer(BaseRenderer):
 
     def _card(self, node: GraphNode) -> list[str]:
         lines = [" ".join(filter(None, (str(node.key), badge(node.status)))), *feature_notes(node, self.config)]
-        lines += [f"✎ {text}" for text in changes(node, self.config)]
+        lines += [*stats_lines(node), *(f"✎ {text}" for text in changes(node, self.config))]
         if self.config.show_fields and node.fields:
             lines += ["Fields:", *(f"• {field_text(field, self.config)}" for field in node.fields)]
         return lines

@@ -7,6 +7,7 @@ from metaxy.dag.diff import merged_struct
 from metaxy.dag.render.config import RenderConfig
 from metaxy.dag.render.labels import format_hash
 from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.definitions.keys import FeatureKey
 from metaxy.printable import json_text
 
 PROJECT_VERSIONS: Final = ("metaxy_project_version", "project_version", "old_project_version")
@@ -24,11 +25,16 @@ class JsonRenderer(BaseRenderer):
         struct = merged_struct(self.graph_data) if self.graph_data.is_diff else self.graph_data.as_plain()
         nodes = struct["nodes"]
         if isinstance(nodes, dict):
-            kept: Any = {key: shown(node, self.config) for key, node in nodes.items()}
+            kept: Any = {key: self._node(key, node) for key, node in nodes.items()}
         else:
-            kept = [shown(node, self.config) for node in nodes]
+            kept = [self._node(str(FeatureKey(node["key"])), node) for node in nodes]
         hidden = () if self.config.show_project_version else PROJECT_VERSIONS
         return {key: kept if key == "nodes" else value for key, value in struct.items() if key not in hidden}
+
+    def _node(self, key: str, node: dict[str, Any]) -> dict[str, Any]:
+        """Return the plain data of a feature, with what was counted for it."""
+        stats = self.graph_data.nodes[key].stats
+        return shown(node, self.config) | ({"stats": stats.model_dump(mode="json")} if stats else {})
 
 
 def shown(node: dict[str, Any], config: RenderConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from metaxy.dag.render.labels import changes, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.labels import changes, feature_notes, field_notes, snapshot_text, stats_lines
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus, Relation
 
@@ -44,7 +44,7 @@ class GraphvizRenderer(BaseRenderer):
     def _feature(self, node: GraphNode) -> str:
         if node.status is NodeStatus.MISSING:
             return attributes(label=f"{node.key}\nnot in the graph", shape="box", style="dashed")
-        lines = [str(node.key), *feature_notes(node, self.config), *changes(node, self.config)]
+        lines = [str(node.key), *feature_notes(node, self.config), *stats_lines(node), *changes(node, self.config)]
         shape = {NodeStatus.ADDED: "oval", NodeStatus.REMOVED: "octagon"}.get(node.status)
         shape = shape or ("doubleoctagon" if node.is_root else "box")
         return attributes(label=_marked(lines, node.status), shape=shape, **self._color(node.status))

@@ -103,6 +103,11 @@ def feature_notes(node: GraphNode, config: RenderConfig) -> list[str]:
     return notes
 
 
+def stats_lines(node: GraphNode) -> list[str]:
+    """Return what was counted for a feature, in short lines; none if nothing was."""
+    return node.stats.lines if node.stats else []
+
+
 def badge(status: NodeStatus) -> str:
     """Return the sign of a status, empty where nothing differs."""
     return f"[{SYMBOLS[status]}]" if status in SYMBOLS else ""

@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from metaxy.dag.diff import summary
-from metaxy.dag.render.labels import changes, dependency_text, feature_version_text, field_text, snapshot_text
+from metaxy.dag.render.labels import (
+    changes,
+    dependency_text,
+    feature_version_text,
+    field_text,
+    snapshot_text,
+    stats_lines,
+)
 from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
 
@@ -17,7 +24,7 @@ HEADS: Final = ("feature", "version", "fields", "depends on")
 
 
 class Row(NamedTuple):
-    """A feature as cells; ``lists`` has its fields, its dependencies and, if that is shown, what changed."""
+    """A feature as cells; ``lists`` has its fields, its dependencies, what was counted and what changed."""
 
     status: str
     feature: str
@@ -44,7 +51,12 @@ class TableRenderer(BaseRenderer):
 
     @property
     def _more(self) -> list[str]:
-        return ["what changed"] if self.graph_data.is_diff and self.config.show_changes else []
+        stored = ["stored"] if self.graph_data.has_stats else []
+        return [*stored, *(["what changed"] if self._says_changes else [])]
+
+    @property
+    def _says_changes(self) -> bool:
+        return self.graph_data.is_diff and self.config.show_changes
 
     def rows(self) -> Iterator[Row]:
         """Yield a row per feature."""
@@ -52,8 +64,9 @@ class TableRenderer(BaseRenderer):
         for node in self.features:
             fields = [field_text(field, self.config) for field in node.fields if self.config.show_fields]
             lists = [fields, [dependency_text(node, dep) for dep in node.dependencies]]
-            lists += [list(changes(node, self.config))] if more else []
-            status = node.status.value if is_diff else ""
+            lists += [stats_lines(node)] if self.graph_data.has_stats else []
+            lists += [list(changes(node, self.config))] if self._says_changes else []
+            status = node.status.value if self.graph_data.is_diff else ""
             yield Row(status, str(node.key), feature_version_text(node, self.config), lists)
 
 

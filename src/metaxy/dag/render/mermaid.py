@@ -13,6 +13,7 @@ from metaxy.dag.render.labels import (
     format_hash,
     sanitize_mermaid_id,
     snapshot_text,
+    stats_lines,
 )
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import GraphNode, NodeStatus, Relation
@@ -77,7 +78,7 @@ class MermaidRenderer(BaseRenderer):
             lines.append(self._colored(version))
         if self.config.show_code_versions and node.code_version:
             lines.append(f"cv: {format_hash(node.code_version, self.config.hash_length)}")
-        lines += [f"<small>{escape(text)}</small>" for text in changes(node, self.config)]
+        lines += [f"<small>{escape(text)}</small>" for text in (*stats_lines(node), *changes(node, self.config))]
         if self.config.show_fields and node.fields:
             lines += ["---", *self._fields(node)]
         return "<br/>".join(lines)

@@ -31,6 +31,8 @@ def view_page(view: GraphData) -> str:
 
 def class_page(feature: Any) -> str:
     """Return a feature class as a notebook shows it."""
+    if not hasattr(feature, "_spec"):
+        return card(feature.__name__, note="an abstract feature class: it has no spec")
     node = view_feature(feature.graph, FeatureDefinition.from_feature_class(feature))
     note = "" if node.version else "not in its graph as it is here, or something that it depends on is missing"
     return feature_page(node, note)

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from metaxy.dag.diff import summary
-from metaxy.dag.render.labels import badge, changes, dependency_text, feature_notes, field_notes, snapshot_text
+from metaxy.dag.render.labels import (
+    badge,
+    changes,
+    dependency_text,
+    feature_notes,
+    field_notes,
+    snapshot_text,
+    stats_lines,
+)
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
 from metaxy.printable import printable
@@ -104,6 +112,8 @@ class TerminalRenderer(BaseRenderer):
 
     def _feature(self, node: GraphNode) -> Branch:
         below = []
+        if counted := stats_lines(node):
+            below.append(Branch(self.paint(f"📦 {', '.join(counted)}", PLAIN), []))
         if found := changes(node, self.config):
             below.append(Branch(self.paint("✎ changes", DIM), [Branch(self.paint(text, PLAIN), []) for text in found]))
         if self.config.show_fields and node.fields:

@@ -15,6 +15,7 @@ from metaxy.versioning.column_types import Types
 COLUMNS = """SELECT name, type, comment FROM system.columns
 WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL')
 ORDER BY position"""
+SIZE = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}"
 
 
 class ClickHouseTables(Tables):
@@ -32,6 +33,12 @@ class ClickHouseTables(Tables):
             return None
         types = {column: narwhals_type(kind, comment) for column, kind, comment in rows}
         return Table({column: kind for column, kind, _ in rows}, nw.Schema(types))
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of the parts of a table that count."""
+        with self.session.use() as driver:
+            [(size,)] = driver.query(SIZE.format(CLICKHOUSE.literal(name))).result_rows
+        return int(size) or None
 
     def sql_type(self, dtype: nw.dtypes.DType) -> str:
         """Write the type of a new column."""

@@ -225,6 +225,11 @@ class DeltaStorage(TableRoot):
         folders = Counter(path.rpartition("/")[0] for path, size in sizes.items() if size < SMALL)
         return folders.total() - len(folders)
 
+    def size(self, key: FeatureKey) -> int:
+        """Return the bytes of the files that the current state of a table is made of."""
+        with self._errors(key):
+            return sum(self._table(key)._table.get_add_file_sizes().values())
+
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist."""
         with reported(self.root, FAILURES, self._hide):

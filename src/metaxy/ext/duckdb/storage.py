@@ -20,6 +20,12 @@ from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
 from metaxy.versioning.codec import ByField, by_field_forms
 from metaxy.versioning.predicates import among_sql
 
+# Small columns share blocks, and long texts have blocks beside those of their column.
+SIZE = """SELECT (SELECT max(block_size) FROM pragma_database_size() WHERE database_name = current_database())
+* count(DISTINCT block) FROM (
+    SELECT unnest(list_prepend(block_id, coalesce(additional_block_ids, []))) AS block
+    FROM pragma_storage_info({}) WHERE persistent
+) WHERE block >= 0"""
 FOUND = f"{INTERNAL_PREFIX}found"
 
 
@@ -228,6 +234,11 @@ class DuckDBStorage:
     def rename_column(self, key: FeatureKey, old: str, new: str) -> None:
         """Rename a column."""
         self._change(f"ALTER TABLE {self._quoted(key)} RENAME COLUMN {DUCKDB.quote(old)} TO {DUCKDB.quote(new)}")
+
+    def size(self, key: FeatureKey) -> int | None:
+        """Return the bytes of the blocks of a table; None before the first checkpoint, and in memory."""
+        found = self.connection.execute(SIZE.format(DUCKDB.literal(self._quoted(key)))).fetchone()
+        return int(found[0]) if found and found[0] else None
 
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist in the current schema."""

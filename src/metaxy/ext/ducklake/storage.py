@@ -73,6 +73,13 @@ class LakeStorage(DuckDBStorage):
         found = self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}").fetchone()
         return int(found[0]) if found else 0
 
+    def size(self, key: FeatureKey) -> int | None:
+        """Return the bytes of the files that the current state of a table is made of."""
+        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
+        sizes = f"SELECT sum(data_file_size_bytes) FROM ducklake_list_files({lake}, {table})"
+        found = self.connection.execute(sizes).fetchone()
+        return int(found[0]) if found and found[0] is not None else None
+
 
 def storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     """Turn types that lakes lack into those they have; other columns stay as they are."""

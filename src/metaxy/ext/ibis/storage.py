@@ -271,6 +271,10 @@ class IbisStorage:
         names = set(self._tables.names())
         return [key for key in keys_of(names, self.table_prefix) if self._hooks.get_table_name(key) in names]
 
+    def size(self, key: FeatureKey) -> int | None:
+        """Return the bytes of a table, None where the database does not say."""
+        return self._tables.size(self.table_name(key))
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"table_name": self.table_name(key)}

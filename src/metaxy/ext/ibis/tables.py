@@ -65,6 +65,10 @@ class Tables:
             names: list[str] = self.session.ibis.list_tables()
         return [name for name in names if not name.startswith(FOR_A_WHILE)]
 
+    def size(self, name: str) -> int | None:  # noqa: ARG002 - others know it
+        """Return the bytes of a table, None if the database does not say."""
+        return None
+
     def seen(self, name: str, table: Table) -> Table:  # noqa: ARG002 - others look at its rows
         """Return how rows of a table are read; UUIDs, which others may have put there, are text as everywhere."""
         quote, text, kind_of_text = self.dialect.quote, self.dialect.text, self.dialect.text_type

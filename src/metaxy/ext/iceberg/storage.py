@@ -294,6 +294,13 @@ class IcebergStorage:
             except NoSuchNamespaceError:
                 return []
 
+    def size(self, key: FeatureKey) -> int | None:
+        """Return the bytes of the files that the current state of a table is made of, None if it is not known."""
+        snapshot = self._table(key).current_snapshot()
+        summary = snapshot.summary if snapshot else None
+        size = summary["total-files-size"] if summary else None
+        return int(size) if size is not None else None
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"identifier": ".".join(self.identifier(key))}

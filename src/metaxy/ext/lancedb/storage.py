@@ -209,6 +209,12 @@ class LanceStorage(TableRoot):
             bucket = LanceFileSession(self.root, self.storage_options or None)
             return keys_below(lambda _: bucket.list_with_delimiter().common_prefixes, SUFFIX)
 
+    def size(self, key: FeatureKey) -> int | None:
+        """Return the bytes of the files that the current state of a table is made of, None if it is not known."""
+        files = [file for fragment in self._table(key).get_fragments() for file in fragment.data_files()]
+        sizes = [size for file in files if (size := file.file_size_bytes) is not None]
+        return sum(sizes) if len(sizes) == len(files) else None
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"uri": self._hide(self.uri(key))}

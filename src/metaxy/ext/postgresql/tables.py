@@ -41,6 +41,12 @@ class PostgreSQLTables(Tables):
         documents = {column for column, kind, _ in rows if kind in JSON_TYPES and isinstance(types[column], nw.String)}
         return Table({c: kind for c, kind, _ in rows}, nw.Schema(types), frozenset(documents)) if rows else None
 
+    def size(self, name: str) -> int | None:
+        """Return the bytes of a table with its indexes and its long values."""
+        with self.session.use() as driver:
+            found = driver.execute("SELECT pg_total_relation_size(to_regclass(%s))", [self.qualified(name)]).fetchone()
+        return found[0] if found else None
+
     def seen(self, name: str, table: Table) -> Table:
         """Return how rows of a table are read; columns of JSON that say nothing of themselves have types of values."""
         table, quote = super().seen(name, table), POSTGRESQL.quote

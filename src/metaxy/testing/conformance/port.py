@@ -7,7 +7,7 @@ import pytest
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
-from metaxy.storage.port import Listable
+from metaxy.storage.port import Listable, Measurable
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import FEATURE_VERSIONS_KEY
@@ -44,6 +44,8 @@ class Port(StoreCase):
                 storage.scan(TABLE)
             storage.append([to_append(store, "a/b", frame, create=True)])
             assert storage.has_table(TABLE)
+            if isinstance(storage, Measurable):
+                assert storage.size(TABLE) is None or storage.size(TABLE)
             assert everything(store, "a/b").sort("id").select(frame.columns).equals(frame)
             storage.drop(TABLE)
             storage.drop(TABLE)  # nothing is there, and nothing happens
