@@ -30,8 +30,7 @@ STYLE: Final = "".join(
         ".metaxy tr th{font-weight:600;background:rgba(127,127,127,.1)}",
         ".metaxy .numbers tr>:not(:first-child){text-align:right}",
         ".metaxy details{margin:2px 0}.metaxy summary{cursor:pointer}.metaxy ul{margin:2px 0 8px;padding-left:20px}",
-        ".metaxy img{max-width:100%;height:auto;border-radius:6px;background:#fff}",
-        "@media (prefers-color-scheme:dark){.metaxy img{background:#111}}",
+        ".metaxy img{max-width:100%;height:auto}",
         *(f".metaxy .{state}{{color:{color}}}" for state, color in COLORS.items()),
     ]
 )

@@ -95,6 +95,7 @@ def test_pictures_say_what_sql_counts(make: StoreFactory, graph: FeatureGraph) -
         assert stats.size_bytes == store.storage.size(FeatureKey("video/crop"))
     assert stats.size_bytes > 100
 
+    assert "\x1b[33m📦 5 rows" in render(view, "terminal", RenderConfig(), color=True)
     said = ["5 rows, 2 missing, 1 stale, 1 orphaned, 1 failed", size_text(stats.size_bytes), "no table, 5 missing"]
     for name in FORMATS.keys() - {"json", "yaml"}:
         shown = render(view, name, RenderConfig())

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from metaxy.dag.stats import size_text
 from metaxy.notebook import Html, State, card, escaped, joined, marked, table
 
 STATES: Final[dict[str, tuple[State, str]]] = {
@@ -50,6 +51,10 @@ def _remarks(status: Mapping[str, Any]) -> Iterator[Html]:
             yield escaped(f"{status[name]:,} {name}")
     if status["progress_percentage"] is not None:
         yield escaped(f"{status['progress_percentage']:.0f} % computed at least once")
+    if status["last_write"] is not None:
+        yield escaped(f"written {status['last_write']:%Y-%m-%d %H:%M} UTC")
+    if status["size_bytes"] is not None:
+        yield escaped(size_text(status["size_bytes"]))
     if status["changed_fields"]:
         changed = ", ".join(f"{field} {count:,}" for field, count in status["changed_fields"].items())
         yield escaped(f"changed fields: {changed}")

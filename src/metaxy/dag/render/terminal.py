@@ -17,6 +17,7 @@ from metaxy.dag.render.labels import (
     stats_lines,
 )
 from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.stats import State
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
 from metaxy.printable import printable
 
@@ -29,6 +30,13 @@ COLORS: Final = {
     NodeStatus.AFFECTED: "34",
     NodeStatus.DESCRIBED: "36",
     NodeStatus.MISSING: "35",
+}
+STATE_COLORS: Final[Mapping[State, str]] = {
+    "missing": "31",
+    "root_feature": "",
+    "needs_update": "33",
+    "up_to_date": "32",
+    "error": "35",
 }
 DIM: Final = "2"
 BOLD: Final = "1"
@@ -113,7 +121,8 @@ class TerminalRenderer(BaseRenderer):
     def _feature(self, node: GraphNode) -> Branch:
         below = []
         if counted := stats_lines(node):
-            below.append(Branch(self.paint(f"📦 {', '.join(counted)}", PLAIN), []))
+            color = STATE_COLORS[node.stats.state] if node.stats else PLAIN
+            below.append(Branch(self.paint(f"📦 {', '.join(counted)}", color), []))
         if found := changes(node, self.config):
             below.append(Branch(self.paint("✎ changes", DIM), [Branch(self.paint(text, PLAIN), []) for text in found]))
         if self.config.show_fields and node.fields:
