@@ -141,6 +141,15 @@ def test_fallback_stores_count_only_if_asked(make: StoreFactory) -> None:
         assert (counts(without), without.status.has_input) == ((0, 0, 0, 0), False)
         resolved = get_feature_metadata_status("video", near).status.store_metadata["resolved_from"]
         assert resolved == far.get_store_info("video")
+        root, own = (get_feature_metadata_status(key, near, footprint=True).status for key in ("video", "clip"))
+        assert own.footprint == (None, None)
+        with far.open():
+            assert root.footprint == get_feature_metadata_status("video", far, footprint=True).status.footprint
+    with make("over", fallback_stores=[make("far")], fallback="rows").open("w") as over:
+        for _ in range(2):
+            last, size = get_feature_metadata_status("clip", over, footprint=True).status.footprint
+            assert (last is not None, size) == (True, None)  # it lies in another store, and then in both
+            over.write("clip", over.resolve_update("clip").new)
 
 
 @pytest.mark.three_stores
@@ -180,13 +189,17 @@ def test_many_features_at_a_time_in_order_and_errors_beside_them(store: Metadata
         define(f"leaf{n}", "video")
     define("broken", "gone")
     keys = [FeatureKey(key) for key in ("clip", *(f"leaf{n}" for n in range(8)), "broken", "video")]
-    found: list[Any] = list(feature_statuses(store, keys, StatusOptions()))
+    found: list[Any] = list(feature_statuses(store, keys, StatusOptions(footprint=True)))
     assert "'gone', which is not in the graph" in str(found[-2])
     assert [str(each.status.feature_key) for each in found if not isinstance(each, Exception)] == [
         str(key) for key in keys if str(key) != "broken"
     ]
     assert counts(found[0]) == (3, 1, 1, 1)
     assert {counts(each)[1] for each in found[1:9]} == {3}
+    last, size = found[0].status.footprint
+    assert last == max(store.read("clip", columns=["metaxy_updated_at"]).collect()["metaxy_updated_at"].to_list())
+    assert size is None or size > 0
+    assert {each.status.footprint for each in found[1:9]} == {(None, None)}  # there is no table
 
 
 @pytest.mark.three_stores

@@ -19,6 +19,8 @@ class FeatureStats(BaseModel):
 
     >>> FeatureStats(state="needs_update", rows=1200, missing=3, stale=0, orphaned=1, size_bytes=2048).lines
     ['1,200 rows, 3 missing, 1 orphaned', '2.0 KiB']
+    >>> FeatureStats(state="missing", missing=2, by_parents=True).lines, FeatureStats(state="missing").lines
+    (['no table, 2 missing parents'], ['no table, no input'])
     >>> FeatureStats(state="error", error="no such column").lines
     ['could not be counted: no such column']
     """

@@ -20,13 +20,13 @@ class Footprint(NamedTuple):
     size_bytes: int | None = None
 
 
-def footprint(store: StoreParts, key: FeatureKey, *, allow_fallback: bool) -> Footprint:
-    """Look at the table of a feature; of rows that lie in several stores, the size is not known."""
+def footprint_of(store: StoreParts, key: FeatureKey, *, allow_fallback: bool) -> Footprint:
+    """Look at the table of a feature; what a store over others sees may lie in several tables, and has no one size."""
     found = find_or_none(store, key, allow_fallback=allow_fallback)
     if found is None:
         return Footprint()
     with readable(f"feature {key}"):
         last = collect_to_polars(found.scan.frame.select(nw.col(METAXY_UPDATED_AT).max())).item()
     storage = found.store.storage
-    size = storage.size(key) if isinstance(storage, Measurable) and not found.is_stack else None
+    size = storage.size(key) if isinstance(storage, Measurable) and not found.store.overlays else None
     return Footprint(last.replace(tzinfo=timezone.utc) if last and last.tzinfo is None else last, size)

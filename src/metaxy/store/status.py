@@ -18,7 +18,7 @@ from metaxy.errors import FeatureNotFoundError
 from metaxy.store.claims import held_samples
 from metaxy.store.drift import looks_at_copies
 from metaxy.store.external import sync_external_features
-from metaxy.store.footprint import Footprint, footprint
+from metaxy.store.footprint import Footprint, footprint_of
 from metaxy.store.pending_renames import warn_of_pending
 from metaxy.store.request import Filters, UpdateRequest, as_filters
 from metaxy.store.resolving import Resolution
@@ -272,6 +272,7 @@ def get_feature_metadata_status(
     compute_progress: bool = False,
     changed_fields: bool = False,
     behind: bool = False,
+    footprint: bool = False,
 ) -> FeatureMetadataStatusWithIncrement:
     """Count what a feature of the active graph has and what it needs, in one statement.
 
@@ -283,6 +284,7 @@ def get_feature_metadata_status(
         compute_progress: Say which part of the expected samples was computed at least once.
         changed_fields: Count in how many missing and stale samples each field changed since their newest row.
         behind: Count samples whose versions are right, but which have older values of columns that they copy.
+        footprint: Say when the table was last written, and how large it is where the storage knows.
 
     Raises:
         UnknownFeatureError: if the active graph has no such feature (also a ValueError).
@@ -295,6 +297,7 @@ def get_feature_metadata_status(
         compute_progress=compute_progress,
         changed_fields=changed_fields,
         behind=behind,
+        footprint=footprint,
     )
     return _status(metadata_store, coerce_to_feature_key(feature_key), options)
 
@@ -376,7 +379,7 @@ def _status(
         behind_count=tally.drifted if tally else None,
         claimed_count=(_held(store) if held is None else held).get((str(key), scope.version(key)), 0),
         parent_columns=resolution.parent_columns if resolution else (),
-        footprint=footprint(store, key, allow_fallback=_sees_fallback(store, plan, options))
+        footprint=footprint_of(store, key, allow_fallback=_sees_fallback(store, plan, options))
         if options.footprint
         else Footprint(),
     )
