@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from metaxy.dag.render.document import shown, yaml_lines
-from metaxy.dag.render.labels import field_notes
+from metaxy.dag.render.labels import field_notes, stats_lines
 from metaxy.dag.render.markup import HtmlTable
 from metaxy.dag.render.palette import style
 from metaxy.dag.render.svg import SvgRenderer, escape, sign
@@ -109,6 +109,7 @@ class HtmlRenderer(SvgRenderer):
             "status": node.status.value,
             "description": (node.spec.description or "") if node.spec else "",
             "facts": [[title, str(known[name])] for name, title in FACTS.items() if known.get(name)],
+            "stats": stats_lines(node),
             "changes": list(known.get("changes", ())),
             "fields": [
                 [_name(field.key), " · ".join(field_notes(field, config)).removeprefix("v: ")] for field in fields

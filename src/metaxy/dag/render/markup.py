@@ -60,7 +60,6 @@ class TableRenderer(BaseRenderer):
 
     def rows(self) -> Iterator[Row]:
         """Yield a row per feature."""
-        is_diff, more = self.graph_data.is_diff, self._more
         for node in self.features:
             fields = [field_text(field, self.config) for field in node.fields if self.config.show_fields]
             lists = [fields, [dependency_text(node, dep) for dep in node.dependencies]]

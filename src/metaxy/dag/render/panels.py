@@ -11,7 +11,14 @@ from typing import Final, NamedTuple
 from unicodedata import combining, east_asian_width
 
 from metaxy.dag.render.config import RenderConfig
-from metaxy.dag.render.labels import changes, feature_version_text, field_notes, format_hash, version_text
+from metaxy.dag.render.labels import (
+    changes,
+    feature_version_text,
+    field_notes,
+    format_hash,
+    stats_lines,
+    version_text,
+)
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
 
 PADDING: Final = 14.0
@@ -152,6 +159,8 @@ def _notes(node: GraphNode, config: RenderConfig) -> Iterator[Words]:
         yield Words(project, version, "soft") if project else Words("version", version, "soft")
     if config.show_code_versions and node.code_version:
         yield Words("code", format_hash(node.code_version, config.hash_length), "soft")
+    for text in stats_lines(node):
+        yield Words(text, kind="soft")
     for text in changes(node, config):
         yield Words(text, kind="what", status=node.status)
 

@@ -388,6 +388,8 @@ function describe() {
   if (about.description) make(detail, "p", {}, about.description);
   const facts = make(detail, "dl");
   for (const [name, value] of about.facts) { make(facts, "dt", {}, name); make(make(facts, "dd"), "code", {}, value); }
+  if (about.stats.length) make(detail, "h3", {}, "In the store");
+  for (const each of about.stats) make(detail, "p", {}, each);
   if (about.changes.length) {
     make(detail, "h3", {}, "What changed");
     for (const each of about.changes) make(detail, "p", {}, each);
