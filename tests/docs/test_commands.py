@@ -34,6 +34,8 @@ STEP = re.compile(
 )
 PROMPT = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
+AUTHOR = {f"GIT_{role}_{what}": "me@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
 
 class Session:
     """A terminal in a folder; `mx` runs in this process, which is quicker."""
@@ -47,12 +49,18 @@ class Session:
             self.folder = (self.folder / words[1]).resolve()
             return ""
         with env_override(**no_metaxy_variables()):
-            return self._mx(words[1:]) if words[0] == "mx" else self._python(words[1:])
+            return self._mx(words[1:]) if words[0] == "mx" else self._other(words)
 
-    def _python(self, words: list[str]) -> str:
-        command = [sys.executable, *words]
+    def _other(self, words: list[str]) -> str:
+        command = [sys.executable if words[0] == "python" else words[0], *words[1:]]
         done = subprocess.run(
-            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+            command,
+            cwd=self.folder,
+            env=os.environ | AUTHOR,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
         )
         return done.stdout
 

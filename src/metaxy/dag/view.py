@@ -283,6 +283,22 @@ class GraphData(_Frozen):
             old_project_version=self.old_project_version,
         )
 
+    def as_recorded(self, versions: Mapping[str, str], *, project_version: str | None) -> "GraphData":
+        """Return the features that were recorded, with the versions that they had then.
+
+        Where that is not the one that follows from the definitions, because a parent in another project is another one
+        now or other settings were in force, versions of fields are not known.
+        """
+        nodes = [_as_recorded(node, versions[key]) for key, node in self.nodes.items() if key in versions]
+        return GraphData.of(nodes, project_version=project_version)
+
+
+def _as_recorded(node: GraphNode, version: str) -> GraphNode:
+    if node.version == version:
+        return node
+    fields = tuple(field.model_copy(update={"version": None}) for field in node.fields)
+    return node.model_copy(update={"version": version, "fields": fields})
+
 
 def _edges(nodes: Mapping[str, GraphNode]) -> Iterator[EdgeData]:
     for node in nodes.values():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from metaxy.dag import describe
@@ -15,8 +16,12 @@ from metaxy.dag.view import GraphData as GraphData
 from metaxy.dag.view import NodeStatus
 from metaxy.dag.walk import around
 from metaxy.errors import RequestError
+from metaxy.project.git import Repository
+from metaxy.project.revisions import GitRevision as GitRevision
+from metaxy.project.revisions import load_revision
 from metaxy.service.project import Project
 from metaxy.store.snapshots import CURRENT as CURRENT
+from metaxy.store.snapshots import LATEST as LATEST
 from metaxy.store.snapshots import find_version, recorded_view
 
 
@@ -129,11 +134,15 @@ class Comparison:
         return any(node.status in TO_COMPUTE for node in self.changes.nodes.values())
 
 
-def compare(project: Project, old: str, new: str = CURRENT, store: str | None = None) -> Comparison:
-    """Compare two versions of one project, each `latest`, `current` for the graph in memory, or (the start of) a hash.
+def compare(
+    project: Project, old: str | GitRevision = LATEST, new: str | GitRevision = CURRENT, store: str | None = None
+) -> Comparison:
+    """Compare two versions of one project.
+
+    Each is `latest`, `current` for the graph in memory, (the start of) a hash, or what a revision of git has.
 
     Raises:
-        RequestError: if it is not said which project.
+        RequestError: if it is not said which project, or a revision cannot be loaded.
     """
     if project.scope is None:
         project.refuse_no_config()
@@ -144,7 +153,16 @@ def compare(project: Project, old: str, new: str = CURRENT, store: str | None = 
     return Comparison(before, after, view, only_changes(view))
 
 
-def _side(project: Project, literal: str, store: str | None, name: str) -> GraphData:
-    if literal == CURRENT:
+def _side(project: Project, version: str | GitRevision, store: str | None, name: str) -> GraphData:
+    if isinstance(version, GitRevision):
+        found = load_revision(project.config, version, project.named)
+        return found.view(project.named) if found.is_configured else GraphData.of([])
+    if version == CURRENT:
         return GraphData.from_feature_graph(project.graph, name)
-    return _recorded(project, literal, store, name)
+    return _recorded(project, version, store, name)
+
+
+def uncommitted(project: Project) -> list[str]:
+    """Return the files of code and configuration in the repository of a project that are not as they were committed."""
+    file = project.config.config_file
+    return Repository.around(file.parent if file else Path.cwd()).uncommitted()

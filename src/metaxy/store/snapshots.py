@@ -4,7 +4,7 @@ from typing import Any
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
 from metaxy.dag.graph import FeatureGraph
-from metaxy.dag.view import GraphData, GraphNode
+from metaxy.dag.view import GraphData
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import SnapshotError
 from metaxy.store.parts import StoreParts
@@ -56,9 +56,6 @@ def recorded_graph(store: StoreParts, project_version: str, project: str | None 
 def recorded_view(store: StoreParts, project_version: str, project: str | None = None) -> GraphData:
     """Return what was recorded of one version of a project.
 
-    Where the version that follows from the recorded definitions is not the recorded one, because a parent in another
-    project is another one now, versions of fields are not known.
-
     Raises:
         SnapshotError: if there is no such snapshot.
     """
@@ -66,9 +63,7 @@ def recorded_view(store: StoreParts, project_version: str, project: str | None =
         graph = recorded_graph(store, project_version, project)
         rows = SystemTableStorage(store).read_features(project_version=project_version, project=project)
     recorded = dict(zip(rows[COL_FEATURE_KEY], rows[METAXY_FEATURE_VERSION], strict=True))
-    view = GraphData.from_feature_graph(graph).only(recorded)
-    nodes = [_as_recorded(node, recorded[key]) for key, node in view.nodes.items()]
-    return GraphData.of(nodes, project_version=project_version)
+    return GraphData.from_feature_graph(graph).as_recorded(recorded, project_version=project_version)
 
 
 def _complete(graph: FeatureGraph, storage: SystemTableStorage) -> None:
@@ -85,10 +80,3 @@ def _missing(graph: FeatureGraph) -> list[Any]:
     definitions = graph.feature_definitions_by_key
     needed = (dep.feature for definition in definitions.values() for dep in definition.spec.deps)
     return [key for key in dict.fromkeys(needed) if key not in definitions]
-
-
-def _as_recorded(node: GraphNode, version: str) -> GraphNode:
-    if node.version == version:
-        return node
-    fields = tuple(field.model_copy(update={"version": None}) for field in node.fields)
-    return node.model_copy(update={"version": version, "fields": fields})
