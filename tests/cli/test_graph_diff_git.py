@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import FEATURES
+from tests.factory import rows
 
 from metaxy.testing import TempMetaxyProject
 
@@ -86,8 +87,9 @@ def test_a_revision_that_is_not_there(project: TempMetaxyProject, tmp_path: Path
     assert sorted(file.name for file in project.path.iterdir()) == [".git", "metaxy.toml", "vision"]
     git(project, "update-ref", "refs/remotes/origin/prod", "HEAD")
     assert "Did you mean 'origin/prod'?" in complaint(project, "--from-git", "prod")
-    git(project, "update-ref", "refs/heads/$(touch\tx;id)'\"|&".replace("\t", "-"), "HEAD")
-    assert summary(project, "--from-git", "$(touch-x;id)'\"|&") == "no changes"
+    if sys.platform != "win32":  # where such a name is no name of a file either
+        git(project, "update-ref", "refs/heads/$(touch-x;id)'\"|&", "HEAD")
+        assert summary(project, "--from-git", "$(touch-x;id)'\"|&") == "no changes"
 
     shallow = TempMetaxyProject(tmp_path / "shallow", FEATURES, project="vision")
     git(shallow, "clone", "--quiet", "--bare", "--depth=1", project.path.as_uri(), ".git")
@@ -135,6 +137,27 @@ def test_a_project_that_was_not_there_yet(project: TempMetaxyProject) -> None:
     result = project.run_cli([*DIFF, "--from-git", "HEAD"])
     assert result.stdout.splitlines()[-1] == "+2"
     assert "Warning: git revision HEAD has no features of this project" in result.stderr
+
+
+def test_stats_count_what_a_change_will_compute(project: TempMetaxyProject) -> None:
+    with project.use(), project.store().open("w") as store:
+        store.write("video/raw", rows({"audio": "1", "frames": "1"}, id=["a", "b", "c"]))
+        store.write("video/crop", store.resolve_update("video/crop").new)
+    leaf = 'spec=mx.FeatureSpec(key="faces", id_columns=["id"], deps=[Crop])'
+    project.with_features(f"{CHANGED}\n\nclass Faces(mx.BaseFeature, {leaf}):\n    id: str\n")
+    diff = [*DIFF, "--from-git", "main", "--stats"]
+    assert summary(project, *diff[4:]) == "+1 ~1, samples to compute: 6"
+    lines = project.run_cli([*diff, "--no-show-changes"]).stdout.splitlines()
+    assert sum("3 new, 0 stale, 0 orphaned" in line for line in lines) == 2
+    data = json.loads(project.run_cli([*diff, "-f", "json"]).stdout)["nodes"]
+    work = {"new": 3, "stale": 0, "orphaned": 0, "unknown": None}
+    assert {key: node.get("work") for key, node in data.items()} == {"video/crop": work, "faces": work}
+    report = project.run_cli([*diff, "-f", "markdown"]).stdout
+    assert "**+1 ~1, samples to compute: 6**" in report
+    assert "```mermaid" in report
+    project.with_features(CHANGED.replace('"frames"])', '"frames"], metadata={"a": 1})').replace("2", "1"))
+    assert summary(project, *diff[4:]) == "✎1"  # nothing to count
+    assert "--stats counts what the code as it is will compute" in complaint(project, *diff[4:], "latest")
 
 
 EDITABLE = """

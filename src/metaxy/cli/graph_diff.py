@@ -8,7 +8,7 @@ from metaxy.cli.output import inform, warn
 from metaxy.cli.pictures import Output, PictureFormat, PictureOptions, deliver, wants_color
 from metaxy.cli.selection import Flag
 from metaxy.cli.workspace import workspace
-from metaxy.service.graph import CURRENT, LATEST, GitRevision, compare, picture, uncommitted
+from metaxy.service.graph import CURRENT, LATEST, GitRevision, compare, picture, uncommitted, with_work
 from metaxy.service.project import Project
 
 app = App(name="graph-diff", help="Show what changed between two versions of the project.")
@@ -27,6 +27,7 @@ def render(
     format: PictureFormat = "terminal",
     output: Output = None,
     only_changes: Flag = False,
+    stats: Flag = False,
     exit_code: Flag = False,
     strict: Flag = False,
     options: PictureOptions = PictureOptions(),  # noqa: B008 - frozen
@@ -45,10 +46,11 @@ def render(
         from_git: A revision of git as the older version, such as `main`, `v1.2`, `HEAD~3` or a hash.
         to_git: A revision of git as the newer version.
         merge_base: Compare with the commit at which what is checked out left --from-git, as pull requests do.
-        store: Where to look for what was pushed; the default store if not given.
+        store: Where to look for what was pushed, and count samples; the default store if not given.
         format: What to draw it as.
         output: Write the picture into this file.
         only_changes: Leave out what is the same.
+        stats: Count the samples of each feature that will be computed in the store; nothing is written.
         exit_code: Return 1 if there is something to compute, as for a check in CI.
         strict: With --exit-code, return 1 also if features are only described differently.
         options: What to show of the graph.
@@ -61,7 +63,10 @@ def render(
         raise conflict("a comparison is about one project", "--all-projects")
     old, new = _sides(from_version, to_version, from_git, to_git, merge_base=merge_base)
     config = options.config(format)
+    if stats and new != CURRENT:
+        raise conflict(f"--stats counts what the code as it is will compute: compare with {CURRENT!r}", "--stats")
     found = compare(project, old, new, store)
+    found = with_work(project, found, store) if stats else found
     for version, side in ((old, found.old), (new, found.new)):
         if not side.nodes and isinstance(version, GitRevision):
             warn(f"git revision {version.name} has no features of this project")

@@ -162,9 +162,16 @@ def _field_status(old: FieldNode, new: FieldNode, *, rewired: bool) -> NodeStatu
 
 
 def summary(view: GraphData) -> str:
-    """Return how many features were added, removed, changed, affected and described, such as ``+1 -1 ~1 ↻2 ✎1``."""
+    """Return how many features were added, removed, changed, affected and described, such as ``+1 -1 ~1 ↻2 ✎1``.
+
+    Where it was counted, also how many samples there are to compute.
+    """
     counts = [(symbol, len(view.get_nodes_by_status(status))) for status, symbol in SYMBOLS.items()]
-    return " ".join(f"{symbol}{count}" for symbol, count in counts if count) or "no changes"
+    features = " ".join(f"{symbol}{count}" for symbol, count in counts if count) or "no changes"
+    works = [node.work for node in view.nodes.values() if node.work]
+    more = " and more" if any(work.unknown for work in works) else ""
+    samples = f"{sum(work.new + work.stale for work in works)}{more}"
+    return f"{features}, samples to compute: {samples}" if works else features
 
 
 def only_changes(view: GraphData) -> GraphData:
@@ -202,6 +209,7 @@ def _merged_entry(node: GraphNode) -> dict[str, Any]:
         "dependencies": [str(dep) for dep in node.dependencies],
         "relations": {parent: relation.model_dump() for parent, relation in node.relations.items()},
         "changes": list(node.changes),
+        **({"work": node.work.model_dump()} if node.work else {}),
     }
 
 

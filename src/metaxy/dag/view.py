@@ -77,6 +77,25 @@ class Relation(_Frozen):
         return ", ".join(filter(None, notes))
 
 
+class Work(_Frozen):
+    """How many samples of a feature a change will compute, by kind; or why that is ``unknown``.
+
+    >>> Work(new=3, stale=0, orphaned=1).text, Work(unknown="video has no rows yet").text
+    ('3 new, 0 stale, 1 orphaned', 'samples unknown: video has no rows yet')
+    """
+
+    new: int = 0
+    stale: int = 0
+    orphaned: int = 0
+    unknown: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        counts = f"{self.new} new, {self.stale} stale, {self.orphaned} orphaned"
+        return f"samples unknown: {self.unknown}" if self.unknown else counts
+
+
 class FieldNode(_Frozen):
     """A field; ``parents`` are the fields that it is computed from, as feature and field; None if not known."""
 
@@ -93,8 +112,9 @@ class GraphNode(_Frozen):
     """A feature with its fields. Versions are None where they are not known.
 
     ``relations`` has the dependencies that are optional, or whose rows do not belong to one row each. ``changes`` says
-    in words what a comparison found. Spec and columns (a JSON schema) are there for comparisons, ``stats`` for pictures
-    if they were counted; none of these is part of plain data.
+    in words what a comparison found, ``work`` what there is to compute, if that was counted. Spec and columns (a JSON
+    schema) are there for comparisons, ``stats`` for pictures if they were counted; none of these four is part of
+    plain data.
     """
 
     key: FeatureKey
@@ -109,6 +129,7 @@ class GraphNode(_Frozen):
     changes: tuple[str, ...] = ()
     project: str | None = None
     metadata: dict[str, Any] = {}
+    work: Work | None = Field(default=None, exclude=True)
     spec: SkipValidation[FeatureSpec | None] = Field(default=None, exclude=True, repr=False)
     columns: SkipValidation[dict[str, Any] | None] = Field(default=None, exclude=True, repr=False)
     stats: FeatureStats | None = Field(default=None, exclude=True)

@@ -1,7 +1,7 @@
 """The graph of a project: as a view, as a picture, what is around a feature, and what changed between two versions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from metaxy.dag.render.formats import FIELD_FORMATS, render
 from metaxy.dag.render.renderer import shown_part
 from metaxy.dag.render.terminal import draw, grow
 from metaxy.dag.view import GraphData as GraphData
-from metaxy.dag.view import NodeStatus
+from metaxy.dag.view import NodeStatus, Work
 from metaxy.dag.walk import around
 from metaxy.errors import RequestError
 from metaxy.project.git import Repository
 from metaxy.project.revisions import GitRevision as GitRevision
 from metaxy.project.revisions import load_revision
 from metaxy.service.project import Project
+from metaxy.store.consequences import Consequences
 from metaxy.store.snapshots import CURRENT as CURRENT
 from metaxy.store.snapshots import LATEST as LATEST
 from metaxy.store.snapshots import find_version, recorded_view
@@ -151,6 +152,28 @@ def compare(
     before, after = (_side(project, literal, store, project.scope) for literal in (old, new))
     view = merge(before, after)
     return Comparison(before, after, view, only_changes(view))
+
+
+def with_work(project: Project, found: Comparison, store: str | None = None) -> Comparison:
+    """Count what the graph in memory, as the newer version of a comparison, will compute in a store.
+
+    Features whose parents change as well are counted on what these should have. Nothing is written.
+    """
+    changed = {
+        node.key
+        for node in found.changes.nodes.values()
+        if node.status in TO_COMPUTE and node.status is not NodeStatus.REMOVED
+    }
+    if not changed:
+        return found
+    with project.store(store) as opened, project.graph.use():
+        works = {str(key): work for key, work in Consequences(opened, opened.session.scope("r"), changed).count()}
+    return replace(found, view=_working(found.view, works), changes=_working(found.changes, works))
+
+
+def _working(view: GraphData, works: Mapping[str, Work]) -> GraphData:
+    nodes = {key: node.model_copy(update={"work": works.get(key)}) for key, node in view.nodes.items()}
+    return view.model_copy(update={"nodes": nodes})
 
 
 def _side(project: Project, version: str | GitRevision, store: str | None, name: str) -> GraphData:

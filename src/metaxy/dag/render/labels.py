@@ -76,8 +76,9 @@ def field_text(field: FieldNode, config: RenderConfig) -> str:
 
 
 def changes(node: GraphNode | FieldNode, config: RenderConfig) -> tuple[str, ...]:
-    """Return what changed in a feature or a field, in words."""
-    return node.changes if config.show_changes else ()
+    """Return what changed in a feature or a field, in words, and what that will compute, where it was counted."""
+    work = (node.work.text,) if isinstance(node, GraphNode) and node.work else ()
+    return (*node.changes, *work) if config.show_changes else work
 
 
 def dependency_text(node: GraphNode, parent: object, field: str = "") -> str:
