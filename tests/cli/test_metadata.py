@@ -237,6 +237,14 @@ def test_copy(filled: TempMetaxyProject) -> None:
     assert [each["rows"] for each in counts(filled, "prod").values()] == [3, 3]
 
 
+def test_copy_a_sample(filled: TempMetaxyProject) -> None:
+    command = ["metadata", "copy", "--all-features", "--from", "dev", "--to", "prod", "--sample"]
+    assert filled.run_cli([*command, "2"]).stderr == "✓ Copy complete: 2 feature(s), 4 row(s) copied\n"
+    assert filled.run_cli([*command, "2"]).stderr == "✓ Copy complete: 2 feature(s), 0 row(s) copied\n"
+    assert [each["samples"] for each in counts(filled, "prod").values()] == [2, 2]
+    assert "--sample" in refused(filled, *command[1:], "0", code=2).stderr
+
+
 def test_copy_some_rows(filled: TempMetaxyProject) -> None:
     command = ["metadata", "copy", "video/raw", "--from", "dev", "--to", "prod", "--filter", "id = 'a'"]
     assert filled.run_cli(command).stderr == "✓ Copy complete: 1 feature(s), 1 row(s) copied\n"

@@ -196,10 +196,12 @@ def copy(
     with_sample_history: bool = False,
     dry_run: bool = False,
     progress: bool = False,
+    sample: int | None = None,
 ) -> Copied:
     """Copy the rows of features as they are; rows that are there already are not copied again.
 
-    Features that the graph does not have are left out. With ``progress`` bars are shown on stderr.
+    Features that the graph does not have are left out. With ``progress`` bars are shown on stderr. Of roots, only a
+    ``sample`` may be copied, the same one each time, with what was computed of it.
 
     Raises:
         RequestError: if both stores are the same, or the first has none of the features.
@@ -219,6 +221,7 @@ def copy(
             with_sample_history=with_sample_history,
             progress=progress,
             dry_run=dry_run,
+            sample=sample,
         )
     return _copied(counts, from_, keys, present)
 

@@ -17,6 +17,7 @@ from metaxy.store.deleting import latest_per_version
 from metaxy.store.parts import StoreParts
 from metaxy.store.reading import StoredTable, count_without_markers, find, readable
 from metaxy.store.request import Filters, as_filters
+from metaxy.store.sampling import Samples
 from metaxy.store.session import Scope
 from metaxy.store.verbatim import as_they_are
 from metaxy.store.writing import append, existing_table, feature_table
@@ -44,6 +45,7 @@ class CopyRequest:
     progress: bool = False
     dry_run: bool = False
     only_own: bool = False  # not what the source sees of other stores
+    sample: int | None = None
 
     @classmethod
     def build(
@@ -67,6 +69,7 @@ class CopyRequest:
 def copy_features(store: StoreParts, source: StoreParts, scope: Scope, request: CopyRequest) -> dict[str, int]:
     """Copy features; a copy that was interrupted goes on where it stopped when it is started again."""
     counts = {"features_copied": 0, "rows_copied": 0}
+    samples = Samples(source, scope, request.sample) if request.sample is not None else None
     bar = _bar() if request.progress else None
     with bar or nullcontext():
         for key in request.features:
@@ -75,7 +78,7 @@ def copy_features(store: StoreParts, source: StoreParts, scope: Scope, request: 
             except FeatureNotFoundError:
                 logger.warning("feature %s has no table in %r and was not copied", key, source)
                 continue
-            copied = copy_table(store, found, scope, scope.definition(key), request, bar)
+            copied = copy_table(store, found, scope, scope.definition(key), request, bar, samples)
             logger.info("feature %s: %d rows copied", key, copied)
             counts["features_copied"] += 1
             counts["rows_copied"] += copied
@@ -89,10 +92,11 @@ def copy_table(
     definition: FeatureDefinition,
     request: CopyRequest,
     bar: "Progress | None" = None,
+    samples: Samples | None = None,
 ) -> int:
     """Copy the rows of a table that count to that of a feature, and count those that were not there yet."""
     with readable(f"feature {found.key}"):
-        return _Copy(store, found, scope, definition, request, bar).run()
+        return _Copy(store, found, scope, definition, request, bar, samples).run()
 
 
 def refuse_nothing(request: CopyRequest) -> None:
@@ -137,6 +141,7 @@ class _Copy:
     definition: FeatureDefinition
     request: CopyRequest
     bar: "Progress | None"
+    samples: Samples | None = None
 
     def run(self) -> int:
         """Copy the rows that count and are not here yet; returns how many. They stay in a database that has both."""
@@ -163,7 +168,8 @@ class _Copy:
         filters = (*request.filters.get(key, ()), *request.global_filters)
         columns = [name for name in self.found.scan.schema if name not in c.STRAY_COLUMNS]
         found = self.found if latest.one_per_sample else self.found.without_twins()
-        rows = found.rows(self.definition.spec.id_columns, filters=filters)
+        among = self.samples.among(found) if self.samples else None
+        rows = found.rows(self.definition.spec.id_columns, filters=filters, among=among)
         return found.engine.latest(rows, latest, columns, View())
 
     def _append(self, batch: nw.LazyFrame[Any], before: Scan | None) -> int:

@@ -225,6 +225,7 @@ class StoreUpkeep(StoreParts):
         with_sample_history: bool = False,
         progress: bool = False,
         dry_run: bool = False,
+        sample: int | None = None,
     ) -> dict[str, int]:
         """Copy features from another store, row by row as they are, with tombstones, times and ids of runs.
 
@@ -239,9 +240,16 @@ class StoreUpkeep(StoreParts):
             with_feature_history: rows of all feature versions.
             with_sample_history: all rows of each sample, not only its latest in each version.
             dry_run: only count the rows that would be copied.
+            sample: copy only so many samples of the roots, chosen by the hash of their IDs, and what was computed of
+                them: always the same ones, in all features.
 
         Returns: ``features_copied`` and ``rows_copied``.
+
+        Raises:
+            ValueError: if ``sample`` is below one.
         """
+        if sample is not None and sample < 1:
+            raise ValueError(f"sample is how many samples are copied, from 1 on, or None for all, not {sample!r}")
         scope = self.session.scope("r" if dry_run else "w")
         from_store.session.require("r")
         request = CopyRequest.build(
@@ -253,6 +261,7 @@ class StoreUpkeep(StoreParts):
             with_sample_history=with_sample_history,
             progress=progress,
             dry_run=dry_run,
+            sample=sample,
         )
         return copy_features(self, from_store, scope, request)
 

@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from metaxy.cli.output import done, say
 from metaxy.cli.selection import AllFeatures, Features, Flag, RowFilters, named_features, warn_of_unknown
@@ -20,6 +21,7 @@ def copy(
     filter: RowFilters = None,
     with_feature_history: bool = True,
     with_sample_history: bool = False,
+    sample: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     dry_run: Flag = False,
 ) -> None:
     """Copy the rows of features as they are; rows that are there already are not copied again.
@@ -31,6 +33,7 @@ def copy(
         target: Name of the store to copy to.
         with_feature_history: Rows of all versions of the features, not only of the current one.
         with_sample_history: All rows of each sample, not only its latest.
+        sample: Only so many samples of the roots, and what was computed of them; always the same ones, in all features.
         dry_run: Only say how many rows would be copied.
     """
     project, named = workspace(), named_features(features, all_features)
@@ -43,6 +46,7 @@ def copy(
         filters=filter or (),
         with_feature_history=with_feature_history,
         with_sample_history=with_sample_history,
+        sample=sample,
         dry_run=dry_run,
         progress=sys.stderr.isatty(),
     )
