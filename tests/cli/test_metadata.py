@@ -1,7 +1,9 @@
 """The commands on rows say how many rows they touch, and do what they say."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -218,6 +220,31 @@ def test_a_preview_is_shown_as_it_is_seen_and_promoted(filled: TempMetaxyProject
     assert "cannot be promoted to itself" in refused(project, "promote", "pr", "--to", "pr", code=2).stderr
     project.run_cli(["metadata", "promote", "pr", "--to", "prod", "--force"])
     assert [each["rows"] for each in counts(project, "prod").values()] == [1, 1]
+
+
+def test_a_preview_is_removed_and_nothing_below_it(filled: TempMetaxyProject) -> None:
+    stores = {name: {"type": TYPE, "database": str(filled.path / f"{name}.duckdb")} for name in ("dev", "prod", "pr")}
+    over = {"pr": {**stores["pr"], "fallback_stores": ["dev"], "fallback": "rows"}}
+    project = TempMetaxyProject(filled.path, FEATURES, project="vision", stores={**stores, **over})
+    project.run_cli(["metadata", "delete", "--all-features", "--filter", "id = 'c'", "--store", "pr", "--yes"])
+    project.run_cli(["push", "pr"])
+    clean = ["preview", "clean", "pr"]
+    dry = project.run_cli([*clean, "--dry-run"]).stderr
+    assert re.match(r"Dry run: would remove 3 table\(s\) of \[pr\].*: video/raw, video/crop, metaxy-system/\w+\n", dry)
+    assert "needs a confirmation" in project.run_cli(clean, check=False).stderr
+    assert project.run_cli([*clean, "--yes"]).stderr.startswith("✓ Removed 3 table(s) of [pr]")
+    assert json.loads(project.run_cli([*clean, "--yes", "--format", "json"]).stdout)["tables"] == []
+    assert [each["samples"] for each in counts(project, "dev").values()] == [3, 3]
+    assert not any(each["exists"] for each in counts(project, "pr").values())
+    other = project.run_cli(["preview", "clean", "dev", "--yes"], check=False)
+    assert "is no preview: it does not lie over other stores" in other.stderr
+    delta: dict[str, Any] = {"type": "metaxy.ext.delta.DeltaMetadataStore", "root_path": str(filled.path / "delta")}
+    twice = {"dev": delta, "pr": {**delta, "fallback_stores": ["dev"], "fallback": "rows"}}
+    same = TempMetaxyProject(filled.path, FEATURES, project="vision", stores=twice)
+    fill(same)
+    assert "are one place: nothing was removed" in same.run_cli([*clean, "--yes"], check=False).stderr
+    assert [each["samples"] for each in counts(same, "dev").values()] == [3, 3]
+    assert [each["samples"] for each in counts(project, "dev").values()] == [3, 3]
 
 
 # -- copy --------------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ COMMANDS: Final = (
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),
     ("metadata", "metaxy.cli.metadata:app", "Show, count, copy, rebase, rename and delete the rows of features."),
+    ("preview", "metaxy.cli.preview:app", "Remove stores that were made for a branch."),
     ("dagster", "metaxy.cli.dagster:app", "Write a code location, by which Dagster loads the features."),
     ("config", "metaxy.cli.configuration:app", "Show the configuration."),
     ("doctor", "metaxy.cli.doctor:doctor", "Check configuration, features and stores."),

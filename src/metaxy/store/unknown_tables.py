@@ -46,7 +46,7 @@ def _unknown(store: StoreParts, scope: Scope) -> Iterator[StoredTable]:
     if not isinstance(store.storage, Listable):
         raise MetadataStoreError(f"{store!r} cannot list its tables: its storage has no `tables` method")
     known = {_place(store, key) for key in scope.graph.feature_definitions_by_key}
-    pushed = {_place(store, key): key for key in _pushed(store)}
+    pushed = {_place(store, key): key for key in pushed_keys(store)}
     for key in store.storage.tables():
         if (place := _place(store, key)) not in known and not _is_system(key):
             try:
@@ -72,7 +72,7 @@ def _place(store: StoreParts, key: FeatureKey) -> frozenset[tuple[str, str]]:
     return frozenset(store.storage.describe(key).items())
 
 
-def _pushed(store: StoreParts) -> list[FeatureKey]:
+def pushed_keys(store: StoreParts) -> list[FeatureKey]:
     """Return all keys that were ever pushed: these know which underscores are hyphens."""
     rows = collect_to_polars(scan_rows(store.storage, FEATURE_VERSIONS).select(COL_FEATURE_KEY).unique())
     return list(map(coerce_to_feature_key, rows[COL_FEATURE_KEY].drop_nulls()))
