@@ -123,6 +123,23 @@ def test_code_that_cannot_be_loaded_is_told_in_a_line(project: TempMetaxyProject
         assert "metaxy-revision-" not in error
 
 
+def test_a_project_in_a_folder_of_a_repository_with_hooks(tmp_path: Path) -> None:
+    project = TempMetaxyProject(tmp_path / "repository" / "a b" / "é", FEATURES, project="vision")
+    git(project, "init", "--quiet", "--initial-branch=main", str(tmp_path / "repository"))
+    (project.path / ".gitattributes").write_text("* export-ignore\n")
+    commit(project, "first")
+    for name in ("post-checkout", "post-index-change"):
+        hook = tmp_path / "repository" / ".git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+        hook.chmod(0o755)
+    project.with_features(CHANGED)
+    config = str(project.path / "metaxy.toml")
+    of_a_hook = {"GIT_DIR": "/nowhere", "GIT_INDEX_FILE": "/nowhere/index", "METAXY_CONFIG": config}
+    assert summary(project, "--from-git", "main", "--config-file", config, **of_a_hook) == "~1"
+    assert not (tmp_path / "ran").exists()
+
+
 def test_what_the_code_prints_is_no_part_of_the_picture(project: TempMetaxyProject) -> None:
     project.with_features(f"import sys\nprint('out')\nprint('err', file=sys.stderr)\n{FEATURES}")
     commit(project, "chatty")

@@ -78,6 +78,8 @@ class Consequences:
             resolution = Resolution.of(self._store, self._scope, plan, request, parents)
             tally = resolution.tally()
         except MetaxyError as error:  # such as columns that only the function of a parent will make
+            if error.kind == "unreachable":  # which is no matter of this feature
+                raise
             self._unknown[key] = f"{key}: {text_of(error)}"
             return Work(unknown=text_of(error))
         if any(dep.expands for dep in plan.feature_deps):
