@@ -7,10 +7,12 @@ import pytest
 from tests.factory import define, ids, rows
 from tests.stores import StoreFactory
 
-from metaxy.dag.graph import current_graph
+from metaxy.dag.graph import FeatureGraph, current_graph
 from metaxy.dag.view import Work
+from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.lineage import LineageRelationship
+from metaxy.definitions.spec import FeatureSpec
 from metaxy.store.consequences import Consequences
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
@@ -91,3 +93,27 @@ def test_what_nobody_can_know_is_said(make: StoreFactory) -> None:
         assert found["cuts"].unknown == found["faces"].unknown == "video has no rows of this version yet"
         store.write("video", rows(id=["a"]))
         assert foreseen(store, "video", "cuts")["cuts"] == Work(new=1)
+
+
+def test_rows_that_a_rename_takes_over_are_not_computed(make: StoreFactory, graph: FeatureGraph) -> None:
+    def define_all(key: str, *former: str) -> None:
+        define("video")
+        spec = FeatureSpec(key=key, id_columns=["id"], deps=["video"], renamed_from=former)
+        graph.add_feature_definition(
+            FeatureDefinition(spec=spec, feature_schema={}, feature_class_path=f"code.{key}", project="test")
+        )
+        define("faces", key)
+
+    with make().open("w") as store:
+        define_all("clip")
+        store.write("video", rows(id=["a", "b"]))
+        for feature in ("clip", "faces"):
+            update(store, feature)
+        graph.remove_feature("faces")
+        graph.remove_feature("clip")
+        define_all("cut", "clip")
+        found = foreseen(store, "cut", "faces")
+        assert found["cut"].unknown == "cut was renamed from clip, and its rows are to be taken over first"
+        assert found["faces"].unknown == found["cut"].unknown
+        store.rename_features()
+        assert foreseen(store, "cut", "faces") == {"cut": Work(), "faces": Work()}

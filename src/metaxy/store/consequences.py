@@ -15,6 +15,7 @@ from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import FeatureNotFoundError, MetaxyError
 from metaxy.store.parts import StoreParts
+from metaxy.store.pending_renames import pending
 from metaxy.store.reading import find
 from metaxy.store.request import UpdateRequest
 from metaxy.store.resolving import Resolution
@@ -45,7 +46,16 @@ class Consequences:
         for key in self._scope.graph.topological_sort_features():
             if key in self._changed:
                 plan = self._scope.graph.get_feature_plan(key)
-                yield key, self._work(plan) if plan.feature_deps else self._given(plan)
+                yield key, self._renamed(key) or (self._work(plan) if plan.feature_deps else self._given(plan))
+
+    def _renamed(self, key: FeatureKey) -> Work | None:
+        """Say where rows that are still right wait under old keys: they are taken over, and not computed."""
+        former = pending(self._store, self._scope, key)
+        if not former:
+            return None
+        named = ", ".join(f"{new} was renamed from {old}" for new, old in former.items())
+        self._unknown[key] = f"{named}, and its rows are to be taken over first"
+        return Work(unknown=self._unknown[key])
 
     def _given(self, plan: FeaturePlan) -> Work:
         """Say of a root that its samples are given; what follows from it is known once they were."""
