@@ -131,6 +131,20 @@ def polars_chunks(frame: nw.LazyFrame[Any], rows: int, *, in_order: bool = True)
         yield from collect_to_polars(frame).iter_slices(rows)
 
 
+def sliced(frame: nw.LazyFrame[Any], offset: int, count: int) -> nw.LazyFrame[Any]:
+    """Return so many rows after the first ones, in the order that the frame has.
+
+    >>> sliced(nw.from_native(pl.LazyFrame({"id": range(5)})), 3, 5).collect()["id"].to_list()
+    [3, 4]
+    """
+    if not offset:
+        return frame.head(count)
+    native: Any = frame.to_native()
+    cut = native.slice(offset, count) if frame.implementation.is_polars() else native.limit(count, offset=offset)
+    rows: nw.LazyFrame[Any] = nw.from_native(cut)
+    return rows
+
+
 def count_lazy_rows(lazy_frame: nw.LazyFrame[Any]) -> int:
     """Return the number of rows of a lazy frame, counted where it lives."""
     return int(collect_to_polars(lazy_frame.select(nw.len())).item())

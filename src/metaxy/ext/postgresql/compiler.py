@@ -27,6 +27,10 @@ class _Compiler(compilers.PostgresCompiler):  # type: ignore[misc] # Ibis has no
         super().__init__()
         self.of_unicode: str | None = None  # one of OF_UNICODE, which the server must have
 
+    def to_sqlglot(self, expr: Any, **options: Any) -> Any:
+        """Write an expression; maps stay JSON, of which Ibis would make text."""
+        return super(compilers.PostgresCompiler, self).to_sqlglot(expr, **options)
+
     def visit_node(self, op: Any, **kwargs: Any) -> Any:
         """Write an operation; text is ordered by bytes."""
         if isinstance(op, ORDERING):
