@@ -41,7 +41,7 @@ def shown(page: str) -> int:
 def test_the_page_shows_a_comparison_and_what_its_address_names(tmp_path: Path) -> None:
     data = merge(view(*video()), view(*video("2")))
     page = opened(data, tmp_path, "#video%2Fcrop.frames")
-    assert re.search(r'<g id="view" transform="translate\(', page)
+    assert re.search(r'<g class="view" transform="translate\(', page)
     assert shown(page) == 4
     assert "<h2>video/crop</h2>" in page
     assert "frames is computed from" in page

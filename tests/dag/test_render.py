@@ -193,7 +193,7 @@ def test_the_page_runs_its_own_scripts_only() -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', shown)
     assert policy is not None
     assert policy[1].startswith("default-src 'none';")
-    scripts = re.findall(r'<script type="text/javascript">(.*?)</script>', shown, re.DOTALL)
+    scripts = re.findall(r'<script type="(?:text/javascript|module)">(.*?)</script>', shown, re.DOTALL)
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     assert [f"'sha256-{digest}'" for digest in digests] == policy[1].split("script-src ")[1].split()
 

@@ -44,6 +44,11 @@ COLORS: Final[Mapping[str, Mapping[str, Shade]]] = {
     ".tag": {"fill": Shade("#f7f8fa", "#10141b")},
     ".edge:hover .line": {"stroke": Shade("#3b4657", "#c9d1dc")},
     ".edge:hover .head": {"fill": Shade("#3b4657", "#c9d1dc")},
+    ".lamp.up_to_date": {"stroke": Shade("#00785a", "#2fc99b")},
+    ".lamp.needs_update": {"stroke": Shade("#9a6700", "#f2c14e"), "fill": Shade("#9a6700", "#f2c14e")},
+    ".lamp.missing": {"stroke": Shade("#6b7280", "#9aa4b2")},
+    ".lamp.root_feature": {"stroke": Shade("#6b7280", "#9aa4b2"), "fill": Shade("#6b7280", "#9aa4b2")},
+    ".lamp.error": {"stroke": Shade("#b3400f", "#f08a5d")},
 }
 FIXED: Final = (
     ("", f"font-family:{SANS};font-size:12px"),
@@ -57,6 +62,7 @@ FIXED: Final = (
     (".edge:hover .line", "stroke-width:2.4"),
     (".missing .card", "stroke-dasharray:5 4"),
     (".node.unchanged", "opacity:.7"),
+    (".lamp", "fill:none;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round"),
     (".sign path", "fill:none;stroke-width:1.7;stroke-linecap:round;stroke-linejoin:round"),
 )
 

@@ -24,6 +24,7 @@ from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
 PADDING: Final = 14.0
 BETWEEN: Final = 18.0  # from a name to what stands at the other end of its line
 NARROWEST: Final = 132.0
+LIVE: Final = 196.0  # the least of a box in which a page writes counts
 WIDEST: Final = 380.0
 HEADER: Final = 34.0
 LINE: Final = 17.0
@@ -95,20 +96,22 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """The box of a feature: its key, notes below, and its fields."""
+    """The box of a feature: its key, notes below, and its fields; ``live`` has room for one note more."""
 
     key: str
     status: NodeStatus
     notes: tuple[Words, ...]
     fields: tuple[Words, ...]
     about: str
+    live: bool = False
 
     @classmethod
-    def of(cls, node: GraphNode, config: RenderConfig) -> "Panel":
+    def of(cls, node: GraphNode, config: RenderConfig, *, live: bool = False) -> "Panel":
         """Make the box of a feature; ``config`` says what is shown."""
         shown = node.fields if config.show_fields else ()
         fields = tuple(_field(field, config) for field in shown)
-        return cls(str(node.key), node.status, tuple(_notes(node, config)), fields, _about(node, config))
+        live = live and node.status is not NodeStatus.MISSING
+        return cls(str(node.key), node.status, tuple(_notes(node, config)), fields, _about(node, config), live)
 
     @property
     def prefix(self) -> str:
@@ -126,13 +129,13 @@ class Panel:
         signed = self.status not in (NodeStatus.NORMAL, NodeStatus.UNCHANGED)
         head = text_width(self.prefix) + text_width(self.name, "name") + (SIGN + 8 if signed else 0)
         widest = max([head, *(line.width for line in (*self.notes, *self.fields))])
-        return float(4 * ceil(min(WIDEST, max(NARROWEST, widest + 2 * PADDING)) / 4))
+        least = LIVE if self.live else NARROWEST
+        return float(4 * ceil(min(WIDEST, max(least, widest + 2 * PADDING)) / 4))
 
     @cached_property
     def height(self) -> float:
         """How high the box is."""
-        notes = len(self.notes) * LINE + (7 if self.notes else 2)
-        return HEADER + notes + (len(self.fields) * FIELD + 10 if self.fields else 0)
+        return self.fields_top + (len(self.fields) * FIELD + 10 if self.fields else 0)
 
     @property
     def size(self) -> tuple[float, float]:
@@ -142,7 +145,8 @@ class Panel:
     @property
     def fields_top(self) -> float:
         """Where the fields begin, below the header."""
-        return HEADER + len(self.notes) * LINE + (7 if self.notes else 2)
+        lines = len(self.notes) + self.live
+        return HEADER + lines * LINE + (7 if lines else 2)
 
     def ports(self) -> dict[str, float]:
         """Return how far down the middle of each field is."""

@@ -5,10 +5,10 @@ pictures only and it has no IDs, so that many of them can be on one page.
 """
 
 import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.layout import Arc, Box, Layout, Route, lay_out
@@ -17,6 +17,7 @@ from metaxy.dag.render.labels import snapshot_text
 from metaxy.dag.render.palette import style
 from metaxy.dag.render.panels import FIELD, HEADER, LINE, PADDING, SIGN, Panel, Words, shortened, text_width
 from metaxy.dag.render.renderer import BaseRenderer
+from metaxy.dag.stats import State
 from metaxy.dag.view import EdgeData, NodeStatus, Relation
 from metaxy.printable import printable
 
@@ -37,6 +38,14 @@ SIGNS: Final = {
     NodeStatus.DESCRIBED: '<path class="ink" d="M-5 5L-4.2 1.8 2.8-5.2 5.2-2.8-1.8 4.2ZM1-3.4L3.4-1"/>',
     NodeStatus.MISSING: '<circle class="open" r="6.8" stroke-width="1.3" stroke-dasharray="3 2"/>',
 }
+# Lamps say what a store has of a feature: a triangle, an open circle, a diamond, a tick, a dot; the left end is at 0.
+LAMPS: Final[Mapping[State, str]] = {
+    "error": "M4.5-4.5L9 4H0ZM4.5-1V1.2M4.5 2.6V2.7",
+    "missing": "M1 0A3.5 3.5 0 1 1 8 0A3.5 3.5 0 1 1 1 0Z",
+    "needs_update": "M0 0L4.5-4.5L9 0L4.5 4.5Z",
+    "up_to_date": "M.5.3L3.5 3.3L8.7-3.5",
+    "root_feature": "M2 0A2.5 2.5 0 1 1 7 0A2.5 2.5 0 1 1 2 0Z",
+}
 
 
 def escape(text: str) -> str:
@@ -56,6 +65,8 @@ def number(value: float) -> str:
 
 class SvgRenderer(BaseRenderer):
     """A box per feature, with its fields, and a line for each dependency; dotted where the parent is optional."""
+
+    live: ClassVar[bool] = False  # whether boxes have an empty line, for what a page learns later
 
     def lines(self) -> Iterator[str]:
         """Yield the picture."""
@@ -79,7 +90,7 @@ class SvgRenderer(BaseRenderer):
     @cached_property
     def panels(self) -> dict[str, Panel]:
         """The boxes by key."""
-        return {str(node.key): Panel.of(node, self.config) for node in self.features}
+        return {str(node.key): Panel.of(node, self.config, live=self.live) for node in self.features}
 
     @cached_property
     def layout(self) -> Layout:
@@ -257,6 +268,8 @@ def _card(panel: Panel, box: Box) -> Iterator[str]:
     for index, line in enumerate(panel.notes):
         yield from _words(line, box.width, HEADER + index * LINE + LINE / 2)
     yield "</g>"
+    if panel.live:
+        yield _live(HEADER + len(panel.notes) * LINE + LINE / 2)
     if panel.fields:
         top = panel.fields_top
         yield f'<path class="rule" d="M1 {number(top)}H{number(box.width - 1)}"/>'
@@ -266,6 +279,11 @@ def _card(panel: Panel, box: Box) -> Iterator[str]:
             yield from _words(line, box.width, top + 5 + FIELD / 2 + index * FIELD)
             yield "</g>"
     yield "</g>"
+
+
+def _live(middle: float) -> str:
+    text = f'<text class="small soft" y="{number(TEXT_MIDDLE)}"/>'
+    return f'<g class="live" transform="{_at(PADDING, middle)}"><title/><path class="lamp"/>{text}</g>'
 
 
 def _at(x: float, y: float) -> str:
