@@ -43,6 +43,7 @@ LAYERS = (
     ("ext",),
     ("compat",),
     ("demo",),
+    ("ui",),
     ("cli",),
     ("testing",),
 )

@@ -60,6 +60,7 @@ COMMANDS: Final = (
     ("run", "metaxy.cli.run:run", "Compute what is new and stale, by the functions of the project."),
     ("graph", "metaxy.cli.graph:app", "Draw the features of the project, or what is around one."),
     ("graph-diff", "metaxy.cli.graph_diff:app", "Show what changed between two versions of the project."),
+    ("ui", "metaxy.cli.ui:ui", "Look at the project in a browser."),
     ("history", "metaxy.cli.history:history", "Show what was pushed, and which versions a feature had."),
     ("push", "metaxy.cli.push:push", "Record the features of the project in a store."),
     ("lock", "metaxy.cli.lock:lock", "Write down the features of other projects that this one depends on."),

@@ -29,6 +29,16 @@ def with_stats(
     return view.with_stats({each.feature_key: _stats(each) for each in found.features})
 
 
+def count(project: Project, feature: str, store: str | None = None) -> FeatureStats:
+    """Count what a store has of one feature, and what it needs.
+
+    Raises:
+        MetaxyError: if the store cannot be reached.
+    """
+    [found] = status(project, [feature], store=store, options=StatusOptions(footprint=True)).features
+    return _stats(found)
+
+
 def _stats(each: FullFeatureMetadataRepresentation) -> FeatureStats:
     counted = each.error_message is None
     return FeatureStats(

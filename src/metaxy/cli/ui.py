@@ -1,0 +1,85 @@
+"""`mx ui`: the project as a page in a browser."""
+
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from metaxy import ui as page
+from metaxy.cli.failures import usage_error
+from metaxy.cli.output import print_text, say
+from metaxy.cli.selection import Flag, Store
+from metaxy.cli.workspace import workspace
+
+
+def ui(
+    *,
+    host: str = "127.0.0.1",
+    port: Annotated[int | None, Parameter(validator=Number(gte=0, lte=65535))] = None,
+    prefix: str = "",
+    allow_host: Annotated[list[str] | None, Parameter(negative=())] = None,
+    no_rows: Flag = False,
+    media_root: Annotated[list[str] | None, Parameter(negative=())] = None,
+    store: Store = None,
+    open: bool | None = None,
+) -> None:
+    """Look at the project in a browser: its graph with live counts, rows, errors, history and changes.
+
+    The page only reads. It is for who has the link, from this machine.
+
+    Args:
+        host: The address to listen on.
+        port: The port, 0 for any that is free; 8421, or any that is free, if not given.
+        prefix: The path of the page behind a proxy, such as /metaxy.
+        allow_host: A name by which browsers may call the page, such as that of a proxy; may be given several times.
+        no_rows: Show no values of samples: numbers and definitions only.
+        media_root: A folder whose images, audio and video are shown, or an origin of the web, such as
+            https://media.example.org; may be given several times.
+        open: Open it in a browser; on a terminal with a display if not said.
+    """
+    folders, origins = _media(media_root or ())
+    options = page.Options(
+        store=store,
+        rows=not no_rows,
+        media=folders,
+        origins=origins,
+        host=host,
+        port=port,
+        prefix=_prefix(prefix),
+        allow=tuple(allow_host or ()),
+        announce=lambda link: _announce(link, open),
+    )
+    page.serve(workspace(), options)
+
+
+def _announce(link: str, wanted: bool | None) -> None:
+    print_text(link)
+    sys.stdout.flush()
+    if wanted or (wanted is None and _has_display()):
+        webbrowser.open(link)
+    if sys.stderr.isatty():
+        say("Ctrl-C ends it.")
+
+
+def _has_display() -> bool:
+    """Return whether someone sits here who would see a browser."""
+    shown = sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return shown and sys.stdout.isatty() and "SSH_CONNECTION" not in os.environ
+
+
+def _prefix(text: str) -> str:
+    """Return a path as links begin with it: with a slash before it, none after it."""
+    path = text.strip("/")
+    if any(part in ("", ".", "..") or not part.isascii() or not part.isprintable() for part in path.split("/") if path):
+        raise usage_error(f"--prefix {text} is no path, such as /metaxy")
+    return f"/{path}" if path else ""
+
+
+def _media(given: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Split folders from origins of the web."""
+    return [Path(each) for each in given if "://" not in each], [each for each in given if "://" in each]

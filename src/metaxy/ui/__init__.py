@@ -1,0 +1,30 @@
+"""The web page of a project: a face over `metaxy.service` that only reads, and keeps no state of its own.
+
+`server` runs it, `guard` decides who may ask, `app` has the routes, `api` answers questions from the service, `counts`
+asks expensive ones seldom, `media` gives files, and `export` writes the same as static files. What the browser runs is
+in `assets`. This module is light, so that help needs no server.
+"""
+
+from importlib.util import find_spec
+from typing import Final
+
+from metaxy._lazy import resolve
+from metaxy.errors import MetaxyError
+from metaxy.service.project import Project
+from metaxy.ui.options import Options
+
+__all__ = ["Options", "serve"]
+
+PACKAGES: Final = ("starlette", "uvicorn")
+
+
+def serve(project: Project, options: Options) -> None:
+    """Serve the web page of a project until Ctrl-C.
+
+    Raises:
+        MetaxyError: if a package of the extra `ui` is missing, or the address cannot be used.
+    """
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise MetaxyError(f'the web page needs {" and ".join(missing)}: pip install "metaxy[ui]"')
+    resolve("metaxy.ui.server:run")(project, options)
