@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metaxy.service.project import Project
-from metaxy.store.previews import preview_tables
+from metaxy.store.previews import preview_tables, remove
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ def clean(project: Project, store: str, *, dry_run: bool = False) -> Cleaned:
     file or a schema, stays.
 
     Raises:
-        RequestError: if the store is no preview.
+        RequestError: if the store is no preview, or is one that lies below it by another address.
     """
     opened = project.store(store)
     with opened.open("r" if dry_run else "w"), project.graph.use():
         tables = list(preview_tables(opened, opened.session.scope("r")))
-        for key in () if dry_run else tables:
-            opened.storage.drop(key)
+        if not dry_run:
+            remove(opened, tables)
     return Cleaned(repr(opened), list(map(str, tables)))
