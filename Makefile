@@ -16,7 +16,7 @@ RUN := $(UV) run --no-sync
 PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) pytest # the next run finds what this one compiles
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow agree check fmt types docs reference bench peers budgets
+.PHONY: help demo test test-slow agree check fmt types docs reference pictures bench peers budgets
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -55,6 +55,9 @@ docs: .venv/.docs  ## Build the site into site/, and run the code of the README 
 
 reference: .venv/.docs  ## Write the tables of docs/reference.md and docs/stores.md anew, from code and tests
 	$(RUN) python -m tests.docs.reference
+
+pictures: .venv/.test  ## Draw the pictures under docs/assets/ anew, from the demo
+	$(RUN) python -m tests.docs.pictures
 
 bench: .venv/.dev  ## Measure all engines beside hand-written code and metaxy 0.1.11 (make bench ROWS=100000 ROUNDS=3)
 	$(RUN) python benchmarks/run.py --rows $(ROWS) --rounds $(ROUNDS) $(BENCH)

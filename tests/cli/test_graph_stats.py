@@ -53,7 +53,10 @@ def test_a_snapshot_is_counted_as_it_was_pushed(filled: TempMetaxyProject) -> No
 
 def test_what_cannot_be_counted_is_said(filled: TempMetaxyProject) -> None:
     told = stats(filled, "--type", "fields", code=2)[1]
-    assert "--stats counts rows of features, and fields have none" in told
+    assert "--stats counts rows of features, which --type fields shows as svg only" in told
+    picture = stats(filled, "--type", "fields", "--format", "svg", "--color-scheme", "dark")[0]
+    assert ">2 rows, 1 missing</text>" in picture
+    assert "prefers-color-scheme" not in picture
     assert "there is no store 'nowhere'" in stats(filled, "--store", "nowhere", code=2)[1]
     [database] = filled.path.rglob("*.duckdb")
     with duckdb.connect(database) as connection:

@@ -12,9 +12,10 @@ from metaxy.config import MetaxyConfig
 from metaxy.dag.diff import merge
 from metaxy.dag.render.config import RenderConfig, Theme
 from metaxy.dag.render.formats import render
-from metaxy.dag.render.palette import COLORS, STATUSES
+from metaxy.dag.render.palette import COLORS, STATES, STATUSES
 from metaxy.dag.render.panels import shortened, text_width
-from metaxy.dag.render.svg import SIGNS, FieldsSvgRenderer, SvgRenderer
+from metaxy.dag.render.svg import DRAWN, SIGNS, FieldsSvgRenderer, SvgRenderer
+from metaxy.dag.stats import FeatureStats
 from metaxy.dag.view import FieldNode, GraphData, GraphNode, NodeStatus
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.errors import UnknownFeatureError
@@ -86,7 +87,7 @@ def test_hostile_names_are_only_shown() -> None:
 def test_statuses_differ_in_shape_and_in_lightness() -> None:
     shown = {NodeStatus.NORMAL, NodeStatus.UNCHANGED}
     assert set(SIGNS) == set(STATUSES) == set(NodeStatus) - shown
-    assert len(set(SIGNS.values())) == len(SIGNS)
+    assert len(set(DRAWN.values())) == len(DRAWN) == len(SIGNS) + len(STATES)
     picture = drawn(DIFF)
     signs = [each.attrib["class"] for each in picture.iter(f"{SVG}g") if "sign" in each.attrib.get("class", "")]
     assert {"sign added", "sign removed", "sign changed", "sign affected"} == set(signs)
@@ -96,6 +97,32 @@ def test_statuses_differ_in_shape_and_in_lightness() -> None:
         "changed 1",
         "affected 2",
     ]
+
+
+def test_what_a_store_has_is_seen_at_a_glance() -> None:
+    known = {
+        "video/raw": FeatureStats(state="root_feature", rows=50),
+        "video/crop": FeatureStats(state="up_to_date", rows=50, missing=0, stale=0, orphaned=0),
+        "audio/transcript": FeatureStats(state="needs_update", rows=50, missing=0, stale=5, orphaned=0),
+        "faces": FeatureStats(state="missing"),
+    }
+    picture = drawn(view(*video()).with_stats(known), show_project_version=False)
+    shown = texts(picture)
+    assert shown[1] == "4 features"  # not of all is known what there is to compute
+    assert {"up to date 1", "needs an update 1", "no table yet 1", "root 1", "50 rows, 5 stale"} <= set(shown)
+    classes = [each.attrib.get("class", "") for each in picture.iter(f"{SVG}g")]
+    assert sorted(name for name in classes if name.startswith("edge ")) == [
+        "edge state-missing",
+        "edge state-needs_update",
+    ]
+    known["faces"] = FeatureStats(state="needs_update", rows=0, missing=1_000, stale=0, orphaned=0)
+    counted = view(*video()).with_stats(known)
+    assert texts(drawn(counted, show_project_version=False))[1] == "4 features · 1,005 samples to compute"
+    light, dark = (render(counted, "svg", RenderConfig(color_scheme=scheme)) for scheme in ("light", "dark"))
+    assert light != dark
+    assert "prefers-color-scheme" not in light + dark
+    compared = merge(view(*video()).with_stats(known), view(*video("2")).with_stats(known))
+    assert {"changed 1", "affected 2"} <= set(texts(drawn(compared)))  # where both are known, comparisons say more
 
 
 def luminance(color: str) -> float:

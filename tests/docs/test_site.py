@@ -35,7 +35,11 @@ def pages_of(nav: Any) -> Iterator[str]:
 def test_navigation_has_every_page_once() -> None:
     docs = ROOT / "docs"
     pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
-    assert sorted(pages_of(CONFIG["project"]["nav"])) == pages, "add the page to `nav` in zensical.toml"
+    decisions = {page for page in pages if re.match(r"decisions/\d", page)}
+    shown = sorted(pages_of(CONFIG["project"]["nav"]))
+    assert shown == [page for page in pages if page not in decisions], "add the page to `nav` in zensical.toml"
+    listed = re.findall(r"\]\((\d[^)]*)\)", (docs / "decisions/README.md").read_text(encoding="utf-8"))
+    assert sorted(f"decisions/{page}" for page in listed) == sorted(decisions), "list it in docs/decisions/README.md"
 
 
 def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def render(
             they were last written, and how large their tables are.
         options: What to show of the graph.
     """
-    if stats and type == "fields":
-        raise conflict("--stats counts rows of features, and fields have none", "--stats", "--type")
+    if stats and type == "fields" and format != "svg":
+        raise conflict("--stats counts rows of features, which --type fields shows as svg only", "--stats", "--type")
     project = workspace()
     config = options.config(format, project.scope)
     view = seen(project, snapshot, store, counts=stats)

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from metaxy.cli.failures import conflict, usage_error
 from metaxy.cli.output import done, print_painted, print_text
 from metaxy.cli.selection import Flag
-from metaxy.service.graph import Direction, RenderConfig
+from metaxy.service.graph import ColorScheme, Direction, RenderConfig
 
 PictureFormat: TypeAlias = Annotated[
     Literal["terminal", "cards", "mermaid", "graphviz", "json", "yaml", "markdown", "html", "svg"],
@@ -47,6 +47,7 @@ class PictureOptions:
         up: How many levels of its dependencies to show; all by default.
         down: How many levels of its dependents to show; all by default.
         title: Headline.
+        color_scheme: Whether an SVG is light or dark; by default it is as its reader prefers.
     """
 
     minimal: Flag = False
@@ -64,6 +65,7 @@ class PictureOptions:
     up: Count = None
     down: Count = None
     title: str | None = None
+    color_scheme: ColorScheme | None = None
 
     def config(self, format: str, project: str | None = None) -> RenderConfig:
         """Return the options as the renderers take them.

@@ -39,6 +39,14 @@ class FeatureStats(BaseModel):
     error: str | None = None
 
     @property
+    def to_compute(self) -> int | None:
+        """How many samples there are to compute, None where that is not known."""
+        if self.state == "root_feature":
+            return 0
+        unknown = self.error is not None or self.by_parents or self.missing is None
+        return None if unknown else (self.missing or 0) + (self.stale or 0)
+
+    @property
     def lines(self) -> list[str]:
         """What a picture says of it, in short lines."""
         if self.error is not None:

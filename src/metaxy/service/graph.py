@@ -7,6 +7,7 @@ from typing import Any
 
 from metaxy.dag import describe
 from metaxy.dag.diff import TO_COMPUTE, merge, only_changes
+from metaxy.dag.render.config import ColorScheme as ColorScheme
 from metaxy.dag.render.config import Direction as Direction
 from metaxy.dag.render.config import RenderConfig as RenderConfig
 from metaxy.dag.render.formats import FIELD_FORMATS, render

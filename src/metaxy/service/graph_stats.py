@@ -15,9 +15,12 @@ def with_stats(
     *,
     store: str | None = None,
     snapshot: str | None = None,
+    footprint: bool = True,
     track: Track = iter,
 ) -> GraphData:
     """Return a view with counts for the features that a picture of it shows; ``snapshot`` is where the view is from.
+
+    ``footprint`` asks for last write and size as well.
 
     A feature that could not be counted says so.
 
@@ -25,7 +28,8 @@ def with_stats(
         MetaxyError: if the store cannot be reached.
     """
     shown = [str(node.key) for node in shown_part(view, config).nodes.values() if node.status is not NodeStatus.MISSING]
-    found = status(project, shown, store=store, options=StatusOptions(footprint=True), snapshot=snapshot, track=track)
+    options = StatusOptions(footprint=footprint)
+    found = status(project, shown, store=store, options=options, snapshot=snapshot, track=track)
     return view.with_stats({each.feature_key: _stats(each) for each in found.features})
 
 

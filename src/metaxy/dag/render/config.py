@@ -9,6 +9,7 @@ from metaxy.dag.view import NodeStatus
 from metaxy.definitions.keys import FeatureKey
 
 Direction: TypeAlias = Literal["TB", "LR"]
+ColorScheme: TypeAlias = Literal["light", "dark"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class RenderConfig:
         project: Show only features of this project, and those they directly depend on.
         show_changes: What changed, in words; in comparisons.
         title: Headline, in Mermaid, Graphviz, Markdown, HTML and SVG.
+        color_scheme: Whether an SVG is light or dark; by default as its reader prefers.
 
     >>> RenderConfig(feature="video__crop").get_feature_key()
     video/crop
@@ -44,6 +46,7 @@ class RenderConfig:
     show_projects: bool = True
     show_changes: bool = True
     title: str | None = None
+    color_scheme: ColorScheme | None = None
 
     @classmethod
     def default(cls) -> "RenderConfig":
@@ -68,7 +71,7 @@ class RenderConfig:
 
     def around(self, other: "RenderConfig") -> "RenderConfig":
         """Return these options, for the part of the graph and with the directions that another config names."""
-        kept = ("direction", "feature", "up", "down", "project", "show_changes", "title")
+        kept = ("direction", "feature", "up", "down", "project", "show_changes", "title", "color_scheme")
         return replace(self, **{name: getattr(other, name) for name in kept})
 
     def get_feature_key(self) -> FeatureKey | None:

@@ -57,8 +57,8 @@ class DrawingRenderer(SvgRenderer):
 
     def signs(self) -> Iterator[str]:
         """Yield what the signs of statuses mean."""
-        for status, name in self.legend:
-            yield f'<span><svg class="mx">{sign(status, 8, 8)}</svg>{escape(name)}</span>'
+        for mark, name in self.legend:
+            yield f'<span><svg class="mx">{sign(mark, 8, 8)}</svg>{escape(name)}</span>'
 
     def data(self) -> dict[str, Any]:
         """Return what the page says of features, as far as the options show it."""

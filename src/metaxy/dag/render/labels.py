@@ -109,6 +109,16 @@ def stats_lines(node: GraphNode) -> list[str]:
     return node.stats.lines if node.stats else []
 
 
+def to_compute(view: GraphData) -> str:
+    """Return how many samples there are to compute, empty where that was not counted for all features or is unknown."""
+    counts = [node.stats.to_compute if node.stats else None for node in view.nodes.values()]
+    known = [count for count in counts if count is not None]
+    if not known or len(known) < len(counts):
+        return ""
+    total = sum(known)
+    return f"{total:,} sample{'' if total == 1 else 's'} to compute" if total else "nothing to compute"
+
+
 def badge(status: NodeStatus) -> str:
     """Return the sign of a status, empty where nothing differs."""
     return f"[{SYMBOLS[status]}]" if status in SYMBOLS else ""

@@ -8,7 +8,8 @@ variables, which tools that turn pictures into other formats do not know.
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from metaxy.dag.render.config import Theme
+from metaxy.dag.render.config import ColorScheme, Theme
+from metaxy.dag.stats import State
 from metaxy.dag.view import NodeStatus
 
 SANS: Final = '-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,"Liberation Sans",sans-serif'
@@ -31,6 +32,15 @@ STATUSES: Final[Mapping[NodeStatus, Shade]] = {
     NodeStatus.DESCRIBED: Shade("#8a4a86", "#d79ad2"),
     NodeStatus.MISSING: Shade("#6b7280", "#9aa4b2"),
 }
+STATES: Final[Mapping[State, Shade]] = {
+    "up_to_date": STATUSES[NodeStatus.ADDED],
+    "needs_update": STATUSES[NodeStatus.CHANGED],
+    "missing": STATUSES[NodeStatus.MISSING],
+    "error": STATUSES[NodeStatus.REMOVED],
+    "root_feature": STATUSES[NodeStatus.MISSING],
+}
+CALM: Final[frozenset[State]] = frozenset({"up_to_date", "root_feature"})  # their boxes look as all do
+TINT: Final = 0.07  # how much of the colour is in the box of a feature that is not
 # selector → property → shade
 COLORS: Final[Mapping[str, Mapping[str, Shade]]] = {
     ".paper": {"fill": Shade("#f7f8fa", "#10141b")},
@@ -44,11 +54,11 @@ COLORS: Final[Mapping[str, Mapping[str, Shade]]] = {
     ".tag": {"fill": Shade("#f7f8fa", "#10141b")},
     ".edge:hover .line": {"stroke": Shade("#3b4657", "#c9d1dc")},
     ".edge:hover .head": {"fill": Shade("#3b4657", "#c9d1dc")},
-    ".lamp.up_to_date": {"stroke": Shade("#00785a", "#2fc99b")},
-    ".lamp.needs_update": {"stroke": Shade("#9a6700", "#f2c14e"), "fill": Shade("#9a6700", "#f2c14e")},
-    ".lamp.missing": {"stroke": Shade("#6b7280", "#9aa4b2")},
-    ".lamp.root_feature": {"stroke": Shade("#6b7280", "#9aa4b2"), "fill": Shade("#6b7280", "#9aa4b2")},
-    ".lamp.error": {"stroke": Shade("#b3400f", "#f08a5d")},
+    ".lamp.up_to_date": {"stroke": STATES["up_to_date"]},
+    ".lamp.needs_update": {"stroke": STATES["needs_update"], "fill": STATES["needs_update"]},
+    ".lamp.missing": {"stroke": STATES["missing"]},
+    ".lamp.root_feature": {"stroke": STATES["root_feature"], "fill": STATES["root_feature"]},
+    ".lamp.error": {"stroke": STATES["error"]},
 }
 FIXED: Final = (
     ("", f"font-family:{SANS};font-size:12px"),
@@ -67,13 +77,22 @@ FIXED: Final = (
 )
 
 
-def style(theme: Theme) -> Iterator[str]:
-    """Yield the rules of a picture; colours that a theme sets win over those of ours."""
+def state_class(state: State) -> str:
+    """Return the name of the rules for what a store has of a feature; statuses of comparisons have names like these."""
+    return f"state-{state}"
+
+
+def style(theme: Theme, scheme: ColorScheme | None = None) -> Iterator[str]:
+    """Yield the rules of a picture; colours that a theme sets win over those of ours.
+
+    Without a scheme the picture is light or dark as its reader prefers.
+    """
     yield from (f"{PICTURE} {selector}".strip() + f"{{{rules}}}" for selector, rules in FIXED)
-    yield from _rules(theme, 0)
-    yield "@media (prefers-color-scheme:dark){"
-    yield from _rules(theme, 1)
-    yield "}"
+    yield from _rules(theme, 1 if scheme == "dark" else 0)
+    if scheme is None:
+        yield "@media (prefers-color-scheme:dark){"
+        yield from _rules(theme, 1)
+        yield "}"
 
 
 def _rules(theme: Theme, mode: int) -> Iterator[str]:
@@ -85,6 +104,22 @@ def _rules(theme: Theme, mode: int) -> Iterator[str]:
         color, name = (theme.of_status(status) if own else shade[mode]), f"{PICTURE} .{status.value}"
         yield f"{name} .card,{name} .line{{stroke:{color}}}"
         yield f"{name}.dot{{fill:{color}}}"
-        yield f"{name} .head,{name} .what,{name} .bar,{name}.sign .full{{fill:{color}}}"
-        yield f"{name}.sign path{{stroke:{paper}}}{name}.sign .open{{stroke:{color};fill:{paper}}}"
-        yield f"{name}.sign .ink{{stroke:{color}}}"
+        yield from _sign(name, color, paper)
+    for state, shade in STATES.items():
+        color, name = shade[mode], f"{PICTURE} .{state_class(state)}"
+        if state not in CALM:
+            yield f"{name} .what{{font-weight:600}}{name} .line{{stroke:{color}}}"
+            yield f"{name} .card{{stroke:{color};fill:{_mixed(color, paper)}}}"
+        yield from _sign(name, color, paper)
+
+
+def _sign(name: str, color: str, paper: str) -> Iterator[str]:
+    yield f"{name} .head,{name} .what,{name} .bar,{name}.sign .full{{fill:{color}}}"
+    yield f"{name}.sign path{{stroke:{paper}}}{name}.sign .open{{stroke:{color};fill:{paper}}}"
+    yield f"{name}.sign .ink{{stroke:{color}}}"
+
+
+def _mixed(color: str, paper: str) -> str:
+    """Return paper with a little of a colour in it."""
+    pairs = zip(bytes.fromhex(color[1:]), bytes.fromhex(paper[1:]), strict=True)
+    return "#" + bytes(round(TINT * ink + (1 - TINT) * ground) for ink, ground in pairs).hex()

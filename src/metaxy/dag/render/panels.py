@@ -19,6 +19,7 @@ from metaxy.dag.render.labels import (
     stats_lines,
     version_text,
 )
+from metaxy.dag.stats import State
 from metaxy.dag.view import FieldNode, GraphNode, NodeStatus
 
 PADDING: Final = 14.0
@@ -30,6 +31,7 @@ HEADER: Final = 34.0
 LINE: Final = 17.0
 FIELD: Final = 21.0
 SIGN: Final = 20.0  # room for the sign of a status
+UNSIGNED: Final = (NodeStatus.NORMAL, NodeStatus.UNCHANGED)  # without a sign
 SIZES: Final = {"name": 13.0, "mono": 11.0, "small": 11.0, "plain": 12.0, "title": 17.0}
 _NARROW: Final = frozenset("iljtfrI.,:;'|!()[]/ ")
 _WIDE: Final = frozenset("mwMW@%&—")
@@ -96,7 +98,10 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """The box of a feature: its key, notes below, and its fields; ``live`` has room for one note more."""
+    """The box of a feature: its key, notes below, and its fields; ``live`` has room for one note more.
+
+    ``state`` is what a store has of it, if that was counted and no comparison says more.
+    """
 
     key: str
     status: NodeStatus
@@ -104,6 +109,7 @@ class Panel:
     fields: tuple[Words, ...]
     about: str
     live: bool = False
+    state: State | None = None
 
     @classmethod
     def of(cls, node: GraphNode, config: RenderConfig, *, live: bool = False) -> "Panel":
@@ -111,7 +117,14 @@ class Panel:
         shown = node.fields if config.show_fields else ()
         fields = tuple(_field(field, config) for field in shown)
         live = live and node.status is not NodeStatus.MISSING
-        return cls(str(node.key), node.status, tuple(_notes(node, config)), fields, _about(node, config), live)
+        notes, about = tuple(_notes(node, config)), _about(node, config)
+        state = node.stats.state if node.stats and node.status in UNSIGNED else None
+        return cls(str(node.key), node.status, notes, fields, about, live, state)
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether there is a sign in its corner."""
+        return self.state is not None or self.status not in UNSIGNED
 
     @property
     def prefix(self) -> str:
@@ -126,8 +139,7 @@ class Panel:
     @cached_property
     def width(self) -> float:
         """How wide the box is; a multiple of 4, so that few boxes differ by a hair."""
-        signed = self.status not in (NodeStatus.NORMAL, NodeStatus.UNCHANGED)
-        head = text_width(self.prefix) + text_width(self.name, "name") + (SIGN + 8 if signed else 0)
+        head = text_width(self.prefix) + text_width(self.name, "name") + (SIGN + 8 if self.is_signed else 0)
         widest = max([head, *(line.width for line in (*self.notes, *self.fields))])
         least = LIVE if self.live else NARROWEST
         return float(4 * ceil(min(WIDEST, max(least, widest + 2 * PADDING)) / 4))
@@ -163,8 +175,8 @@ def _notes(node: GraphNode, config: RenderConfig) -> Iterator[Words]:
         yield Words(project, version, "soft") if project else Words("version", version, "soft")
     if config.show_code_versions and node.code_version:
         yield Words("code", format_hash(node.code_version, config.hash_length), "soft")
-    for text in stats_lines(node):
-        yield Words(text, kind="soft")
+    for index, text in enumerate(stats_lines(node)):
+        yield Words(text, kind="what" if index == 0 and node.status in UNSIGNED else "soft")
     for text in changes(node, config):
         yield Words(text, kind="what", status=node.status)
 

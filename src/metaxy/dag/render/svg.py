@@ -5,6 +5,7 @@ pictures only and it has no IDs, so that many of them can be on one page.
 """
 
 import html
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -13,9 +14,9 @@ from typing import Any, ClassVar, Final
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.layout import Arc, Box, Layout, Route, lay_out
 from metaxy.dag.render.config import Direction, RenderConfig
-from metaxy.dag.render.labels import snapshot_text
-from metaxy.dag.render.palette import style
-from metaxy.dag.render.panels import FIELD, HEADER, LINE, PADDING, SIGN, Panel, Words, shortened, text_width
+from metaxy.dag.render.labels import snapshot_text, to_compute
+from metaxy.dag.render.palette import CALM, state_class, style
+from metaxy.dag.render.panels import FIELD, HEADER, LINE, PADDING, SIGN, UNSIGNED, Panel, Words, shortened, text_width
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.stats import State
 from metaxy.dag.view import EdgeData, NodeStatus, Relation
@@ -26,7 +27,6 @@ TITLE: Final = 46.0
 LEGEND: Final = 40.0
 ARROW: Final = 7.0
 TEXT_MIDDLE: Final = 4.0  # from the middle of a line of text down to where its letters stand
-STATES: Final = (NodeStatus.NORMAL, NodeStatus.UNCHANGED)  # without a sign
 # Signs differ in shape: filled circle, square and diamond, open circle, pencil, dashed circle.
 SIGNS: Final = {
     NodeStatus.ADDED: '<circle class="full" r="7"/><path d="M-3.5 0H3.5M0-3.5V3.5"/>',
@@ -38,11 +38,31 @@ SIGNS: Final = {
     NodeStatus.DESCRIBED: '<path class="ink" d="M-5 5L-4.2 1.8 2.8-5.2 5.2-2.8-1.8 4.2ZM1-3.4L3.4-1"/>',
     NodeStatus.MISSING: '<circle class="open" r="6.8" stroke-width="1.3" stroke-dasharray="3 2"/>',
 }
-# Lamps say what a store has of a feature: a triangle, an open circle, a diamond, a tick, a dot; the left end is at 0.
+# Signs say what a store has of a feature, as `mx metadata status` does: tick, triangle, cross, square, empty circle.
+STATES: Final[Mapping[State, tuple[str, str]]] = {
+    "up_to_date": ("up to date", '<circle class="full" r="7"/><path d="M-3.2.2L-.9 2.6 3.4-2.4"/>'),
+    "needs_update": (
+        "needs an update",
+        '<polygon class="full" points="0,-7.2 8,6.4 -8,6.4"/><path d="M0-2.4V1.6M0 4V4.1"/>',
+    ),
+    "missing": (
+        "no table yet",
+        '<circle class="open" r="6.8" stroke-width="1.3"/><path class="ink" d="M-2.6-2.6L2.6 2.6M2.6-2.6L-2.6 2.6"/>',
+    ),
+    "error": (
+        "could not be counted",
+        '<rect class="full" x="-6.5" y="-6.5" width="13" height="13" rx="2"/><path d="M0-3.6V.6M0 3.5V3.6"/>',
+    ),
+    "root_feature": ("root", '<circle class="open" r="5" stroke-width="1.6"/>'),
+}
+DRAWN: Final = {status.value: drawn for status, drawn in SIGNS.items()} | {
+    state_class(state): drawn for state, (_, drawn) in STATES.items()
+}
+# Lamps say the same within a line, with the same shapes; the left end is at 0.
 LAMPS: Final[Mapping[State, str]] = {
-    "error": "M4.5-4.5L9 4H0ZM4.5-1V1.2M4.5 2.6V2.7",
-    "missing": "M1 0A3.5 3.5 0 1 1 8 0A3.5 3.5 0 1 1 1 0Z",
-    "needs_update": "M0 0L4.5-4.5L9 0L4.5 4.5Z",
+    "error": "M1-3.5H8V3.5H1ZM4.5-1.6V.4M4.5 1.8V1.9",
+    "missing": "M1 0A3.5 3.5 0 1 1 8 0A3.5 3.5 0 1 1 1 0ZM3.3-1.2L5.7 1.2M5.7-1.2L3.3 1.2",
+    "needs_update": "M4.5-4L9 3.8H0Z",
     "up_to_date": "M.5.3L3.5 3.3L8.7-3.5",
     "root_feature": "M2 0A2.5 2.5 0 1 1 7 0A2.5 2.5 0 1 1 2 0Z",
 }
@@ -77,7 +97,7 @@ class SvgRenderer(BaseRenderer):
         size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
         name = f'role="img" aria-label="{escape(self.headline)}"'
         yield f'<svg xmlns="http://www.w3.org/2000/svg" class="mx" {size} {name}>'
-        yield from ("<style>", *style(self.theme), "</style>")
+        yield from ("<style>", *style(self.theme, self.config.color_scheme), "</style>")
         yield f'<rect class="paper" width="{number(width)}" height="{number(height)}" rx="12"/>'
         yield from self._title()
         left = (width - layout.width) / 2
@@ -98,10 +118,12 @@ class SvgRenderer(BaseRenderer):
         return lay_out({key: panel.size for key, panel in self.panels.items()}, self.arcs(), self.direction)
 
     @property
-    def legend(self) -> list[tuple[NodeStatus, str]]:
-        """The statuses that have a sign here, and how many features have them."""
-        counts = [(status, len(self.graph_data.get_nodes_by_status(status))) for status in SIGNS]
-        return [(status, f"{status.value} {count}") for status, count in counts if count]
+    def legend(self) -> list[tuple[str, str]]:
+        """The signs that are here, and what they mean, with how many features have them."""
+        counts = Counter(_mark(panel) for panel in self.panels.values())
+        words = {status.value: status.value for status in SIGNS}
+        words |= {state_class(state): word for state, (word, _) in STATES.items()}
+        return [(mark, f"{word} {counts[mark]}") for mark, word in words.items() if counts[mark]]
 
     @property
     def direction(self) -> Direction:
@@ -121,7 +143,7 @@ class SvgRenderer(BaseRenderer):
         """Yield the lines, those that say something over the others, and what they say."""
         layout, panels = self.layout, self.panels
         edges = {(str(edge.from_key), str(edge.to_key)): edge for edge in self.graph_data.edges}
-        kinds = [_of_edge(*(panels[key].status for key in route.arc[:2])) for route in layout.routes]
+        kinds = [_of_edge(*(panels[key] for key in route.arc[:2])) for route in layout.routes]
         for kind, route in sorted(zip(kinds, layout.routes, strict=True), key=lambda each: bool(each[0])):
             yield from self._edge(route, edges[route.arc[:2]], kind)
         tagged = {route.arc[:2]: route for route in reversed(layout.routes)}
@@ -140,7 +162,8 @@ class SvgRenderer(BaseRenderer):
     def counts(self) -> str:
         """What stands below the title."""
         count = len(self.graph_data.nodes)
-        notes = [f"{count} feature{'' if count == 1 else 's'}", snapshot_text(self.graph_data, self.config)]
+        notes = [f"{count} feature{'' if count == 1 else 's'}", to_compute(self.graph_data)]
+        notes.append(snapshot_text(self.graph_data, self.config))
         return " · ".join(filter(None, notes))
 
     def _title(self) -> Iterator[str]:
@@ -233,13 +256,22 @@ def _arrow(route: Route, *, flat: bool) -> str:
     return f"M{left}L{_point(*tip, flat=flat)}L{right}Z"
 
 
-def _of_edge(source: NodeStatus, target: NodeStatus) -> str:
-    """Return the class of a line: of what is no more, of what is new, or of what changes because its parent does."""
+def _of_edge(source: Panel, target: Panel) -> str:
+    """Return the class of a line: of what is no more, is new, changes with its parent, or has something to compute."""
+    statuses = (source.status, target.status)
     for status in (NodeStatus.REMOVED, NodeStatus.ADDED):
-        if status in (source, target):
+        if status in statuses:
             return str(status.value)
-    through = (NodeStatus.CHANGED, NodeStatus.AFFECTED)
-    return str(NodeStatus.AFFECTED.value) if source in through and target in through else ""
+    if all(status in (NodeStatus.CHANGED, NodeStatus.AFFECTED) for status in statuses):
+        return str(NodeStatus.AFFECTED.value)
+    return state_class(target.state) if target.state and target.state not in CALM else ""
+
+
+def _mark(panel: Panel) -> str:
+    """Return what the sign of a box is called, empty where it has none."""
+    if panel.state:
+        return state_class(panel.state)
+    return "" if panel.status in UNSIGNED else str(panel.status.value)
 
 
 def _tag(route: Route, relation: Relation) -> Iterator[str]:
@@ -256,14 +288,15 @@ def _tag(route: Route, relation: Relation) -> Iterator[str]:
 
 
 def _card(panel: Panel, box: Box) -> Iterator[str]:
-    yield f'<g class="node {panel.status.value}" data-key="{escape(panel.key)}" transform="{_at(box.x, box.y)}">'
+    mark = _mark(panel)
+    classes = f"{panel.status.value} {mark if panel.state else ''}".strip()
+    yield f'<g class="node {classes}" data-key="{escape(panel.key)}" transform="{_at(box.x, box.y)}">'
     yield f"<title>{escape(panel.about)}</title>"
     size = f'width="{number(box.width)}" height="{number(box.height)}"'
     yield f'<rect class="card" {size} rx="8"/>'
-    signed = panel.status not in STATES
-    if signed:
-        yield sign(panel.status, box.width - PADDING - 5, HEADER / 2 + 2)
-    yield _key(panel, box.width - 2 * PADDING - (SIGN + 8 if signed else 0))
+    if mark:
+        yield sign(mark, box.width - PADDING - 5, HEADER / 2 + 2)
+    yield _key(panel, box.width - 2 * PADDING - (SIGN + 8 if mark else 0))
     yield '<g class="note">'
     for index, line in enumerate(panel.notes):
         yield from _words(line, box.width, HEADER + index * LINE + LINE / 2)
@@ -300,8 +333,8 @@ def _key(panel: Panel, room: float) -> str:
 
 def _words(line: Words, width: float, middle: float) -> Iterator[str]:
     left, room = PADDING, width - 2 * PADDING
-    if line.port and line.status not in STATES:
-        yield f'<g transform="translate({number(left + 5)} {number(middle)}) scale(.8)">{sign(line.status, 0, 0)}</g>'
+    if line.port and line.status not in UNSIGNED:
+        yield f'<g transform="{_at(left + 5, middle)} scale(.8)">{sign(line.status.value, 0, 0)}</g>'
         left, room = left + SIGN, room - SIGN
     kind = "plain" if line.kind == "plain" else "small"
     right = shortened(line.right, room, "mono")
@@ -313,9 +346,9 @@ def _words(line: Words, width: float, middle: float) -> Iterator[str]:
         yield _text(left, middle + TEXT_MIDDLE, shown, classes)
 
 
-def sign(status: NodeStatus, x: float, y: float) -> str:
-    """Return the sign of a status, with its middle there."""
-    return f'<g class="sign {status.value}" transform="{_at(x, y)}">{SIGNS[status]}</g>'
+def sign(mark: str, x: float, y: float) -> str:
+    """Return the sign of a status or state, with its middle there."""
+    return f'<g class="sign {mark}" transform="{_at(x, y)}">{DRAWN[mark]}</g>'
 
 
 def _text(x: float, y: float, text: str, classes: str, *, anchor: str = "") -> str:
@@ -326,13 +359,13 @@ def _text(x: float, y: float, text: str, classes: str, *, anchor: str = "") -> s
 # -- legend ------------------------------------------------------------------------------------------------------------
 
 
-def _legend_width(names: list[tuple[NodeStatus, str]]) -> float:
+def _legend_width(names: list[tuple[str, str]]) -> float:
     return sum(SIGN + text_width(name, "small") + 18 for _, name in names)
 
 
-def _legend(names: list[tuple[NodeStatus, str]], y: float) -> Iterator[str]:
+def _legend(names: list[tuple[str, str]], y: float) -> Iterator[str]:
     x = MARGIN
-    for status, name in names:
-        yield sign(status, x + 7, y)
+    for mark, name in names:
+        yield sign(mark, x + 7, y)
         yield _text(x + SIGN, y + TEXT_MIDDLE, name, "small plain")
         x += SIGN + text_width(name, "small") + 18
