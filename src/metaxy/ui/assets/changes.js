@@ -2,9 +2,9 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { exported, useLoad } from "./data.js";
-import { localTime, moment, number, plural, shortHash } from "./format.js";
+import { localTime, moment, number, plural } from "./format.js";
 import { go, href } from "./route.js";
-import { Card, Empty, Failure, FeatureLink, Loaded, Sign, Skeleton, useTitle } from "./parts.js";
+import { Card, Empty, Failure, FeatureLink, Loaded, Sign, useTitle } from "./parts.js";
 import { GraphStage, Legend } from "./stage.js";
 
 const COMPARED = ["added", "removed", "changed", "affected", "described"];
@@ -138,6 +138,7 @@ function ChangeList({ answer }) {
 }
 
 function WorkToDo({ query }) {
+  if (query.to && query.to !== "current") return null; // it is counted for the code as it is
   const asked = query.stats === "1";
   return html`
     <a
@@ -148,6 +149,16 @@ function WorkToDo({ query }) {
     </a>
   `;
 }
+
+const NothingToCompare = ({ error }) => html`
+  <${Empty} title="Nothing to compare with yet">
+    ${error.message}. Name a revision of git above, such as${" "}
+    <code>git:main</code>
+    , or record this version by${" "}
+    <code>mx push</code>
+    .
+  <//>
+`;
 
 export function DiffPage({ query }) {
   const pushes = useLoad("history.json"),
@@ -165,11 +176,14 @@ export function DiffPage({ query }) {
         `
       }
       ${
-        found.error
+        found.error &&
+        (list.length || from || to
           ? html`
               <${Failure} error=${found.error} again=${found.again} />
             `
-          : null
+          : html`
+              <${NothingToCompare} error=${found.error} />
+            `)
       }
       <${Loaded} of=${{ ...found, error: null, data: found.error ? null : found.data }} kind="graph" lines=${5}>
         ${(answer) =>

@@ -22,9 +22,15 @@ let isExported = Boolean(embedded);
 
 export const exported = () => isExported;
 
-export const noteExport = (time) => {
+let origins = []; // from which media may be loaded
+
+// What the project says of the page itself.
+export function noteProject({ exported: time, origins: allowed = [] }) {
   isExported = isExported || Boolean(time);
-};
+  origins = isExported ? [] : allowed;
+}
+
+export const isAllowed = (address) => origins.includes(new URL(address).origin);
 
 function addressOf(path, query) {
   const store = chosenStore();
@@ -36,7 +42,8 @@ function addressOf(path, query) {
 }
 
 function fromPage(path) {
-  if (path in embedded) return embedded[path];
+  const found = [path, decodeURIComponent(path)].find((name) => Object.hasOwn(embedded, name));
+  if (found !== undefined) return embedded[found];
   throw new LoadFailure("This is not part of the exported page.", "Run `mx ui` to see it.", 404);
 }
 
@@ -82,7 +89,7 @@ function keep(address, answer) {
 // longer asked for is cancelled. `every`: ask again after so many milliseconds, while somebody looks.
 export function useLoad(path, query = {}, { every = 0 } = {}) {
   const address = path === null ? null : addressOf(path, query);
-  const [state, setState] = useState({ path: null, address: null });
+  const [state, setState] = useState({ path: null, loaded: null });
   const [turn, setTurn] = useState(0);
   const asked = useRef(query);
   asked.current = query;
@@ -96,14 +103,13 @@ export function useLoad(path, query = {}, { every = 0 } = {}) {
     };
     const settle = (found) => {
       if (control.signal.aborted) return;
-      setState((last) => ({ path, address, data: last.path === path ? last.data : undefined, ...found, busy: false }));
+      setState((last) => ({ path, loaded: address, data: last.path === path ? last.data : undefined, ...found }));
       if (every && !isExported) timer = setTimeout(again, every);
     };
     setState((last) => ({
       path,
-      address,
+      loaded: last.loaded,
       data: kept.get(address) ?? (last.path === path ? last.data : undefined),
-      busy: true,
     }));
     load(path, asked.current, control.signal).then(
       (data) => {
@@ -120,6 +126,6 @@ export function useLoad(path, query = {}, { every = 0 } = {}) {
     };
   }, [address, turn]);
   const again = useCallback(() => setTurn((last) => last + 1), []);
-  const mine = state.path === path ? state : { data: kept.get(address), busy: true }; // of another path: not this one's
-  return { data: mine.data, error: mine.error, busy: mine.busy ?? false, again };
+  const mine = state.path === path ? state : { data: kept.get(address) }; // of another path: not this one's
+  return { data: mine.data, error: mine.error, busy: address !== null && state.loaded !== address, again };
 }

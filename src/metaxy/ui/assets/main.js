@@ -1,7 +1,7 @@
 // The page: the bar above, the view that the address names, and keys.
 
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./vendor/preact.js";
-import { noteExport, useLoad } from "./data.js";
+import { noteProject, useLoad } from "./data.js";
 import { go, href, useRoute } from "./route.js";
 import { Empty, Failure, Time, useTitle } from "./parts.js";
 import { Search, VIEWS } from "./search.js";
@@ -144,7 +144,7 @@ function App() {
     main = useRef(null),
     place = `${route.page} ${route.key}`,
     last = useRef(place);
-  if (about.data) noteExport(about.data.exported);
+  if (about.data) noteProject(about.data);
   useKeys(() => setSearching(true));
   useEffect(() => {
     if (last.current === place) return;

@@ -17,7 +17,7 @@ export function RowTable({ name, columns, rows, ids, label }) {
   const first = columns.findIndex((column) => ids.includes(column.name)),
     canOpen = ids.every((id) => columns.some((column) => column.name === id));
   const cell = (value, column, i, row) =>
-    i === first && canOpen
+    i === first && canOpen && ids.every((id) => typeof row[columns.findIndex((each) => each.name === id)] !== "object")
       ? html`
           <th scope="row">
             <a href=${sampleLink(name, idOf(columns, row, ids))}>

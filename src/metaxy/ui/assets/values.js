@@ -2,7 +2,7 @@
 
 import { html, useState } from "./vendor/preact.js";
 import { number } from "./format.js";
-import { exported } from "./data.js";
+import { exported, isAllowed } from "./data.js";
 
 const LONG = 160; // letters of a cell, before one asks for more
 const NUMBERS = /^(u?int|float|decimal)/i;
@@ -12,9 +12,12 @@ export const typeText = (type) => (type || "").replace(/\b\w+=/g, "").replace(/'
 
 export const isNumber = (type) => NUMBERS.test(type || "");
 
-const mediaAddress = (path) => `media?${new URLSearchParams({ path })}`;
-
-const isAddress = (path) => /^[a-z][a-z0-9+.-]*:\/\//i.test(path);
+// Where a file is: at an origin that is allowed, or given by the server; null if nobody shows it.
+function mediaAddress(path) {
+  if (/^https?:\/\//i.test(path) && URL.canParse(path)) return isAllowed(path) ? path : null;
+  if (exported() || /^(?!file:)[a-z][a-z0-9+.-]*:\/\//i.test(path)) return null;
+  return `media?${new URLSearchParams({ path })}`;
+}
 
 function Media({ kind, path }) {
   const [failed, setFailed] = useState(false);
@@ -23,7 +26,7 @@ function Media({ kind, path }) {
     text = html`
       <span class="path">${path}</span>
     `;
-  if (failed || exported() || isAddress(path)) return text;
+  if (failed || from === null) return text;
   if (kind === "image")
     return html`
       <a class="media" href=${from} target="_blank" rel="noopener">
