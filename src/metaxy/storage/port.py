@@ -167,6 +167,21 @@ class Measurable(Protocol):
 
 
 @runtime_checkable
+class Committed(Protocol):
+    """A storage that may know which state a table is in."""
+
+    def commit_token(self, key: FeatureKey) -> str | None:
+        """Return what is another text after every change of the rows of a table, None if that cannot be said for sure.
+
+        Who sees the same text at two times, in whichever process, has seen all changes. It is never made of clocks, nor
+        used again when a table is dropped and made anew; it may change although no row did. No rows are read.
+
+        Raises:
+            TableNotFoundError: if the table does not exist.
+        """
+
+
+@runtime_checkable
 class Optimizable(Protocol):
     """A storage whose tables get slower with every write, until they are tidied."""
 

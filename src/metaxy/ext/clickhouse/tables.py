@@ -17,12 +17,19 @@ WHERE database = currentDatabase() AND table = {} AND default_kind NOT IN ('ALIA
 ORDER BY position"""
 SIZE = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() AND table = {}"
 
+# Of tables that are made of others, or whose rows are elsewhere, there are no parts.
+PARTS = """SELECT t.uuid, count(p.name), sum(sipHash64(p.name, p.hash_of_all_files))
+FROM system.tables AS t LEFT JOIN (SELECT * FROM system.parts WHERE active) AS p
+ON p.database = t.database AND p.table = t.name
+WHERE t.database = currentDatabase() AND t.name = {} AND t.engine LIKE '%MergeTree' GROUP BY t.uuid"""
+
 
 class ClickHouseTables(Tables):
     """Tables of one database."""
 
     by_field_type = "Map(String, String)"
     longest_name = 200  # bytes; its files are named after tables
+    knows_commits = True
     unless_there = "IF NOT EXISTS "
 
     def find(self, name: str) -> Table | None:
@@ -39,6 +46,12 @@ class ClickHouseTables(Tables):
         with self.session.use() as driver:
             [(size,)] = driver.query(SIZE.format(CLICKHOUSE.literal(name))).result_rows
         return int(size) or None
+
+    def commit_token(self, name: str) -> str | None:
+        """Return a hash of the parts that count; each change makes new ones, and those of a new table are others."""
+        with self.session.use() as driver:
+            rows = driver.query(PARTS.format(CLICKHOUSE.literal(name))).result_rows
+        return ":".join(map(str, rows[0])) if rows else None
 
     def sql_type(self, dtype: nw.dtypes.DType) -> str:
         """Write the type of a new column."""

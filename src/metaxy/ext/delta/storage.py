@@ -230,6 +230,12 @@ class DeltaStorage(TableRoot):
         with self._errors(key):
             return sum(self._table(key)._table.get_add_file_sizes().values())
 
+    def commit_token(self, key: FeatureKey) -> str:
+        """Return the version of a table, and which table it is."""
+        with self._errors(key):
+            table = self._table(key)
+            return f"{table.metadata().id}:{table.version()}"
+
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist."""
         with reported(self.root, FAILURES, self._hide):

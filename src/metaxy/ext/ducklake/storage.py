@@ -8,6 +8,7 @@ from typing import Any
 import narwhals as nw
 
 from metaxy.definitions.keys import FeatureKey
+from metaxy.errors import TableNotFoundError
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
@@ -79,6 +80,16 @@ class LakeStorage(DuckDBStorage):
         sizes = f"SELECT sum(data_file_size_bytes) FROM ducklake_list_files({lake}, {table})"
         found = self.connection.execute(sizes).fetchone()
         return int(found[0]) if found and found[0] is not None else None
+
+    def commit_token(self, key: FeatureKey) -> str:
+        """Return the last state of the lake, which any table may have changed, and which table this is."""
+        lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
+        state = f"{DUCKDB.quote(self.connection.lake.name)}.current_snapshot()"
+        which = f"(SELECT max(table_uuid) FROM ducklake_table_info({lake}) WHERE table_name = {table})"
+        found = self.connection.execute(f"SELECT CAST({which} AS VARCHAR), id FROM {state}").fetchone()
+        if not found or found[0] is None:
+            raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
+        return f"{found[0]}:{found[1]}"
 
 
 def storable(frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:

@@ -275,6 +275,15 @@ class IbisStorage:
         """Return the bytes of a table, None where the database does not say."""
         return self._tables.size(self.table_name(key))
 
+    def commit_token(self, key: FeatureKey) -> str | None:
+        """Return what changes with a table, None where the database does not say."""
+        name = self.table_name(key)
+        if not self._tables.knows_commits:
+            return None
+        if self._tables.find(name) is None:
+            raise TableNotFoundError(f"{self._session.display} has no table {name!r}")
+        return self._tables.commit_token(name)
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"table_name": self.table_name(key)}

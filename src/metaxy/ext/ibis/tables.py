@@ -36,6 +36,7 @@ class Tables:
 
     by_field_type = "JSON"  # of by-field columns, where they are not structs
     longest_name = 63  # bytes of a name that the database keeps
+    knows_commits = False  # has `commit_token`
     unless_there = ""  # what lets ADD COLUMN do nothing where another writer was first
 
     def __init__(self, session: Session, dialect: Dialect) -> None:
@@ -67,6 +68,10 @@ class Tables:
 
     def size(self, name: str) -> int | None:  # noqa: ARG002 - others know it
         """Return the bytes of a table, None if the database does not say."""
+        return None
+
+    def commit_token(self, name: str) -> str | None:  # noqa: ARG002 - others know it
+        """Return what is another text after every change of a table, None if the database does not say."""
         return None
 
     def seen(self, name: str, table: Table) -> Table:  # noqa: ARG002 - others look at its rows

@@ -301,6 +301,11 @@ class IcebergStorage:
         size = summary["total-files-size"] if summary else None
         return int(size) if size is not None else None
 
+    def commit_token(self, key: FeatureKey) -> str:
+        """Return the file that says all of a table, as each commit writes one."""
+        with self._errors(key):
+            return self._table(key).metadata_location
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"identifier": ".".join(self.identifier(key))}

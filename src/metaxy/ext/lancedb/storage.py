@@ -215,6 +215,13 @@ class LanceStorage(TableRoot):
         sizes = [size for file in files if (size := file.file_size_bytes) is not None]
         return sum(sizes) if len(sizes) == len(files) else None
 
+    def commit_token(self, key: FeatureKey) -> str | None:
+        """Return the number that the last change of a table was given by chance, None of what keeps none."""
+        with self._errors(self.uri(key)):
+            table = self._table(key)
+            change = table.read_transaction(table.version)
+            return f"{table.version}:{change.uuid}" if change else None
+
     def describe(self, key: FeatureKey) -> Mapping[str, str]:
         """Say where a table lies."""
         return {"uri": self._hide(self.uri(key))}

@@ -21,11 +21,15 @@ CATALOG = """SELECT attname, format_type(atttypid, atttypmod),
 FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 
+SEEN = """SELECT oid::text || ':' || txid_current_snapshot()::text FROM pg_class
+WHERE oid = to_regclass(%s) AND relkind = 'r'"""
+
 
 class PostgreSQLTables(Tables):
     """Tables of one schema, or of a search path."""
 
     by_field_type = "jsonb"
+    knows_commits = True
     unless_there = "IF NOT EXISTS "
 
     def __init__(self, session: Session, *, nested_as_json: bool = True) -> None:
@@ -45,6 +49,15 @@ class PostgreSQLTables(Tables):
         """Return the bytes of a table with its indexes and its long values."""
         with self.session.use() as driver:
             found = driver.execute("SELECT pg_total_relation_size(to_regclass(%s))", [self.qualified(name)]).fetchone()
+        return found[0] if found else None
+
+    def commit_token(self, name: str) -> str | None:
+        """Return which transactions this one sees: while these are the same, nobody has changed any table.
+
+        Of views and foreign tables that says nothing.
+        """
+        with self.session.use() as driver:
+            found = driver.execute(SEEN, [self.qualified(name)]).fetchone()
         return found[0] if found else None
 
     def seen(self, name: str, table: Table) -> Table:

@@ -136,8 +136,10 @@ def forget(store: StoreParts, key: FeatureKey) -> None:
     last = _recorded(store, key)[t.COL_RECORDED_AT].max()
     if isinstance(last, datetime):
         now = max(store.clock.now().replace(tzinfo=None), last + TICK)
+        no_version = ""  # tables of ClickHouse are sorted by it, and keep no NULL there
+        row = {t.COL_FEATURE_KEY: [str(key)], t.COL_RECORDED_AT: now, METAXY_FEATURE_VERSION: no_version}
         with store.engine.temporary():
-            append_rows(store, t.ROW_ERRORS.key, pl.DataFrame({t.COL_FEATURE_KEY: [str(key)], t.COL_RECORDED_AT: now}))
+            append_rows(store, t.ROW_ERRORS.key, pl.DataFrame(row))
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

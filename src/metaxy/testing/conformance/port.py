@@ -1,5 +1,7 @@
 """Tests of the storage port, method by method, see `metaxy.storage.port.Storage`."""
 
+from collections.abc import Callable
+
 import narwhals as nw
 import polars as pl
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from metaxy import columns as c
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
-from metaxy.storage.port import Listable, Measurable
+from metaxy.storage.port import Committed, Listable, Measurable
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.storage import SystemTableStorage
 from metaxy.store.system.tables import FEATURE_VERSIONS_KEY
@@ -16,6 +18,15 @@ from metaxy.testing.conformance.factory import define, everything, rows, to_appe
 from metaxy.versioning.frames import collect_to_polars
 
 TABLE = FeatureKey("a/b")
+
+
+def steady_token(storage: Committed, other: Committed) -> str | None:
+    """Return the token on which two storages agree; those of some databases change with tables of others, too."""
+    for _ in range(100):
+        token = storage.commit_token(TABLE)
+        if token == other.commit_token(TABLE) == storage.commit_token(TABLE):
+            return token
+    raise AssertionError("an unchanged table has another token each time")
 
 
 class Port(StoreCase):
@@ -97,6 +108,33 @@ class Port(StoreCase):
         assert values(everything(table, "video")) == ["a", "b", "c"]
         storage.append([to_append(table, "a/b", frame)])
         assert values(everything(table, "a/b")) == ["a", "b", "c"]
+
+    def test_a_table_has_another_token_after_every_change(self, make: StoreFactory, frame: pl.DataFrame) -> None:
+        with make().open("w") as store, make() as reader:
+            storage = store.storage
+            if not isinstance(storage, Committed) or not isinstance(reader.storage, Committed):
+                pytest.skip("the storage has no `commit_token`")
+            if storage.commit_token(FeatureKey("video")) is None:
+                pytest.skip("no token says for sure that nothing changed")
+            with pytest.raises(TableNotFoundError):
+                storage.commit_token(TABLE)
+            seen: set[str | None] = set()
+            more = frame.head(1).with_columns(id=pl.lit("d"), v=pl.lit("new"))
+            changes: tuple[Callable[[], object], ...] = (
+                lambda: storage.append([to_append(store, "a/b", frame, create=True)]),
+                lambda: storage.append([to_append(store, "a/b", frame)]),
+                lambda: storage.append([to_append(store, "a/b", more, new_columns=("v",))]),
+                lambda: storage.delete(TABLE, nw.col("n") == 1),
+                lambda: storage.delete(TABLE, None),
+                lambda: storage.drop(TABLE),
+                lambda: storage.append([to_append(store, "a/b", frame, create=True)]),
+            )
+            for change in changes:
+                change()
+                if storage.has_table(TABLE):
+                    seen.add(steady_token(storage, reader.storage))
+            assert None not in seen
+            assert len(seen) == 6
 
     def test_the_place_of_a_table_is_text(self, store: MetadataStore) -> None:
         place = store.storage.describe(TABLE)
