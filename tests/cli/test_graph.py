@@ -123,6 +123,7 @@ def test_cards_and_fields(project: TempMetaxyProject) -> None:
 
 
 def test_focus_levels_and_lengths(project: TempMetaxyProject) -> None:
+    assert "video/* (2 features)" in out(project, "graph", "render", "--fold", "key")
     focused = json.loads(out(project, "graph", "render", "-f", "json", "--feature", "video__crop", "--down", "0"))
     assert [node["key"] for node in focused["nodes"]] == ["video/raw", "video/crop"]
     assert [len(node["version"]) for node in focused["nodes"]] == [16, 16]
@@ -134,6 +135,8 @@ def test_focus_levels_and_lengths(project: TempMetaxyProject) -> None:
     ("options", "message"),
     [
         (["--minimal", "--verbose"], "say the opposite"),
+        (["--fold", "key", "--format", "yaml"], "--fold is for pictures"),
+        (["--fold", "key", "--type", "fields"], "--fold shows groups of features"),
         (["--up", "1"], "count from a feature"),
         (["--down", "0"], "add --feature KEY"),
         (["--direction", "RL"], "RL"),

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from metaxy.cli.failures import conflict, usage_error
 from metaxy.cli.output import done, print_painted, print_text
 from metaxy.cli.selection import Flag
-from metaxy.service.graph import ColorScheme, Direction, RenderConfig
+from metaxy.service.graph import ColorScheme, Direction, Fold, RenderConfig
 
 PictureFormat: TypeAlias = Annotated[
     Literal["terminal", "cards", "mermaid", "graphviz", "json", "yaml", "markdown", "html", "svg"],
@@ -46,6 +46,8 @@ class PictureOptions:
         feature: Show only what is around this feature.
         up: How many levels of its dependencies to show; all by default.
         down: How many levels of its dependents to show; all by default.
+        fold: Show features whose keys begin with the same part, or those of a project, as one box; the feature of
+            --feature stays as it is. A page in HTML begins like that.
         title: Headline.
         color_scheme: Whether an SVG is light or dark; by default it is as its reader prefers.
     """
@@ -64,6 +66,7 @@ class PictureOptions:
     feature: str | None = None
     up: Count = None
     down: Count = None
+    fold: Fold | None = None
     title: str | None = None
     color_scheme: ColorScheme | None = None
 
@@ -78,6 +81,8 @@ class PictureOptions:
         if self.feature is None and (self.up, self.down) != (None, None):
             message, flags = "--up and --down count from a feature", ["--feature"]
             raise usage_error(message, code="MISSING_REQUIRED_FLAG", hint="add --feature KEY", required_flags=flags)
+        if self.fold and format in FOR_MACHINES:
+            raise conflict("--fold is for pictures: JSON and YAML have all features", "--fold", "--format")
         given: dict[str, Any] = {name: value for name, value in vars(self).items() if name not in PRESETS}
         given["show_field_versions"] = self.show_field_versions and self.show_fields
         if self.hash_length is None:

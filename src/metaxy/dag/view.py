@@ -16,7 +16,7 @@ from metaxy._lazy import resolve
 from metaxy._old_names import with_old_names
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.plan import FeaturePlan
-from metaxy.dag.stats import FeatureStats
+from metaxy.dag.stats import FeatureStats, State
 from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.dependency import FeatureDep
 from metaxy.definitions.field import FieldSpec
@@ -96,6 +96,23 @@ class Work(_Frozen):
         return f"samples unknown: {self.unknown}" if self.unknown else counts
 
 
+class Group(_Frozen):
+    """Features that a picture shows as one: what differs and what they need in words, and the worst state of them.
+
+    >>> Group(members=("a/b", "a/c"), notes=("1 changed",)).lines
+    ['2 features', '1 changed']
+    """
+
+    members: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    state: State | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What a picture says of it, in short lines."""
+        return [f"{len(self.members)} features", *self.notes]
+
+
 class FieldNode(_Frozen):
     """A field; ``parents`` are the fields that it is computed from, as feature and field; None if not known."""
 
@@ -113,8 +130,8 @@ class GraphNode(_Frozen):
 
     ``relations`` has the dependencies that are optional, or whose rows do not belong to one row each. ``changes`` says
     in words what a comparison found, ``work`` what there is to compute, if that was counted. Spec and columns (a JSON
-    schema) are there for comparisons, ``stats`` for pictures if they were counted; none of these four is part of
-    plain data.
+    schema) are there for comparisons, ``stats`` for pictures if they were counted, ``group`` where the node stands for
+    some features; none of these five is part of plain data.
     """
 
     key: FeatureKey
@@ -133,6 +150,7 @@ class GraphNode(_Frozen):
     spec: SkipValidation[FeatureSpec | None] = Field(default=None, exclude=True, repr=False)
     columns: SkipValidation[dict[str, Any] | None] = Field(default=None, exclude=True, repr=False)
     stats: FeatureStats | None = Field(default=None, exclude=True)
+    group: Group | None = Field(default=None, exclude=True)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GraphNode) and self.model_dump() == other.model_dump()

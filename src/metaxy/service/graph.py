@@ -7,6 +7,7 @@ from typing import Any
 
 from metaxy.dag import describe
 from metaxy.dag.diff import TO_COMPUTE, merge, only_changes
+from metaxy.dag.folding import Fold as Fold
 from metaxy.dag.render.config import ColorScheme as ColorScheme
 from metaxy.dag.render.config import Direction as Direction
 from metaxy.dag.render.config import RenderConfig as RenderConfig
@@ -102,8 +103,11 @@ def picture(view: GraphData, name: str, config: RenderConfig, *, fields: bool = 
     """Return a graph or a comparison as text in a format, such as `mermaid` or `html`, of features or of ``fields``.
 
     Raises:
-        RequestError: if fields cannot be drawn in that format.
+        RequestError: if fields cannot be drawn in that format, or not of groups.
     """
+    if fields and config.fold:
+        message, flags = "--fold shows groups of features, whose fields are not shown", ["--type", "--fold"]
+        raise RequestError("CONFLICTING_FLAGS", message, kind="request", conflicting_flags=flags)
     if not fields:
         return render(view, name, config, color=color)
     if name not in FIELD_FORMATS:

@@ -28,7 +28,7 @@ class CardsRenderer(BaseRenderer):
         lines = ["Graph changes" if self.graph_data.is_diff else "Graph"]
         lines[0] += f" (snapshot: {snapshot})" if snapshot else ""
         if self.graph_data.is_diff:
-            lines.append(summary(self.graph_data))
+            lines.append(summary(self.whole))
         if arrows := [_arrow(edge) for edge in self.graph_data.edges]:
             lines += ["", "Dependencies:", *arrows]
         lines += ["", "Features:"]

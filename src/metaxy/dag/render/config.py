@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from metaxy.dag.folding import Fold
 from metaxy.dag.view import NodeStatus
 from metaxy.definitions.keys import FeatureKey
 
@@ -25,6 +26,9 @@ class RenderConfig:
         down: How many levels of its dependents to show.
         project: Show only features of this project, and those they directly depend on.
         show_changes: What changed, in words; in comparisons.
+        fold: Show features whose keys begin with the same part (``key``), or those of a project (``project``), as one
+            box, in pictures of features and in Markdown; a feature that ``feature`` names stays as it is. HTML pages
+            begin like that.
         title: Headline, in Mermaid, Graphviz, Markdown, HTML and SVG.
         color_scheme: Whether an SVG is light or dark; by default as its reader prefers.
 
@@ -45,6 +49,7 @@ class RenderConfig:
     project: str | None = None
     show_projects: bool = True
     show_changes: bool = True
+    fold: Fold | None = None
     title: str | None = None
     color_scheme: ColorScheme | None = None
 
@@ -71,7 +76,7 @@ class RenderConfig:
 
     def around(self, other: "RenderConfig") -> "RenderConfig":
         """Return these options, for the part of the graph and with the directions that another config names."""
-        kept = ("direction", "feature", "up", "down", "project", "show_changes", "title", "color_scheme")
+        kept = ("direction", "feature", "up", "down", "project", "show_changes", "fold", "title", "color_scheme")
         return replace(self, **{name: getattr(other, name) for name in kept})
 
     def get_feature_key(self) -> FeatureKey | None:

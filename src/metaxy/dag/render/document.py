@@ -1,7 +1,7 @@
 """The graph for programs: JSON and YAML. Hashes are whole unless a length is asked for."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from metaxy.dag.diff import merged_struct
 from metaxy.dag.render.config import RenderConfig
@@ -15,6 +15,8 @@ PROJECT_VERSIONS: Final = ("metaxy_project_version", "project_version", "old_pro
 
 class JsonRenderer(BaseRenderer):
     """A JSON object: of a graph its nodes and edges, of a comparison also what changed."""
+
+    folds: ClassVar[bool] = False
 
     def lines(self) -> Iterator[str]:
         """Yield the JSON text."""

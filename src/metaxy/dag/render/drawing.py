@@ -43,7 +43,9 @@ class Drawing:
 
 
 class DrawingRenderer(SvgRenderer):
-    """Draws for the script of a page."""
+    """Draws for the script of a page, which folds by itself."""
+
+    folds: ClassVar[bool] = False
 
     def drawing(self) -> Drawing:
         """Return the parts."""
@@ -63,7 +65,7 @@ class DrawingRenderer(SvgRenderer):
     def data(self) -> dict[str, Any]:
         """Return what the page says of features, as far as the options show it."""
         nodes = {_name(node.key): self._node(node) for node in self.features}
-        return {"direction": self.direction, "lamps": LAMPS, "nodes": nodes}
+        return {"direction": self.direction, "fold": self.config.fold, "lamps": LAMPS, "nodes": nodes}
 
     def _node(self, node: GraphNode) -> dict[str, Any]:
         config = replace(self.config, show_changes=False)

@@ -1,6 +1,7 @@
 """Dependencies between fields: as a Mermaid flowchart, or as lines of text."""
 
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 from metaxy.dag.render.labels import dependency_text, field_text, sanitize_mermaid_id
 from metaxy.dag.render.mermaid import arrow, escape
@@ -16,6 +17,8 @@ def _id(feature: object, field: object) -> str:
 
 class FieldsMermaidRenderer(BaseRenderer):
     """One subgraph per feature, its fields inside, and an arrow for each field that another is computed from."""
+
+    folds: ClassVar[bool] = False
 
     def lines(self) -> Iterator[str]:
         """Yield the flowchart."""
@@ -46,6 +49,8 @@ def field_edges(view: GraphData, features: Iterable[GraphNode]) -> Iterator[tupl
 
 class FieldsRenderer(BaseRenderer):
     """One line per field: `feature.field ← parent.field, parent.field`."""
+
+    folds: ClassVar[bool] = False
 
     def lines(self) -> Iterator[str]:
         """Yield the lines."""

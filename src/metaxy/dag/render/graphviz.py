@@ -46,7 +46,7 @@ class GraphvizRenderer(BaseRenderer):
             return attributes(label=f"{node.key}\nnot in the graph", shape="box", style="dashed")
         lines = [str(node.key), *feature_notes(node, self.config), *stats_lines(node), *changes(node, self.config)]
         shape = {NodeStatus.ADDED: "oval", NodeStatus.REMOVED: "octagon"}.get(node.status)
-        shape = shape or ("doubleoctagon" if node.is_root else "box")
+        shape = "folder" if node.group else shape or ("doubleoctagon" if node.is_root else "box")
         return attributes(label=_marked(lines, node.status), shape=shape, **self._color(node.status))
 
     def _fields(self, node: GraphNode) -> Iterator[str]:

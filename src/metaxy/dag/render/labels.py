@@ -57,7 +57,7 @@ def versions(node: GraphNode | FieldNode) -> tuple[str | None, str | None]:
 
 def feature_version_text(node: GraphNode, config: RenderConfig) -> str:
     """Return the version of a feature as a picture shows it, empty if it shows none."""
-    hidden = not config.show_feature_versions or node.status is NodeStatus.MISSING
+    hidden = not config.show_feature_versions or node.status is NodeStatus.MISSING or node.group
     return "" if hidden else version_text(node, config.hash_length)
 
 
@@ -96,6 +96,8 @@ def feature_notes(node: GraphNode, config: RenderConfig) -> list[str]:
     """Return what a picture says of a feature behind its key."""
     if node.status is NodeStatus.MISSING:
         return ["not in the graph"]
+    if node.group:
+        return node.group.lines
     notes = [f"project: {node.project}"] if config.show_projects and node.project else []
     if version := feature_version_text(node, config):
         notes.append(f"v: {version}")

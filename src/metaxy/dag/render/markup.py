@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from metaxy.dag.diff import summary
 from metaxy.dag.render.labels import (
@@ -46,8 +46,8 @@ class TableRenderer(BaseRenderer):
     def counts(self) -> str:
         """What stands below the headline."""
         if not self.graph_data.is_diff:
-            return f"{len(self.graph_data.nodes)} features"
-        return summary(self.graph_data)
+            return f"{len(self.whole.nodes)} features"
+        return summary(self.whole)
 
     @property
     def _more(self) -> list[str]:
@@ -66,7 +66,8 @@ class TableRenderer(BaseRenderer):
             lists += [stats_lines(node)] if self.graph_data.has_stats else []
             lists += [list(changes(node, self.config))] if self._says_changes else []
             status = node.status.value if self.graph_data.is_diff else ""
-            yield Row(status, str(node.key), feature_version_text(node, self.config), lists)
+            version = ", ".join(node.group.lines) if node.group else feature_version_text(node, self.config)
+            yield Row(status, str(node.key), version, lists)
 
 
 class MarkdownRenderer(TableRenderer):
@@ -87,7 +88,7 @@ class MarkdownRenderer(TableRenderer):
         if len(self.graph_data.nodes) > PICTURE_FEATURES:
             return []
         config = replace(self.config, show_feature_versions=False, show_field_versions=False)
-        picture = MermaidRenderer(graph_data=self.graph_data, config=config, theme=self.theme).render()
+        picture = MermaidRenderer(graph_data=self.whole, config=config, theme=self.theme).render()
         return ["", "<details><summary>Picture</summary>", "", "```mermaid", picture, "```", "", "</details>"]
 
 
@@ -97,7 +98,9 @@ def _markdown_row(row: Row) -> str:
 
 
 class HtmlTable(TableRenderer):
-    """The same table in HTML."""
+    """The same table in HTML, of all features."""
+
+    folds: ClassVar[bool] = False
 
     def lines(self) -> list[str]:
         """Return the table."""

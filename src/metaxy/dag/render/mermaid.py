@@ -24,6 +24,8 @@ INIT: Final = (
 # What stands around a label gives the node its shape: a box, round for added, a stadium for removed features.
 SHAPES: Final = {NodeStatus.ADDED: ("(", ")"), NodeStatus.REMOVED: ("([", "])")}
 
+GROUP: Final = ("[[", "]]")
+
 
 def escape(text: str) -> str:
     """Return text for an HTML label in double quotes."""
@@ -53,7 +55,7 @@ class MermaidRenderer(BaseRenderer):
         yield f"    {INIT}"
         features = self.features
         for node in features:
-            left, right = SHAPES.get(node.status, ("[", "]"))
+            left, right = GROUP if node.group else SHAPES.get(node.status, ("[", "]"))
             yield f'    {sanitize_mermaid_id(str(node.key))}{left}"{self._label(node)}"{right}'
         for edge in self.graph_data.edges:
             ends = (sanitize_mermaid_id(str(key)) for key in (edge.from_key, edge.to_key))
@@ -72,6 +74,8 @@ class MermaidRenderer(BaseRenderer):
         lines = [" ".join(filter(None, (f"<b>{escape(str(node.key))}</b>", badge(node.status))))]
         if node.status is NodeStatus.MISSING:
             return "<br/>".join([*lines, "<small>not in the graph</small>"])
+        if node.group:
+            return "<br/>".join([*lines, *(f"<small>{escape(text)}</small>" for text in node.group.lines)])
         if self.config.show_projects and node.project:
             lines.append(f"<small>project: {escape(node.project)}</small>")
         if version := feature_version_text(node, self.config):

@@ -45,6 +45,7 @@ TINT: Final = 0.07  # how much of the colour is in the box of a feature that is 
 COLORS: Final[Mapping[str, Mapping[str, Shade]]] = {
     ".paper": {"fill": Shade("#f7f8fa", "#10141b")},
     ".card": {"fill": Shade("#ffffff", "#1a202a"), "stroke": Shade("#d5dae2", "#323b49")},
+    ".pile": {"fill": Shade("#ffffff", "#1a202a"), "stroke": Shade("#d5dae2", "#323b49")},
     ".rule": {"stroke": Shade("#e6e9ee", "#2a323f")},
     ".strong": {"fill": Shade("#161b24", "#eef1f6")},
     ".plain": {"fill": Shade("#323a48", "#c9d1dc")},

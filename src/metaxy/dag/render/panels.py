@@ -30,6 +30,7 @@ WIDEST: Final = 380.0
 HEADER: Final = 34.0
 LINE: Final = 17.0
 FIELD: Final = 21.0
+STACK: Final = 8.0  # room for the boxes below that of a group
 SIGN: Final = 20.0  # room for the sign of a status
 UNSIGNED: Final = (NodeStatus.NORMAL, NodeStatus.UNCHANGED)  # without a sign
 SIZES: Final = {"name": 13.0, "mono": 11.0, "small": 11.0, "plain": 12.0, "title": 17.0}
@@ -110,6 +111,7 @@ class Panel:
     about: str
     live: bool = False
     state: State | None = None
+    is_group: bool = False
 
     @classmethod
     def of(cls, node: GraphNode, config: RenderConfig, *, live: bool = False) -> "Panel":
@@ -118,8 +120,7 @@ class Panel:
         fields = tuple(_field(field, config) for field in shown)
         live = live and node.status is not NodeStatus.MISSING
         notes, about = tuple(_notes(node, config)), _about(node, config)
-        state = node.stats.state if node.stats and node.status in UNSIGNED else None
-        return cls(str(node.key), node.status, notes, fields, about, live, state)
+        return cls(str(node.key), node.status, notes, fields, about, live, state_of(node), node.group is not None)
 
     @property
     def is_signed(self) -> bool:
@@ -128,13 +129,13 @@ class Panel:
 
     @property
     def prefix(self) -> str:
-        """The key up to its last part."""
-        return self.key[: self.key.rfind("/") + 1]
+        """The key up to its last part; nothing for a group."""
+        return "" if self.is_group else self.key[: self.key.rfind("/") + 1]
 
     @property
     def name(self) -> str:
-        """The last part of the key."""
-        return self.key[self.key.rfind("/") + 1 :]
+        """The last part of the key, or the name of a group."""
+        return self.key[len(self.prefix) :]
 
     @cached_property
     def width(self) -> float:
@@ -152,7 +153,8 @@ class Panel:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height."""
-        return self.width, self.height
+        stacked = STACK if self.is_group else 0
+        return self.width + stacked, self.height + stacked
 
     @property
     def fields_top(self) -> float:
@@ -166,9 +168,19 @@ class Panel:
         return {field.port: top + index * FIELD for index, field in enumerate(self.fields)}
 
 
+def state_of(node: GraphNode) -> State | None:
+    """Return what a store has of a feature, or the worst of those of a group, if no comparison says more."""
+    counted = node.group or node.stats
+    return counted.state if counted and node.status in UNSIGNED else None
+
+
 def _notes(node: GraphNode, config: RenderConfig) -> Iterator[Words]:
     if node.status is NodeStatus.MISSING:
         yield Words("not in the graph", kind="soft")
+        return
+    if node.group:
+        counted, *notes = node.group.lines
+        yield from (Words(counted, kind="soft"), *(Words(note, kind="what") for note in notes))
         return
     project = node.project if config.show_projects and node.project else ""
     if (version := feature_version_text(node, config)) or project:
@@ -195,4 +207,5 @@ def _about(node: GraphNode, config: RenderConfig) -> str:
     notes = [f"{line.left} {line.right}".strip() for line in _notes(node, config)]
     status = "" if node.status in (NodeStatus.NORMAL, NodeStatus.MISSING) else node.status.value
     description = node.spec.description if node.spec and node.spec.description else ""
-    return "\n".join(filter(None, (str(node.key), description, status, *notes)))
+    members = node.group.members if node.group else ()
+    return "\n".join(filter(None, (str(node.key), description, status, *notes, *members)))

@@ -1,8 +1,10 @@
 """Base class of renderers: they choose the part of the graph that is shown, and then write text."""
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from metaxy.dag.focus import GraphWalker, with_parents
+from metaxy.dag.folding import fold
 from metaxy.dag.graph import FeatureGraph
 from metaxy.dag.render.config import RenderConfig, Theme
 from metaxy.dag.view import GraphData, GraphNode
@@ -24,7 +26,13 @@ class BaseRenderer:
 
     Args:
         graph_data: A view to show instead of a graph.
+
+    Attributes:
+        whole: The part of the graph that is shown.
+        graph_data: The same with groups folded, as far as that is asked for and the format can.
     """
+
+    folds: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -38,7 +46,9 @@ class BaseRenderer:
         self.config = config or RenderConfig()
         self.theme = theme or Theme()
         view = graph_data if graph_data is not None else GraphData.from_feature_graph(graph)  # type: ignore[arg-type]  # not None
-        self.graph_data = shown_part(view, self.config)
+        self.whole = shown_part(view, self.config)
+        by = self.config.fold if self.folds else None
+        self.graph_data = fold(self.whole, by, self.config.get_feature_key()) if by else self.whole
 
     @property
     def features(self) -> list[GraphNode]:

@@ -16,7 +16,20 @@ from metaxy.dag.layout import Arc, Box, Layout, Route, lay_out
 from metaxy.dag.render.config import Direction, RenderConfig
 from metaxy.dag.render.labels import snapshot_text, to_compute
 from metaxy.dag.render.palette import CALM, state_class, style
-from metaxy.dag.render.panels import FIELD, HEADER, LINE, PADDING, SIGN, UNSIGNED, Panel, Words, shortened, text_width
+from metaxy.dag.render.panels import (
+    FIELD,
+    HEADER,
+    LINE,
+    PADDING,
+    SIGN,
+    STACK,
+    UNSIGNED,
+    Panel,
+    Words,
+    shortened,
+    state_of,
+    text_width,
+)
 from metaxy.dag.render.renderer import BaseRenderer
 from metaxy.dag.stats import State
 from metaxy.dag.view import EdgeData, NodeStatus, Relation
@@ -120,7 +133,7 @@ class SvgRenderer(BaseRenderer):
     @property
     def legend(self) -> list[tuple[str, str]]:
         """The signs that are here, and what they mean, with how many features have them."""
-        counts = Counter(_mark(panel) for panel in self.panels.values())
+        counts = Counter(_mark(state_of(node), node.status) for node in self.whole.nodes.values())
         words = {status.value: status.value for status in SIGNS}
         words |= {state_class(state): word for state, (word, _) in STATES.items()}
         return [(mark, f"{word} {counts[mark]}") for mark, word in words.items() if counts[mark]]
@@ -161,8 +174,8 @@ class SvgRenderer(BaseRenderer):
     @property
     def counts(self) -> str:
         """What stands below the title."""
-        count = len(self.graph_data.nodes)
-        notes = [f"{count} feature{'' if count == 1 else 's'}", to_compute(self.graph_data)]
+        count = len(self.whole.nodes)
+        notes = [f"{count} feature{'' if count == 1 else 's'}", to_compute(self.whole)]
         notes.append(snapshot_text(self.graph_data, self.config))
         return " · ".join(filter(None, notes))
 
@@ -186,6 +199,7 @@ class SvgRenderer(BaseRenderer):
 class FieldsSvgRenderer(SvgRenderer):
     """A line for each field that another is computed from, from left to right."""
 
+    folds: ClassVar[bool] = False
     _ports: dict[str, dict[float | None, str]]  # which field is at which place of a box
 
     @property
@@ -267,11 +281,11 @@ def _of_edge(source: Panel, target: Panel) -> str:
     return state_class(target.state) if target.state and target.state not in CALM else ""
 
 
-def _mark(panel: Panel) -> str:
+def _mark(state: State | None, status: NodeStatus) -> str:
     """Return what the sign of a box is called, empty where it has none."""
-    if panel.state:
-        return state_class(panel.state)
-    return "" if panel.status in UNSIGNED else str(panel.status.value)
+    if state:
+        return state_class(state)
+    return "" if status in UNSIGNED else str(status.value)
 
 
 def _tag(route: Route, relation: Relation) -> Iterator[str]:
@@ -288,30 +302,48 @@ def _tag(route: Route, relation: Relation) -> Iterator[str]:
 
 
 def _card(panel: Panel, box: Box) -> Iterator[str]:
-    mark = _mark(panel)
+    mark = _mark(panel.state, panel.status)
     classes = f"{panel.status.value} {mark if panel.state else ''}".strip()
     yield f'<g class="node {classes}" data-key="{escape(panel.key)}" transform="{_at(box.x, box.y)}">'
     yield f"<title>{escape(panel.about)}</title>"
-    size = f'width="{number(box.width)}" height="{number(box.height)}"'
-    yield f'<rect class="card" {size} rx="8"/>'
+    if panel.is_group:
+        yield from _stacked(panel, box)
+    else:
+        yield from _sheet(panel, box.width, box.height)
+    yield "</g>"
+
+
+def _stacked(panel: Panel, box: Box) -> Iterator[str]:
+    """Yield the box of a group, on top of others."""
+    width, height = box.width - STACK, box.height - STACK
+    for shift in (STACK, STACK / 2):
+        corner = f'x="{number(shift)}" y="{number(STACK - shift)}"'
+        yield f'<rect class="pile" {corner} width="{number(width)}" height="{number(height)}" rx="8"/>'
+    yield f'<g transform="{_at(0, STACK)}">'
+    yield from _sheet(panel, width, height)
+    yield "</g>"
+
+
+def _sheet(panel: Panel, width: float, height: float) -> Iterator[str]:
+    yield f'<rect class="card" width="{number(width)}" height="{number(height)}" rx="8"/>'
+    mark = _mark(panel.state, panel.status)
     if mark:
-        yield sign(mark, box.width - PADDING - 5, HEADER / 2 + 2)
-    yield _key(panel, box.width - 2 * PADDING - (SIGN + 8 if mark else 0))
+        yield sign(mark, width - PADDING - 5, HEADER / 2 + 2)
+    yield _key(panel, width - 2 * PADDING - (SIGN + 8 if mark else 0))
     yield '<g class="note">'
     for index, line in enumerate(panel.notes):
-        yield from _words(line, box.width, HEADER + index * LINE + LINE / 2)
+        yield from _words(line, width, HEADER + index * LINE + LINE / 2)
     yield "</g>"
     if panel.live:
         yield _live(HEADER + len(panel.notes) * LINE + LINE / 2)
     if panel.fields:
         top = panel.fields_top
-        yield f'<path class="rule" d="M1 {number(top)}H{number(box.width - 1)}"/>'
+        yield f'<path class="rule" d="M1 {number(top)}H{number(width - 1)}"/>'
         for index, line in enumerate(panel.fields):
             yield f'<g class="field {line.status.value}" data-field="{escape(line.port)}">'
             yield f"<title>{escape(line.about)}</title>"
-            yield from _words(line, box.width, top + 5 + FIELD / 2 + index * FIELD)
+            yield from _words(line, width, top + 5 + FIELD / 2 + index * FIELD)
             yield "</g>"
-    yield "</g>"
 
 
 def _live(middle: float) -> str:

@@ -106,7 +106,7 @@ class TerminalRenderer(BaseRenderer):
         name = "📊 Graph changes" if is_diff else "📊 Graph"
         top = self.paint(name, BOLD) + self.paint(f" (snapshot: {snapshot})" if snapshot else "", PLAIN)
         lines = draw(Branch(top, [self._feature(node) for node in self.features]))
-        return [*lines, summary(self.graph_data)] if is_diff else lines
+        return [*lines, summary(self.whole)] if is_diff else lines
 
     def paint(self, text: str, code: str) -> str:
         """Return text in a colour, if colours are wanted; what it says itself cannot colour anything."""

@@ -113,6 +113,7 @@ const clicked = { all: () => picture.near(0), near: () => picture.near(steps()),
 for (const [id, act] of Object.entries(clicked)) byId(id).addEventListener("click", act);
 byId("depth").addEventListener("change", () => picture.near(steps()));
 byId("by").addEventListener("change", (event) => picture.groupBy(event.target.value));
+byId("by").value = data.fold || "key";
 byId("by").hidden = new Set([...picture.nodes.values()].map((node) => node.about.groups.project)).size < 2;
 search.addEventListener("input", fill);
 search.addEventListener("keydown", (event) => {

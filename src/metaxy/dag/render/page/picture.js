@@ -189,7 +189,8 @@ class Picture {
     this.picture = stage.querySelector(".picture");
     this.view = this.picture.querySelector(".view");
     this.#read();
-    this.#group("key");
+    this.#group(data.fold || "key");
+    if (data.fold) this.foldable.forEach((name) => this.folded.add(name));
     this.#listen();
     this.#begin(start);
     Object.assign(this, { onSelect, onDraw }); // who mounts it has it first
