@@ -1,7 +1,9 @@
 """What pictures say of rows is what SQL says that counts them by itself."""
 
 import json
+from contextlib import nullcontext
 from datetime import timezone
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -9,7 +11,8 @@ import narwhals as nw
 import polars as pl
 import pytest
 from tests.factory import define, rows
-from tests.stores import StoreFactory
+from tests.services import postgres
+from tests.stores import STORES, StoreFactory, postgresql_database, postgresql_schema
 
 from metaxy.columns import METAXY_DELETED_AT, METAXY_FEATURE_VERSION, METAXY_UPDATED_AT
 from metaxy.dag.graph import FeatureGraph
@@ -21,6 +24,7 @@ from metaxy.definitions.keys import FeatureKey
 from metaxy.service.graph_stats import with_stats
 from metaxy.service.project import Project
 from metaxy.storage.port import Measurable
+from metaxy.store.status import get_feature_metadata_status
 from metaxy.store.store import MetadataStore
 from metaxy.store.system.tables import ROW_ERRORS
 from metaxy.versioning.frames import collect_to_polars
@@ -105,3 +109,23 @@ def test_pictures_say_what_sql_counts(make: StoreFactory, graph: FeatureGraph) -
 
     part = with_stats(project, GraphData.from_feature_graph(graph), RenderConfig(feature="video", down=0))
     assert [key for key, node in part.nodes.items() if node.stats] == ["video"]  # what is not shown is not counted
+
+
+@pytest.mark.parametrize("name", ["duckdb", "ducklake", "postgresql"])
+def test_a_view_in_the_place_of_a_table_has_no_size(name: str, tmp_path: Path) -> None:
+    define("video")
+    opened: Any = STORES[name](tmp_path)
+    with opened.open("w") as store:
+        store.write("video", rows(id=["a", "b"]))
+        place = f"{postgresql_schema(tmp_path)}." if name == "postgresql" else ""
+        statements = (
+            f"ALTER TABLE {place}video RENAME TO videos",
+            f"CREATE VIEW {place}video AS SELECT * FROM {place}videos",
+        )
+        connected = postgres.connect(postgresql_database()) if name == "postgresql" else nullcontext(store.connection)
+        with connected as connection:
+            for statement in statements:
+                connection.execute(statement)
+        found = get_feature_metadata_status("video", store, footprint=True).status
+        assert (found.store_row_count, found.footprint.size_bytes) == (2, None)
+        assert found.footprint.last_write is not None

@@ -26,6 +26,8 @@ SIZE = """SELECT (SELECT max(block_size) FROM pragma_database_size() WHERE datab
     SELECT unnest(list_prepend(block_id, coalesce(additional_block_ids, []))) AS block
     FROM pragma_storage_info({}) WHERE persistent
 ) WHERE block >= 0"""
+IS_TABLE = """SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = current_schema()
+AND lower(table_name) = lower({})"""
 FOUND = f"{INTERNAL_PREFIX}found"
 
 
@@ -236,9 +238,15 @@ class DuckDBStorage:
         self._change(f"ALTER TABLE {self._quoted(key)} RENAME COLUMN {DUCKDB.quote(old)} TO {DUCKDB.quote(new)}")
 
     def size(self, key: FeatureKey) -> int | None:
-        """Return the bytes of the blocks of a table; None before the first checkpoint, and in memory."""
+        """Return the bytes of the blocks of a table; None before the first checkpoint, in memory, and of a view."""
+        if not self.is_base_table(key):
+            return None
         found = self.connection.execute(SIZE.format(DUCKDB.literal(self._quoted(key)))).fetchone()
         return int(found[0]) if found and found[0] else None
+
+    def is_base_table(self, key: FeatureKey) -> bool:
+        """Return whether there is a table and not a view, which takes no room."""
+        return self.connection.execute(IS_TABLE.format(DUCKDB.literal(self.table_name(key)))).fetchone() is not None
 
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist in the current schema."""

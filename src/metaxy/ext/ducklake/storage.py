@@ -75,7 +75,9 @@ class LakeStorage(DuckDBStorage):
         return int(found[0]) if found else 0
 
     def size(self, key: FeatureKey) -> int | None:
-        """Return the bytes of the files that the current state of a table is made of."""
+        """Return the bytes of the files that the current state of a table is made of, None of a view."""
+        if not self.is_base_table(key):
+            return None
         lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
         sizes = f"SELECT sum(data_file_size_bytes) FROM ducklake_list_files({lake}, {table})"
         found = self.connection.execute(sizes).fetchone()

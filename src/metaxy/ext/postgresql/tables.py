@@ -46,10 +46,10 @@ class PostgreSQLTables(Tables):
         return Table({c: kind for c, kind, _ in rows}, nw.Schema(types), frozenset(documents)) if rows else None
 
     def size(self, name: str) -> int | None:
-        """Return the bytes of a table with its indexes and its long values."""
+        """Return the bytes of a table with its indexes and its long values, None of a view."""
         with self.session.use() as driver:
             found = driver.execute("SELECT pg_total_relation_size(to_regclass(%s))", [self.qualified(name)]).fetchone()
-        return found[0] if found else None
+        return (found[0] or None) if found else None
 
     def commit_token(self, name: str) -> str | None:
         """Return which transactions this one sees: while these are the same, nobody has changed any table.
