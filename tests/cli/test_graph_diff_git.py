@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -126,8 +127,10 @@ def test_code_that_cannot_be_loaded_is_told_in_a_line(project: TempMetaxyProject
 def test_a_project_in_a_folder_of_a_repository_with_hooks(tmp_path: Path) -> None:
     project = TempMetaxyProject(tmp_path / "repository" / "a b" / "é", FEATURES, project="vision")
     git(project, "init", "--quiet", "--initial-branch=main", str(tmp_path / "repository"))
-    (project.path / ".gitattributes").write_text("* export-ignore\n")
+    (project.path / ".gitattributes").write_text("* export-ignore filter=lfs\n")
     commit(project, "first")
+    git(project, "config", "filter.lfs.process", "a-program-that-is-not-installed")
+    git(project, "config", "filter.lfs.required", "true")
     for name in ("post-checkout", "post-index-change"):
         hook = tmp_path / "repository" / ".git" / "hooks" / name
         hook.parent.mkdir(exist_ok=True)
@@ -135,9 +138,26 @@ def test_a_project_in_a_folder_of_a_repository_with_hooks(tmp_path: Path) -> Non
         hook.chmod(0o755)
     project.with_features(CHANGED)
     config = str(project.path / "metaxy.toml")
-    of_a_hook = {"GIT_DIR": "/nowhere", "GIT_INDEX_FILE": "/nowhere/index", "METAXY_CONFIG": config}
-    assert summary(project, "--from-git", "main", "--config-file", config, **of_a_hook) == "~1"
+    names = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_SHALLOW_FILE")
+    of_a_hook = dict.fromkeys(names, "/nowhere") | {"GIT_LITERAL_PATHSPECS": "1", "METAXY_CONFIG": config}
+    result = project.run_cli([*DIFF, "--from-git", "main", "--config-file", config], env=of_a_hook)
+    assert result.stdout.splitlines()[-1] == "~1"
+    assert "features.py are not committed" in result.stderr
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals that programs handle")
+def test_a_comparison_that_is_ended_leaves_nothing_behind(project: TempMetaxyProject, tmp_path: Path) -> None:
+    (folder := tmp_path / "temporary").mkdir()
+    note = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
+    end = "signal.alarm(60), os.kill(os.getppid(), signal.SIGTERM), signal.pause()"
+    project.with_features(f"import os, signal\n{note}, {end}")
+    commit(project, "ends its parent")
+    project.with_features(FEATURES)
+    result = project.run_cli([*DIFF, "--from-git", "HEAD"], check=False, env={"TMPDIR": str(folder)}, subprocess=True)
+    assert (result.returncode, list(folder.iterdir())) == (128 + signal.SIGTERM, [])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_what_the_code_prints_is_no_part_of_the_picture(project: TempMetaxyProject) -> None:

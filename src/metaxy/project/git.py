@@ -12,11 +12,26 @@ from typing import Final
 from metaxy.errors import RequestError
 from metaxy.wording import did_you_mean
 
-# What a hook of git sets for the commands that it runs: they would look at another repository or index.
-_OF_HOOKS: Final = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-# No messages of another language, no downloads of large files, no questions.
-_QUIETLY: Final = {"LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "1", "GIT_TERMINAL_PROMPT": "0"}
-_OPTIONS: Final = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "--no-optional-locks")
+# What a hook of git sets for the commands that it runs: they would look at another repository, index or namespace. Then
+# what gives patterns of files another meaning.
+_OF_HOOKS: Final = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("DIR", "WORK_TREE", "IMPLICIT_WORK_TREE", "COMMON_DIR", "INDEX_FILE", "PREFIX", "INTERNAL_SUPER_PREFIX"),
+        *("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES", "SHALLOW_FILE", "GRAFT_FILE", "NAMESPACE", "ATTR_SOURCE"),
+        *("NO_REPLACE_OBJECTS", "REPLACE_REF_BASE"),
+        *("LITERAL_PATHSPECS", "GLOB_PATHSPECS", "NOGLOB_PATHSPECS", "ICASE_PATHSPECS"),
+    )
+)
+# No messages of another language, no questions.
+_QUIETLY: Final = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+# No hooks, no locks, and no downloads of large files, be it that what makes them is not even installed.
+_SETTINGS: Final = (
+    f"core.hooksPath={os.devnull}",
+    "core.fsmonitor=false",
+    *(f"filter.lfs.{name}" for name in ("process=", "smudge=", "required=false")),
+)
+_OPTIONS: Final = (*(part for setting in _SETTINGS for part in ("-c", setting)), "--no-optional-locks")
 _CODE: Final = ("*.py", "*.toml", "*.lock")
 _SHALLOW: Final = (
     "this clone has only a part of the history: run `git fetch --unshallow`, or set `fetch-depth: 0` in CI"
@@ -88,7 +103,8 @@ class Repository:
 
     def _meant(self, revision: str) -> str:
         places = ("refs/heads", "refs/remotes", "refs/tags")
-        names = _git(self.top, "for-each-ref", "--format=%(refname:short)", *places).stdout.split()
+        known = _git(self.top, "for-each-ref", "--format=%(refname:short)", *places).stdout.split()
+        names = [name for name in known if not name.startswith("-")]  # which would be refused as well
         fetched = [name for name in names if revision and name.endswith(f"/{revision}")]
         return f" Did you mean {fetched[0]!r}?" if fetched else did_you_mean(revision, names)
 

@@ -7,13 +7,17 @@ comes from the work tree all the same is an error.
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any, Final
 
 from metaxy.config import MetaxyConfig
@@ -73,7 +77,7 @@ def load_revision(config: MetaxyConfig, revision: GitRevision, project: str | No
     repository = Repository.around(folder)
     commit = repository.commit(revision.name)
     commit = repository.fork(commit) if revision.at_fork else commit
-    with TemporaryDirectory(prefix="metaxy-revision-") as place:
+    with _ending_in_order(), TemporaryDirectory(prefix="metaxy-revision-") as place:
         root = Path(place).resolve()
         repository.write(commit, root / "files", root / "index")
         name = config.config_file.name if config.config_file else None
@@ -108,6 +112,28 @@ class _Order:
         folder = Path(self.tree, self.folder)
         named = folder / self.config if self.config else None
         return named if named and named.is_file() else find_config_file(folder, search_parents=False)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let signals that end this process, as when CI is cancelled, end the other one and remove its files as well.
+
+    Programs that handle a signal themselves go on to do so.
+    """
+    ends = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    in_main = threading.current_thread() is threading.main_thread()
+    unhandled = [number for number in ends if in_main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in unhandled:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in unhandled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - as signals call it
+    raise SystemExit(128 + number)
 
 
 def _ask(order: _Order) -> dict[str, Any]:
