@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 from metaxy.service.drawings import picture_files
-from metaxy.ui.app import assets
+from metaxy.ui.files import read_assets
 
 MODULES = {
     name: asset.content.decode()
-    for name, asset in assets().items()
+    for name, asset in read_assets().items()
     if name.endswith(".js") and not name.startswith("vendor/")
 }
 IMPORT = re.compile(r'^import \{ [\w, ]+ \} from "\./([\w/]+\.js)";$')
@@ -54,7 +54,7 @@ def test_no_text_becomes_code() -> None:
 
 
 def test_the_page_asks_only_where_it_came_from() -> None:
-    page = assets()["index.html"].content.decode()
+    page = read_assets()["index.html"].content.decode()
     assert re.findall(r'(?:src|href)="([^"]+)"', page) == [
         "assets/icon.svg",
         "assets/picture.css",
@@ -62,7 +62,7 @@ def test_the_page_asks_only_where_it_came_from() -> None:
         "assets/main.js",
     ]
     assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|\sstyle=", page)
-    style = assets()["ui.css"].content.decode()
+    style = read_assets()["ui.css"].content.decode()
     assert "url(" not in style
     assert "@import" not in style
     used = [each for module in MODULES.values() for each in re.findall(r"https?://[\w./]+", module)]

@@ -4,6 +4,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +13,10 @@ from cyclopts.validators import Number
 
 from metaxy import ui as page
 from metaxy.cli.failures import usage_error
-from metaxy.cli.output import print_text, say
+from metaxy.cli.output import done, print_text, progress, say, warn
 from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
+from metaxy.wording import short_path
 
 
 def ui(
@@ -27,6 +29,8 @@ def ui(
     media_root: Annotated[list[str] | None, Parameter(negative=())] = None,
     store: Store = None,
     open: bool | None = None,
+    export: Path | None = None,
+    force: Flag = False,
 ) -> None:
     """Look at the project in a browser: its graph with live counts, rows, errors, history and changes.
 
@@ -41,6 +45,9 @@ def ui(
         media_root: A folder whose images, audio and video are shown, or an origin of the web, such as
             https://media.example.org; may be given several times.
         open: Open it in a browser; on a terminal with a display if not said.
+        export: Write the page as static files instead: into a folder for any web server, or into one file such as
+            page.html that is opened as it is.
+        force: Export also over what is no earlier export.
     """
     folders, origins = _media(media_root or ())
     options = page.Options(
@@ -54,7 +61,25 @@ def ui(
         allow=tuple(allow_host or ()),
         announce=lambda link: _announce(link, open),
     )
-    page.serve(workspace(), options)
+    if force and export is None:
+        raise usage_error(
+            "--force says what --export may do", code="MISSING_REQUIRED_FLAG", required_flags=["--export"]
+        )
+    if export is None:
+        page.serve(workspace(), options)
+    else:
+        _export(options, export, force)
+
+
+def _export(options: page.Options, place: Path, force: bool) -> None:
+    project = workspace()
+    _ = project.graph  # its errors come before the bar
+    with progress("answers") as bar:
+        found = page.write_export(project, options, place, force=force, track=partial(bar.track, description="export"))
+    for path, why in found.left_out.items():
+        warn(f"{path} is left out: {why}")
+    print_text(short_path(found.place))
+    done("Open it in a browser." if place.suffix else "Any web server can give it to browsers.")
 
 
 def _announce(link: str, wanted: bool | None) -> None:

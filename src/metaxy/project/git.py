@@ -76,6 +76,15 @@ class Repository:
             kind="request",
         )
 
+    def is_own(self, commit: str) -> bool:
+        """Return whether what is checked out or a local branch has a commit in its history, so that its code is known.
+
+        What was only fetched, such as the branch of a stranger, is not.
+        """
+        if _git(self.top, "merge-base", "--is-ancestor", commit, "HEAD").returncode == 0:
+            return True
+        return bool(_git(self.top, "for-each-ref", "--count=1", "--contains", commit, "refs/heads").stdout.strip())
+
     def fork(self, commit: str) -> str:
         """Return the commit at which what is checked out left the history of another commit.
 

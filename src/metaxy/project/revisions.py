@@ -37,10 +37,14 @@ _CONFIG_VARIABLES: Final = ("METAXY_CONFIG", "METAXY_CONFIG_FILE")
 
 @dataclass(frozen=True)
 class GitRevision:
-    """A revision of the repository that the project is in, or the commit at which what is checked out left it."""
+    """A revision of the repository that the project is in, or the commit at which what is checked out left it.
+
+    With ``is_own`` it is refused unless what is checked out or a local branch has it: loading it runs its code.
+    """
 
     name: str
     at_fork: bool = False
+    is_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ def load_revision(config: MetaxyConfig, revision: GitRevision, project: str | No
     repository = Repository.around(folder)
     commit = repository.commit(revision.name)
     commit = repository.fork(commit) if revision.at_fork else commit
+    if revision.is_own and not repository.is_own(commit):
+        message = f"{revision.name} is in no local branch, so its code is not run"
+        raise RequestError("REVISION_NOT_OWN", message, hint="compare with it on the command line, or check it out")
     with _ending_in_order(), TemporaryDirectory(prefix="metaxy-revision-") as place:
         root = Path(place).resolve()
         repository.write(commit, root / "files", root / "index")

@@ -6,14 +6,15 @@ in `assets`. This module is light, so that help needs no server.
 """
 
 from importlib.util import find_spec
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from metaxy._lazy import resolve
 from metaxy.errors import MetaxyError
 from metaxy.service.project import Project
 from metaxy.ui.options import Options
 
-__all__ = ["Options", "serve"]
+__all__ = ["Options", "serve", "write_export"]
 
 PACKAGES: Final = ("starlette", "uvicorn")
 
@@ -28,3 +29,8 @@ def serve(project: Project, options: Options) -> None:
     if missing:
         raise MetaxyError(f'the web page needs {" and ".join(missing)}: pip install "metaxy[ui]"')
     resolve("metaxy.ui.server:run")(project, options)
+
+
+def write_export(project: Project, options: Options, place: Path, *, force: bool = False, track: Any = iter) -> Any:
+    """Write the web page of a project as static files, and return what was written; see `metaxy.ui.export.export`."""
+    return resolve("metaxy.ui.export:export")(project, options, place, force=force, track=track)

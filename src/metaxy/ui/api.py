@@ -4,35 +4,36 @@ An answer is found by a path that is named like a file, as an export has it as o
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timezone
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
+from metaxy.service.browsing import column_statistics, page
+from metaxy.service.claims import claims
+from metaxy.service.columns import column_sources, columns
 from metaxy.service.drawings import drawing
+from metaxy.service.exact_values import exact
+from metaxy.service.failures import Failure
 from metaxy.service.features import descriptions
-from metaxy.service.graph import RenderConfig, graph
-from metaxy.service.graph_stats import count
+from metaxy.service.graph import CURRENT, LATEST, Comparison, GitRevision, RenderConfig, compare, graph, with_work
+from metaxy.service.history import FeatureVersion, Snapshot, feature_history, history
 from metaxy.service.project import Project
-from metaxy.service.stores import stores
+from metaxy.service.row_errors import errors
+from metaxy.service.stores import reached, stores
 from metaxy.ui.guard import Refusal
+from metaxy.ui.media import media_kind
 from metaxy.ui.options import Options
+from metaxy.ui.query import FARTHEST, HIDDEN, LARGEST, Question, without_values
 
 Answer: TypeAlias = "dict[str, Any]"
 
-
-@dataclass(frozen=True)
-class Question:
-    """What someone asks: of which feature, about which store, and the rest of the query."""
-
-    project: Project
-    options: Options
-    query: Mapping[str, str]
-    feature: str = ""
-
-    @property
-    def store(self) -> str | None:
-        """The store that is meant, None for the default one."""
-        return self.query.get("store") or self.options.store
+USUAL: Final = 50  # rows of a page
+ERRORS: Final = 500
+PUSHES: Final = 500
+VERSIONS: Final = 20  # of which it is said what changed
+GIT: Final = "git:"
 
 
 @dataclass(frozen=True)
@@ -49,62 +50,207 @@ class Api:
             Refusal: if there is no such question, or it may not be asked.
             MetaxyError: if the service cannot answer.
         """
-        folder, _, name = path.rpartition("/")
-        of_feature = folder.startswith("features/")
-        known = OF_FEATURES if of_feature else OF_PROJECT
-        if name not in known or (folder and not of_feature):
+        feature, name = split(path)
+        known = OF_PROJECT if feature is None else OF_FEATURES
+        if name not in known:
             raise Refusal(404, "there is no such question")
-        feature = folder.removeprefix("features/") if of_feature else ""
         with self.project.active():
-            return known[name](Question(self.project, self.options, query, feature))
+            return known[name](Question(self.project, self.options, query, feature or ""))
+
+    def told(self, failure: Failure) -> str:
+        """Return what may be said of an error: what the data are is no request, and its text may have values in it."""
+        hidden = failure.kind == "failure" and not self.options.rows
+        return f"{failure.code}: {HIDDEN}" if hidden else failure.message
+
+
+def split(path: str) -> tuple[str | None, str]:
+    """Return the feature that a path is about, if it is about one, and the name of the question.
+
+    >>> split("features/video/crop/about.json"), split("graph.json"), split("x/graph.json")
+    (('video/crop', 'about.json'), (None, 'graph.json'), (None, ''))
+    """
+    folder, _, name = path.rpartition("/")
+    if folder.startswith("features/"):
+        return folder.removeprefix("features/"), name
+    return None, "" if folder else name
 
 
 # -- the project -------------------------------------------------------------------------------------------------------
 
 
 def _project(asked: Question) -> Answer:
-    project = asked.project
+    project, options = asked.project, asked.options
     return {
         "project": project.name,
-        "metaxy": installed_version(),
+        "metaxy": version("metaxy"),
         "stores": [each.data() for each in stores(project)] if project.config.stores else [],
-        "store": asked.options.store or project.config.store,
-        "rows": asked.options.rows,
-        "media": bool(asked.options.media or asked.options.origins),
+        "store": options.store or project.config.store,
+        "rows": options.rows,
+        "media": bool(options.media or options.origins),
+        "origins": list(options.origins),
         "exported": None,
-        "features": [
-            {
-                "key": each["key"],
-                "project": each["project"],
-                "description": each["description"],
-                "fields": [field["key"] for field in each["fields"]],
-            }
-            for each in descriptions(project)
-        ],
+        "features": [_named(each) for each in descriptions(project)],
     }
+
+
+def _named(about: Mapping[str, Any]) -> Answer:
+    shown = {name: about[name] for name in ("key", "project", "description")}
+    return shown | {"fields": [field["key"] for field in about["fields"]]}
 
 
 def _graph(asked: Question) -> Answer:
     return vars(drawing(graph(asked.project), RenderConfig(project=asked.project.scope), live=True))
 
 
+def _pushes(asked: Question) -> Answer:
+    found = history(asked.project, asked.store)
+    return {"pushes": [_recorded(each) for each in found[:PUSHES]], "more": len(found) > PUSHES}
+
+
+def _recorded(entry: Snapshot | FeatureVersion) -> Answer:
+    moment = entry.recorded_at.replace(tzinfo=timezone.utc)
+    shown = asdict(entry) | {"recorded_at": moment.isoformat()}
+    if "tags" in shown:
+        shown["tags"].pop("metaxy", None)  # with what it was pushed
+    return shown
+
+
+def _stores(asked: Question) -> Answer:
+    project = asked.project
+    return {"stores": [each.data() | reached(project, each.name).data() for each in stores(project)]}
+
+
+def _diff(asked: Question) -> Answer:
+    old, new = asked.query.get("from") or LATEST, asked.query.get("to") or CURRENT
+    counted = asked.flag("stats")
+    if counted and new != CURRENT:
+        raise Refusal(400, "what it will compute is counted for the code as it is", f"compare with {CURRENT}")
+    found = compare(asked.project, _side(old), _side(new), asked.store)
+    found = with_work(asked.project, found, asked.store) if counted else found
+    picture = drawing(found.view, RenderConfig(project=asked.project.scope, title=f"{old} → {new}"))
+    return {**vars(picture), "summary": _summary(found), "features": _changes(asked, found)}
+
+
+def _side(text: str) -> str | GitRevision:
+    return GitRevision(text.removeprefix(GIT), is_own=True) if text.startswith(GIT) else text
+
+
+def _summary(found: Comparison) -> Answer:
+    return {"is_described_differently": found.is_described_differently, "needs_computing": found.needs_computing}
+
+
+def _changes(asked: Question, found: Comparison) -> list[Answer]:
+    return [
+        {
+            "key": key,
+            "status": node.status.value,
+            "changes": list(node.changes),
+            "work": node.work and _work(node.work.model_dump(mode="json"), asked.options),
+        }
+        for key, node in sorted(found.changes.nodes.items())
+    ]
+
+
+def _work(counted: Answer, options: Options) -> Answer:
+    return without_values({**counted, "error": counted.pop("unknown")}, options)
+
+
 # -- one feature -------------------------------------------------------------------------------------------------------
 
 
 def _about(asked: Question) -> Answer:
-    [about] = descriptions(asked.project, [asked.feature])
-    return about
+    project = asked.project
+    [about] = descriptions(project, [asked.feature])
+    definition = project.graph.get_feature_definition(about["key"])
+    sources = column_sources(project, definition)
+    own = [
+        {
+            **asdict(column),
+            "sources": [{"feature": str(key), "column": name} for key, name in sources.get(column.name, ())],
+        }
+        for column in columns(definition)
+    ]
+    return about | {"columns": own}
 
 
-def _counts(asked: Question) -> Answer:
-    return count(asked.project, asked.feature, asked.store).model_dump(mode="json")
+def _history(asked: Question) -> Answer:
+    found = feature_history(asked.project, asked.feature, asked.store)
+    current = asked.project.graph.get_feature_version(asked.feature)
+    changes = [_changed(asked, *pair) for pair in pairwise(found[: VERSIONS + 1])]
+    changes += [[]] * (len(found) - len(changes))
+    return {
+        "versions": [
+            _recorded(each) | {"is_current": each.feature_version == current, "changes": said}
+            for each, said in zip(found, changes, strict=True)
+        ]
+    }
+
+
+def _changed(asked: Question, new: FeatureVersion, old: FeatureVersion) -> list[str]:
+    """Say what changed of a feature between two versions of the project that it was recorded with."""
+    found = compare(asked.project, old.project_version, new.project_version, asked.store)
+    node = found.changes.nodes.get(asked.feature)
+    return [*node.changes, *(change for field in node.fields for change in field.changes)] if node else []
+
+
+def _rows(asked: Question) -> Answer:
+    asked.rows_only()
+    found = page(
+        asked.project,
+        asked.feature,
+        store=asked.store,
+        limit=asked.number("limit", USUAL, least=1, most=LARGEST),
+        offset=asked.number("offset", 0, most=FARTHEST),
+        filters=asked.filters,
+        system_columns=asked.flag("system"),
+    )
+    media = bool(asked.options.media or asked.options.origins)
+    return {
+        "columns": [
+            {
+                "name": column.name,
+                "type": column.type,
+                "system": column.is_system,
+                "media": media_kind(row[place] for row in found.rows) if media else None,
+            }
+            for place, column in enumerate(found.columns)
+        ],
+        "rows": found.rows,
+        "more": found.more,
+    }
+
+
+def _columns(asked: Question) -> Answer:
+    asked.rows_only()
+    return asdict(column_statistics(asked.project, asked.feature, store=asked.store, filters=asked.filters))
+
+
+def _errors(asked: Question) -> Answer:
+    found = errors(asked.project, [asked.feature], store=asked.store, all_attempts=asked.flag("all"))
+    shown = [each.data() for each in sorted(found, key=lambda each: each.recorded_at, reverse=True)[:ERRORS]]
+    for each in shown:
+        each["ids"] = {name: exact(value) for name, value in each["ids"].items()} if asked.options.rows else None
+        each["error_message"] = exact(each["error_message"]) if asked.options.rows else None
+    return {"errors": shown, "more": len(found) > ERRORS, "total": len(found)}
+
+
+def _claims(asked: Question) -> Answer:
+    return {"claims": [each.data() for each in claims(asked.project, [asked.feature], store=asked.store)]}
 
 
 Known: TypeAlias = Mapping[str, Callable[[Question], Answer]]
-OF_PROJECT: Final[Known] = {"project.json": _project, "graph.json": _graph}
-OF_FEATURES: Final[Known] = {"about.json": _about, "counts.json": _counts}
-
-
-def installed_version() -> str:
-    """Return the version of Metaxy."""
-    return version("metaxy")
+OF_PROJECT: Final[Known] = {
+    "project.json": _project,
+    "graph.json": _graph,
+    "history.json": _pushes,
+    "stores.json": _stores,
+    "diff.json": _diff,
+}
+OF_FEATURES: Final[Known] = {
+    "about.json": _about,
+    "history.json": _history,
+    "rows.json": _rows,
+    "columns.json": _columns,
+    "errors.json": _errors,
+    "claims.json": _claims,
+}

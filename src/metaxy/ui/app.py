@@ -1,8 +1,7 @@
 """The routes of the web page: its own files, answers as JSON, and media."""
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -12,38 +11,35 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from metaxy.printable import json_text
-from metaxy.service.drawings import picture_files
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 from metaxy.ui.api import Api
+from metaxy.ui.counts import Counting, Subject
+from metaxy.ui.files import Asset, read_assets
 from metaxy.ui.guard import Application, Guard, Refusal, error, policy
+from metaxy.ui.media import POLICY, media_file, media_type
 from metaxy.ui.options import Options
+from metaxy.ui.query import without_values
 
-ASSETS: Final = Path(__file__).with_name("assets")
-TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".preact": "text/plain; charset=utf-8",  # licences
-    ".htm": "text/plain; charset=utf-8",
-}
-STATUSES: Final = {"request": 400, "failure": 500, "unreachable": 503}
+STATUSES: Final = {"request": 400, "failure": 422, "unreachable": 503}
 NOT_FOUND: Final = ("FEATURES_NOT_FOUND", "UNKNOWN_FEATURE")
+PATIENCE: Final = 1.0  # seconds to wait for counts where there are older ones
 THREADS: Final = 4  # questions to stores at the same time; a pipeline may be at work on this machine
 
 
 def application(project: Project, options: Options, port: int) -> Application:
     """Return the guarded application of a project."""
-    page = Page(Api(project, options), assets(), ThreadPoolExecutor(THREADS, "metaxy-ui"))
+    page = Page(Api(project, options), Counting.of(project), read_assets(), ThreadPoolExecutor(THREADS, "metaxy-ui"))
     routes = [
         Route("/", page.asset, methods=["GET"]),
         Route("/assets/{name:path}", page.asset, methods=["GET"]),
+        Route("/api/features/{feature:path}/counts.json", page.counts, methods=["GET"]),
         Route("/api/{path:path}", page.api, methods=["GET"]),
+        Route("/media", page.media, methods=["GET"]),
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
     return Guard(
@@ -57,30 +53,11 @@ def application(project: Project, options: Options, port: int) -> Application:
 
 
 @dataclass(frozen=True)
-class Asset:
-    """A file that the browser loads, with its type and a tag that changes with it."""
-
-    content: bytes
-    type: str
-
-    @property
-    def tag(self) -> str:
-        """What browsers ask with whether they have it already."""
-        return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
-
-
-def assets() -> dict[str, Asset]:
-    """Return all files that browsers load, by name, with those that draw pictures."""
-    own = {path.relative_to(ASSETS).as_posix(): path.read_bytes() for path in ASSETS.rglob("*") if path.is_file()}
-    drawing = {name: text.encode() for name, text in picture_files().items()}
-    return {name: Asset(content, TYPES[Path(name).suffix]) for name, content in {**own, **drawing}.items()}
-
-
-@dataclass(frozen=True)
 class Page:
     """What is asked over HTTP, and the answers."""
 
     questions: Api
+    counting: Counting
     files: Mapping[str, Asset]
     threads: ThreadPoolExecutor
 
@@ -97,21 +74,50 @@ class Page:
     async def api(self, request: Request) -> Response:
         """Answer a question of the page."""
         path, query = request.path_params["path"], dict(request.query_params)
-        return await self._elsewhere(lambda: _json(self.questions.answer(path, query)))
+        return await self._answered(self._elsewhere(lambda: _json(self.questions.answer(path, query))))
+
+    async def counts(self, request: Request) -> Response:
+        """Answer the counts of a feature: the last ones, if new ones take long."""
+        store = request.query_params.get("store") or self.questions.options.store
+        subject = Subject(request.path_params["feature"], store)
+        return await self._answered(self._counted(subject))
+
+    async def media(self, request: Request) -> Response:
+        """Answer a file that a row names, or a part of it."""
+        path, roots = request.query_params.get("path", ""), self.questions.options.media
+        return await self._answered(self._elsewhere(lambda: _file(media_file(path, roots))))
+
+    async def _counted(self, subject: Subject) -> Response:
+        found = asyncio.wrap_future(self.counting.answer(subject))
+        last = self.counting.last(subject)
+        done, _ = await asyncio.wait([found], timeout=PATIENCE if last else None)
+        answer = found.result() if done else last
+        return _json(without_values(answer or {}, self.questions.options))
 
     async def _elsewhere(self, ask: Callable[[], Response]) -> Response:
-        """Ask in a thread, and answer what goes wrong as an error."""
+        """Ask in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, ask)
+
+    async def _answered(self, asking: Awaitable[Response]) -> Response:
+        """Answer what goes wrong as an error."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, ask)
+            return await asking
         except Refusal as refusal:
             return _json(error(refusal.message, refusal.hint), refusal.status)
         except Exception as problem:
             failure = Failure.of(problem)
             hint = str(failure.details.get("hint") or "")
-            return _json(error(failure.message, hint, failure.code), _status(failure))
+            return _json(error(self.questions.told(failure), hint, failure.code), _status(failure))
+
+
+def _file(path: Path) -> Response:
+    headers = {"content-security-policy": POLICY, "cache-control": "private, no-cache"}
+    return FileResponse(path, media_type=media_type(path.name), headers=headers)
 
 
 def _status(failure: Failure) -> int:
+    if failure.is_unexpected:
+        return 500
     return 404 if failure.code in NOT_FOUND else STATUSES[failure.kind]
 
 

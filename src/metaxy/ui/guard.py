@@ -42,7 +42,9 @@ class Refusal(Exception):
     hint: str = ""
 
 
-def policy(origins: Iterable[str] = ()) -> str:
+def policy(
+    origins: Iterable[str] = (), *, scripts: str = "'self'", styles: str = "'self'", connect: str = "'self'"
+) -> str:
     """Return the Content-Security-Policy of the page: nothing but its own files and, for media, some origins.
 
     >>> policy(["https://media.example.org"]).split("; ")[3]
@@ -51,11 +53,11 @@ def policy(origins: Iterable[str] = ()) -> str:
     others = "".join(f" {origin}" for origin in origins)
     rules = {
         "default-src": "'none'",
-        "script-src": "'self'",
-        "style-src": "'self'",
+        "script-src": scripts,
+        "style-src": styles,
         "img-src": f"'self' data:{others}",
         "media-src": f"'self'{others}",
-        "connect-src": "'self'",
+        "connect-src": connect,
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",

@@ -1,6 +1,7 @@
 """The server of the web page: one process, on this machine unless told otherwise, until Ctrl-C."""
 
 import errno
+import os
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
@@ -56,7 +57,9 @@ def listen(options: Options) -> socket.socket:
             if error.errno != errno.EADDRINUSE:
                 break
     shown = f"{options.host} port {ports[0]}"
-    raise MetaxyError(f"the web page cannot listen on {shown}: {problem.strerror}; give another --host or --port")
+    raise MetaxyError(
+        f"the web page cannot listen on {shown}: {os.strerror(problem.errno or 0)}; give another --host or --port"
+    )
 
 
 def _family(host: str) -> socket.AddressFamily:
