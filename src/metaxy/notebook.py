@@ -23,8 +23,10 @@ LINE: Final = "1px solid rgba(127,127,127,.28)"
 STYLE: Final = "".join(
     [
         ".metaxy{max-width:100%;overflow-x:auto;font-size:13px;line-height:1.5;color:inherit}",
-        ".metaxy p{margin:2px 0 8px}.metaxy p b{font-size:1.1em}.metaxy small,.metaxy em{opacity:.7}",
-        ".metaxy table{border-collapse:collapse;margin:2px 0 8px;border:0;width:auto}",
+        ".metaxy p{margin:2px 0 8px}.metaxy p b{font-size:1.1em}",
+        # Mixed, not see-through: what is marked inside keeps its colour.
+        ".metaxy small,.metaxy em{color:color-mix(in srgb,currentColor 70%,transparent)}",
+        ".metaxy table{border-collapse:collapse;margin:2px 0 8px;border:0;width:auto;font-size:inherit;color:inherit}",
         # Named twice, these rules go before those that Jupyter has for all tables.
         f".metaxy.metaxy tr th,.metaxy.metaxy tr td{{border:0;border-bottom:{LINE};padding:3px 12px 3px 4px;",
         "text-align:left;vertical-align:top;font-variant-numeric:tabular-nums;color:inherit;",
@@ -33,7 +35,11 @@ STYLE: Final = "".join(
         ".metaxy.metaxy .numbers tr>:not(:first-child){text-align:right}",
         ".metaxy details{margin:2px 0}.metaxy summary{cursor:pointer}.metaxy ul{margin:2px 0 8px;padding-left:20px}",
         ".metaxy img{max-width:100%;height:auto}",
-        *(f".metaxy .{state}{{color:{color}}}" for state, color in COLORS.items()),
+        # Where colours can be mixed, lighter on dark pages and darker on light ones.
+        *(
+            f".metaxy .{state}{{color:{color};color:color-mix(in srgb,{color} 75%,currentColor)}}"
+            for state, color in COLORS.items()
+        ),
     ]
 )
 

@@ -44,7 +44,10 @@ class NotebookRenderer(TableRenderer):
     def lines(self) -> Iterator[str]:
         """Yield the piece."""
         drawn, listed = self.picture(), self.table()
-        yield card(self.title, drawn, folded("features", listed) if drawn else listed, note=self.counts)
+        if drawn:  # it has a title itself
+            yield card("", drawn, folded("features", listed))
+        else:
+            yield card(self.title, listed, note=self.counts)
 
     def picture(self) -> Html:
         """Return the picture, nothing where nobody draws one or it would be too large."""
