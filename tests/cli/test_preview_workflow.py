@@ -86,6 +86,28 @@ def test_github(project: TempMetaxyProject, tmp_path: Path) -> None:
         assert store.has_feature("video/crop")
 
 
+def test_secrets_are_masked_one_by_one_and_comments_are_cut_between_lines(project: TempMetaxyProject) -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/preview.yml").read_text())["jobs"]["preview"]
+    read, compare = scripts(job, "Read variables", "Compare")
+    secrets = {"VARIABLES": "PASSWORD=a=b%\nEMPTY=", "GITHUB_ENV": str(project.path / "environment")}
+    assert run(project, read, **secrets) == "::add-mask::a=b%25\n"
+    assert (project.path / "environment").read_text() == "PASSWORD=a=b%\nEMPTY=\n"
+
+    fake = project.path / "bin" / "mx"  # writes down what it is called with, and a long report
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/bash\necho "$@" >> calls\nyes "| ééé |" | head -n 9000 > changes.md\n')
+    fake.chmod(0o755)
+    summary = {"GITHUB_STEP_SUMMARY": os.devnull, "BASE": "main", "STORE": "preview", "COMMIT": "abc"}
+    run(project, f'PATH="$PWD/bin:$PATH"; {compare}', FORK="true", **summary)
+    assert (project.path / "calls").read_text().splitlines() == [
+        "graph-diff render --from-git main --merge-base --only-changes -f markdown -o changes.md"
+    ]
+    first, *lines = (project.path / "comment.md").read_text(encoding="utf-8").splitlines()
+    assert first == "<!-- metaxy preview of preview -->"
+    assert (set(lines[:-2]), lines[-2:]) == ({"| ééé |"}, ["", "… and more"])
+    assert 59_000 < (project.path / "comment.md").stat().st_size < 60_100
+
+
 @pytest.mark.slow
 def test_gitlab(project: TempMetaxyProject) -> None:
     page = (ROOT / "docs/previews.md").read_text(encoding="utf-8")

@@ -172,6 +172,21 @@ def test_markdown_is_a_table_with_a_small_picture() -> None:
     assert "mermaid" not in text(view(*chain(61)), "markdown")
 
 
+def test_markdown_says_what_anyone_wrote_and_stays_short_enough_for_a_comment() -> None:
+    def node(code_version: str) -> GraphData:
+        return GraphData.of([GraphNode(key="a", version="1", fields=(FieldNode(key="x", code_version=code_version),))])
+
+    hostile = "<img src=x> `a` | **b** ~c~ [d](e) &amp; __f__ g_h %%{init\n"
+    shown = text(node(hostile), "markdown", show_code_versions=True)
+    said = r"\<img src=x\> \`a\` \| \*\*b\*\* \~c\~ \[d\](e) \&amp; \_\_f\_\_ g_h %%{init "
+    [row] = [line for line in shown.splitlines() if "cv: " in line and line.startswith("|")]
+    assert f"cv: {said})" in row
+    assert "%%{init" not in shown.partition('a["')[2]
+    assert "```mermaid" in shown
+    for long in ("x" * 50_000, "é" * 16_000):  # for Mermaid, and for the table and the picture together
+        assert "mermaid" not in text(node(long), "markdown", show_code_versions=True)
+
+
 def test_html_is_a_page_of_its_own() -> None:
     found: list[str] = []
 

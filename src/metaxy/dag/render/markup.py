@@ -1,7 +1,8 @@
 """The graph as a table: in Markdown, such as for a pull request, and in HTML."""
 
 import html
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import ClassVar, Final, NamedTuple
 
@@ -18,8 +19,10 @@ from metaxy.dag.render.mermaid import MermaidRenderer
 from metaxy.dag.render.renderer import BaseRenderer
 
 PICTURE_FEATURES: Final = 60  # a picture of more than that helps nobody
-
-
+PICTURE_BYTES: Final = 50_000  # Mermaid draws no more
+COMMENT_BYTES: Final = 60_000  # with a picture; GitHub takes comments of 65,536 characters
+# What Markdown takes for formatting, links, cells and HTML; underscores within words are none of it.
+FORMATTING: Final = re.compile(r"[\\`*~<>\[\]|&]|(?<!\w)_+|_+(?!\w)")
 HEADS: Final = ("feature", "version", "fields", "depends on")
 
 
@@ -81,7 +84,8 @@ class MarkdownRenderer(TableRenderer):
             heads = ["", *HEADS, *self._more]
             lines += ["| " + " | ".join(heads).lstrip() + " |", "|---" * len(heads) + "|"]
             lines += map(_markdown_row, rows)
-            lines += self._picture()
+            picture = self._picture()
+            lines += picture if _size(lines) + _size(picture) <= COMMENT_BYTES else []
         return lines
 
     def _picture(self) -> list[str]:
@@ -89,12 +93,27 @@ class MarkdownRenderer(TableRenderer):
             return []
         config = replace(self.config, show_feature_versions=False, show_field_versions=False)
         picture = MermaidRenderer(graph_data=self.whole, config=config, theme=self.theme).render()
+        if len(picture.encode()) > PICTURE_BYTES:
+            return []
         return ["", "<details><summary>Picture</summary>", "", "```mermaid", picture, "```", "", "</details>"]
 
 
+def _size(lines: Iterable[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)
+
+
 def _markdown_row(row: Row) -> str:
-    cells = (row.status, f"`{row.feature}`", row.version, *map("<br>".join, row.lists))
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    lists = ("<br>".join(map(markdown_text, items)) for items in row.lists)
+    return f"| {' | '.join((row.status, f'`{row.feature}`', markdown_text(row.version), *lists))} |"
+
+
+def markdown_text(text: str) -> str:
+    r"""Return text as Markdown that shows it in a cell of a table, and does nothing else.
+
+    >>> print(markdown_text("a_b of __init__, 1 | <b>2</b>"))
+    a_b of \_\_init\_\_, 1 \| \<b\>2\</b\>
+    """
+    return FORMATTING.sub(lambda found: "".join(f"\\{mark}" for mark in found[0]), text.replace("\n", " "))
 
 
 class HtmlTable(TableRenderer):

@@ -28,8 +28,9 @@ GROUP: Final = ("[[", "]]")
 
 
 def escape(text: str) -> str:
-    """Return text for an HTML label in double quotes."""
-    return html.escape(text, quote=False).replace("#", "&num;").replace('"', "&quot;").replace("\n", " ")
+    """Return text for an HTML label in double quotes; `%%` would begin a comment or a directive."""
+    text = html.escape(text, quote=False).replace("#", "&num;").replace('"', "&quot;").replace("\n", " ")
+    return text.replace("%%", "&percnt;&percnt;")
 
 
 def arrow(relation: Relation) -> str:
