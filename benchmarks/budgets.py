@@ -84,6 +84,15 @@ with mx.MetaxyConfig(project="budgets").use():
         render(merge(old, new), name, RenderConfig())
 """
 )
+LAYOUT = """
+import random, time
+from metaxy.dag.layout import Arc, lay_out
+chance = random.Random(1)
+boxes = {{f"f{{n}}": (chance.uniform(130, 250), chance.uniform(60, 160)) for n in range({boxes})}}
+arcs = [Arc(*(f"f{{n}}" for n in sorted(chance.sample(range({boxes}), 2)))) for _ in range({lines})]
+start = time.process_time()
+lay_out(boxes, arcs)
+"""
 AFTER_DAGSTER = "import time, dagster; start = time.process_time(); import metaxy.ext.dagster"
 OF_LARGE = ("list features", "describe graph", "describe features --all-features", "graph render")
 BUDGETS = (
@@ -93,6 +102,8 @@ BUDGETS = (
     Budget("mx list features, demo", 0.8, DEMO.format(command=["list", "features"])),
     *(Budget(f"mx {each}, 1,000", 2.0, LARGE.format(command=each.split())) for each in OF_LARGE),
     Budget("two graphs of 1,000: compare, draw twice", 0.5, COMPARE),
+    Budget("picture: 1,000 boxes, 1,500 lines", 0.2, LAYOUT.format(boxes=1000, lines=1500)),
+    Budget("picture: 5,000 boxes, 7,500 lines", 1.0, LAYOUT.format(boxes=5000, lines=7500)),
     Budget("versions: chain of 1,000", 0.2, VERSIONS.format(features=CHAIN)),
     Budget("versions: 20 layers of 3", 0.2, VERSIONS.format(features=LAYERED)),
 )

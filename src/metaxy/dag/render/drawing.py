@@ -4,7 +4,7 @@ The HTML page and the web page draw with the same script, `page/picture.js`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, ClassVar, Final
@@ -14,7 +14,7 @@ from metaxy.dag.render.document import shown, yaml_lines
 from metaxy.dag.render.labels import field_notes, stats_lines
 from metaxy.dag.render.palette import style
 from metaxy.dag.render.svg import LAMPS, SvgRenderer, escape, sign
-from metaxy.dag.view import GraphNode
+from metaxy.dag.view import FieldNode, GraphNode
 from metaxy.printable import printable
 
 ASSETS: Final = files("metaxy.dag.render") / "page"
@@ -81,9 +81,9 @@ class DrawingRenderer(SvgRenderer):
             },
             "status": node.status.value,
             "description": (node.spec.description or "") if node.spec else "",
-            "facts": [[title, str(known[name])] for name, title in FACTS.items() if known.get(name)],
+            "facts": [[title, str(known[name])] for name, title in FACTS.items() if known.get(name)] + _ids(node),
             "stats": stats_lines(node),
-            "changes": list(known.get("changes", ())),
+            "changes": [*known.get("changes", ()), *(_field_changes(fields) if self.config.show_changes else ())],
             "fields": [
                 [_name(field.key), " · ".join(field_notes(field, config)).removeprefix("v: ")] for field in fields
             ],
@@ -118,11 +118,19 @@ def bundled(*modules: str) -> str:
     return "\n".join(re.sub(r"^import [^\n]*\n|^export ", "", module, flags=re.MULTILINE) for module in modules)
 
 
+def _ids(node: GraphNode) -> list[list[str]]:
+    return [["ID columns", ", ".join(map(_name, node.spec.id_columns))]] if node.spec else []
+
+
+def _field_changes(fields: Iterable[FieldNode]) -> Iterator[str]:
+    for field in fields:
+        yield from (f"{field.key}: {text}" for text in field.changes)
+
+
 def _definition(node: GraphNode) -> str:
     """Return what else is known of a feature, as YAML."""
     columns = {name: each.get("type") for name, each in ((node.columns or {}).get("properties") or {}).items()}
-    ids = list(node.spec.id_columns) if node.spec else []
-    known = {"id columns": ids, "metadata": node.metadata, "columns": columns}
+    known = {"metadata": node.metadata, "columns": columns}
     return "\n".join(yaml_lines({name: value for name, value in known.items() if value}))
 
 

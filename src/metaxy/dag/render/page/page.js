@@ -6,8 +6,12 @@ const app = byId("app"), stage = byId("stage"), list = byId("list"), search = by
 const data = JSON.parse(byId("data").textContent);
 const covered = () => (getComputedStyle(detail).position === "fixed" ? detail.offsetHeight : 0); // on a phone
 
+function unescaped(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function named() { // what the address names: a feature, or a field of one
-  const name = decodeURIComponent(location.hash.slice(1)), dot = name.lastIndexOf(".");
+  const name = unescaped(location.hash.slice(1)), dot = name.lastIndexOf(".");
   if (Object.hasOwn(data.nodes, name)) return [name, null];
   const feature = name.slice(0, Math.max(dot, 0));
   return Object.hasOwn(data.nodes, feature) ? [feature, name.slice(dot + 1)] : [null, null];
@@ -59,7 +63,7 @@ function describe() {
   const { about, down } = picture.nodes.get(selected);
   make(detail, "button", { class: "close", "aria-label": "Close" }, "×").addEventListener("click", () => select(null));
   make(detail, "h2", {}, selected);
-  if (about.description) make(detail, "p", {}, about.description);
+  if (about.description) make(detail, "p", { class: "prose" }, about.description);
   const facts = make(detail, "dl");
   for (const [name, value] of about.facts) { make(facts, "dt", {}, name); make(make(facts, "dd"), "code", {}, value); }
   section("In the store", about.stats);
@@ -132,3 +136,4 @@ document.addEventListener("keydown", (event) => {
 addEventListener("hashchange", () => { picture.select(...named(), { center: true }); describe(); fill(); });
 describe();
 fill();
+if (picture.selected) picture.select(picture.selected, picture.field, { center: true }); // now that the panel is there

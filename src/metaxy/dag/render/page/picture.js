@@ -17,6 +17,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const LARGE = 80; // features, from which on a picture begins with a part
 const [GAP, LAYER, LINE] = [28, 64, 16];
 const FAR = 0.35; // the scale below which nothing can be read
+const READABLE = 0.6; // the scale from which everything can
+const LABELLED = 150; // boxes, up to which they have names from afar
 const STATES = { error: "not counted", missing: "without rows", needs_update: "to update", up_to_date: "up to date", root_feature: "root" };
 
 export function mount(stage, data, options = {}) {
@@ -238,11 +240,11 @@ class Picture {
       const busiest = [...this.nodes.values()].reduce((best, node) => (node.up.size + node.down.size > best.up.size + best.down.size ? node : best));
       if (first) this.focus = first;
       else if (boxes <= LARGE) this.foldable.forEach((name) => this.folded.add(name));
-      else { this.focus = busiest.key; this.selected = busiest.key; }
+      else this.focus = busiest.key;
     }
     if (first) { this.selected = first; this.field = field; }
     this.#draw();
-    if (first && !this.focus) this.#centre(first);
+    if (this.selected || this.focus) this.#reveal(this.selected || this.focus);
   }
 
   // -- what others ask for --------------------------------------------------------------------------------------------
@@ -255,7 +257,7 @@ class Picture {
     if (this.folded.delete(group)) { this.#draw(false); center = true; }
     if (this.focus && key && key !== this.focus && !this.#around(this.focus, this.depth).has(key)) { this.focus = key; this.#draw(); }
     this.#light();
-    if (center && key) this.#centre(key);
+    if (center && key) this.#reveal(key);
   }
 
   near(depth) { // how many steps around what is selected; 0 for the whole graph
@@ -294,7 +296,7 @@ class Picture {
     let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
     for (const { x, y, width, height } of this.#shown.values()) [x0, y0, x1, y1] = [Math.min(x0, x), Math.min(y0, y), Math.max(x1, x + width), Math.max(y1, y + height)];
     if (x0 === Infinity) return;
-    const [width, height] = [this.stage.clientWidth, this.stage.clientHeight];
+    const [width, height] = [this.stage.clientWidth, Math.max(this.stage.clientHeight - this.covered(), 200)];
     this.#scale = Math.max(0.01, Math.min(1.15, (width - 60) / (x1 - x0), (height - 110) / (y1 - y0)));
     this.#left = (width - (x0 + x1) * this.#scale) / 2;
     this.#top = (height - 20 - (y0 + y1) * this.#scale) / 2;
@@ -382,7 +384,9 @@ class Picture {
     make(box, "text", { class: "name strong", x: 14, y: 34 }, name);
     make(box, "text", { class: "small soft", x: 14, y: 54 }, `${members.length} features`);
     const changed = members.filter((member) => member.about.status && !["normal", "unchanged"].includes(member.about.status));
+    const worst = ["added", "removed", "changed", "affected", "described", "missing"].find((status) => changed.some((member) => member.about.status === status));
     if (changed.length) make(box, "text", { class: "small what", x: width - 14, y: 54, "text-anchor": "end" }, `${changed.length} differ`);
+    if (changed.length) box.classList.add(changed.length < members.length && !["affected", "described"].includes(worst) ? "changed" : worst);
     if (live) {
       const line = make(box, "g", { class: "live", transform: "translate(14 70)" });
       for (const part of ["title", "path", "text"]) make(line, part, part === "path" ? { class: "lamp" } : part === "text" ? { class: "small soft", y: 4 } : {});
@@ -495,6 +499,19 @@ class Picture {
     }
     this.sketchGroup.replaceChildren();
     for (const [kind, d] of [...paths].sort(([a], [b]) => (a.startsWith("line") ? 0 : 1) - (b.startsWith("line") ? 0 : 1))) make(this.sketchGroup, "path", { class: kind, d });
+    if (this.#shown.size <= LABELLED) this.#label();
+  }
+
+  #label() { // as large as they can be in their boxes, and as they have to be to be read
+    const all = [...this.#shown].map(([key, box]) => {
+      const name = key.slice(key.startsWith("\u0000") ? 1 : key.lastIndexOf("/") + 1);
+      return { ...box, name, size: Math.min((box.width - 8) / (0.6 * name.length), 0.6 * box.height) };
+    });
+    const usual = all.map((each) => each.size).sort((a, b) => a - b)[Math.floor(all.length / 2)];
+    for (const { x, y, width, height, name, size: most } of all) {
+      const size = Math.min(most, usual);
+      make(this.sketchGroup, "text", { class: "label", x: x + width / 2, y: y + height / 2 + 0.35 * size, "font-size": size.toFixed(1), "text-anchor": "middle" }, name);
+    }
   }
 
   // -- pan and zoom ---------------------------------------------------------------------------------------------------
@@ -536,6 +553,14 @@ class Picture {
       if (item) hide(item, item.box, x, y, x + wide, y + high);
     }
     for (const edge of this.#drawn) hide(edge, edge.line, edge.frame.x0, edge.frame.y0, edge.frame.x1, edge.frame.y1);
+  }
+
+  #reveal(key) { // where it cannot be read, or is not all to be seen
+    const at = this.#shown.get(key), scale = this.#scale;
+    if (!at) return;
+    const [x, y] = [at.x * scale + this.#left, at.y * scale + this.#top], height = this.stage.clientHeight - this.covered();
+    const isSeen = x >= 0 && y >= 0 && x + at.width * scale <= this.stage.clientWidth && y + at.height * scale <= height;
+    if (!isSeen || scale < READABLE) this.#centre(key);
   }
 
   #centre(key) {
