@@ -65,11 +65,21 @@ def page(
     conditions = as_filters(filters)
     with project.store(store) as opened:
         frame = opened.read(key, filters=conditions, columns=wanted)
-        schema = frame.collect_schema()
-        names = list(columns) if columns is not None else [*ids, *(name for name in schema if name not in ids)]
-        names = [name for name in names if columns is not None or system_columns or not is_system_column(name)]
-        ordered = frame.select(*dict.fromkeys([*names, *ids])).sort(*ids)
-        found = collect_to_polars(sliced(ordered, offset, limit + 1)).select(names)
+        names = columns or shown_columns(frame.columns, ids, system_columns=system_columns)
+        return page_of(frame, names, ids, limit, offset)
+
+
+def shown_columns(columns: Sequence[str], ids: Sequence[str], *, system_columns: bool) -> list[str]:
+    """Return the columns of a table, IDs first; those of Metaxy only if asked."""
+    rest = (name for name in columns if system_columns or not is_system_column(name))
+    return list(dict.fromkeys([*ids, *rest]))
+
+
+def page_of(frame: nw.LazyFrame[Any], names: Sequence[str], order: Sequence[str], limit: int, offset: int = 0) -> Page:
+    """Return some columns of some rows of a frame, in an order that others give; all is done where the rows are."""
+    schema = frame.collect_schema()
+    ordered = frame.select(*dict.fromkeys([*names, *order])).sort(*order)
+    found = collect_to_polars(sliced(ordered, offset, limit + 1)).select(names)
     shown = [PageColumn(name, str(schema[name]), is_system_column(name)) for name in names]
     return Page(shown, exact_rows(found.head(limit)), found.height > limit)
 
@@ -122,7 +132,7 @@ def column_statistics(
     with project.store(store) as opened:
         frame = opened.read(key, filters=conditions)
         schema = frame.collect_schema()
-        names = [*ids, *(name for name in schema if name not in ids and (system_columns or not is_system_column(name)))]
+        names = shown_columns(list(schema), ids, system_columns=system_columns)
         parts = [names[start : start + COLUMNS] for start in range(0, len(names), COLUMNS)]
         found = [_counted(frame, {name: schema[name] for name in part}) for part in parts]
     columns = [_statistics(name, schema[name], dict(values)) for _, part in found for name, values in part]

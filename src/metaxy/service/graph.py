@@ -15,7 +15,7 @@ from metaxy.dag.render.formats import FIELD_FORMATS, render
 from metaxy.dag.render.renderer import shown_part
 from metaxy.dag.render.terminal import draw, grow
 from metaxy.dag.view import GraphData as GraphData
-from metaxy.dag.view import NodeStatus, Work
+from metaxy.dag.view import GraphNode, NodeStatus, Work
 from metaxy.dag.walk import around
 from metaxy.errors import RequestError
 from metaxy.project.git import Repository
@@ -138,6 +138,43 @@ class Comparison:
     def needs_computing(self) -> bool:
         """Whether there is something to compute."""
         return any(node.status in TO_COMPUTE for node in self.changes.nodes.values())
+
+    def data(self) -> list[dict[str, Any]]:
+        """Return what differs as plain data, feature by feature: status, in words, and what there is to compute.
+
+        ``fields`` are those that differ; ``work`` has counts of samples, or ``unknown`` says why not; None if nobody
+        counted.
+        """
+        return [_difference(node) for node in self.changes.nodes.values()]
+
+
+def _difference(node: GraphNode) -> dict[str, Any]:
+    fields = [
+        {"key": str(field.key), "status": field.status.value, "changes": list(field.changes)}
+        for field in node.fields
+        if field.status not in (NodeStatus.NORMAL, NodeStatus.UNCHANGED)
+    ]
+    words = [*node.changes, *(f"{field['key']}: {text}" for field in fields for text in field["changes"])]
+    versions = {"version": node.version, "old_version": node.old_version}
+    work = node.work.model_dump() if node.work else None
+    return {
+        "key": str(node.key),
+        "status": node.status.value,
+        **versions,
+        "changes": words,
+        "fields": fields,
+        "work": work,
+    }
+
+
+def named_version(text: str) -> str | GitRevision:
+    """Return the version of a project that a text names: `git:main` is a revision of git, all else as `compare` has it.
+
+    >>> named_version("git:HEAD~1").name, named_version("latest")
+    ('HEAD~1', 'latest')
+    """
+    kind, found, name = text.partition(":")
+    return GitRevision(name) if found and kind == "git" else text
 
 
 def compare(

@@ -7,8 +7,13 @@ from datetime import datetime
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import Final
 
 from metaxy.columns import METAXY_FEATURE_VERSION, METAXY_PROJECT_VERSION
+from metaxy.dag.changes import differences, field_differences
+from metaxy.dag.graph import FeatureGraph
+from metaxy.dag.view import view_feature
+from metaxy.definitions.definition import FeatureDefinition
 from metaxy.definitions.selection import FeatureSelection
 from metaxy.errors import RequestError, SnapshotError
 from metaxy.project.lock import FeatureChange as FeatureChange
@@ -18,6 +23,7 @@ from metaxy.project.lock import generate_lock_file
 from metaxy.service.project import Project, feature_key
 from metaxy.store.pending_renames import pending_among
 from metaxy.store.system.push import checked_tags
+from metaxy.store.system.records import decoded
 from metaxy.store.system.storage import SystemTableStorage
 
 
@@ -61,6 +67,59 @@ def feature_history(project: Project, feature: str, store: str | None = None) ->
         FeatureVersion(row[METAXY_FEATURE_VERSION], row["recorded_at"], row[METAXY_PROJECT_VERSION], row["project"])
         for row in found.iter_rows(named=True)
     ]
+
+
+@dataclass(frozen=True)
+class VersionChange(FeatureVersion):
+    """A version that a feature had, and in words what its definition then changed of the one before.
+
+    ``changes`` is empty for the first one, and None where a definition cannot be read. What its parents changed is not
+    among it: where nothing else did, it says so.
+    """
+
+    is_current: bool
+    changes: Sequence[str] | None
+
+
+UPSTREAM: Final = "through what it is computed from"
+
+
+def version_changes(project: Project, feature: str, store: str | None = None) -> list[VersionChange]:
+    """Return the versions that a feature had, newest first, with what changed in code and definition."""
+    key = feature_key(feature)
+    with project.store(store) as opened:
+        found = SystemTableStorage(opened).read_definitions(key, project.scope)
+        definitions = [next(decoded(found[n], repr(opened)), None) for n in range(found.height)]
+    known = key in project.graph.feature_definitions_by_key
+    current = project.graph.get_feature_version(key) if known else None
+    before = [*definitions, None][1:]
+    return [
+        VersionChange(
+            row[METAXY_FEATURE_VERSION],
+            row["recorded_at"],
+            row[METAXY_PROJECT_VERSION],
+            row["project"],
+            is_current=row[METAXY_FEATURE_VERSION] == current,
+            changes=_changes(old, new, is_first=place == found.height - 1),
+        )
+        for place, (row, new, old) in enumerate(zip(found.iter_rows(named=True), definitions, before, strict=True))
+    ]
+
+
+def _changes(old: FeatureDefinition | None, new: FeatureDefinition | None, *, is_first: bool) -> list[str] | None:
+    if is_first:
+        return []
+    if old is None or new is None:
+        return None
+    before, after = (view_feature(FeatureGraph(), each) for each in (old, new))
+    fields = {str(field.key): field for field in before.fields}
+    left = {str(field.key): field for field in after.fields}
+    found = [f"field {name} is new" for name in left if name not in fields]
+    found += [f"field {name} is gone" for name in fields if name not in left]
+    shared = [(name, field, left[name]) for name, field in fields.items() if name in left]
+    found += [f"{name}: {text}" for name, was, now in shared for text in field_differences(was, now)]
+    found += [each.text for each in differences(before, after, lambda _: None)]
+    return found or [UPSTREAM]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def errors(
     """Return the errors that count of some features, or of all that have any."""
     with project.store(store) as opened:
         keys = _failing(project, opened, features)
-        return [error for key in keys for error in _errors_of(opened, str(key), all_attempts=all_attempts)]
+        return [error for key in keys for error in errors_of(opened, str(key), all_attempts=all_attempts)]
 
 
 def _failing(project: Project, opened: MetadataStore, features: Sequence[str] | None) -> list[FeatureKey]:
@@ -51,7 +51,8 @@ def _failing(project: Project, opened: MetadataStore, features: Sequence[str] | 
     return [key for key in project.keys(features) if str(key) in known]
 
 
-def _errors_of(opened: MetadataStore, key: str, *, all_attempts: bool) -> list[SampleError]:
+def errors_of(opened: MetadataStore, key: str, *, all_attempts: bool) -> list[SampleError]:
+    """Return the errors of one feature that count; values of IDs are as the store has them."""
     rows = opened.read_errors(key, all_attempts=all_attempts).to_polars()
     # IDs come first; where one has the name of what is told, that has another.
     ids, told = rows[:, : -len(SHOWN)], rows[:, -len(SHOWN) : -2]

@@ -48,7 +48,7 @@ def _unknown(store: StoreParts, scope: Scope) -> Iterator[StoredTable]:
     known = {_place(store, key) for key in scope.graph.feature_definitions_by_key}
     pushed = {_place(store, key): key for key in pushed_keys(store)}
     for key in store.storage.tables():
-        if (place := _place(store, key)) not in known and not _is_system(key):
+        if (place := _place(store, key)) not in known and not is_of_system(key):
             try:
                 yield find(store, pushed.get(place, key), allow_fallback=False).checked()
             except MetadataSchemaError:  # a table of someone else
@@ -63,7 +63,8 @@ def without_table(store: StoreParts, keys: Iterable[FeatureKey]) -> set[FeatureK
     return {key for key in keys if _place(store, key) not in there}
 
 
-def _is_system(key: FeatureKey) -> bool:
+def is_of_system(key: FeatureKey) -> bool:
+    """Return whether a key that a storage lists is one of ours, whose hyphens it may not tell."""
     return FeatureKey(key.parts[:1]).table_name == FeatureKey(METAXY_SYSTEM_KEY_PREFIX).table_name
 
 

@@ -99,10 +99,14 @@ def _entries(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
     )
 
 
-def versions_of(rows: nw.LazyFrame[Any], feature: str, project: str | None) -> pl.DataFrame:
+VERSION_COLUMNS: Final = (METAXY_FEATURE_VERSION, COL_RECORDED_AT, METAXY_PROJECT_VERSION, COL_PROJECT)
+
+
+def versions_of(
+    rows: nw.LazyFrame[Any], feature: str, project: str | None, columns: tuple[str, ...] = VERSION_COLUMNS
+) -> pl.DataFrame:
     """Return the versions that a feature had, newest first: one row each, with the last time it was recorded."""
     mine = rows.filter(nw.col(COL_FEATURE_KEY) == feature)
     mine = mine if project is None else mine.filter(nw.col(COL_PROJECT) == project)
     by = (COL_PROJECT, METAXY_FEATURE_VERSION)
-    columns = (METAXY_FEATURE_VERSION, COL_RECORDED_AT, METAXY_PROJECT_VERSION, COL_PROJECT)
     return newest(mine, by, columns).sort(COL_RECORDED_AT, METAXY_FEATURE_VERSION, descending=True)

@@ -94,6 +94,10 @@ class SystemTableStorage(Generic[Store]):
         """
         return versions_of(self._rows(), str(coerce_to_feature_key(feature)), project)
 
+    def read_definitions(self, feature: CoercibleToFeatureKey, project: str | None = None) -> pl.DataFrame:
+        """Return what was recorded last of each version that a feature had, newest first; all columns of the table."""
+        return versions_of(self._rows(), str(coerce_to_feature_key(feature)), project, COLUMNS)
+
     def read_features(
         self, *, current: bool = True, project_version: str | None = None, project: str | None = None
     ) -> pl.DataFrame:
