@@ -16,6 +16,13 @@ from metaxy.dag.render.html import HtmlRenderer
 
 assert "requestAnimationFrame" in HtmlRenderer(FeatureGraph()).render()  # the script of the page is in the package
 """
+WEB_PAGE = """
+from metaxy.ui.files import read_assets
+from metaxy.ui.server import run  # its packages are there
+
+needed = {"index.html", "ui.css", "main.js", "picture.js", "vendor/preact.js", "vendor/LICENSE.preact"}
+assert needed <= {*read_assets()}
+"""
 ELSEWHERE = {"delta": "DeltaMetadataStore", "iceberg": "IcebergMetadataStore"}
 
 pytestmark = [
@@ -42,6 +49,7 @@ def install(extras: list[str], folder: Path) -> Path:
     [
         ([], ["mx", "--help"]),
         ([], ["python", "page.py"]),
+        (["ui"], ["python", "web_page.py"]),
         (["duckdb"], ["python", "quickstart.py"]),
         (["delta"], ["python", "delta.py"]),
         (["iceberg"], ["python", "iceberg.py"]),
@@ -64,5 +72,6 @@ def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) 
     (tmp_path / "vectors.py").write_text(program(read("docs/lancedb.md")), encoding="utf-8")
     (tmp_path / "testing.py").write_text(program(read("docs/testing.md")), encoding="utf-8")
     (tmp_path / "page.py").write_text(PAGE, encoding="utf-8")
+    (tmp_path / "web_page.py").write_text(WEB_PAGE, encoding="utf-8")
     name, *arguments = command
     subprocess.run([str(scripts / name), *arguments], cwd=tmp_path, check=True)

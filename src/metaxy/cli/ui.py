@@ -1,6 +1,7 @@
 """`mx ui`: the project as a page in a browser."""
 
 import os
+import re
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ from metaxy.cli.selection import Flag, Store
 from metaxy.cli.workspace import workspace
 from metaxy.wording import short_path
 
+PATH = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9._~/-]+")
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?")
+TOKEN = re.compile(r"[\w-]{16,}", re.ASCII)
+
 
 def ui(
     *,
@@ -28,6 +33,7 @@ def ui(
     no_rows: Flag = False,
     media_root: Annotated[list[str] | None, Parameter(negative=())] = None,
     store: Store = None,
+    token: str | None = None,
     open: bool | None = None,
     export: Path | None = None,
     force: Flag = False,
@@ -44,11 +50,16 @@ def ui(
         no_rows: Show no values of samples: numbers and definitions only.
         media_root: A folder whose images, audio and video are shown, or an origin of the web, such as
             https://media.example.org; may be given several times.
+        token: What the first link must have, so that it stays the same; better given by METAXY_UI_TOKEN, as others see
+            the arguments of commands. A new one each time if not given.
         open: Open it in a browser; on a terminal with a display if not said.
         export: Write the page as static files instead: into a folder for any web server, or into one file such as
             page.html that is opened as it is.
         force: Export also over what is no earlier export.
     """
+    if force and export is None:
+        message = "--force says what --export may do"
+        raise usage_error(message, code="MISSING_REQUIRED_FLAG", required_flags=["--export"])
     folders, origins = _media(media_root or ())
     options = page.Options(
         store=store,
@@ -58,13 +69,10 @@ def ui(
         host=host,
         port=port,
         prefix=_prefix(prefix),
-        allow=tuple(allow_host or ()),
+        allow=_hosts(allow_host or ()),
         announce=lambda link: _announce(link, open),
+        **_token(token),
     )
-    if force and export is None:
-        raise usage_error(
-            "--force says what --export may do", code="MISSING_REQUIRED_FLAG", required_flags=["--export"]
-        )
     if export is None:
         page.serve(workspace(), options)
     else:
@@ -100,11 +108,35 @@ def _has_display() -> bool:
 def _prefix(text: str) -> str:
     """Return a path as links begin with it: with a slash before it, none after it."""
     path = text.strip("/")
-    if any(part in ("", ".", "..") or not part.isascii() or not part.isprintable() for part in path.split("/") if path):
+    if path and not PATH.fullmatch(path):
         raise usage_error(f"--prefix {text} is no path, such as /metaxy")
     return f"/{path}" if path else ""
 
 
+def _hosts(given: Sequence[str]) -> tuple[str, ...]:
+    """Refuse what is no name of a host: it would allow nothing."""
+    for each in given:
+        if not page.host_name(each):
+            raise usage_error(f"--allow-host {each} is no name of a host, such as metaxy.example.org")
+    return tuple(given)
+
+
 def _media(given: Sequence[str]) -> tuple[list[Path], list[str]]:
     """Split folders from origins of the web."""
-    return [Path(each) for each in given if "://" not in each], [each for each in given if "://" in each]
+    origins = [each.rstrip("/").lower() for each in given if "://" in each]
+    for each in origins:
+        if not ORIGIN.fullmatch(each):  # it goes into the policy of the page
+            raise usage_error(f"--media-root {each} is no folder and no origin, such as https://media.example.org")
+    folders = [Path(each).absolute() for each in given if "://" not in each]
+    for folder in folders:
+        if not folder.is_dir():
+            raise usage_error(f"--media-root {short_path(folder)} is no folder")
+    return folders, origins
+
+
+def _token(given: str | None) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not TOKEN.fullmatch(given):
+        raise usage_error("--token has at least 16 letters, digits, - and _", code="INVALID_TOKEN")
+    return {"token": given}

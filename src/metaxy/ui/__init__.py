@@ -12,9 +12,10 @@ from typing import Any, Final
 from metaxy._lazy import resolve
 from metaxy.errors import MetaxyError
 from metaxy.service.project import Project
+from metaxy.ui.guard import host_name
 from metaxy.ui.options import Options
 
-__all__ = ["Options", "serve", "write_export"]
+__all__ = ["Options", "host_name", "serve", "write_export"]
 
 PACKAGES: Final = ("starlette", "uvicorn")
 

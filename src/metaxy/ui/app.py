@@ -31,9 +31,9 @@ PATIENCE: Final = 1.0  # seconds to wait for counts where there are older ones
 THREADS: Final = 4  # questions to stores at the same time; a pipeline may be at work on this machine
 
 
-def application(project: Project, options: Options, port: int) -> Application:
-    """Return the guarded application of a project."""
-    page = Page(Api(project, options), Counting.of(project), read_assets(), ThreadPoolExecutor(THREADS, "metaxy-ui"))
+def guarded(page: "Page", port: int) -> Application:
+    """Return the application of a page, with its guard."""
+    options = page.questions.options
     routes = [
         Route("/", page.asset, methods=["GET"]),
         Route("/assets/{name:path}", page.asset, methods=["GET"]),
@@ -41,9 +41,8 @@ def application(project: Project, options: Options, port: int) -> Application:
         Route("/api/{path:path}", page.api, methods=["GET"]),
         Route("/media", page.media, methods=["GET"]),
     ]
-    inner = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
     return Guard(
-        inner,
+        Starlette(routes=routes, exception_handlers={HTTPException: _not_found}),
         token=options.token,
         hosts=(options.host, *options.allow),
         prefix=options.prefix,
@@ -60,6 +59,17 @@ class Page:
     counting: Counting
     files: Mapping[str, Asset]
     threads: ThreadPoolExecutor
+
+    @classmethod
+    def of(cls, project: Project, options: Options) -> "Page":
+        """Return the page of a project."""
+        threads = ThreadPoolExecutor(THREADS, "metaxy-ui")
+        return cls(Api(project, options), Counting.of(project), read_assets(), threads)
+
+    def close(self) -> None:
+        """Ask nothing more; what is being asked is waited for."""
+        self.counting.stop()
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
     async def asset(self, request: Request) -> Response:
         """Answer a file of the page, which browsers keep as long as its tag is the same."""

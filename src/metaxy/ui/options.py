@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
-TOKEN: Final = 16  # characters that a token has at least
 
 
 @dataclass(frozen=True)

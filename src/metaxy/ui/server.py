@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from ipaddress import ip_address
 from typing import Final
 
@@ -11,7 +11,7 @@ import uvicorn
 
 from metaxy.errors import MetaxyError
 from metaxy.service.project import Project
-from metaxy.ui.app import application
+from metaxy.ui.app import Page, guarded
 from metaxy.ui.options import Options
 
 PORT: Final = 8421
@@ -23,10 +23,11 @@ def run(project: Project, options: Options) -> None:
     Raises:
         MetaxyError: if the address cannot be used.
     """
-    _ = project.graph  # what is wrong with the code of the project is said here, not in the browser
-    with listen(options) as listening:
+    _ = project.graph, project.store(options.store)  # what is wrong with them is said here, not in the browser
+    page = Page.of(project, options)
+    with listen(options) as listening, closing(page):
         port = listening.getsockname()[1]
-        server = Announcing(_config(application(project, options, port)), link(options, port), options)
+        server = Announcing(_config(guarded(page, port)), link(options, port), options)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
 
