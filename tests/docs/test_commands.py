@@ -1,13 +1,15 @@
 """Pages that show commands show what the commands say.
 
 In a `console` block, a line that starts with `$ ` is a command, and the lines below it are what it prints; `...` stands
-for anything. All commands of a page run one after the other, in one folder that is empty at first. A `toml` or `python`
+for anything. All commands of a page run one after the other, in one folder that is empty at first, or is that of the
+example whose page it is. A `toml` or `python`
 block that follows `<!-- file: NAME -->` is a file there; `<!-- edit NAME: OLD -> NEW -->` changes one.
 """
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,7 +20,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from tests.docs.test_pages import PAGES, read
+from tests.docs.test_pages import EXAMPLES, PAGES, ROOT, read
 
 from metaxy import context
 from metaxy.cli.app import main
@@ -35,6 +37,10 @@ STEP = re.compile(
 PROMPT = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 AUTHOR = {f"GIT_{role}_{what}": "me@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+# Examples with a `pipeline.py` have tests of their own.
+BY_HAND = [page for page in EXAMPLES if not (ROOT / page).with_name("pipeline.py").exists()]
+COMMANDS = [page for page in (*PAGES, *BY_HAND) if "```console\n$ " in read(page)]
 
 
 class Session:
@@ -88,9 +94,12 @@ def main_in_new_graph(words: list[str]) -> None:
         main(words)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "```console\n$ " in read(page)])
+@pytest.mark.parametrize("page", COMMANDS)
 def test_commands_print_what_the_page_says(page: str, tmp_path: Path) -> None:
-    session = Session(tmp_path)
+    session = Session(tmp_path / "project")
+    if page in BY_HAND:
+        shutil.copytree((ROOT / page).parent, session.folder)
+    session.folder.mkdir(exist_ok=True)
     for step in STEP.finditer(read(page)):
         if step["file"]:
             path = session.folder / step["file"]

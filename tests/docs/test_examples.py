@@ -12,6 +12,7 @@ from tests.docs.test_pages import ROOT, output
 
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"))
 
+PROGRAMS = [path for path in EXAMPLES if (path / "pipeline.py").exists() and path.name != "look"]  # it has its own test
 STORE = "DuckDBMetadataStore"
 PARTS = ("data:image/svg+xml", "What is said.", "count_faces", "<summary>stale", "needs an update", "look.duckdb")
 # Runs cells, and prints what the value of the last line of each has as HTML, by the name of its type.
@@ -30,7 +31,7 @@ print(json.dumps(shown))
 """
 
 
-@pytest.mark.parametrize("example", [path for path in EXAMPLES if path.name != "look"], ids=lambda path: path.name)
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda path: path.name)
 def test_example_prints_what_its_readme_shows(example: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(example, tmp_path / example.name)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("METAXY_")}
