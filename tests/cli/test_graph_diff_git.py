@@ -11,6 +11,8 @@ import pytest
 from tests.cli.conftest import FEATURES
 from tests.factory import rows
 
+from metaxy.errors import RequestError
+from metaxy.project.git import Repository
 from metaxy.testing import TempMetaxyProject
 
 CHANGED = FEATURES.replace('code_version="1"', 'code_version="2"')
@@ -81,9 +83,13 @@ def test_the_code_is_compared_with_revisions_and_they_with_each_other(project: T
 
 
 def test_a_revision_that_is_not_there(project: TempMetaxyProject, tmp_path: Path) -> None:
-    names = ["mian", "--output=x", "-h", "$(touch x)", "`touch x`", "; touch x", "^main", "main..main", "", "a\nb", "é"]
-    for name in [*names, "main:vision", "HEAD~7", "../../etc", "a" * 300]:
+    for name in ("--output=x", "-h", "$(touch x)", ""):
         assert "there is no revision" in complaint(project, f"--from-git={name}"), name
+    repository = Repository.around(project.path)
+    names = ["mian", "-h", "`touch x`", "; touch x", "^main", "main..main", "a\nb", "é", "\0", "main:vision", "HEAD~7"]
+    for name in [*names, "../../etc", "a" * 300]:
+        with pytest.raises(RequestError, match="there is no revision"):
+            repository.commit(name)
     assert "Did you mean 'main'?" in complaint(project, "--from-git", "mian")
     assert sorted(file.name for file in project.path.iterdir()) == [".git", "metaxy.toml", "vision"]
     git(project, "update-ref", "refs/remotes/origin/prod", "HEAD")
