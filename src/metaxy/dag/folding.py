@@ -48,7 +48,7 @@ def fold(view: GraphData, by: Fold, apart: object = None) -> GraphData:
 
 def _group(node: GraphNode, by: Fold) -> str:
     """Return the name of the group of a feature, which no feature can have."""
-    return f"{node.key.parts[0]}/*" if by == "key" else f"project {node.project or 'unknown'}"
+    return f"{node.key.parts[0]}/*" if by == "key" else f"project {' '.join((node.project or 'unknown').split())}"
 
 
 def _folded(home: FeatureKey, members: Sequence[GraphNode], homes: dict[str, FeatureKey]) -> GraphNode:
