@@ -81,9 +81,20 @@ def test_errors_claims_and_history(site: Site) -> None:
     assert (same["features"], same["summary"]["needs_computing"]) == ([], False)
 
 
+def test_a_sample_and_what_is_around_it(site: Site) -> None:
+    found = site.get('features/video/raw/sample.json?id={"id":"c"}')
+    shown = dict(zip([column["name"] for column in found["columns"]], found["row"], strict=True))
+    assert (shown["path"], shown["size"], found["ids"]) == ("inside.png", 3, ["id"])
+    assert [(each["feature"], each["error"]) for each in found["children"]] == [("video/crop", None)]
+    for wrong in ("", "?id=1", "?id={}", '?id={"id":[1]}', '?id={"nothing":1}', "?id={", "?id=" + "[" * 9_000):
+        assert site.ask(f"/api/features/video/raw/sample.json{wrong}").status == 400, wrong
+    activity = site.get(f"{CROP}/activity.json")
+    assert (activity["last_hour"], activity["left"]) == (2, 1)
+
+
 def test_secrets_are_shown_nowhere(site: Site) -> None:
     stores = {store["name"]: store for store in site.get("stores.json")["stores"]}
-    assert (stores["dev"]["tables"], "error" in stores["dev"]) == (2, False)
+    assert (stores["dev"]["tables"], stores["dev"]["error"]) == (2, None)
     assert stores["far"]["error"]
     for path in ("project.json", "stores.json", "history.json?store=far", f"{CROP}/rows.json?store=far"):
         answer = site.ask(f"/api/{path}")
@@ -93,7 +104,7 @@ def test_secrets_are_shown_nowhere(site: Site) -> None:
 
 def test_hidden_values_are_in_no_answer(hidden: Site) -> None:
     assert hidden.get("project.json")["rows"] is False
-    for path in ("rows.json", "columns.json", "rows.json?filter=size+%3D+1"):
+    for path in ("rows.json", "columns.json", "sample.json?id=%7B%22id%22%3A%22c%22%7D"):
         answer = hidden.ask(f"/api/{CROP}/{path}")
         assert (answer.status, answer.data["error"]["hint"]) == (403, "the page was started with --no-rows")
     [error] = hidden.get(f"{CROP}/errors.json")["errors"]

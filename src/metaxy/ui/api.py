@@ -3,14 +3,14 @@
 An answer is found by a path that is named like a file, as an export has it as one. Nothing here knows of HTTP.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timezone
 from importlib.metadata import version
-from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
-from metaxy.service.browsing import column_statistics, page
+from metaxy.service.activity import activity
+from metaxy.service.browsing import PageColumn, column_statistics, page
 from metaxy.service.claims import claims
 from metaxy.service.columns import column_sources, columns
 from metaxy.service.drawings import drawing
@@ -18,30 +18,33 @@ from metaxy.service.exact_values import exact
 from metaxy.service.failures import Failure
 from metaxy.service.features import descriptions
 from metaxy.service.graph import CURRENT, LATEST, Comparison, GitRevision, RenderConfig, compare, graph, with_work
-from metaxy.service.history import FeatureVersion, Snapshot, feature_history, history
+from metaxy.service.history import Snapshot, VersionChange, history, version_changes
 from metaxy.service.project import Project
-from metaxy.service.row_errors import errors
-from metaxy.service.stores import reached, stores
+from metaxy.service.row_errors import SampleError, errors
+from metaxy.service.samples import Near, sample
+from metaxy.service.store_states import store_states
+from metaxy.service.stores import stores
+from metaxy.ui.counts import Subject
 from metaxy.ui.guard import Refusal
 from metaxy.ui.media import media_kind
 from metaxy.ui.options import Options
 from metaxy.ui.query import FARTHEST, HIDDEN, LARGEST, Question, without_values
 
-Answer: TypeAlias = "dict[str, Any]"
+Answer: TypeAlias = dict[str, Any]
 
 USUAL: Final = 50  # rows of a page
 ERRORS: Final = 500
 PUSHES: Final = 500
-VERSIONS: Final = 20  # of which it is said what changed
 GIT: Final = "git:"
 
 
 @dataclass(frozen=True)
 class Api:
-    """Answers questions about a project."""
+    """Answers questions about a project; ``last`` gives the counts that a feature had, if they are known."""
 
     project: Project
     options: Options
+    last: Callable[[Subject], Answer | None] = lambda _: None
 
     def answer(self, path: str, query: Mapping[str, str]) -> Answer:
         """Return the answer at a path such as `features/video/crop/about.json`.
@@ -55,7 +58,7 @@ class Api:
         if name not in known:
             raise Refusal(404, "there is no such question")
         with self.project.active():
-            return known[name](Question(self.project, self.options, query, feature or ""))
+            return known[name](Question(self.project, self.options, query, feature or "", self.last))
 
     def told(self, failure: Failure) -> str:
         """Return what may be said of an error: what the data are is no request, and its text may have values in it."""
@@ -86,8 +89,8 @@ def _project(asked: Question) -> Answer:
         "stores": [each.data() for each in stores(project)] if project.config.stores else [],
         "store": options.store or project.config.store,
         "rows": options.rows,
-        "media": bool(options.media or options.origins),
-        "origins": list(options.origins),
+        "media": asked.has_media,
+        "origins": list(options.origins) if options.rows else [],
         "exported": None,
         "features": [_named(each) for each in descriptions(project)],
     }
@@ -107,7 +110,7 @@ def _pushes(asked: Question) -> Answer:
     return {"pushes": [_recorded(each) for each in found[:PUSHES]], "more": len(found) > PUSHES}
 
 
-def _recorded(entry: Snapshot | FeatureVersion) -> Answer:
+def _recorded(entry: Snapshot | VersionChange) -> Answer:
     moment = entry.recorded_at.replace(tzinfo=timezone.utc)
     shown = asdict(entry) | {"recorded_at": moment.isoformat()}
     if "tags" in shown:
@@ -116,8 +119,7 @@ def _recorded(entry: Snapshot | FeatureVersion) -> Answer:
 
 
 def _stores(asked: Question) -> Answer:
-    project = asked.project
-    return {"stores": [each.data() | reached(project, each.name).data() for each in stores(project)]}
+    return {"stores": [each.data() for each in store_states(asked.project)]}
 
 
 def _diff(asked: Question) -> Answer:
@@ -128,7 +130,11 @@ def _diff(asked: Question) -> Answer:
     found = compare(asked.project, _side(old), _side(new), asked.store)
     found = with_work(asked.project, found, asked.store) if counted else found
     picture = drawing(found.view, RenderConfig(project=asked.project.scope, title=f"{old} → {new}"))
-    return {**vars(picture), "summary": _summary(found), "features": _changes(asked, found)}
+    return {
+        **vars(picture),
+        "summary": _summary(found),
+        "features": [_change(each, asked.options) for each in found.data()],
+    }
 
 
 def _side(text: str) -> str | GitRevision:
@@ -139,20 +145,10 @@ def _summary(found: Comparison) -> Answer:
     return {"is_described_differently": found.is_described_differently, "needs_computing": found.needs_computing}
 
 
-def _changes(asked: Question, found: Comparison) -> list[Answer]:
-    return [
-        {
-            "key": key,
-            "status": node.status.value,
-            "changes": list(node.changes),
-            "work": node.work and _work(node.work.model_dump(mode="json"), asked.options),
-        }
-        for key, node in sorted(found.changes.nodes.items())
-    ]
-
-
-def _work(counted: Answer, options: Options) -> Answer:
-    return without_values({**counted, "error": counted.pop("unknown")}, options)
+def _change(change: Answer, options: Options) -> Answer:
+    work = dict(change["work"] or {})
+    told = {**work, "error": work.pop("unknown")} if work else None
+    return change | {"work": told and without_values(told, options)}
 
 
 # -- one feature -------------------------------------------------------------------------------------------------------
@@ -174,23 +170,7 @@ def _about(asked: Question) -> Answer:
 
 
 def _history(asked: Question) -> Answer:
-    found = feature_history(asked.project, asked.feature, asked.store)
-    current = asked.project.graph.get_feature_version(asked.feature)
-    changes = [_changed(asked, *pair) for pair in pairwise(found[: VERSIONS + 1])]
-    changes += [[]] * (len(found) - len(changes))
-    return {
-        "versions": [
-            _recorded(each) | {"is_current": each.feature_version == current, "changes": said}
-            for each, said in zip(found, changes, strict=True)
-        ]
-    }
-
-
-def _changed(asked: Question, new: FeatureVersion, old: FeatureVersion) -> list[str]:
-    """Say what changed of a feature between two versions of the project that it was recorded with."""
-    found = compare(asked.project, old.project_version, new.project_version, asked.store)
-    node = found.changes.nodes.get(asked.feature)
-    return [*node.changes, *(change for field in node.fields for change in field.changes)] if node else []
+    return {"versions": [_recorded(each) for each in version_changes(asked.project, asked.feature, asked.store)]}
 
 
 def _rows(asked: Question) -> Answer:
@@ -204,20 +184,35 @@ def _rows(asked: Question) -> Answer:
         filters=asked.filters,
         system_columns=asked.flag("system"),
     )
-    media = bool(asked.options.media or asked.options.origins)
+    return {"columns": _shown(asked, found.columns, found.rows), "rows": found.rows, "more": found.more}
+
+
+def _shown(asked: Question, named: Sequence[PageColumn], rows: Sequence[Sequence[Any]]) -> list[Answer]:
+    """Return columns, with what the page shows their values as."""
+    kinds = [media_kind(row[place] for row in rows) if asked.has_media else None for place in range(len(named))]
+    return [
+        {"name": column.name, "type": column.type, "system": column.is_system, "media": kind}
+        for column, kind in zip(named, kinds, strict=True)
+    ]
+
+
+def _sample(asked: Question) -> Answer:
+    asked.rows_only()
+    found = sample(asked.project, asked.feature, asked.ids, store=asked.store)
+    rows = [*([] if found.row is None else [found.row]), *found.earlier]
     return {
-        "columns": [
-            {
-                "name": column.name,
-                "type": column.type,
-                "system": column.is_system,
-                "media": media_kind(row[place] for row in found.rows) if media else None,
-            }
-            for place, column in enumerate(found.columns)
-        ],
-        "rows": found.rows,
-        "more": found.more,
+        "ids": found.ids,
+        "columns": _shown(asked, found.columns, rows),
+        "row": found.row,
+        "earlier": found.earlier,
+        "errors": [_error(asked, each) for each in found.errors],
+        "parents": [_near(asked, each) for each in found.parents],
+        "children": [_near(asked, each) for each in found.children],
     }
+
+
+def _near(asked: Question, found: Near) -> Answer:
+    return vars(found) | {"columns": _shown(asked, found.columns, found.rows)}
 
 
 def _columns(asked: Question) -> Answer:
@@ -227,15 +222,27 @@ def _columns(asked: Question) -> Answer:
 
 def _errors(asked: Question) -> Answer:
     found = errors(asked.project, [asked.feature], store=asked.store, all_attempts=asked.flag("all"))
-    shown = [each.data() for each in sorted(found, key=lambda each: each.recorded_at, reverse=True)[:ERRORS]]
-    for each in shown:
-        each["ids"] = {name: exact(value) for name, value in each["ids"].items()} if asked.options.rows else None
-        each["error_message"] = exact(each["error_message"]) if asked.options.rows else None
+    found.sort(key=lambda each: each.recorded_at, reverse=True)
+    shown = [_error(asked, each) for each in found[:ERRORS]]
     return {"errors": shown, "more": len(found) > ERRORS, "total": len(found)}
+
+
+def _error(asked: Question, error: SampleError) -> Answer:
+    """Return an error; its text may have values in it."""
+    ids = {name: exact(value) for name, value in error.ids.items()}
+    message = exact(error.error_message)
+    hidden = {} if asked.options.rows else {"ids": None, "error_message": None}
+    return error.data() | {"ids": ids, "error_message": message} | hidden
 
 
 def _claims(asked: Question) -> Answer:
     return {"claims": [each.data() for each in claims(asked.project, [asked.feature], store=asked.store)]}
+
+
+def _activity(asked: Question) -> Answer:
+    left = asked.left()
+    found = activity(asked.project, asked.feature, store=asked.store, count_left=left is None)
+    return (found if left is None else found.with_left(left)).data()
 
 
 Known: TypeAlias = Mapping[str, Callable[[Question], Answer]]
@@ -253,4 +260,6 @@ OF_FEATURES: Final[Known] = {
     "columns.json": _columns,
     "errors.json": _errors,
     "claims.json": _claims,
+    "activity.json": _activity,
+    "sample.json": _sample,
 }

@@ -64,7 +64,8 @@ class Page:
     def of(cls, project: Project, options: Options) -> "Page":
         """Return the page of a project."""
         threads = ThreadPoolExecutor(THREADS, "metaxy-ui")
-        return cls(Api(project, options), Counting.of(project), read_assets(), threads)
+        counting = Counting.of(project)
+        return cls(Api(project, options, counting.last), counting, read_assets(), threads)
 
     def close(self) -> None:
         """Ask nothing more; what is being asked is waited for."""
@@ -94,7 +95,8 @@ class Page:
 
     async def media(self, request: Request) -> Response:
         """Answer a file that a row names, or a part of it."""
-        path, roots = request.query_params.get("path", ""), self.questions.options.media
+        options = self.questions.options
+        path, roots = request.query_params.get("path", ""), options.media if options.rows else ()
         return await self._answered(self._elsewhere(lambda: _file(media_file(path, roots))))
 
     async def _counted(self, subject: Subject) -> Response:

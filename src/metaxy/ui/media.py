@@ -52,7 +52,7 @@ def media_file(text: str, roots: Sequence[Path]) -> Path:
         Refusal: if it is in none of the folders, or is no image, audio or video.
     """
     if not roots:
-        raise Refusal(403, "files are not shown here", "start the page with --media-root FOLDER")
+        raise Refusal(403, "files are not shown here", "start the page with --media-root FOLDER, and without --no-rows")
     path = _local(text)
     if path.startswith(("//", "\\\\")):  # of another machine, which would be asked
         roots = ()

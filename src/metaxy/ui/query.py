@@ -1,11 +1,12 @@
 """The query of a question: texts of anyone, turned into what the service takes, or refused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from metaxy.service.project import Project
+from metaxy.ui.counts import Subject
 from metaxy.ui.guard import Refusal
 from metaxy.ui.options import Options
 
@@ -27,6 +28,17 @@ class Question:
     options: Options
     query: Mapping[str, str]
     feature: str = ""
+    last: Callable[[Subject], dict[str, Any] | None] = lambda _: None
+
+    @property
+    def has_media(self) -> bool:
+        """Whether images, audio and video are shown."""
+        return self.options.rows and bool(self.options.media or self.options.origins)
+
+    def left(self) -> int | None:
+        """Return how many samples of the feature were left when they were counted, None if that is not known."""
+        counts = self.last(Subject(self.feature, self.store)) or {}
+        return None if counts.get("missing") is None else counts["missing"] + (counts["stale"] or 0)
 
     @property
     def store(self) -> str | None:
@@ -69,7 +81,7 @@ class Question:
         """
         try:
             found = json.loads(self.query.get("id", ""))
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise Refusal(400, 'id is a JSON object, such as {"id": 7}')
