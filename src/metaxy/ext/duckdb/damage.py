@@ -29,8 +29,9 @@ def seems_short(file: Path) -> bool:
 
 def refuse_short_file(file: Path, connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse a file that has fewer blocks than are used."""
-    found = connection.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchone()
-    size, used = found or (0, 0)
+    query = "SELECT block_size, used_blocks FROM pragma_database_size() LIMIT 1"
+    found = connection.execute(query).fetchall()  # to the end: DuckDB 2 adds no functions while a result is open
+    size, used = found[0] if found else (0, 0)
     length, expected = file.stat().st_size, 3 * HEADER + size * used
     if length < expected:
         raise damaged(f"{file} ends after {length} of at least {expected} bytes")
