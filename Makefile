@@ -16,7 +16,7 @@ RUN := $(UV) run --no-sync
 PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) pytest # the next run finds what this one compiles
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow agree check fmt types docs reference pictures bench peers budgets
+.PHONY: help demo test test-slow test-all agree check fmt types docs reference pictures bench peers budgets
 
 help:  ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -30,6 +30,9 @@ test: .venv/.test  ## Run the fast tests
 
 test-slow: .venv/.dev  ## Run the slow tests: other type checkers, kills, many writers, more stores in depth
 	$(PYTEST) -n 2 --dist worksteal --durations=20 -m slow
+
+test-all: .venv/.dev  ## Run all tests at once: they are collected, and servers started, only once
+	$(PYTEST) -n 2 --dist worksteal --durations=40
 
 agree: .venv/.test  ## Compare engines with the plain-Python reference on N generated cases (N=20000), or stores (ON=postgresql, ON=stores)
 	METAXY_AGREE=$(N) METAXY_AGREE_ON=$(ON) $(PYTEST) -n 2 tests/agreement

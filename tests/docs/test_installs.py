@@ -45,22 +45,20 @@ def install(extras: list[str], folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("extras", "command"),
+    ("extras", "commands"),
     [
-        ([], ["mx", "--help"]),
-        ([], ["python", "page.py"]),
-        (["ui"], ["python", "web_page.py"]),
-        (["duckdb"], ["python", "quickstart.py"]),
-        (["delta"], ["python", "delta.py"]),
-        (["iceberg"], ["python", "iceberg.py"]),
-        (["lancedb"], ["python", "vectors.py"]),
-        (["testing"], ["python", "testing.py"]),
-        (["demo"], ["mx", "demo"]),
-        (["demo"], ["mx", "demo", "--store", "delta"]),
+        ([], ["mx --help", "python page.py"]),
+        (["ui"], ["python web_page.py"]),
+        (["duckdb"], ["python quickstart.py"]),
+        (["delta"], ["python delta.py"]),
+        (["iceberg"], ["python iceberg.py"]),
+        (["lancedb"], ["python vectors.py"]),
+        (["testing"], ["python testing.py"]),
+        (["demo"], ["mx demo", "mx demo --store delta"]),
     ],
     ids=" ".join,
 )
-def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) -> None:
+def test_extra_is_enough(extras: list[str], commands: list[str], tmp_path: Path) -> None:
     scripts = install(extras, tmp_path)
     quickstart = program(read("docs/quickstart.md"))
     (tmp_path / "quickstart.py").write_text(quickstart, encoding="utf-8")
@@ -73,5 +71,6 @@ def test_extra_is_enough(extras: list[str], command: list[str], tmp_path: Path) 
     (tmp_path / "testing.py").write_text(program(read("docs/testing.md")), encoding="utf-8")
     (tmp_path / "page.py").write_text(PAGE, encoding="utf-8")
     (tmp_path / "web_page.py").write_text(WEB_PAGE, encoding="utf-8")
-    name, *arguments = command
-    subprocess.run([str(scripts / name), *arguments], cwd=tmp_path, check=True)
+    for command in commands:
+        name, *arguments = command.split()
+        subprocess.run([str(scripts / name), *arguments], cwd=tmp_path, check=True)
