@@ -69,6 +69,7 @@ class Page:
 
     def __init__(self, url: str, patience: float) -> None:
         self.patience = patience
+        self.events: list[dict[str, Any]] = []  # of what was enabled: the console, requests, and more
         self._connecting = connect(url, max_size=None, open_timeout=patience)
         self._last = 0
 
@@ -85,6 +86,8 @@ class Page:
         self._connection.send(json.dumps({"id": self._last, "method": method, "params": parameters}))
         while True:
             message = json.loads(self._connection.recv(self.patience))
+            if "method" in message:
+                self.events.append(message)
             if message.get("id") == self._last:
                 if "error" in message:
                     raise RuntimeError(f"{method}: {message['error']['message']}")

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from metaxy.dag.render.svg import LAMPS, SIGNS
 from metaxy.service.drawings import picture_files
 from metaxy.ui.files import read_assets
 
@@ -67,6 +68,12 @@ def test_the_page_asks_only_where_it_came_from() -> None:
     assert "@import" not in style
     used = [each for module in MODULES.values() for each in re.findall(r"https?://[\w./]+", module)]
     assert set(used) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_states_and_statuses_have_the_signs_of_pictures() -> None:
+    shapes = set(re.findall(r'd="([^"]+)"|: "(M[^"]+)"', MODULES["parts.js"]))
+    drawn = {*LAMPS.values(), *re.findall(r' d="([^"]+)"', "".join(SIGNS.values()))}
+    assert drawn <= {shape for pair in shapes for shape in pair}
 
 
 def test_what_others_wrote_comes_with_its_licences() -> None:

@@ -8,6 +8,9 @@ import { keyPath } from "./route.js";
 const AT_ONCE = 3;
 const REFRESH = 30_000; // milliseconds between two looks at the same feature, or longer where counting is slow
 const FEW = 60; // so many are looked at again by themselves
+const MANY = 150; // from so many on, what nobody sees is counted slowly
+const REST = 3; // times as long as counting took
+const LOOK = 250; // milliseconds between two looks at what is seen
 
 let counted = new Map(); // key → {stats} or {failure}
 let countedOf = ""; // the store
@@ -15,24 +18,42 @@ const queue = new Set();
 const asking = new Set();
 const listeners = new Set();
 let seen = () => new Set();
+let lastSeen = { at: -LOOK, keys: new Set() };
 let told = false,
   slowest = 0,
+  total = 0,
+  resting = 0,
+  pause = 0,
   control = new AbortController();
+
+function seenNow() {
+  const now = performance.now();
+  if (now - lastSeen.at >= LOOK) lastSeen = { at: now, keys: seen() };
+  return lastSeen.keys;
+}
 
 function tell() {
   // all that came in since the last picture, at once
   if (told) return;
   told = true;
-  setTimeout(() => {
-    told = false;
-    for (const listener of listeners) listener((last) => last + 1);
-  }, 60);
+  setTimeout(
+    () => {
+      told = false;
+      for (const listener of listeners) listener((last) => last + 1);
+    },
+    total > MANY ? LOOK : 60,
+  );
 }
 
+// The next one to count: one that is seen; of many, others only when nothing else is counted and a while has passed.
 function next() {
-  const visible = seen();
+  const visible = seenNow();
   for (const key of queue) if (visible.has(key)) return key;
-  return queue.values().next().value;
+  if (total <= MANY) return queue.values().next().value;
+  if (!asking.size && performance.now() >= resting) return queue.values().next().value;
+  clearTimeout(pause);
+  pause = setTimeout(work, LOOK); // somebody may see others by then
+  return undefined;
 }
 
 async function ask(key) {
@@ -45,7 +66,9 @@ async function ask(key) {
     found = { failure };
   }
   if (signal.aborted) return;
-  slowest = Math.max(slowest * 0.9, performance.now() - began);
+  const took = performance.now() - began;
+  slowest = Math.max(slowest * 0.9, took);
+  resting = performance.now() + REST * took;
   counted.set(key, found);
   asking.delete(key);
   tell();
@@ -55,6 +78,7 @@ async function ask(key) {
 function work() {
   while (asking.size < AT_ONCE && queue.size) {
     const key = next();
+    if (key === undefined) return;
     queue.delete(key);
     asking.add(key);
     ask(key);
@@ -80,14 +104,15 @@ function begin(keys, store) {
     asking.clear();
     queue.clear();
   }
+  total = keys.length;
   for (const key of keys) if (!counted.has(key) && !asking.has(key)) queue.add(key);
   work();
 }
 
 function refresh(keys) {
   // gently: only what is seen, never more than is answered in the meantime
-  if (document.visibilityState !== "visible" || queue.size || asking.size) return;
-  const visible = seen();
+  if (document.visibilityState !== "visible" || (queue.size && total <= MANY) || asking.size) return;
+  const visible = seenNow();
   for (const key of keys) if (visible.has(key) && queue.size < FEW) queue.add(key);
   work();
 }

@@ -1,6 +1,6 @@
 // The graph with live counts, and a list of all features with their states.
 
-import { html, useCallback, useMemo, useRef } from "./vendor/preact.js";
+import { html, useCallback, useEffect, useMemo, useRef } from "./vendor/preact.js";
 import { useLoad } from "./data.js";
 import { failureOf, noteOf, countsOf, stateOf, useCounts } from "./counts.js";
 import { number, plural, firstLine } from "./format.js";
@@ -134,6 +134,9 @@ export function Overview({ project, query }) {
   const visible = useCallback(() => seenIn([list.current, stage.current]), []);
   const turn = useCounts(keys, query.store || project?.store || "", visible);
   const change = (name, value) => go(href("", { ...query, [name]: value }), { replace: true });
+  useEffect(() => {
+    if (chosen) list.current?.querySelector(".on")?.scrollIntoView({ block: "nearest" });
+  }, [chosen]);
   const select = (key, name) => go(href("", { ...query, feature: key, field: name }), { replace: true });
   const words = (query.filter ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const shown = matching(features, words, query.state);

@@ -9,10 +9,10 @@ import { featureLink } from "./route.js";
 const LAMPS = {
   // of states
   up_to_date: "M.5.3L3.5 3.3L8.7-3.5",
-  needs_update: "M0 0L4.5-4.5L9 0L4.5 4.5Z",
-  missing: "M1 0A3.5 3.5 0 1 1 8 0A3.5 3.5 0 1 1 1 0Z",
+  needs_update: "M4.5-4L9 3.8H0Z",
+  missing: "M1 0A3.5 3.5 0 1 1 8 0A3.5 3.5 0 1 1 1 0ZM3.3-1.2L5.7 1.2M5.7-1.2L3.3 1.2",
   root_feature: "M2 0A2.5 2.5 0 1 1 7 0A2.5 2.5 0 1 1 2 0Z",
-  error: "M4.5-4.5L9 4H0ZM4.5-1V1.2M4.5 2.6V2.7",
+  error: "M1-3.5H8V3.5H1ZM4.5-1.6V.4M4.5 1.8V1.9",
   waiting: "M3 0A1.5 1.5 0 1 1 6 0A1.5 1.5 0 1 1 3 0Z",
 };
 const SIGNS = {
@@ -142,19 +142,30 @@ export const FeatureLink = ({ of, query = {}, children = null }) => html`
   </a>
 `;
 
-// A long key breaks after its slashes.
+// A long key breaks after its slashes and underscores.
 export function KeyText({ of }) {
-  const parts = of.split("/");
-  return parts.map((part, i) =>
-    i < parts.length - 1
-      ? html`
-          <span class="soft">${part}/</span>
-          <wbr />
-        `
-      : html`
-          <span>${part}</span>
-        `,
-  );
+  const last = of.lastIndexOf("/") + 1;
+  const pieces = (text) =>
+    text.split(/(?<=[/_.-])/).map((part, i) =>
+      i
+        ? [
+            html`
+              <wbr />
+            `,
+            part,
+          ]
+        : part,
+    );
+  return html`
+    ${
+      last > 0 &&
+      html`
+        <span class="soft">${pieces(of.slice(0, last))}</span>
+        <wbr />
+      `
+    }
+    <span>${pieces(of.slice(last))}</span>
+  `;
 }
 
 export const Figure = ({ name, value, tone = "", note = null }) => html`

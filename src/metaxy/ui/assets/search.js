@@ -87,6 +87,7 @@ export function Search({ project, close }) {
   useEffect(() => {
     const box = dialog.current;
     box.showModal();
+    box.querySelector("input").focus();
     box.addEventListener("close", close);
     return () => {
       box.removeEventListener("close", close);
@@ -130,8 +131,7 @@ export function Search({ project, close }) {
             setText(event.target.value);
             setAt(0);
           }}
-          onKeyDown=${onKey}
-          autofocus />
+          onKeyDown=${onKey} />
         <ul id="found" role="listbox" aria-label="Found" ref=${list}>
           ${found.map(
             (entry, i) => html`

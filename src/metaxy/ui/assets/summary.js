@@ -73,14 +73,14 @@ function InStore({ counts }) {
 function Activity({ path, counts }) {
   const found = useLoad(`${path}/activity.json`, {}, { every: WATCHED }),
     now = found.data;
-  if (!now || !(now.last_minute || now.last_10_minutes)) return null;
-  const left = now.left ?? null,
-    have = counts.data?.rows ?? 0,
-    all = left === null ? 0 : have + left,
-    done = all ? have / all : 1;
-  const rate = now.rate ?? null;
+  if (!now?.last_minute && !(now?.last_10_minutes && now.left)) return null;
+  const { left = null } = now,
+    rate = now.last_minute ? now.rate : null,
+    { rows = 0, missing = left } = counts.data ?? {},
+    all = rows + missing,
+    done = all && left !== null ? Math.max(0, all - left) / all : 1;
   return html`
-    <${Card} title="Running" note="rows written lately" kind="running">
+    <${Card} title=${now.last_minute ? "Running" : "Ran a moment ago"} note="rows that were written" kind="running">
       ${
         left !== null &&
         html`
@@ -97,6 +97,7 @@ function Activity({ path, counts }) {
                   `
                 : null
             }${
+              rate &&
               now.seconds_left != null &&
               html`
                 <span>about ${duration(now.seconds_left)} to go</span>
