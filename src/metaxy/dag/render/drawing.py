@@ -82,6 +82,7 @@ class DrawingRenderer(SvgRenderer):
             "status": node.status.value,
             "description": (node.spec.description or "") if node.spec else "",
             "facts": [[title, str(known[name])] for name, title in FACTS.items() if known.get(name)] + _ids(node),
+            "state": node.stats.state if node.stats else None,
             "stats": stats_lines(node),
             "changes": [*known.get("changes", ()), *(_field_changes(fields) if self.config.show_changes else ())],
             "fields": [

@@ -204,7 +204,8 @@ class Picture {
     for (const box of cards.querySelectorAll(".node")) {
       const key = box.dataset.key, about = this.data.nodes[key], [x, y, width, height] = about.at;
       const fields = new Map([...box.querySelectorAll(".field")].map((each) => [each.dataset.field, each]));
-      this.nodes.set(key, { key, box, x, y, width, height, fields, about, up: new Set(), down: new Set() });
+      const note = about.state && { lines: about.stats, state: about.state };
+      this.nodes.set(key, { key, box, x, y, width, height, fields, about, note, up: new Set(), down: new Set() });
       for (const [name, parents] of Object.entries(about.parents)) for (const [feature, each] of parents) {
         const from = `${feature}\n${each}`;
         if (!this.#children.has(from)) this.#children.set(from, []);
@@ -375,8 +376,8 @@ class Picture {
 
   #pileOf(name) {
     if (this.#piles.has(name)) return this.#piles.get(name);
-    const members = this.groups.get(name), live = Boolean(members[0].box.querySelector(".live"));
-    const width = Math.max(live ? 190 : 150, 60 + 8 * name.length), height = live ? 80 : 62;
+    const members = this.groups.get(name), live = members.some((member) => member.note || member.box.querySelector(".live"));
+    const width = Math.max(live ? 220 : 150, 60 + 8 * name.length), height = live ? 80 : 62;
     const box = make(this.cardsGroup, "g", { class: "node pileup", tabindex: 0 });
     make(box, "title", {}, `${name}: ${members.length} features; click to unfold`);
     for (const sheet of [8, 4]) make(box, "rect", { class: "pile", x: sheet, y: 8 - sheet, width, height, rx: 8 });
