@@ -6,15 +6,14 @@ loaded from elsewhere.
 
 import base64
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.services.debian import can_install, install
 from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
@@ -57,9 +56,8 @@ new Promise(done => {
 def program() -> str | None:
     """Return the program, None where there is none and none can be installed."""
     found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None and sys.platform == "linux" and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]):
-            subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    if found is None and can_install():
+        install("chromium")
         found = shutil.which("chromium")
     return found
 

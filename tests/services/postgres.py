@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
+from tests.services.debian import can_install, install
 from tests.services.running import Address, address, free_port, serve
 
 USER, PASSWORD = "postgres", "p@ss/word of the tests"
@@ -101,12 +102,8 @@ def server(folder: Path, *options: str) -> Iterator[Address]:
 def _create(folder: Path, account: str | None, options: tuple[str, ...]) -> Path:
     """Create the files of a server; where root may install one that can, it does."""
     programs = _first_that_creates(folder, account, options)
-    if programs is None and account and shutil.which("apt-get"):
-        for command in (
-            ["apt-get", "update"],
-            ["apt-get", "install", "--yes", "--no-install-recommends", "postgresql"],
-        ):
-            subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    if programs is None and can_install():
+        install("postgresql")
         programs = _first_that_creates(folder, account, options)
     if programs is None:
         raise RuntimeError(f"no PostgreSQL that can create a database {' '.join(options)}; install postgresql")
