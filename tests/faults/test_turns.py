@@ -8,6 +8,7 @@ from tests.factory import everything
 from tests.faults.children import children, finish, hear, tell
 
 from metaxy import columns as c
+from metaxy.errors import StoreLockedError
 from metaxy.ext.duckdb import DuckDBMetadataStore
 
 TURNS = 3
@@ -64,3 +65,22 @@ def test_who_waits_has_a_turn_before_who_had_one(tmp_path: Path, kind: str) -> N
     assert found[:3] == ["0-0", "1-0", "3-0"]
     assert Counter(found) == Counter(f"{writer}-{number}" for writer in (0, 1, 3) for number in range(TURNS))
     assert not (tmp_path / ".a.duckdb.queue").exists()
+
+
+def test_who_does_not_wait_lets_those_first_who_do(tmp_path: Path) -> None:
+    """Else those who read a file all the time, one thread after the other, would keep it for ever."""
+    file = tmp_path / "a.duckdb"
+    with DuckDBMetadataStore(file).open("w"):
+        pass
+    first, second, third, patient = (DuckDBMetadataStore(file, lock_timeout=each) for each in (0.0, 0.0, 0.0, 1.0))
+    with children(1, WRITER, "duckdb", tmp_path, TURNS) as [writer]:
+        with first, second:
+            tell(writer)
+            assert hear(writer) == "waits"
+            with pytest.raises(StoreLockedError, match="is busy: other processes wait for it"), third:
+                pass
+            with patient:  # may be what the first one is waiting for
+                pass
+        assert hear(writer) == "holds"
+        tell(writer)
+        finish(writer)

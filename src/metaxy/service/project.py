@@ -107,6 +107,18 @@ class Project:
         """Return this project with a store that is given in place of the default one."""
         return self._with(self.graph, given=store)
 
+    def without_waiting(self) -> "Project":
+        """Return this project with stores that answer at once, or else are busy: for faces that ask all the time.
+
+        Their questions never stand in the way of a process that waits for the file of a store to write to it. Who has
+        said how long to wait keeps to that.
+        """
+        if self.wait is not None:
+            return self
+        other = replace(self, wait=0.0)
+        vars(other).update(config=_with(self.config, wait=0.0), graph=self.graph)
+        return other
+
     def _with(self, graph: FeatureGraph, **changes: Any) -> "Project":
         other = replace(self, **changes)
         vars(other).update(config=self.config, graph=graph)  # what is loaded is no field

@@ -24,7 +24,7 @@ def run(project: Project, options: Options) -> None:
         MetaxyError: if the address cannot be used.
     """
     _ = project.graph, project.store(options.store)  # what is wrong with them is said here, not in the browser
-    page = Page.of(project, options)
+    page = Page.of(project.without_waiting(), options)
     with listen(options) as listening, closing(page):
         port = listening.getsockname()[1]
         server = Announcing(_config(guarded(page, port)), link(options, port), options)

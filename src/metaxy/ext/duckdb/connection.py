@@ -136,9 +136,11 @@ class DuckDBConnection:
         def attempt(last: bool) -> duckdb.DuckDBPyConnection | None:
             connection = self._tried(read_only=read_only, last=last)
             if connection is not None:
-                self.turns.opened()
+                self.turns.opened(reads=read_only)
             return connection
 
+        if read_only and not self.lock_timeout and not self.turns.has_come(polite=True):
+            raise StoreLockedError(f"{self.place} is busy: other processes wait for it")
         return self._in_turn(self.turns, attempt)
 
     def _in_turn(self, turns: Turns, attempt: Callable[[bool], Result | None]) -> Result:

@@ -22,6 +22,7 @@ HOLDER = re.compile(r"(?:held|already open) in\s+(?P<program>[^\n]+?) \(PID (?P<
 POLL_SECONDS = 0.02
 ATTEMPTS = 10  # to stand in a queue that the last one leaves at this moment
 _OPEN: Counter[str] = Counter()  # files that this process has open: it lets itself in, whoever waits
+_READ: Counter[str] = Counter()  # how often of these it has them open for reading only
 _COUNTING = threading.Lock()
 
 
@@ -33,6 +34,7 @@ class Turns:
         self._folder = file.absolute().with_name(f".{file.name}.queue") if file else None
         self._ticket: Lease | None = None
         self._has_it = False
+        self._reads = False
 
     def __enter__(self) -> Self:
         """Want the file; a place in the queue is taken by the first `wait`."""
@@ -51,10 +53,10 @@ class Turns:
         """Whether this process has the file open."""
         return _OPEN[self._file] > 0
 
-    def opened(self) -> None:
-        """Note that this process has the file open."""
+    def opened(self, *, reads: bool = False) -> None:
+        """Note that this process has the file open, maybe for reading only."""
         if not self._has_it:
-            self._has_it = True
+            self._has_it, self._reads = True, reads
             self._count(1)
 
     def closed(self) -> None:
@@ -66,10 +68,16 @@ class Turns:
     def _count(self, change: int) -> None:
         with _COUNTING:
             _OPEN[self._file] += change
+            _READ[self._file] += change * self._reads
 
-    def has_come(self) -> bool:
-        """Return whether nobody waits who came earlier; otherwise, or if the file is not free yet, `wait`."""
-        if self._folder is None or _OPEN[self._file] > 0:
+    def has_come(self, *, polite: bool = False) -> bool:
+        """Return whether nobody waits who came earlier; otherwise, or if the file is not free yet, `wait`.
+
+        The ``polite`` do not go on reading, one thread of this process after the other, what somebody else waits for.
+        """
+        with _COUNTING:
+            is_read = 0 < _OPEN[self._file] == _READ[self._file]
+        if self._folder is None or (_OPEN[self._file] > 0 and not (polite and is_read)):
             return True
         try:
             names = [ticket.name for ticket in self._folder.iterdir()]
