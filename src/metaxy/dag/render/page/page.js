@@ -100,7 +100,7 @@ function fill() {
     }
     if (folds && isFolded && !words.length) continue;
     for (const { key } of hits) {
-      const item = make(list, "button", { class: `item${key === picture.selected ? " on" : ""}`, "data-key": key }, key);
+      const item = make(list, "button", { class: `item${folds ? "" : " alone"}${key === picture.selected ? " on" : ""}`, "data-key": key }, key);
       item.addEventListener("click", () => select(key));
     }
   }
