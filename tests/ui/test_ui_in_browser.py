@@ -35,6 +35,7 @@ class Tab:
     def __init__(self, page: Page, link: str, pictures: Path) -> None:
         self.page, self.pictures = page, pictures
         self.base, self.requests = link.split("?")[0], 0
+        page.events.clear()
         for domain in ("Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", url=link)
@@ -128,6 +129,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tab(page: Page, studio: TempMetaxyProject, pictures: Path) -> Iterator[Tab]:
     site = Site(studio.path, "--media-root", ".")
     yield Tab(page, site.link, pictures)
+    page.call("Page.navigate", url="about:blank")  # nothing is asked for any more
     site.stop()
 
 
@@ -143,6 +145,7 @@ VIEWS = {
     "claims": ("#/features/faces/found?tab=claims", "No worker holds samples"),
     "versions": ("#/features/video/crop?tab=history", "code version 1 → 2", "current"),
     "changes": ("#/diff?stats=1", "latest → current", "Features that differ", "training/embedding", "64 new"),
+    "sample": ('#/features/video/crop/sample?id={"clip":"clip_001"}', "computed from it", "clip_001", "faces/found"),
     "history": ("#/history", "6 features", "second", "What it changed"),
     "stores": ("#/stores", "DuckDB", "default"),
     "long-name": (
@@ -255,6 +258,21 @@ def test_dark_and_on_a_phone(tab: Tab) -> None:
     assert tab.problems() == []
 
 
+def test_one_file_shows_the_same_without_a_server(page: Page, studio: TempMetaxyProject, pictures: Path) -> None:
+    file = studio.path / "page.html"
+    studio.run_cli(["ui", "--export", str(file)])
+    tab = Tab(page, file.as_uri(), pictures)
+    for name in ("overview", "feature", "columns", "errors", "versions"):
+        tab.see(*VIEWS[name])
+    tab.see("#/features/video/clip?tab=rows", "clip_001", "1,000,003", "media/1.png", HOSTILE)
+    tab.picture("exported-rows")
+    tab.see("#/diff", "latest", "training/embedding")
+    tab.see("#/", "As it was", "40 rows, 24 missing")
+    tab.picture("exported")
+    assert "hacked" not in tab.page.run("document.title")
+    assert tab.problems() == []
+
+
 def test_a_thousand_features_begin_with_a_part(page: Page, tmp_path: Path, pictures: Path) -> None:
     site = Site(TempMetaxyProject(tmp_path, LARGE, project="large").path)
     try:
@@ -269,4 +287,5 @@ def test_a_thousand_features_begin_with_a_part(page: Page, tmp_path: Path, pictu
         tab.picture("large-selected")
         assert tab.problems() == []
     finally:
+        page.call("Page.navigate", url="about:blank")
         site.stop()

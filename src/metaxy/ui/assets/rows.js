@@ -15,7 +15,7 @@ export const idOf = (columns, row, ids) =>
 
 export function RowTable({ name, columns, rows, ids, label }) {
   const first = columns.findIndex((column) => ids.includes(column.name)),
-    canOpen = ids.every((id) => columns.some((column) => column.name === id));
+    canOpen = !exported() && ids.every((id) => columns.some((column) => column.name === id));
   const cell = (value, column, i, row) =>
     i === first && canOpen && ids.every((id) => typeof row[columns.findIndex((each) => each.name === id)] !== "object")
       ? html`

@@ -1,7 +1,7 @@
 // Statistics of columns, errors, claims and versions of a feature.
 
 import { html } from "./vendor/preact.js";
-import { useLoad } from "./data.js";
+import { exported, useLoad } from "./data.js";
 import { number, plural } from "./format.js";
 import { featureLink, go, href, sampleLink } from "./route.js";
 import { Card, Empty, Hash, Loaded, Scroll, Time } from "./parts.js";
@@ -135,7 +135,7 @@ export const ErrorList = ({ errors, name }) => html`
             ${
               error.ids &&
               html`
-                <a href=${sampleLink(name, error.ids)}>${sampleName(error.ids)}</a>
+                <a href=${exported() ? undefined : sampleLink(name, error.ids)}>${sampleName(error.ids)}</a>
               `
             }
             <span class="soft">attempt ${number(error.attempt)}</span>
