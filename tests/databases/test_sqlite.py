@@ -1,7 +1,9 @@
 """What SQLite cannot keep or compare is refused in one line."""
 
 import math
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import polars as pl
 import pytest
 from tests.factory import define, rows, values
 
-from metaxy.errors import MetadataSchemaError
+from metaxy.errors import MetadataSchemaError, StoreLockedError
 from metaxy.ext.sqlite import SQLiteMetadataStore
 
 NAN, INF = math.nan, math.inf
@@ -110,3 +112,19 @@ def test_times_are_compared_with_times_only(store: SQLiteMetadataStore, conditio
             act()
         assert "\n" not in str(caught.value)
     assert values(store.read("video")) == ["a"]
+
+
+def test_a_file_that_is_locked_is_not_read_as_if_nobody_changed_it(tmp_path: Path) -> None:
+    """It would look broken, or as it was before, when the last one who writes has put the log away and closes it."""
+    define("video")
+    file = tmp_path / "a.sqlite"
+    with SQLiteMetadataStore(file, auto_create_tables=True).open("w") as writer:
+        writer.write("video", rows(id=["0"]))
+    reader = SQLiteMetadataStore(file, lock_timeout=0)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreLockedError, match="is locked by another process"), reader:
+            pass
+    with reader:
+        assert values(reader.read("video")) == ["0"]

@@ -8,7 +8,13 @@ from typing import Any
 from ibis.backends.sql import SQLBackend
 from ibis.common.exceptions import IbisError
 
-from metaxy.errors import InvalidConfigError, MetadataStoreError, StoreConnectionError, StoreNotOpenError
+from metaxy.errors import (
+    InvalidConfigError,
+    MetadataStoreError,
+    StoreConnectionError,
+    StoreLockedError,
+    StoreNotOpenError,
+)
 from metaxy.ext.ibis.address import Address
 from metaxy.ext.ibis.compiling import with_metaxy_rules
 from metaxy.ext.ibis.listing import correct_narwhals
@@ -41,11 +47,12 @@ class Session:
 
         Raises:
             StoreConnectionError: in one line and without secrets, if that is not possible.
+            StoreLockedError: if another process has an embedded database locked.
             InvalidConfigError: if what Ibis connects to is no database.
         """
         try:
             backend = self.connect(mode)
-        except StoreConnectionError:
+        except (StoreConnectionError, StoreLockedError):
             raise
         except Exception as error:  # each driver has errors of its own
             raise StoreConnectionError(f"cannot open {self.display}: {self.reason(error)}") from error

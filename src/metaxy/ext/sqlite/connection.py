@@ -1,5 +1,6 @@
 """One SQLite file: opened, asked and written to."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +59,12 @@ class SQLiteSession(Session):
         """Open the file; one that does not exist is created, also for reading."""
         if sqlite3.sqlite_version_info < OLDEST:
             raise StoreConnectionError(f"SQLite {sqlite3.sqlite_version} is too old; use 3.39 or newer")
-        session = self._open(mode)
+        try:
+            session = self._open(mode)
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise self._locked() from error
+            raise
         try:
             add_functions(session)
             session.set_progress_handler(lambda: self._stopped, STEPS)
@@ -77,7 +83,11 @@ class SQLiteSession(Session):
         if mode == "r" and path.exists():
             try:
                 return self._session(f"{address}?mode=ro", uri=True)
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise
+                if all(os.access(each, os.W_OK) for each in (path, path.parent)):
+                    return self._session(f"{address}?mode=rw", uri=True)  # nobody else has it open: this makes its log
                 if Path(f"{self.file}-wal").exists():
                     raise
                 return self._session(f"{address}?mode=ro&immutable=1", uri=True)  # nobody can write to this folder
@@ -110,14 +120,17 @@ class SQLiteSession(Session):
                 yield
         except (sqlite3.Error, OverflowError) as error:
             if "locked" in str(error):
-                raise StoreLockedError(
-                    f"{self.display} is locked by another process that writes to it (waited {self.lock_timeout:g} s); "
-                    "wait longer with `lock_timeout` or `mx --wait SECONDS`, or use a store for many writers, such as "
-                    "PostgreSQL or Delta"
-                ) from error
+                raise self._locked() from error
             raise MetadataStoreError(f"{self.display}: {self.reason(error)}") from error
         finally:
             self._stopped = False
+
+    def _locked(self) -> StoreLockedError:
+        return StoreLockedError(
+            f"{self.display} is locked by another process that writes to it (waited {self.lock_timeout:g} s); "
+            "wait longer with `lock_timeout` or `mx --wait SECONDS`, or use a store for many writers, such as "
+            "PostgreSQL or Delta"
+        )
 
     def _stop(self) -> None:
         self._stopped = True
