@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.services import browser, mermaid
+from tests.services.debian import can_install, install
 
 from metaxy.dag.render.config import RenderConfig
 from metaxy.dag.render.fields import FieldsMermaidRenderer
@@ -132,6 +133,8 @@ def test_mermaid_reads_every_graph(tmp_path: Path) -> None:
 
 
 def test_graphviz_reads_every_graph(tmp_path: Path) -> None:
+    if not shutil.which("dot") and can_install():
+        install("graphviz")
     if not (program := shutil.which("dot")):
         pytest.skip("no Graphviz: install the package graphviz")
     pictures = {
