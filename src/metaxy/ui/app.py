@@ -11,7 +11,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from metaxy.printable import json_text
@@ -21,9 +21,10 @@ from metaxy.ui.api import Api
 from metaxy.ui.counts import Counting, Subject
 from metaxy.ui.files import Asset, read_assets
 from metaxy.ui.guard import Application, Guard, Refusal, error, policy
-from metaxy.ui.media import POLICY, media_file, media_type
+from metaxy.ui.media import NO_FILE, POLICY, media_file, media_type
 from metaxy.ui.options import Options
 from metaxy.ui.query import without_values
+from metaxy.ui.served_file import ServedFile, opened
 
 STATUSES: Final = {"request": 400, "failure": 422, "unreachable": 503}
 NOT_FOUND: Final = ("FEATURES_NOT_FOUND", "UNKNOWN_FEATURE")
@@ -124,7 +125,10 @@ class Page:
 
 def _file(path: Path) -> Response:
     headers = {"content-security-policy": POLICY, "cache-control": "private, no-cache"}
-    return FileResponse(path, media_type=media_type(path.name), headers=headers)
+    try:
+        return ServedFile(opened(path), headers | {"content-type": media_type(path.name)})
+    except OSError as problem:  # it has gone, or may not be read
+        raise Refusal(404, NO_FILE) from problem
 
 
 def _status(failure: Failure) -> int:

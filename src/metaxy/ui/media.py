@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from metaxy.ui.guard import Refusal
 
 KINDS: Final = ("image", "audio", "video")
+NO_FILE: Final = "there is no such file below --media-root"
 LOOKED_AT: Final = 20  # values of a column
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"  # an image may be a document with scripts
 
@@ -62,7 +64,7 @@ def media_file(text: str, roots: Sequence[Path]) -> Path:
             if kind_of(found.name) is None:
                 raise Refusal(415, "this is no image, audio or video")
             return found
-    raise Refusal(404, "there is no such file below --media-root")
+    raise Refusal(404, NO_FILE)
 
 
 def _below(root: Path, path: str) -> Path | None:
@@ -79,13 +81,17 @@ def _below(root: Path, path: str) -> Path | None:
 def _local(text: str) -> str:
     """Return the path of a file of this machine; `file:` has one."""
     if text.lower().startswith("file:"):
-        return unquote(urlsplit(text).path)
+        with suppress(ValueError):  # a path that no address has
+            return unquote(urlsplit(text).path)
     return text
 
 
 def _path(text: str) -> str:
     """Return the path in an address, which may go on behind it; paths are as they are."""
-    return urlsplit(text).path if "://" in text[:20] else text
+    if "://" in text[:20]:
+        with suppress(ValueError):  # it only begins like an address
+            return urlsplit(text).path
+    return text
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -97,6 +103,6 @@ def _texts(value: Any) -> Iterator[str]:
         return
     try:
         found = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # a text that only begins like a list, however deep
         return
     yield from (each for each in found if isinstance(each, str))
