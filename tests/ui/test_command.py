@@ -4,9 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
+import duckdb
 import pytest
-from tests.ui.conftest import Site
+from tests.ui.conftest import FEATURES, Site, videos
 
 from metaxy.testing import TempMetaxyProject
 
@@ -52,6 +54,31 @@ def test_it_prints_one_link_and_ends_by_ctrl_c(place: TempMetaxyProject) -> None
     site.process.send_signal(signal.SIGINT)
     assert site.process.communicate(timeout=60) == ("", "")
     assert site.process.returncode == 0
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_while_a_store_is_asked_something_endless(tmp_path: Path, ended_by: signal.Signals) -> None:
+    database = tmp_path.resolve() / "store.duckdb"
+    stores = {"dev": {"type": "metaxy.ext.duckdb.DuckDBMetadataStore", "database": str(database)}}
+    place = TempMetaxyProject(tmp_path, FEATURES, project="vision", stores=stores, store="dev")
+    with place.use(), place.store().open("w") as store:
+        store.write("video/raw", videos())
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("ALTER TABLE video__raw RENAME TO once")
+        endless = "SELECT once.* FROM once, range(1000000000) AS a(i), range(1000000) AS b(j) WHERE (i + j) % 7 < 0"
+        connection.execute(f"CREATE VIEW video__raw AS {endless}")
+    site = Site(tmp_path)
+    asking = []
+    for path in ("counts", "rows"):
+        asking.append(socket.create_connection((site.url.hostname or "", site.url.port or 0)))
+        head = f"GET /api/features/video/raw/{path}.json HTTP/1.1\r\nHost: localhost\r\n"
+        asking[-1].sendall(f"{head}Authorization: Bearer {site.token}\r\n\r\n".encode())
+    assert site.get("project.json")["store"] == "dev"  # what was asked before has begun
+    site.process.send_signal(ended_by)
+    assert site.process.communicate(timeout=60) == ("", "")
+    assert site.process.returncode == (0 if ended_by == signal.SIGINT else -signal.SIGTERM)
+    for each in asking:
+        each.close()
 
 
 def test_help_needs_no_server_and_a_missing_one_is_named(place: TempMetaxyProject) -> None:

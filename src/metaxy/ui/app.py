@@ -1,6 +1,8 @@
 """The routes of the web page: its own files, answers as JSON, and media."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -29,6 +31,7 @@ from metaxy.ui.served_file import ServedFile, opened
 STATUSES: Final = {"request": 400, "failure": 422, "unreachable": 503}
 NOT_FOUND: Final = ("FEATURES_NOT_FOUND", "UNKNOWN_FEATURE")
 PATIENCE: Final = 1.0  # seconds to wait for counts where there are older ones
+NAMES: Final = ("metaxy-ui", "metaxy-counts")  # of threads that ask
 THREADS: Final = 4  # questions to stores at the same time; a pipeline may be at work on this machine
 
 
@@ -64,14 +67,22 @@ class Page:
     @classmethod
     def of(cls, project: Project, options: Options) -> "Page":
         """Return the page of a project."""
-        threads = ThreadPoolExecutor(THREADS, "metaxy-ui")
+        threads = ThreadPoolExecutor(THREADS, NAMES[0])
         counting = Counting.of(project)
         return cls(Api(project, options, counting.last), counting, read_assets(), threads)
 
     def close(self) -> None:
-        """Ask nothing more; what is being asked is waited for."""
+        """Ask nothing more."""
         self.counting.stop()
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def is_asking(self, patience: float) -> bool:
+        """Return whether stores are still being asked, some seconds after the end."""
+        until = time.monotonic() + patience
+        asking = [thread for thread in threading.enumerate() if thread.name.startswith(NAMES)]
+        for thread in asking:
+            thread.join(max(until - time.monotonic(), 0))
+        return any(thread.is_alive() for thread in asking)
 
     async def asset(self, request: Request) -> Response:
         """Answer a file of the page, which browsers keep as long as its tag is the same."""

@@ -1,7 +1,7 @@
 """A file as an answer: opened once, so that it is the file that was looked at, and as long as it was then.
 
-Files that others write grow, shrink and vanish while they are read; an answer is never longer than it said, and one that
-cannot be as long ends without its end, which browsers notice.
+Files that others write grow, shrink and vanish while they are read: an answer is never longer than it said, and one
+that cannot be as long ends without its end, which browsers notice.
 """
 
 import os

@@ -1,8 +1,10 @@
 """The server of the web page: one process, on this machine unless told otherwise, until Ctrl-C."""
 
 import errno
+import logging
 import os
 import socket
+import sys
 from contextlib import closing, suppress
 from ipaddress import ip_address
 from typing import Final
@@ -15,6 +17,7 @@ from metaxy.ui.app import Page, guarded
 from metaxy.ui.options import Options
 
 PORT: Final = 8421
+PATIENCE: Final = 1.0  # seconds that stores have to end what they are asked
 
 
 def run(project: Project, options: Options) -> None:
@@ -30,6 +33,9 @@ def run(project: Project, options: Options) -> None:
         server = Announcing(_config(guarded(page, port)), link(options, port), options)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
+    if page.is_asking(PATIENCE):  # the interpreter would wait for the answers, which no one hears
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def link(options: Options, port: int) -> str:
@@ -98,3 +104,8 @@ class Announcing(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.announce(self.link)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and say nothing of the answers that are cut off by it."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
