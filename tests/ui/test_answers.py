@@ -20,6 +20,8 @@ def test_the_project_and_its_graph(site: Site) -> None:
     assert [field["key"] for field in about["fields"]] == ["frames"]
     [own] = [column for column in about["columns"] if column["name"] == "id"]
     assert own["sources"] == [{"feature": "video/raw", "column": "id"}]
+    assert (about["dependencies"], about["dependents"]) == ([{"feature": "video/raw"}], [])
+    assert site.get("features/video/raw/about.json")["dependents"] == [{"feature": "video/crop"}]
 
 
 def test_counts_are_those_of_status(site: Site) -> None:

@@ -68,6 +68,13 @@ def describe_feature(graph: FeatureGraph, feature_key: CoercibleToFeatureKey) ->
     return {**described, "metadata": dict(spec.metadata)} if spec.metadata else described
 
 
+def describe_dependents(graph: FeatureGraph, key: FeatureKey) -> list[dict[str, Any]]:
+    """Return the features of a graph that depend on one, each with what its own description says of that."""
+    definitions = graph.feature_definitions_by_key.values()
+    pairs = [(each.key, dep) for each in definitions for dep in each.spec.deps if dep.feature == key]
+    return [{**_dependency(dep), "feature": str(child)} for child, dep in pairs]
+
+
 def _field(field: FieldSpec, version: str, parents: Mapping[FeatureKey, list[FieldKey]]) -> dict[str, Any]:
     deps = [{"feature": str(feature), "fields": [str(key) for key in keys]} for feature, keys in parents.items()]
     described = {"key": str(field.key), "code_version": field.code_version, "version": version}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metaxy.dag.describe import describe_feature
+from metaxy.dag.describe import describe_dependents, describe_feature
 from metaxy.dag.graph import FeatureGraph
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import MetaxyMissingFeatureDependency
@@ -55,6 +55,12 @@ def descriptions(project: Project, named: Sequence[str] | None = None) -> list[d
     keys = project.keys(named)
     _refuse_missing_parents(project.graph, keys)
     return [describe_feature(project.graph, key) for key in keys]
+
+
+def dependents(project: Project, feature: str) -> list[dict[str, Any]]:
+    """Return the features of the graph that depend on one, as plain data like its own `dependencies`."""
+    [key] = project.keys([feature])
+    return describe_dependents(project.graph, key)
 
 
 def count_by_project(project: Project) -> dict[str, int]:

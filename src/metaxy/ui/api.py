@@ -6,6 +6,7 @@ An answer is found by a path that is named like a file, as an export has it as o
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timezone
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Final, TypeAlias
 
@@ -16,7 +17,7 @@ from metaxy.service.columns import column_sources, columns
 from metaxy.service.drawings import drawing
 from metaxy.service.exact_values import exact
 from metaxy.service.failures import Failure
-from metaxy.service.features import descriptions
+from metaxy.service.features import dependents, descriptions
 from metaxy.service.graph import CURRENT, LATEST, Comparison, GitRevision, RenderConfig, compare, graph, with_work
 from metaxy.service.history import Snapshot, VersionChange, history, version_changes
 from metaxy.service.project import Project
@@ -102,7 +103,13 @@ def _named(about: Mapping[str, Any]) -> Answer:
 
 
 def _graph(asked: Question) -> Answer:
-    return vars(drawing(graph(asked.project), RenderConfig(project=asked.project.scope), live=True))
+    return _drawn(asked.project)
+
+
+@lru_cache(maxsize=1)
+def _drawn(project: Project) -> Answer:
+    """Draw the graph once: it is that of the code as this process loaded it."""
+    return vars(drawing(graph(project), RenderConfig(project=project.scope), live=True))
 
 
 def _pushes(asked: Question) -> Answer:
@@ -166,7 +173,7 @@ def _about(asked: Question) -> Answer:
         }
         for column in columns(definition)
     ]
-    return about | {"columns": own}
+    return about | {"columns": own, "dependents": dependents(project, asked.feature)}
 
 
 def _history(asked: Question) -> Answer:

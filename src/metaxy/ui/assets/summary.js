@@ -1,6 +1,6 @@
 // The first tab of a feature: what the store has, what runs, its fields, columns, and what is around it.
 
-import { html, useMemo } from "./vendor/preact.js";
+import { html } from "./vendor/preact.js";
 import { useLoad } from "./data.js";
 import { bytes, duration, number, plural } from "./format.js";
 import { featureLink, href } from "./route.js";
@@ -275,17 +275,7 @@ function Relations({ title, those, empty }) {
   `;
 }
 
-function needed(name, graph) {
-  // by whom, as far as the picture knows
-  const nodes = graph.data?.data.nodes ?? {};
-  return Object.entries(nodes).flatMap(([key, node]) =>
-    node.dependencies.filter(([parent]) => parent === name).map(([, note]) => ({ feature: key, lineage: note })),
-  );
-}
-
 export function Summary({ name, path, about, counts, query }) {
-  const graph = useLoad("graph.json"),
-    children = useMemo(() => about.dependents ?? needed(name, graph), [about, graph.data]);
   const extra = Object.entries(about.metadata ?? {}).map(([key, value]) => [
     key,
     typeof value === "string"
@@ -313,9 +303,9 @@ export function Summary({ name, path, about, counts, query }) {
       <div class="narrow">
         <${Relations}
           title="Depends on"
-          those=${about.dependencies ?? []}
+          those=${about.dependencies}
           empty="Nothing: it is a root, others give its versions." />
-        <${Relations} title="Needed by" those=${children} empty="Nothing yet." />
+        <${Relations} title="Needed by" those=${about.dependents} empty="Nothing yet." />
         <${Card}
           title="Definition"
           note=${html`
