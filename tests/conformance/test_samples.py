@@ -107,3 +107,14 @@ def test_activity_counts_what_was_written_lately(store: MetadataStore, graph: Fe
     assert timedelta() <= now.as_of - now.last_write < timedelta(hours=1)
     assert now.data()["as_of"] == now.as_of.astimezone(timezone.utc).isoformat()
     assert activity(project, "clip", count_left=False).with_left(7).left == 7
+    assert activity(project, "video").left is None
+
+
+def test_activity_takes_no_parents_for_samples_that_are_left(store: MetadataStore, graph: FeatureGraph) -> None:
+    define("video")
+    define("frame", FeatureDep(feature="video", lineage=LineageRelationship.expansion(["id"])), ids=("id", "n"))
+    store.write("video", rows(id=["a", "b"]))
+    made = store.resolve_update("frame").new.to_polars().head(1)
+    store.write("frame", pl.concat([made.with_columns(n=pl.lit(n)) for n in range(3)]))
+    now = activity(project_of(graph, store), "frame")
+    assert (now.last_hour, now.left, now.seconds_left) == (3, None, None)

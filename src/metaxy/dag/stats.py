@@ -41,8 +41,11 @@ class FeatureStats(BaseModel):
     @property
     def to_compute(self) -> int | None:
         """How many samples there are to compute, None where that is not known."""
-        if self.state == "root_feature":
-            return 0
+        return 0 if self.state == "root_feature" else self.left
+
+    @property
+    def left(self) -> int | None:
+        """How many samples are missing or stale, None where that is not known, and of roots, which others give."""
         unknown = self.error is not None or self.by_parents or self.missing is None
         return None if unknown else (self.missing or 0) + (self.stale or 0)
 

@@ -26,8 +26,8 @@ class Activity:
     """Rows of the current version of a feature that were written lately, what is left, and who works on it.
 
     ``rate`` is in rows per second: of those of the last 10 minutes, since the first of them; None if there are none.
-    ``left`` counts new and stale samples, None where that is not known; ``seconds_left`` is None without either.
-    Times are UTC.
+    ``left`` counts new and stale samples, None of roots and where that is not known, as where only parents are counted.
+    ``seconds_left`` is None where nothing is known to be left, or nothing was written. Times are UTC.
     """
 
     as_of: datetime
@@ -42,7 +42,7 @@ class Activity:
     @property
     def seconds_left(self) -> float | None:
         """How long the rest will take at this rate."""
-        return self.left / self.rate if self.left is not None and self.rate else None
+        return self.left / self.rate if self.left and self.rate else None
 
     def with_left(self, left: int | None) -> "Activity":
         """Return the same with what is left, as it was counted before."""
@@ -69,8 +69,7 @@ def activity(project: Project, feature: str, *, store: str | None = None, count_
         held: Sequence[OpenClaim] = ()
         with suppress(MetaxyError):  # of a store that keeps no claims
             held = claims(here, [feature])
-        stats = count(here, feature) if count_left else None
-    left = None if stats is None or stats.missing is None else stats.missing + (stats.stale or 0)
+        left = count(here, feature).left if count_left else None
     return replace(found, claims=held, left=left)
 
 

@@ -4,7 +4,7 @@ An answer is found by a path that is named like a file, as an export has it as o
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timezone
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,11 +14,22 @@ from metaxy.service.activity import activity
 from metaxy.service.browsing import PageColumn, column_statistics, page
 from metaxy.service.claims import claims
 from metaxy.service.columns import column_sources, columns
+from metaxy.service.counts import Counts
 from metaxy.service.drawings import drawing
 from metaxy.service.exact_values import exact
 from metaxy.service.failures import Failure
 from metaxy.service.features import dependents, descriptions
-from metaxy.service.graph import CURRENT, LATEST, Comparison, GitRevision, RenderConfig, compare, graph, with_work
+from metaxy.service.graph import (
+    CURRENT,
+    LATEST,
+    Comparison,
+    GitRevision,
+    RenderConfig,
+    compare,
+    graph,
+    named_version,
+    with_work,
+)
 from metaxy.service.history import Snapshot, VersionChange, history, version_changes
 from metaxy.service.project import Project
 from metaxy.service.row_errors import SampleError, errors
@@ -36,7 +47,6 @@ Answer: TypeAlias = dict[str, Any]
 USUAL: Final = 50  # rows of a page
 ERRORS: Final = 500
 PUSHES: Final = 500
-GIT: Final = "git:"
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Api:
 
     project: Project
     options: Options
-    last: Callable[[Subject], Answer | None] = lambda _: None
+    last: Callable[[Subject], Counts | None] = lambda _: None
 
     def answer(self, path: str, query: Mapping[str, str]) -> Answer:
         """Return the answer at a path such as `features/video/crop/about.json`.
@@ -145,7 +155,8 @@ def _diff(asked: Question) -> Answer:
 
 
 def _side(text: str) -> str | GitRevision:
-    return GitRevision(text.removeprefix(GIT), is_own=True) if text.startswith(GIT) else text
+    found = named_version(text)
+    return replace(found, is_own=True) if isinstance(found, GitRevision) else found
 
 
 def _summary(found: Comparison) -> Answer:
@@ -247,9 +258,9 @@ def _claims(asked: Question) -> Answer:
 
 
 def _activity(asked: Question) -> Answer:
-    left = asked.left()
-    found = activity(asked.project, asked.feature, store=asked.store, count_left=left is None)
-    return (found if left is None else found.with_left(left)).data()
+    last = asked.last_counts
+    found = activity(asked.project, asked.feature, store=asked.store, count_left=last is None)
+    return (found.with_left(last.stats.left) if last else found).data()
 
 
 Known: TypeAlias = Mapping[str, Callable[[Question], Answer]]

@@ -20,7 +20,7 @@ from metaxy.printable import json_text
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 from metaxy.ui.api import Api
-from metaxy.ui.counts import Counting, Subject
+from metaxy.ui.counts import Counting, Subject, shown_counts
 from metaxy.ui.files import Asset, read_assets
 from metaxy.ui.guard import Application, Guard, Refusal, error, policy
 from metaxy.ui.media import NO_FILE, POLICY, media_file, media_type
@@ -115,8 +115,8 @@ class Page:
         found = asyncio.wrap_future(self.counting.answer(subject))
         last = self.counting.last(subject)
         done, _ = await asyncio.wait([found], timeout=PATIENCE if last else None)
-        answer = found.result() if done else last
-        return _json(without_values(answer or {}, self.questions.options))
+        answer = shown_counts(last, is_old=True) if last and not done else found.result()
+        return _json(without_values(answer, self.questions.options))
 
     async def _elsewhere(self, ask: Callable[[], Response]) -> Response:
         """Ask in a thread."""

@@ -84,10 +84,10 @@ class Counting:
         running.add_done_callback(partial(self._done, subject))
         return running
 
-    def last(self, subject: Subject) -> dict[str, Any] | None:
-        """Return the last counts of a feature as old ones, None if there are none."""
+    def last(self, subject: Subject) -> Counts | None:
+        """Return the last counts of a feature, None if there are none."""
         kept = self._kept.get(subject)
-        return shown_counts(kept.counts, is_old=True) if kept else None
+        return kept.counts if kept else None
 
     def stop(self) -> None:
         """Count no more."""

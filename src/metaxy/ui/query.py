@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from metaxy.service.counts import Counts
 from metaxy.service.project import Project
 from metaxy.ui.counts import Subject
 from metaxy.ui.guard import Refusal
@@ -28,17 +29,17 @@ class Question:
     options: Options
     query: Mapping[str, str]
     feature: str = ""
-    last: Callable[[Subject], dict[str, Any] | None] = lambda _: None
+    last: Callable[[Subject], Counts | None] = lambda _: None
 
     @property
     def has_media(self) -> bool:
         """Whether images, audio and video are shown."""
         return self.options.rows and bool(self.options.media or self.options.origins)
 
-    def left(self) -> int | None:
-        """Return how many samples of the feature were left when they were counted, None if that is not known."""
-        counts = self.last(Subject(self.feature, self.store)) or {}
-        return None if counts.get("missing") is None else counts["missing"] + (counts["stale"] or 0)
+    @property
+    def last_counts(self) -> Counts | None:
+        """The last counts of the feature, None if there are none."""
+        return self.last(Subject(self.feature, self.store))
 
     @property
     def store(self) -> str | None:
