@@ -64,6 +64,9 @@ def test_only_an_earlier_export_is_replaced(place: TempMetaxyProject, tmp_path: 
     page = tmp_path / "mine.html"
     page.write_text("mine", encoding="utf-8")
     assert place.run_cli(["ui", "--export", str(page)], check=False).returncode == 2
+    link = tmp_path / "link.html"
+    link.symlink_to(tmp_path / "elsewhere.html")
+    assert place.run_cli(["ui", "--export", str(link)], check=False).returncode == 2
     assert place.run_cli(["ui", "--force"], check=False).returncode == 2
     folder.mkdir()
     listed = {"files": ["old.txt", "deep/er/old.txt", "../other/mine.txt", "/etc/hostname", "link/mine.txt"]}

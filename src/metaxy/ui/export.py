@@ -5,6 +5,7 @@ of samples there are no pages.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -124,7 +125,7 @@ def _address(path: str) -> str:
 
 def _refuse_others(place: Path, *, is_page: bool, force: bool) -> None:
     """Refuse to write over what is no earlier export."""
-    if force or not place.exists():
+    if force or not os.path.lexists(place):  # a link to nothing is something, too
         return
     if is_page:
         is_earlier = place.is_file() and bundle.MARK.encode() in place.read_bytes()[:4096]
