@@ -120,8 +120,7 @@ function Change({ of }) {
 }
 
 function ChangeList({ answer }) {
-  const all = answer.features ?? answer.changes ?? [],
-    differ = all.filter(({ status }) => COMPARED.includes(status));
+  const differ = answer.features.filter(({ status }) => COMPARED.includes(status));
   if (!differ.length)
     return html`
       <${Empty} title="Nothing changed">Both versions have the same features.<//>
@@ -165,7 +164,7 @@ export function DiffPage({ query }) {
     { from, to, stats } = query;
   const found = useLoad("diff.json", { from, to, stats });
   useTitle("Changes");
-  const list = pushes.data?.pushes ?? (Array.isArray(pushes.data) ? pushes.data : []);
+  const list = pushes.data?.pushes ?? [];
   return html`
     <div class="page wide-page">
       <header class="head"><h1>Changes</h1></header>

@@ -68,7 +68,7 @@ export function HistoryPage() {
       </header>
       <${Loaded} of=${found} lines=${6}>
         ${(answer) => {
-          const pushes = answer.pushes ?? answer;
+          const { pushes } = answer;
           return pushes.length
             ? html`
                 <ol class="timeline">

@@ -6,20 +6,17 @@ import { bytes, number } from "./format.js";
 import { Card, Empty, Facts, Failure, Loaded, Sign, useTitle } from "./parts.js";
 
 function StoreCard({ store, project }) {
-  const { name, type, info, error, tables, fallback } = store,
-    size = store.size_bytes ?? store.footprint,
-    isDefault = store.default ?? store.is_default;
+  const { name, type, info, error, tables, fallbacks } = store;
   const title = html`
     <${Sign} of=${error ? "error" : "up_to_date"} label=${error ? "cannot be reached" : "can be reached"} />
     ${name}${
-      isDefault &&
+      store.is_default &&
       html`
         <span class="chip tiny">default</span>
       `
     }
   `;
-  const fallbacks = fallback ?? store.fallbacks ?? [],
-    switches = !exported() && project && (project.stores ?? []).length > 1;
+  const switches = !exported() && project && (project.stores ?? []).length > 1;
   return html`
     <${Card}
       title=${title}
@@ -32,15 +29,15 @@ function StoreCard({ store, project }) {
       ${
         error &&
         html`
-          <${Failure} error=${typeof error === "string" ? { message: error } : error} />
+          <${Failure} error=${{ message: error }} />
         `
       }
       <${Facts}
         of=${[
           ["type", type],
           ["where", info],
-          ["tables", tables == null ? null : number(Array.isArray(tables) ? tables.length : tables)],
-          ["size", typeof size === "number" ? bytes(size) : null],
+          ["tables", tables === null ? null : number(tables)],
+          ["size", store.size_bytes === null ? null : bytes(store.size_bytes)],
           ["reads also from", fallbacks.length ? fallbacks.join(", ") : null],
         ]} />
     <//>
@@ -58,7 +55,7 @@ export function StoresPage({ project }) {
       </header>
       <${Loaded} of=${found} lines=${6}>
         ${(answer) => {
-          const stores = answer.stores ?? answer;
+          const { stores } = answer;
           return stores.length
             ? html`
                 <div class="stores">

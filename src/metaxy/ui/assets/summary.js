@@ -176,8 +176,7 @@ function Fields({ about, chosen }) {
 function Columns({ about }) {
   const columns = (about.columns ?? []).filter(({ name }) => !name.startsWith("metaxy_"));
   if (!columns.length) return null;
-  const sourceOf = ({ source, sources }) => sources ?? (source ? [source] : []),
-    inherited = columns.some((column) => sourceOf(column).length);
+  const inherited = columns.some(({ sources }) => sources.length);
   return html`
     <${Card} title="Columns" note="that are declared">
       <${Scroll} label="Columns">
@@ -211,7 +210,7 @@ function Columns({ about }) {
                     inherited &&
                     html`
                       <td class="wrap">
-                        ${sourceOf(column).map(
+                        ${column.sources.map(
                           (each) => html`
                             <${FeatureLink} key=${each.feature} of=${each.feature}>
                               ${each.feature}${each.column ? `.${each.column}` : ""}
@@ -233,7 +232,7 @@ function Columns({ about }) {
 
 const relationOf = (dep) =>
   [
-    dep.lineage && (typeof dep.lineage === "string" ? dep.lineage : (dep.lineage.type ?? JSON.stringify(dep.lineage))),
+    dep.lineage,
     dep.optional && "optional",
     dep.select && `only ${dep.select.join(", ")}`,
     dep.rename &&
@@ -284,7 +283,7 @@ export function Summary({ name, path, about, counts, query }) {
           <code>${JSON.stringify(value)}</code>
         `,
   ]);
-  const text = about.docstring ?? about.description;
+  const text = about.description;
   return html`
     <div class="split">
       <div class="wide">
@@ -313,7 +312,7 @@ export function Summary({ name, path, about, counts, query }) {
           `}>
           <${Facts}
             of=${[
-              ["module", about.module ?? about.source],
+              ["module", about.source],
               ["project", about.project],
               ["ID columns", about.id_columns.join(", ")],
               [

@@ -112,7 +112,7 @@ export function ErrorsTab({ name, path, query }) {
     </div>
     <${Loaded} of=${found} lines=${5}>
       ${(answer) => {
-        const errors = answer.errors ?? answer;
+        const { errors } = answer;
         return errors.length
           ? html`
               <${ErrorList} errors=${errors} name=${name} />
@@ -159,7 +159,7 @@ export function ClaimsTab({ path }) {
   return html`
     <${Loaded} of=${found} kind="table" lines=${3}>
       ${(answer) => {
-        const claims = answer.claims ?? answer;
+        const { claims } = answer;
         return claims.length
           ? html`
               <${ClaimTable} claims=${claims} />
@@ -213,7 +213,7 @@ export function VersionsTab({ path }) {
   return html`
     <${Loaded} of=${found} lines=${5}>
       ${(answer) => {
-        const versions = answer.versions ?? answer;
+        const { versions } = answer;
         return versions.length
           ? html`
               <${VersionList} versions=${versions} />
