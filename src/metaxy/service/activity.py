@@ -14,6 +14,7 @@ from metaxy.errors import MetaxyError
 from metaxy.service.claims import OpenClaim, claims
 from metaxy.service.graph_stats import count
 from metaxy.service.project import Project
+from metaxy.store.footprint import in_utc
 from metaxy.store.reading import MOMENT, find_or_none, no_markers, readable
 from metaxy.store.store import MetadataStore
 from metaxy.versioning.frames import collect_to_polars
@@ -94,10 +95,6 @@ def _written(store: MetadataStore, key: FeatureKey, now: datetime) -> Activity:
         asked = rows.select(**counts, first=recent.min(), last_write=written.max())
         row = collect_to_polars(asked).row(0, named=True)
     counted: dict[str, Any] = {name: int(row[name] or 0) for name in WINDOWS}
-    first, last = (_in_utc(row[name]) for name in ("first", "last_write"))
+    first, last = (in_utc(row[name]) for name in ("first", "last_write"))
     rate = counted["last_10_minutes"] / max((now - first).total_seconds(), 1) if first else None
     return Activity(now, last, **counted, rate=rate)
-
-
-def _in_utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=timezone.utc) if time and time.tzinfo is None else time

@@ -29,4 +29,9 @@ def footprint_of(store: StoreParts, key: FeatureKey, *, allow_fallback: bool) ->
         last = collect_to_polars(found.scan.frame.select(nw.col(METAXY_UPDATED_AT).max())).item()
     storage = found.store.storage
     size = storage.size(key) if isinstance(storage, Measurable) and not found.store.overlays else None
-    return Footprint(last.replace(tzinfo=timezone.utc) if last and last.tzinfo is None else last, size)
+    return Footprint(in_utc(last), size)
+
+
+def in_utc(time: datetime | None) -> datetime | None:
+    """Return a time that a store gave; those that come without a zone are UTC."""
+    return time.replace(tzinfo=timezone.utc) if time and time.tzinfo is None else time
