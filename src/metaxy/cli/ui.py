@@ -87,7 +87,7 @@ def _export(options: page.Options, place: Path, force: bool) -> None:
     for path, why in found.left_out.items():
         warn(f"{path} is left out: {why}")
     print_text(short_path(found.place))
-    done("Open it in a browser." if place.suffix else "Any web server can give it to browsers.")
+    done("Open it in a browser." if found.place.is_file() else "Any web server can give it to browsers.")
 
 
 def _announce(link: str, wanted: bool | None) -> None:

@@ -149,6 +149,9 @@ function WorkToDo({ query }) {
   `;
 }
 
+// A store that is busy or locked may well have something.
+const isNothingPushed = ({ status }) => status === 422 || exported();
+
 const NothingToCompare = ({ error }) => html`
   <${Empty} title="Nothing to compare with yet">
     ${error.message}. Name a revision of git above, such as${" "}
@@ -176,7 +179,7 @@ export function DiffPage({ query }) {
       }
       ${
         found.error &&
-        (list.length || from || to
+        (list.length || from || to || !isNothingPushed(found.error)
           ? html`
               <${Failure} error=${found.error} again=${found.again} />
             `

@@ -62,7 +62,7 @@ export function RowTable({ name, columns, rows, ids, label }) {
   `;
 }
 
-function FilterBox({ filter, apply, columns }) {
+function FilterBox({ filter, apply, columns, ids }) {
   const [text, setText] = useState(filter);
   useEffect(() => setText(filter), [filter]);
   const example = columns?.find((column) => isNumber(column.type))?.name;
@@ -77,7 +77,7 @@ function FilterBox({ filter, apply, columns }) {
       <input
         type="search"
         aria-label="Filter rows"
-        placeholder=${`Filter, for example: ${example ? `${example} > 10` : "id = 'a'"}`}
+        placeholder=${`Filter, for example: ${example ? `${example} > 10` : `${ids[0]} = 'a'`}`}
         value=${text}
         spellcheck=${false}
         autocapitalize="off"
@@ -108,11 +108,13 @@ export function RowsTab({ name, path, about, counts, query }) {
     <div class="rows-tab">
       ${
         !fixed &&
+        found.error?.status !== 403 &&
         html`
           <div class="toolbar">
             <${FilterBox}
               filter=${filter}
               columns=${found.data?.columns}
+              ids=${about.id_columns}
               apply=${(text) => change({ filter: text, offset: "" })} />
             <label class="check">
               <input

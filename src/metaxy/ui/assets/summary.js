@@ -80,7 +80,7 @@ function Activity({ path, counts }) {
     all = rows + missing,
     done = all && left !== null ? Math.max(0, all - left) / all : 1;
   return html`
-    <${Card} title=${now.last_minute ? "Running" : "Ran a moment ago"} note="rows that were written" kind="running">
+    <${Card} title=${now.last_minute && left !== 0 ? "Running" : "Ran a moment ago"} note="rows that were written" kind="running">
       ${
         left !== null &&
         html`
@@ -98,6 +98,7 @@ function Activity({ path, counts }) {
                 : null
             }${
               rate &&
+              left > 0 &&
               now.seconds_left != null &&
               html`
                 <span>about ${duration(now.seconds_left)} to go</span>
