@@ -140,6 +140,7 @@ VIEWS = {
     "rows": ("#/features/video/clip?tab=rows", "clip_001", "1,000,003", "50 of 64"),
     "filtered": ("#/features/video/clip?tab=rows&filter=seconds > 70&system=1", "clip_060", "metaxy_provenance"),
     "no-filter": ("#/features/video/clip?tab=rows&filter=nothing > 1", "names column 'nothing'", "Try again"),
+    "marked-filter": ("#/features/video/clip?tab=rows&filter=seconds >> 3", f"  seconds >> 3\n{'^':>12}"),
     "columns": ("#/features/video/clip?tab=columns", "39.477", "Counted over 64 rows"),
     "errors": ("#/features/faces/found?tab=errors", "ValueError", "no face detector for clip_007"),
     "claims": ("#/features/faces/found?tab=claims", "No worker holds samples"),
@@ -155,7 +156,7 @@ VIEWS = {
     "no-feature": ("#/features/video/nothing", "is not in the graph"),
     "no-page": ("#/nothing/here", "There is no such page"),
 }
-REFUSED = ("no-filter", "no-feature")  # the console says that the server refused a request
+REFUSED = ("no-filter", "marked-filter", "no-feature")  # the console says that the server refused a request
 
 
 def test_all_views_show_what_there_is(tab: Tab) -> None:

@@ -208,7 +208,13 @@ export const Failure = ({ error, again = null }) => html`
   <div class="failure" role="alert">
     <${Sign} of="error" label="" />
     <div>
-      <p class="message">${error.message}</p>
+      <p class="message">${error.message.split("\n", 1)[0]}</p>
+      ${
+        error.message.includes("\n") &&
+        html`
+          <pre>${error.message.replace(/^.*\n/, "")}</pre>
+        `
+      }
       ${
         error.hint &&
         html`
