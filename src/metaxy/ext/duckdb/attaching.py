@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.results import first_row
 
 ALONE = threading.RLock()  # for whoever opens, attaches or closes files
 _ATTACHED: dict[str, "Attached"] = {}
@@ -54,7 +55,7 @@ def attach(owner: duckdb.DuckDBPyConnection, file: Path) -> None:
 def is_in(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Return whether a database has another one of this name attached."""
     query = "SELECT 1 FROM duckdb_databases() WHERE database_name = ?"
-    return connection.execute(query, [name]).fetchone() is not None
+    return first_row(connection.execute(query, [name])) is not None
 
 
 def is_attached(file: Path) -> bool:

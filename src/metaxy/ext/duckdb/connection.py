@@ -27,6 +27,7 @@ from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.expressions import correct_narwhals
 from metaxy.ext.duckdb.extensions import ExtensionSpec, load
 from metaxy.ext.duckdb.functions import CASE_MACROS, add_functions
+from metaxy.ext.duckdb.results import first_row
 from metaxy.ext.duckdb.turns import Turns, holder_of
 from metaxy.ext.duckdb.types import shielded, with_known_types
 from metaxy.masking import Secrets, hide_in, mask_address
@@ -332,14 +333,13 @@ class DuckDBConnection:
         if rows < DEEP_ROWS:
             return False
         statistics = ", ".join(f"stats({DUCKDB.quote(key)})" for key in keys)
-        found = self.cursor.execute(f"SELECT {statistics} FROM {table} LIMIT 1").fetchone() or ()
+        found = first_row(self.cursor.execute(f"SELECT {statistics} FROM {table} LIMIT 1")) or ()
         distinct = [int(match[1]) for text in found if (match := UNIQUE.search(str(text)))]
         return len(distinct) == len(keys) and rows >= DEEP * math.prod(distinct)
 
     def _rows(self, table: str) -> int:
         """Return about how many rows a table has, without reading one."""
-        plan = self.cursor.execute(f"EXPLAIN (FORMAT json) SELECT NULL FROM {table}").fetchall()
-        match = ROWS.search(str(plan))
+        match = ROWS.search(str(self.cursor.execute(f"EXPLAIN (FORMAT json) SELECT NULL FROM {table}").fetchall()))
         return int(match[1]) if match else 0
 
     def relation(self, query: str, types: object = None) -> nw.LazyFrame[Any]:  # noqa: ARG002 - DuckDB knows them
@@ -361,7 +361,7 @@ class DuckDBConnection:
     def _one_thread(self) -> Iterator[None]:
         """Let DuckDB spill in peace: near its limit, one thread may hold what another one needs, and both give up."""
         with self._alone:
-            threads = self.cursor.execute("SELECT current_setting('threads')").fetchone() or (1,)
+            threads = first_row(self.cursor.execute("SELECT current_setting('threads')")) or (1,)
             self.cursor.execute("SET threads = 1")
             try:
                 yield

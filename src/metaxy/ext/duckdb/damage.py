@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 
+from metaxy.ext.duckdb.results import first_row
 from metaxy.storage.damage import damaged
 
 HEADER = 4096  # bytes of each of the three that a file begins with
@@ -30,8 +31,7 @@ def seems_short(file: Path) -> bool:
 def refuse_short_file(file: Path, connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse a file that has fewer blocks than are used."""
     query = "SELECT block_size, used_blocks FROM pragma_database_size() LIMIT 1"
-    found = connection.execute(query).fetchall()  # to the end: DuckDB 2 adds no functions while a result is open
-    size, used = found[0] if found else (0, 0)
+    size, used = first_row(connection.execute(query)) or (0, 0)
     length, expected = file.stat().st_size, 3 * HEADER + size * used
     if length < expected:
         raise damaged(f"{file} ends after {length} of at least {expected} bytes")

@@ -14,6 +14,7 @@ from metaxy.errors import MetadataSchemaError, MetadataStoreError, TableNotFound
 from metaxy.ext.duckdb.claims import DuckDBClaims
 from metaxy.ext.duckdb.connection import DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.results import first_row
 from metaxy.storage.listing import keys_of
 from metaxy.storage.port import AccessMode, Append, Capabilities, Claims, Scan, Storage
 from metaxy.storage.sql_tables import checked_prefix, fit_to_new_table
@@ -241,12 +242,13 @@ class DuckDBStorage:
         """Return the bytes of the blocks of a table; None before the first checkpoint, in memory, and of a view."""
         if not self.is_base_table(key):
             return None
-        found = self.connection.execute(SIZE.format(DUCKDB.literal(self._quoted(key)))).fetchone()
+        found = first_row(self.connection.execute(SIZE.format(DUCKDB.literal(self._quoted(key)))))
         return int(found[0]) if found and found[0] else None
 
     def is_base_table(self, key: FeatureKey) -> bool:
         """Return whether there is a table and not a view, which takes no room."""
-        return self.connection.execute(IS_TABLE.format(DUCKDB.literal(self.table_name(key)))).fetchone() is not None
+        is_table = self.connection.execute(IS_TABLE.format(DUCKDB.literal(self.table_name(key))))
+        return first_row(is_table) is not None
 
     def tables(self) -> Sequence[FeatureKey]:
         """Return keys whose tables exist in the current schema."""

@@ -14,6 +14,7 @@ from metaxy.ext.duckdb.attaching import is_in
 from metaxy.ext.duckdb.connection import LOCKED, SESSION, DuckDBConnection
 from metaxy.ext.duckdb.dialect import DUCKDB
 from metaxy.ext.duckdb.extensions import ExtensionSpec, is_genuine, load_installed
+from metaxy.ext.duckdb.results import first_row
 from metaxy.ext.duckdb.turns import Turns
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.config import (
@@ -129,7 +130,7 @@ class LakeConnection(DuckDBConnection):
     def _attached(self, connection: duckdb.DuckDBPyConnection) -> set[str]:
         """Return which lakes may bear our alias in this database, by the path of its catalog; none if it is free."""
         query = "SELECT path FROM duckdb_databases() WHERE database_name = ?"
-        found = connection.execute(query, [self.lake.config.alias]).fetchone()
+        found = first_row(connection.execute(query, [self.lake.config.alias]))
         if not found:
             return set()
         return {lake for lake in self._lakes(connection).values() if f"metadata_path={found[0]}" in lake}

@@ -10,6 +10,7 @@ import narwhals as nw
 from metaxy.definitions.keys import FeatureKey
 from metaxy.errors import TableNotFoundError
 from metaxy.ext.duckdb.dialect import DUCKDB
+from metaxy.ext.duckdb.results import first_row
 from metaxy.ext.duckdb.storage import DuckDBStorage
 from metaxy.ext.ducklake.attachment import DuckLakeAttachmentManager
 from metaxy.ext.ducklake.connection import Given, LakeConnection
@@ -71,7 +72,7 @@ class LakeStorage(DuckDBStorage):
         lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
         folder = r"regexp_replace(data_file, '[^/\\]*$', '')"
         files = f"FROM ducklake_list_files({lake}, {table}) WHERE data_file_size_bytes < {SMALL}"
-        found = self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}").fetchone()
+        found = first_row(self.connection.execute(f"SELECT count(*) - count(DISTINCT {folder}) {files}"))
         return int(found[0]) if found else 0
 
     def size(self, key: FeatureKey) -> int | None:
@@ -80,7 +81,7 @@ class LakeStorage(DuckDBStorage):
             return None
         lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
         sizes = f"SELECT sum(data_file_size_bytes) FROM ducklake_list_files({lake}, {table})"
-        found = self.connection.execute(sizes).fetchone()
+        found = first_row(self.connection.execute(sizes))
         return int(found[0]) if found and found[0] is not None else None
 
     def commit_token(self, key: FeatureKey) -> str:
@@ -88,7 +89,7 @@ class LakeStorage(DuckDBStorage):
         lake, table = DUCKDB.literal(self.connection.lake.name), DUCKDB.literal(self.table_name(key))
         state = f"{DUCKDB.quote(self.connection.lake.name)}.current_snapshot()"
         which = f"(SELECT max(table_uuid) FROM ducklake_table_info({lake}) WHERE table_name = {table})"
-        found = self.connection.execute(f"SELECT CAST({which} AS VARCHAR), id FROM {state}").fetchone()
+        found = first_row(self.connection.execute(f"SELECT CAST({which} AS VARCHAR), id FROM {state}"))
         if not found or found[0] is None:
             raise TableNotFoundError(f"{self.connection.place} has no table {self.table_name(key)!r}")
         return f"{found[0]}:{found[1]}"
