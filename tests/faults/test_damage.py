@@ -1,7 +1,10 @@
 """Files that are cut, empty or lost: every verb says so in one line, and nothing is written to what cannot be read."""
 
+import fcntl
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -15,7 +18,8 @@ from tests.stores import STORES
 
 from metaxy.errors import FeatureNotFoundError, MetadataStoreError
 from metaxy.ext.duckdb import DuckDBMetadataStore
-from metaxy.storage.damage import FIRST_WRITE, first_write, lost_its_log
+from metaxy.ext.duckdb.damage import seems_short
+from metaxy.storage.damage import FIRST_WRITE, beginning, first_write, lost_its_log, refuse_short_sqlite
 from metaxy.store.store import MetadataStore
 
 
@@ -233,3 +237,16 @@ def test_a_file_that_duckdb_made_shorter_is_not_damaged(tmp_path: Path) -> None:
     read(make())
     fill(make(table_prefix="other_"))
     read(make())
+
+
+def test_looking_at_a_file_keeps_the_locks_that_this_process_has_on_it(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    file.write_bytes(b"SQLite format 3\0" + bytes(84))
+    take = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with file.open("r+b") as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        assert beginning(file, 16) == b"SQLite format 3\0"
+        refuse_short_sqlite(file)
+        assert not seems_short(file)
+        other = subprocess.run([sys.executable, "-c", take, str(file)], capture_output=True, check=False)
+    assert b"BlockingIOError" in other.stderr

@@ -1,6 +1,7 @@
 """Files that were cut short, emptied or lost: found before anybody writes to what is left of a table."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -113,6 +114,22 @@ def refuse_short_files(folder: str, sizes: Mapping[str, int]) -> None:
             raise damaged(f"{folder}{name} has {found} bytes, but {size} were written")
 
 
+def beginning(file: Path, size: int) -> bytes:
+    """Return the first bytes of a file of a database, none if it cannot be read: who opens it says more.
+
+    Another process reads them. This one may have the file open, and by the rules of POSIX, closing a file gives up all
+    locks that the process has on it: a database that is at work in another thread would be without.
+    """
+    try:
+        if os.name != "posix":
+            with file.open("rb") as opened:
+                return opened.read(size)
+        command = ["head", "-c", str(size), "--", str(file)]
+        return subprocess.run(command, capture_output=True, check=False).stdout  # noqa: S603 - no text of a shell
+    except OSError:
+        return b""
+
+
 def refuse_short_sqlite(file: Path) -> None:
     """Refuse a file of SQLite that ends before its last page, which SQLite takes for a page of zeros."""
     found = _short_sqlite(file)
@@ -127,12 +144,7 @@ def _short_sqlite(file: Path) -> tuple[int, int] | None:
     """Return how many bytes a file of SQLite has, and how many its header counts; None if there are enough."""
     if size_of(Path(f"{file}-wal")):
         return None  # which has pages that the file does not have yet
-    try:
-        with file.open("rb") as opened:
-            header = opened.read(100)
-            length = opened.seek(0, os.SEEK_END)
-    except OSError:  # there is none, or who opens it says more
-        return None
+    header, length = beginning(file, 100), size_of(file) or 0
     if not header.startswith(SQLITE) or header[24:28] != header[92:96]:
         return None  # something else, or of a version that counts no pages
     page = int.from_bytes(header[16:18], "big")

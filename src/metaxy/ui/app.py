@@ -6,9 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,7 +21,7 @@ from metaxy.printable import json_text
 from metaxy.service.failures import Failure
 from metaxy.service.project import Project
 from metaxy.ui.api import Api
-from metaxy.ui.counts import Counting, Subject, shown_counts
+from metaxy.ui.counts import MOMENT, Counting, Subject, shown_counts
 from metaxy.ui.files import Asset, read_assets
 from metaxy.ui.guard import Application, Guard, Refusal, error, policy
 from metaxy.ui.media import NO_FILE, POLICY, media_file, media_type
@@ -28,6 +29,8 @@ from metaxy.ui.options import Options
 from metaxy.ui.query import without_values
 from metaxy.ui.served_file import ServedFile, opened
 
+Question: TypeAlias = tuple[object, ...]
+T = TypeVar("T")
 STATUSES: Final = {"request": 400, "failure": 422, "unreachable": 503}
 NOT_FOUND: Final = ("FEATURES_NOT_FOUND", "UNKNOWN_FEATURE")
 PATIENCE: Final = 1.0  # seconds to wait for counts where there are older ones
@@ -63,6 +66,7 @@ class Page:
     counting: Counting
     files: Mapping[str, Asset]
     threads: ThreadPoolExecutor
+    asked: "dict[Question, asyncio.Future[bytes]]" = field(default_factory=dict)
 
     @classmethod
     def of(cls, project: Project, options: Options) -> "Page":
@@ -97,7 +101,7 @@ class Page:
     async def api(self, request: Request) -> Response:
         """Answer a question of the page."""
         path, query = request.path_params["path"], dict(request.query_params)
-        return await self._answered(self._elsewhere(lambda: _json(self.questions.answer(path, query))))
+        return await self._answered(self._shared(path, query))
 
     async def counts(self, request: Request) -> Response:
         """Answer the counts of a feature: the last ones, if new ones take long."""
@@ -111,6 +115,20 @@ class Page:
         path, roots = request.query_params.get("path", ""), options.media if options.rows else ()
         return await self._answered(self._elsewhere(lambda: _file(media_file(path, roots))))
 
+    async def _shared(self, path: str, query: dict[str, str]) -> Response:
+        """Ask what nobody has asked just now; who asks the same meanwhile, and for a moment after, is told the same."""
+        question = (path, *sorted(query.items()))
+        asking = self.asked.get(question)
+        if asking is None:
+            asking = asyncio.ensure_future(self._elsewhere(lambda: _text(self.questions.answer(path, query))))
+            self.asked[question] = asking
+            asking.add_done_callback(partial(self._forget, question))
+        return _answer(await asyncio.shield(asking))
+
+    def _forget(self, question: Question, asking: "asyncio.Future[bytes]") -> None:
+        is_answer = not asking.cancelled() and asking.exception() is None
+        asking.get_loop().call_later(MOMENT if is_answer else 0, self.asked.pop, question, None)
+
     async def _counted(self, subject: Subject) -> Response:
         found = asyncio.wrap_future(self.counting.answer(subject))
         last = self.counting.last(subject)
@@ -118,7 +136,7 @@ class Page:
         answer = shown_counts(last, is_old=True) if last and not done else found.result()
         return _json(without_values(answer, self.questions.options))
 
-    async def _elsewhere(self, ask: Callable[[], Response]) -> Response:
+    async def _elsewhere(self, ask: Callable[[], T]) -> T:
         """Ask in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, copy_context().run, ask)
 
@@ -149,7 +167,14 @@ def _status(failure: Failure) -> int:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    text = json_text(value).encode("utf-8", "replace")
+    return _answer(_text(value), status)
+
+
+def _text(value: Any) -> bytes:
+    return json_text(value).encode("utf-8", "replace")
+
+
+def _answer(text: bytes, status: int = 200) -> Response:
     return Response(text, status, {"content-type": "application/json"})
 
 

@@ -18,6 +18,7 @@ from metaxy.ui.options import Options
 
 PORT: Final = 8421
 PATIENCE: Final = 1.0  # seconds that stores have to end what they are asked
+POLITE: Final = 10  # pipelines on this machine go before the page
 
 
 def run(project: Project, options: Options) -> None:
@@ -26,6 +27,8 @@ def run(project: Project, options: Options) -> None:
     Raises:
         MetaxyError: if the address cannot be used.
     """
+    if sys.platform != "win32":
+        os.nice(POLITE)
     _ = project.graph, project.store(options.store)  # what is wrong with them is said here, not in the browser
     page = Page.of(project.without_waiting(), options)
     with listen(options) as listening, closing(page):

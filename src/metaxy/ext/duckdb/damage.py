@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from metaxy.ext.duckdb.results import first_row
-from metaxy.storage.damage import damaged
+from metaxy.storage.damage import beginning, damaged, size_of
 
 HEADER = 4096  # bytes of each of the three that a file begins with
 MAGIC = b"DUCK"
@@ -15,12 +15,7 @@ BLOCK_SIZES = [2**power for power in range(14, 19)]
 
 def seems_short(file: Path) -> bool:
     """Return whether a file has fewer blocks than it says: it was cut, or DuckDB gave back what it no longer uses."""
-    try:
-        with file.open("rb") as opened:
-            headers = opened.read(3 * HEADER)
-            length = opened.seek(0, 2)
-    except OSError:
-        return False  # who opens it says more
+    headers, length = beginning(file, 3 * HEADER), size_of(file) or 0
     if headers[8:12] != MAGIC or len(headers) < 3 * HEADER:
         return False
     # Each header: checksum, iteration, two places, number of blocks, their size. The later one counts.
