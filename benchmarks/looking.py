@@ -2,8 +2,8 @@
 
 A process of its own serves the page (`mx ui`), and another one asks for counts and rows: so many readers, each once a
 second, as pages do that are open. Meanwhile this process writes and resolves, and opens the store anew each time.
-Rounds without readers, with readers of another store and with readers of this one alternate; printed are the medians of
-one write. What readers of the store cost beyond those of another one, they cost by locks.
+Rounds without readers, with readers of another store and with readers of this one alternate; printed is the mean of one
+write. What readers of the store cost beyond those of another one, they cost by locks.
 """
 
 import os
@@ -93,12 +93,13 @@ def measure(project: TempMetaxyProject, link: str, store: str, readers: int, wri
     other = next(name for name in STORES if name != store)
     found: dict[str, list[tuple[float, float]]] = {"alone": [], f"readers of {other}": [], f"readers of {store}": []}
     numbers = count()
-    for _ in range(ROUNDS):
-        for place, name in zip(found, (None, other, store), strict=True):
+    kinds = list(zip(found, (None, other, store), strict=True))
+    for turn in range(ROUNDS):
+        for place, name in kinds if turn % 2 else reversed(kinds):  # tables grow, and later writes cost more
             with looked_at(link, name, readers) if name else nullcontext():
                 found[place] += [written(project, store, next(numbers)) for _ in range(writes)]
     for place, times in found.items():
-        wall, cpu = (statistics.median(each[n] for each in times) for n in (0, 1))
+        wall, cpu = (statistics.mean(each[n] for each in times) for n in (0, 1))
         print(f"{store}, {place}: {wall:.3f} s, of these {cpu:.3f} s CPU of the writer", flush=True)
 
 
