@@ -2,10 +2,10 @@
 
 from metaxy.dag.render.config import RenderConfig, Theme
 from metaxy.dag.render.drawing import Drawing as Drawing
-from metaxy.dag.render.drawing import DrawingRenderer, LiveRenderer, asset, bundled, picture_css
+from metaxy.dag.render.drawing import DrawingRenderer, LiveRenderer, asset, bundled, picture_css, policy_hash
 from metaxy.dag.view import GraphData
 
-__all__ = ["Drawing", "bundled", "drawing", "picture_files"]
+__all__ = ["Drawing", "bundled", "drawing", "picture_files", "policy_hash"]
 
 
 def drawing(view: GraphData, config: RenderConfig | None = None, *, live: bool = False) -> Drawing:

@@ -5,7 +5,6 @@ others are put into a function. Each script and style is named by its hash in th
 """
 
 import base64
-import hashlib
 import posixpath
 import re
 from collections.abc import Mapping
@@ -13,11 +12,11 @@ from graphlib import TopologicalSorter
 from typing import Any, Final
 
 from metaxy.printable import json_text
+from metaxy.service.drawings import bundled, policy_hash
 from metaxy.ui.guard import policy
 
 VENDORED: Final = "vendor/"
 IMPORT: Final = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"(\./[^"]+)";[^\n]*\n', re.MULTILINE)
-EXPORT: Final = re.compile(r"^export (?=(?:async )?(?:function|const|let|class)\b)", re.MULTILINE)
 NAMES: Final = re.compile(r"export\s*\{([^}]*)\};?\s*$")
 LINK: Final = re.compile(r'<link rel="stylesheet" href="assets/([^"]+)">\n?')
 ICON: Final = re.compile(r'href="assets/([^"]+\.svg)"')
@@ -40,19 +39,18 @@ def script(start: str, files: Mapping[str, str]) -> str:
         if (name := waiting.pop()) not in needs:
             needs[name] = _needs(name, files)
             waiting += needs[name]
-    ordered = TopologicalSorter({name: sorted(those) for name, those in needs.items()}).static_order()
-    return "\n".join(_vendored(files[name]) if name.startswith(VENDORED) else _own(files[name]) for name in ordered)
+    ordered = TopologicalSorter(needs).static_order()
+    return "\n".join(
+        _vendored(files[name]) if name.startswith(VENDORED) else bundled(files[name]).strip("\n") for name in ordered
+    )
 
 
-def _needs(name: str, files: Mapping[str, str]) -> set[str]:
+def _needs(name: str, files: Mapping[str, str]) -> list[str]:
+    """Return what a module imports, in an order that is always the same, as is then what is made of it."""
     if name.startswith(VENDORED):
-        return set()
+        return []
     folder = posixpath.dirname(name)
-    return {posixpath.normpath(posixpath.join(folder, path)) for _, path in IMPORT.findall(files[name])}
-
-
-def _own(text: str) -> str:
-    return EXPORT.sub("", IMPORT.sub("", text)).strip("\n")
+    return sorted({posixpath.normpath(posixpath.join(folder, path)) for _, path in IMPORT.findall(files[name])})
 
 
 def _vendored(text: str) -> str:
@@ -70,7 +68,7 @@ def page(files: Mapping[str, str], answers: Mapping[str, Any]) -> str:
     styles = [files[name] for name in LINK.findall(files["index.html"])]
     [start] = SCRIPT.findall(files["index.html"])
     code, sheet = _closed(script(start, files)), "\n".join(styles)
-    rules = policy((), scripts=_hash(code), styles=_hash(sheet), connect="'none'")
+    rules = policy((), scripts=policy_hash(code), styles=policy_hash(sheet), connect="'none'")
     text = SCRIPT.sub("", LINK.sub("", files["index.html"]))
     text = ICON.sub(lambda found: f'href="{_data_url(files[found[1]])}"', text)
     head = f"{_meta(rules)}<style>{sheet}</style>\n"
@@ -104,10 +102,6 @@ def _meta(rules: str) -> str:
 def _closed(code: str) -> str:
     r"""Return code that cannot end the element that it is in: in texts of it, `\\/` is a slash."""
     return code.replace("</script", r"<\/script").replace("<!--", r"<\!--")
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _data_url(svg: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,7 @@ class Asset:
     content: bytes
     type: str
 
-    @property
+    @cached_property
     def tag(self) -> str:
         """What browsers ask with whether they have it already."""
         return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'

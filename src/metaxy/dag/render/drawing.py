@@ -3,6 +3,8 @@
 The HTML page and the web page draw with the same script, `page/picture.js`.
 """
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -117,6 +119,11 @@ def bundled(*modules: str) -> str:
     ['const one = 1;', 'foo(one);']
     """
     return "\n".join(re.sub(r"^import [^\n]*\n|^export ", "", module, flags=re.MULTILINE) for module in modules)
+
+
+def policy_hash(text: str) -> str:
+    """Return what a Content-Security-Policy names a script or style by that stands in a page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _ids(node: GraphNode) -> list[list[str]]:

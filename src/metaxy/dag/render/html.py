@@ -4,12 +4,10 @@ The picture is that of `metaxy.dag.render.svg`; the script of the page moves, se
 runs no scripts sees the picture and a table.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from metaxy.dag.render.drawing import DrawingRenderer, asset, bundled, picture_css
+from metaxy.dag.render.drawing import DrawingRenderer, asset, bundled, picture_css, policy_hash
 from metaxy.dag.render.markup import HtmlTable
 from metaxy.dag.render.svg import escape
 from metaxy.printable import json_text, printable
@@ -36,7 +34,7 @@ class HtmlRenderer(DrawingRenderer):
     def lines(self) -> Iterator[str]:
         """Yield the page."""
         script = bundled(asset("picture.js"), asset("page.js"))
-        policy = f"default-src 'none';style-src 'unsafe-inline';script-src {_hash(MARK)} {_hash(script)}"
+        policy = f"default-src 'none';style-src 'unsafe-inline';script-src {policy_hash(MARK)} {policy_hash(script)}"
         yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -66,10 +64,6 @@ class HtmlRenderer(DrawingRenderer):
             yield f'<div class="legend">{signs}</div>'
         yield TOOLS
         yield '</main><aside class="detail" id="detail" aria-live="polite"></aside></div>'
-
-
-def _hash(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _embedded(data: Any) -> str:

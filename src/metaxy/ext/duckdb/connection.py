@@ -112,6 +112,7 @@ class DuckDBConnection:
         exists = self.is_remote or (not in_memory and _is_there(self.database))
         if not exists and not in_memory:
             _create(Path(self.database), self.config)
+        # What this process has open was looked at when it opened it.
         short = exists and not self.is_remote and not self.turns.is_open and seems_short(Path(self.database))
         self._use = ()
         self._connection = self._connect(read_only=mode == "r" and exists and not self.database.startswith("md:"))
