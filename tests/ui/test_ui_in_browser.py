@@ -52,6 +52,10 @@ class Tab:
         missing = self.page.run(UNTIL % json.dumps(texts))
         assert missing == [], f"no {missing} in:\n{self.page.run('document.body.innerText')}"
 
+    def boxes(self, expected: int) -> int:
+        """Return how many features the picture shows, as soon as these are as many as expected, or after a while."""
+        return int(self.page.run(BOXES % expected))
+
     def press(self, key: str, modifiers: int = 0) -> None:
         """Press a key as a keyboard does."""
         text = {"text": key} if len(key) == 1 and not modifiers else {}
@@ -89,6 +93,17 @@ class Tab:
         return told + [url for url in urls if not url.startswith((self.base, "data:", "about:"))]
 
 
+# A picture is drawn after the texts beside it.
+BOXES = """
+new Promise(done => {
+  const end = performance.now() + 20000;
+  const look = () => {
+    const found = document.querySelectorAll('.stage .node:not(.gone)').length;
+    if (found === %d || performance.now() > end) done(found); else requestAnimationFrame(look);
+  };
+  look();
+})
+"""
 UNTIL = """
 new Promise(done => {
   const missing = () => %s.filter(text => !document.body.innerText.includes(text));
@@ -282,11 +297,10 @@ def test_a_thousand_features_begin_with_a_part(page: Page, tmp_path: Path, pictu
         tab = Tab(page, site.link, pictures)
         tab.until("group_19", "50 features", "group_0/part_0")
         tab.picture("large")
-        boxes = "document.querySelectorAll('.stage .node:not(.gone)').length"
-        assert tab.page.run(boxes) == 20
+        assert tab.boxes(20) == 20
         tab.page.run("location.hash = '#/?feature=group_17/part_170'")
         tab.until("Open", "part_170")
-        assert tab.page.run(boxes) == 69  # its group is unfolded
+        assert tab.boxes(69) == 69  # its group is unfolded
         tab.picture("large-selected")
         assert tab.problems() == []
     finally:
